@@ -1,0 +1,73 @@
+/* From a graph that has passed the passes to files: objects, libraries, programs, and the forms between. */
+#ifndef KT_CODEGEN_CODEGEN_H
+#define KT_CODEGEN_CODEGEN_H
+
+#include "codegen/loops.h"
+#include "codegen/target.h"
+#include "passes/plan.h"
+
+/* ---- LLVM module (codegen/llvm/) ------------------------------------------------------------------------
+ * One module for a program: a function a kernel, a bind function an entry, the tables of runtime/abi.h, and
+ * for libraries the C entry points. */
+typedef struct kt_module kt_module;
+
+typedef struct kt_module_options {
+    const char *name;   /* prefix of exported symbols */
+    bool library;       /* NAME_create … are defined; else the program table is the symbol kt_main_program */
+    int level;          /* -O */
+    const char *sanitize; /* NULL, "address" or "thread": instrument generated code */
+} kt_module_options;
+
+typedef struct kt_program_source {
+    kt_graph *graph;
+    const kt_plan *plans;        /* one an offered entry, prepare not among them */
+    uint32_t plan_count;
+    const uint64_t *constant_offsets; /* by kt_graph.constants: byte offset in the constants blob */
+    uint64_t constants_bytes;
+    const char *describe;        /* JSON */
+} kt_program_source;
+
+/* The module lives as long as arena. */
+kt_status kt_module_build(const kt_program_source *source, const kt_target *target, const kt_module_options *options,
+                          kt_arena *arena, kt_module **out_module, kt_diag *diag) KT_MUST_USE;
+void kt_module_print_loops(const kt_module *module, kt_text *out_text);
+void kt_module_print_llvm(const kt_module *module, kt_text *out_text);  /* after optimisation */
+typedef enum kt_machine_code { KT_CODE_ASSEMBLY, KT_CODE_OBJECT } kt_machine_code;
+kt_status kt_module_emit(kt_module *module, kt_machine_code form, kt_arena *arena, const void **out_bytes,
+                         size_t *out_count, kt_diag *diag) KT_MUST_USE;
+
+/* ---- whole compilations (codegen/compile.c) ------------------------------------------------------------- */
+typedef enum kt_emit {
+    KT_EMIT_EXE, KT_EMIT_SHARED, KT_EMIT_OBJECT, KT_EMIT_GRAPH, KT_EMIT_OPTIMIZED, KT_EMIT_PLAN, KT_EMIT_LOOPS,
+    KT_EMIT_LLVM, KT_EMIT_ASM,
+} kt_emit;
+
+typedef struct kt_compile_options {
+    kt_emit emit;
+    const char *output;    /* path; "-" for the text forms: standard output */
+    const char *name;      /* prefix of exported symbols; NULL: from output */
+    const char *triple, *cpu, *features; /* NULL: this machine */
+    int level;             /* 0 … 3 */
+    const kt_symbol_binding *bindings;
+    uint32_t binding_count;
+    const char *dump_dir;  /* or NULL */
+    const char *print_after; /* a pass, "all", or NULL: to standard error */
+    bool time_passes;      /* to standard error */
+    bool verify;
+} kt_compile_options;
+
+/* Optimises graph in place and writes what is asked for. Files appear whole or not at all. */
+kt_status kt_compile(kt_graph *graph, const kt_compile_options *options, kt_diag *diag) KT_MUST_USE;
+
+/* Runs `prepare` and lays its results out, each at a multiple of 64 bytes (codegen/constants.c). */
+kt_status kt_constants_prepare(kt_graph *graph, kt_arena *arena, uint64_t *out_offsets, uint64_t *out_bytes, kt_diag *diag) KT_MUST_USE;
+/* An ELF relocatable object with one hidden symbol over the constants, written by ourselves (codegen/elf.c). */
+kt_status kt_elf_write_constants(const char *path, const char *symbol, const kt_graph *graph, const uint64_t *offsets,
+                                 uint64_t bytes, const kt_target *target, kt_diag *diag) KT_MUST_USE;
+/* The JSON of `describe` (codegen/describe.c). */
+const char *kt_describe_json(const kt_graph *graph, const kt_plan *plans, uint32_t plan_count, const char *name,
+                             const kt_target *target, uint64_t constants_bytes, kt_arena *arena);
+/* The C header of a library (codegen/header.c). */
+void kt_header_print(const kt_graph *graph, const kt_plan *plans, uint32_t plan_count, const char *name, kt_text *out_text);
+
+#endif

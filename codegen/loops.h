@@ -1,0 +1,127 @@
+/* The loop form: what a kernel is before it is LLVM IR.
+ *
+ * A kernel is a list of instructions with nested loops. Registers hold scalars or vectors (dtype, lanes); they
+ * are in SSA form within their block. What changes over the turns of a loop lives in cells: named arrays of
+ * registers that become phis. Loops are parallel (the outermost: its units are shared out over parts), serial,
+ * or unrolled (expanded when lowered, so that cells can be indexed by the loop's index). A vector loop is a
+ * serial loop whose body works on lanes elements at once, with a mask in its last turn where lanes do not
+ * divide the extent.
+ *
+ * Index arithmetic is in i64 registers of one lane; constant folding happens as instructions are added. The
+ * printed form reads like code; codegen/llvm.c is a direct walk over it. */
+#ifndef KT_CODEGEN_LOOPS_H
+#define KT_CODEGEN_LOOPS_H
+
+#include "codegen/target.h"
+#include "ir/ir.h"
+
+typedef uint32_t kt_reg;  /* 0 is none */
+typedef uint32_t kt_cell; /* an array of mutable registers */
+
+typedef enum kt_loop_kind {
+    KT_LOOP_SERIAL,
+    KT_LOOP_PARALLEL, /* outermost only: begin and end are units; the kernel's part narrows them */
+    KT_LOOP_UNROLL,   /* bounds are constants */
+} kt_loop_kind;
+
+typedef enum kt_code_op {
+    KT_CODE_CONST,     /* integer or float constant, splat over lanes */
+    KT_CODE_DIM,       /* the value of a dimension expression, i64 */
+    KT_CODE_APPLY,     /* an elementwise operation of ops.def (op) on registers of equal lanes; select, cast too */
+    KT_CODE_FMA,       /* a * b + c, fused where the target can */
+    KT_CODE_INDEX,     /* i64 arithmetic: index_op */
+    KT_CODE_SPLAT,     /* one lane to all */
+    KT_CODE_RAMP,      /* i64 lanes: start, start + 1, … */
+    KT_CODE_MASK,      /* bool lanes: lane number < i64 operand */
+    KT_CODE_FOLD,      /* horizontal reduction of a vector to one lane (reduction) */
+    KT_CODE_LOAD,      /* buffer[index], lanes consecutive elements; optional mask (others read 0) */
+    KT_CODE_GATHER,    /* buffer[index lanes]: i64 vector of element positions; optional mask */
+    KT_CODE_STORE,     /* buffer[index] = register; optional mask */
+    KT_CODE_SCATTER,   /* buffer[index lanes] = register; optional mask */
+    KT_CODE_PREFETCH,  /* buffer[index] will be read */
+    KT_CODE_GET,       /* cell[index] */
+    KT_CODE_SET,       /* cell[index] = register */
+    KT_CODE_LOOP,      /* index register = the result; body: until the matching END */
+    KT_CODE_IF,        /* i1 register; body until END (no else) */
+    KT_CODE_END,
+} kt_code_op;
+
+typedef enum kt_index_op { KT_INDEX_ADD, KT_INDEX_SUB, KT_INDEX_MUL, KT_INDEX_DIV, KT_INDEX_MOD, KT_INDEX_MIN, KT_INDEX_MAX, KT_INDEX_LT, KT_INDEX_EQ, KT_INDEX_AND } kt_index_op; /* DIV, MOD: operands not negative; LT, EQ give bool */
+
+typedef struct kt_code {
+    kt_code_op code;
+    kt_op op;              /* APPLY */
+    kt_index_op index_op;  /* INDEX */
+    kt_reduction reduction; /* FOLD */
+    kt_loop_kind loop;     /* LOOP */
+    kt_dtype dtype;        /* of the result */
+    int lanes;             /* of the result */
+    kt_reg result;         /* 0 where there is none */
+    kt_reg a, b, c;        /* operands; LOAD, STORE: a index, b stored register; LOOP: a begin, b end, c step */
+    kt_reg mask;           /* or 0 */
+    uint32_t buffer;       /* LOAD, STORE, …: the kernel's argument */
+    kt_cell cell;
+    int64_t integer;       /* CONST */
+    double number;         /* CONST of floats */
+    kt_dim dim;            /* DIM */
+    const char *comment;   /* LOOP and anything else: printed behind it; or NULL */
+} kt_code;
+
+typedef struct kt_cell_info {
+    const char *name;
+    kt_dtype dtype;
+    int lanes;
+    uint32_t count; /* how many registers: index with constants or indices of unrolled loops only */
+} kt_cell_info;
+
+typedef struct kt_loops {
+    kt_arena *arena;
+    kt_graph *graph;
+    const kt_target *target;
+    const char *name;
+    uint32_t buffer_count;      /* the kernel function's parameters, then its results */
+    kt_dtype *buffer_dtypes;
+    kt_dim *buffer_elements;
+    bool *buffer_is_result;
+    kt_dim units;               /* of the parallel loop; 1 where there is none */
+    kt_dim cost;                /* estimated nanoseconds, for the decision to use threads */
+    KT_VECTOR(kt_code) code;
+    KT_VECTOR(kt_cell_info) cells;   /* [0] unused */
+    KT_VECTOR(kt_code) registers;    /* [0] unused; the instruction that makes each */
+} kt_loops;
+
+void kt_loops_init(kt_loops *out_loops, kt_arena *arena, kt_graph *graph, const kt_function *kernel, const kt_target *target);
+
+kt_reg kt_loops_int(kt_loops *loops, int64_t value);                              /* i64, one lane */
+kt_reg kt_loops_const(kt_loops *loops, kt_dtype dtype, int lanes, double value);  /* any dtype */
+kt_reg kt_loops_dim(kt_loops *loops, kt_dim dim);                                 /* constants fold to kt_loops_int */
+kt_reg kt_loops_index(kt_loops *loops, kt_index_op op, kt_reg a, kt_reg b);
+kt_reg kt_loops_apply(kt_loops *loops, kt_op op, kt_dtype result, kt_reg a, kt_reg b, kt_reg c);
+kt_reg kt_loops_fma(kt_loops *loops, kt_reg a, kt_reg b, kt_reg c);
+kt_reg kt_loops_splat(kt_loops *loops, kt_reg a, int lanes);
+kt_reg kt_loops_ramp(kt_loops *loops, kt_reg start, int lanes);
+kt_reg kt_loops_mask(kt_loops *loops, kt_reg count, int lanes);                   /* the first count lanes */
+kt_reg kt_loops_fold(kt_loops *loops, kt_reduction kind, kt_reg vector);
+kt_reg kt_loops_load(kt_loops *loops, uint32_t buffer, kt_reg index, int lanes, kt_reg mask);
+kt_reg kt_loops_gather(kt_loops *loops, uint32_t buffer, kt_reg indices, kt_reg mask);
+void kt_loops_store(kt_loops *loops, uint32_t buffer, kt_reg index, kt_reg value, kt_reg mask);
+void kt_loops_scatter(kt_loops *loops, uint32_t buffer, kt_reg indices, kt_reg value, kt_reg mask);
+void kt_loops_prefetch(kt_loops *loops, uint32_t buffer, kt_reg index);
+kt_cell kt_loops_cell(kt_loops *loops, const char *name, kt_dtype dtype, int lanes, uint32_t count);
+kt_reg kt_loops_get(kt_loops *loops, kt_cell cell, kt_reg index);                 /* index 0: element 0 */
+void kt_loops_set(kt_loops *loops, kt_cell cell, kt_reg index, kt_reg value);
+kt_reg kt_loops_begin(kt_loops *loops, kt_loop_kind kind, kt_reg begin, kt_reg end, kt_reg step, const char *comment);
+void kt_loops_if(kt_loops *loops, kt_reg condition);
+void kt_loops_end(kt_loops *loops); /* of the innermost open loop or if */
+
+kt_dtype kt_loops_dtype(const kt_loops *loops, kt_reg reg);
+int kt_loops_lanes(const kt_loops *loops, kt_reg reg);
+bool kt_loops_is_int(const kt_loops *loops, kt_reg reg, int64_t *out_value); /* a known i64 constant */
+
+void kt_loops_print(const kt_loops *loops, kt_text *out_text);
+
+/* codegen/lower/: from a kernel function of the graph to its loop form. */
+kt_status kt_lower_kernel(kt_graph *graph, kt_func kernel, const kt_target *target, kt_arena *arena,
+                          kt_loops *out_loops, kt_diag *diag) KT_MUST_USE;
+
+#endif

@@ -1,0 +1,27 @@
+/* What the code is for: triple, CPU, and what follows from them for the shape of kernels. */
+#ifndef KT_CODEGEN_TARGET_H
+#define KT_CODEGEN_TARGET_H
+
+#include "passes/passes.h"
+
+typedef struct kt_target {
+    const char *triple, *cpu, *features; /* as LLVM names them */
+    int vector_bytes;     /* 16, 32 or 64: the registers that kernels use */
+    int vector_registers; /* 16 or 32 */
+    bool fma;
+    bool masks;           /* masked loads and stores cost nothing extra (AVX-512) */
+    uint64_t cpu_features; /* KT_CPU_… that the code needs */
+    /* Contractions: rows of a tile at most, vectors across it, for f32. */
+    int tile_rows, tile_vectors;
+} kt_target;
+
+/* NULLs mean this machine: its triple, "native", no extra features. Strings go to arena. */
+kt_status kt_target_describe(const char *triple, const char *cpu, const char *features, kt_arena *arena,
+                             kt_target *out_target, kt_diag *diag) KT_MUST_USE;
+int kt_target_lanes(const kt_target *target, kt_dtype dtype); /* elements of a vector register */
+kt_pass_target kt_target_for_passes(const kt_target *target);
+
+typedef struct kt_target_entry { const char *name, *doc; } kt_target_entry;
+extern const kt_target_entry kt_targets[]; /* for `keratin targets`; ends with a NULL name */
+
+#endif

@@ -1,0 +1,206 @@
+/* Layers: the one form in which every Keras layer, model and operation node exists here.
+ *
+ * A layer class is a row of data and a few functions: an option table (from which from_config and get_config
+ * follow), `build`, which makes the weights once the input types are known, and `call`, which writes the
+ * layer's computation through the graph builder. Sequential and Functional are layers that hold layers;
+ * Keras's operation nodes (`x * 2`, slices) are layers without weights. The .keras reader and C programs make
+ * layers through the same functions.
+ *
+ * Everything lives in the context's arena; one thread at a time may use a context and what was made in it. */
+#ifndef KT_FRONTEND_LAYER_H
+#define KT_FRONTEND_LAYER_H
+
+#include "ir/ir.h"
+
+#include <jansson.h>
+
+typedef struct kt_layer kt_layer;
+typedef struct kt_layer_class kt_layer_class;
+
+/* What layers are made in. Problems are collected in diag, each with its layer path, so that all are reported
+ * at once. */
+typedef struct kt_layer_context {
+    kt_arena *arena;
+    kt_diag *diag;
+} kt_layer_context;
+
+/* ---- options --------------------------------------------------------------------------------------------- */
+typedef enum kt_option_kind {
+    KT_OPTION_BOOL,           /* bool */
+    KT_OPTION_INT,            /* int64_t */
+    KT_OPTION_OPTIONAL_INT,   /* int64_t; None is KT_NONE_INT */
+    KT_OPTION_FLOAT,          /* double */
+    KT_OPTION_OPTIONAL_FLOAT, /* double; None is NaN */
+    KT_OPTION_STRING,         /* const char *; None is NULL */
+    KT_OPTION_CHOICE,         /* const char *, one of choices */
+    KT_OPTION_INTS,           /* kt_ints: a list; an int alone is repeated `count` times; None is count 0 */
+    KT_OPTION_SHAPE,          /* kt_ints: a list whose None is -1 */
+    KT_OPTION_ACTIVATION,     /* kt_activation */
+    KT_OPTION_INITIALIZER,    /* json_t *: a name or an object, checked against Keras's names; as the next two */
+    KT_OPTION_REGULARIZER,
+    KT_OPTION_CONSTRAINT,
+    KT_OPTION_JSON,           /* json_t *: kept as it is; the class's `check` reads it */
+} kt_option_kind;
+#define KT_NONE_INT INT64_MIN
+
+typedef struct kt_option {
+    const char *name;
+    kt_option_kind kind;
+    size_t offset;          /* of the field in the class's struct */
+    const char *default_json; /* as JSON text; NULL: the option is required */
+    const char *choices;    /* CHOICE: "valid same causal" */
+    int count;              /* INTS: how many an int alone stands for, 0 for any list */
+    bool inert;             /* changes training or initial values only, never a prediction */
+} kt_option;
+
+/* An activation: a row of the activation table with its parameters. */
+typedef struct kt_activation {
+    const char *name;    /* Keras's: "relu", "gelu", …; NULL: None, which is linear */
+    const json_t *config; /* the serialised form it came from where it is not a plain name, else NULL */
+} kt_activation;
+/* Adds the activation to the graph, as a composite of that name where it is more than one operation. */
+kt_value kt_activation_apply(kt_builder *builder, const kt_activation *activation, kt_value x);
+bool kt_activation_exists(const char *name);
+/* The n-th activation's name, NULL past the end. */
+const char *kt_activation_name(uint32_t n);
+
+/* ---- tensors handed to a layer ------------------------------------------------------------------------------ */
+typedef enum kt_argument_kind { KT_ARGUMENT_NONE, KT_ARGUMENT_TENSOR, KT_ARGUMENT_LIST, KT_ARGUMENT_LITERAL } kt_argument_kind;
+typedef struct kt_argument {
+    kt_argument_kind kind;
+    const char *name;           /* keyword, or NULL: positional */
+    kt_value value;             /* TENSOR */
+    kt_value mask;              /* TENSOR: Keras's mask (bool), or 0 */
+    struct kt_argument *items;  /* LIST: also tuples */
+    uint32_t count;
+    const json_t *literal;      /* LITERAL: anything else: numbers, strings, __slice__ objects */
+} kt_argument;
+
+/* ---- a function being traced -------------------------------------------------------------------------------- */
+typedef struct kt_trace {
+    kt_builder *builder;
+    kt_layer_context *context;
+    bool training;           /* the mode of this call */
+    const char *path;        /* layer path of what is being called: "functional/dense" */
+    KT_VECTOR(kt_value) variables; /* by kt_graph.variables: its value now; 0: not yet read */
+    KT_VECTOR(bool) assigned;
+} kt_trace;
+
+/* The value of a layer's weight now (cast to the layer's compute dtype if it is a float). */
+kt_value kt_trace_weight(kt_trace *trace, kt_layer *layer, uint32_t weight);
+/* Gives a weight a new value: from the traced function a donated result. */
+void kt_trace_assign(kt_trace *trace, kt_layer *layer, uint32_t weight, kt_value value);
+/* The location of what is built next: "<path>/<what>". */
+void kt_trace_at(kt_trace *trace, const char *what);
+/* Records a problem at the layer's path; the trace goes on with value 0. */
+void kt_trace_fail(kt_trace *trace, kt_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* One call of a layer. `call` reads inputs (or, for layers of several arguments, arguments) and sets outputs. */
+typedef struct kt_layer_call {
+    kt_trace *trace;
+    const kt_argument *arguments; /* as written: positional first, then keywords */
+    uint32_t argument_count;
+    const kt_value *inputs;       /* the first argument, flattened */
+    const kt_value *masks;        /* one an input, or 0 */
+    uint32_t input_count;
+    kt_value *outputs;            /* to be filled in: room for output_count */
+    kt_value *output_masks;       /* 0 unless `call` says otherwise; layers that support masking pass it on */
+    uint32_t output_count;
+} kt_layer_call;
+
+/* ---- classes and layers ------------------------------------------------------------------------------------- */
+struct kt_layer_class {
+    const char *name;         /* "Dense": registered under this name and module */
+    const char *module;       /* "keras.layers", "keras.src.ops.numpy", … */
+    const char *doc;
+    size_t bytes;             /* of its struct, which begins with a kt_layer */
+    const kt_option *options; /* beyond name, trainable, dtype; ends with a NULL name; NULL: none */
+    bool supports_masking;
+    /* Reads what the option table cannot say, or rejects options; may be NULL. */
+    kt_status (*check)(kt_layer *layer, kt_layer_context *context);
+    /* Containers: makes children from the serialised config, and writes it; NULL elsewhere. */
+    kt_status (*read_config)(kt_layer *layer, kt_layer_context *context, const json_t *config);
+    void (*write_config)(const kt_layer *layer, json_t *config);
+    /* Adds weights for these input types; called once, before the first call. May be NULL. */
+    kt_status (*build)(kt_layer *layer, kt_trace *trace, const kt_layer_call *call);
+    void (*call)(kt_layer *layer, kt_layer_call *call);
+    /* How many outputs a call has; NULL: one. */
+    uint32_t (*output_count)(const kt_layer *layer);
+};
+
+typedef struct kt_weight {
+    const char *name;     /* "kernel" */
+    kt_type type;
+    const json_t *initializer;
+    bool trainable;
+    uint32_t variable;    /* in kt_graph.variables of the graph that is being traced into */
+} kt_weight;
+
+struct kt_layer {
+    const kt_layer_class *class;
+    const char *name;      /* the user's: "dense_1" */
+    const char *path;      /* where it stands: "functional/block/dense_1"; set when it is put in a model */
+    bool trainable;
+    const json_t *dtype;   /* as serialised; NULL: float32 */
+    kt_dtype compute_dtype, variable_dtype;
+    bool built;
+    KT_VECTOR(kt_weight) weights; /* in the order of Keras's file: vars/0, vars/1, … */
+    KT_VECTOR(kt_layer *) children; /* in the order in which Keras writes them */
+    const char *child_group; /* containers: "layers" stands between in the file; else the attribute's name, or NULL */
+};
+
+/* All classes; ends with NULL. A class is one line in frontend/layers/classes.def. */
+extern const kt_layer_class *const kt_layer_classes[];
+const kt_layer_class *kt_layer_class_find(const char *module, const char *name); /* module NULL: any */
+
+/* Makes a layer from Keras's serialised form {"module", "class_name", "config", "registered_name", …}. path: of
+ * the container, for problems; NULL at the top. NULL and problems where it is not supported; goes on to find all. */
+kt_layer *kt_layer_from_config(kt_layer_context *context, const json_t *serialized, const char *path);
+/* Makes a layer of a class from options as JSON text: kt_layer_create(c, "Dense", "{\"units\": 10}"). */
+kt_layer *kt_layer_create(kt_layer_context *context, const char *class_name, const char *options);
+/* Keras's serialised form; a new reference. */
+json_t *kt_layer_get_config(const kt_layer *layer);
+
+/* For `build`: adds a weight; returns its number. */
+uint32_t kt_layer_add_weight(kt_layer *layer, kt_trace *trace, const char *name, const kt_type *type,
+                             const json_t *initializer, bool trainable);
+/* Builds the layer if need be and calls it; training may be overridden by a `training` keyword. outputs and
+ * output_masks: room for kt_layer_output_count. */
+void kt_layer_call_with(kt_layer *layer, kt_trace *trace, const kt_argument *arguments, uint32_t count,
+                        kt_value *out_outputs, kt_value *out_masks);
+uint32_t kt_layer_output_count(const kt_layer *layer);
+
+/* ---- models --------------------------------------------------------------------------------------------------
+ * Functional: calls of layers on symbolic tensors, written down first and traced later.
+ *   kt_functional *m = kt_functional_create(&context, "model");
+ *   kt_symbolic x = kt_functional_input(m, kt_layer_create(&context, "InputLayer", "{\"batch_shape\": [null, 8]}"));
+ *   kt_symbolic y = kt_functional_call(m, kt_layer_create(&context, "Dense", "{\"units\": 2}"), x);
+ *   kt_functional_output(m, y, NULL); */
+typedef struct kt_functional kt_functional;
+typedef struct kt_symbolic {
+    uint32_t call;   /* 0: none */
+    uint32_t output; /* which of the call's outputs */
+} kt_symbolic;
+kt_functional *kt_functional_create(kt_layer_context *context, const char *name);
+kt_symbolic kt_functional_input(kt_functional *model, kt_layer *input_layer);
+kt_symbolic kt_functional_call(kt_functional *model, kt_layer *layer, kt_symbolic x);
+kt_symbolic kt_functional_call_list(kt_functional *model, kt_layer *layer, const kt_symbolic *x, uint32_t count);
+void kt_functional_output(kt_functional *model, kt_symbolic y, const char *name); /* name NULL: the layer's */
+kt_layer *kt_functional_layer(kt_functional *model);
+
+kt_layer *kt_sequential_create(kt_layer_context *context, const char *name);
+void kt_sequential_add(kt_layer *sequential, kt_layer *layer);
+
+/* Traces model (Sequential or Functional) as entry "predict" of a new graph in context->arena: parameters are
+ * the inputs (InputLayers' names, None in front is the symbol `batch`, elsewhere `<input>.<axis>`) and the
+ * variables; results the outputs by Keras's output_names. Variables have no data yet. */
+kt_status kt_model_trace(kt_layer_context *context, kt_layer *model, kt_graph **out_graph) KT_MUST_USE;
+
+/* ---- reading ------------------------------------------------------------------------------------------------ */
+/* Reads a .keras archive: config, layers, trace, weights. path "-" is standard input. All unsupported things are
+ * reported at once. */
+kt_status kt_keras_read(kt_arena *arena, const char *path, kt_graph **out_graph, kt_diag *diag) KT_MUST_USE;
+/* Any model the driver takes: .keras by its zip signature, .kir by content; "-" too. */
+kt_status kt_model_read(kt_arena *arena, const char *path, kt_graph **out_graph, kt_diag *diag) KT_MUST_USE;
+
+#endif

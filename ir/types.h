@@ -1,0 +1,89 @@
+/* Types, and dimension expressions. */
+#ifndef KT_IR_TYPES_H
+#define KT_IR_TYPES_H
+
+#include "runtime/abi.h"
+#include "support/arena.h"
+#include "support/text.h"
+
+#include <stdbool.h>
+
+typedef uint8_t kt_dtype; /* KT_F32 … of runtime/abi.h */
+
+const char *kt_dtype_name(kt_dtype dtype);                    /* "f32", "i64", "bool", … */
+bool kt_dtype_parse(const char *name, kt_dtype *out_dtype);
+const char *kt_dtype_keras_name(kt_dtype dtype);              /* "float32", "int64", "bool", … */
+bool kt_dtype_parse_keras(const char *name, kt_dtype *out_dtype);
+size_t kt_dtype_bytes(kt_dtype dtype);                        /* of one element; KT_STRING: 0 */
+bool kt_dtype_is_float(kt_dtype dtype);
+bool kt_dtype_is_signed_integer(kt_dtype dtype);
+bool kt_dtype_is_unsigned_integer(kt_dtype dtype);
+bool kt_dtype_is_integer(kt_dtype dtype);
+
+/* A dimension: a hash-consed integer expression of a graph. Equal handles of one graph are provably equal.
+ * Expressions are kept in a normal form: a sum of products of atoms with integer factors, where an atom is a
+ * symbol, floordiv, mod, max or min. Symbols are whole numbers of at least 1. 0 is no dimension. */
+typedef uint32_t kt_dim;
+typedef struct kt_dim_pool kt_dim_pool;
+
+kt_dim_pool *kt_dim_pool_create(kt_arena *arena);
+kt_dim kt_dim_const(kt_dim_pool *pool, int64_t value);
+kt_dim kt_dim_symbol(kt_dim_pool *pool, const char *name); /* the same name gives the same symbol */
+kt_dim kt_dim_add(kt_dim_pool *pool, kt_dim a, kt_dim b);
+kt_dim kt_dim_sub(kt_dim_pool *pool, kt_dim a, kt_dim b);
+kt_dim kt_dim_mul(kt_dim_pool *pool, kt_dim a, kt_dim b);
+kt_dim kt_dim_floordiv(kt_dim_pool *pool, kt_dim a, kt_dim b); /* towards minus infinity; exact where provable */
+kt_dim kt_dim_ceildiv(kt_dim_pool *pool, kt_dim a, kt_dim b);
+kt_dim kt_dim_mod(kt_dim_pool *pool, kt_dim a, kt_dim b);      /* sign of b */
+kt_dim kt_dim_max(kt_dim_pool *pool, kt_dim a, kt_dim b);
+kt_dim kt_dim_min(kt_dim_pool *pool, kt_dim a, kt_dim b);
+kt_dim kt_dim_add_const(kt_dim_pool *pool, kt_dim a, int64_t b);
+kt_dim kt_dim_mul_const(kt_dim_pool *pool, kt_dim a, int64_t b);
+
+bool kt_dim_is_const(const kt_dim_pool *pool, kt_dim dim, int64_t *out_value); /* out_value may be NULL */
+bool kt_dim_equals(const kt_dim_pool *pool, kt_dim dim, int64_t value);
+/* Is dim provably at least bound, for all values of the symbols? */
+bool kt_dim_at_least(const kt_dim_pool *pool, kt_dim dim, int64_t bound);
+/* The numeric factor that divides dim in any case: 6 for 12*batch + 18. */
+int64_t kt_dim_divisor(const kt_dim_pool *pool, kt_dim dim);
+/* symbols: one value a symbol, by kt_dim_symbol_index. */
+int64_t kt_dim_eval(const kt_dim_pool *pool, kt_dim dim, const int64_t *symbols);
+/* Puts replacement[i] in place of symbol i (0: leaves it). */
+kt_dim kt_dim_substitute(kt_dim_pool *pool, kt_dim dim, const kt_dim *replacement);
+
+uint32_t kt_dim_symbol_count(const kt_dim_pool *pool);
+const char *kt_dim_symbol_name(const kt_dim_pool *pool, uint32_t index);
+bool kt_dim_is_symbol(const kt_dim_pool *pool, kt_dim dim, uint32_t *out_index);
+
+/* Structure of an expression, for printing and code generation. */
+typedef enum kt_dim_kind { KT_DIM_CONST, KT_DIM_SYMBOL, KT_DIM_SUM, KT_DIM_PRODUCT, KT_DIM_FLOORDIV, KT_DIM_MOD, KT_DIM_MAX, KT_DIM_MIN } kt_dim_kind;
+typedef struct kt_dim_info {
+    kt_dim_kind kind;
+    int64_t value;         /* CONST: the number; SYMBOL: its index */
+    const kt_dim *terms;   /* SUM, PRODUCT: the parts; the others: two */
+    uint32_t term_count;
+} kt_dim_info;
+kt_dim_info kt_dim_describe(const kt_dim_pool *pool, kt_dim dim);
+
+/* "batch", "2*batch + 1", "floordiv(height + 1, 2)"; parsing accepts what printing writes, and spaces. */
+void kt_dim_print(const kt_dim_pool *pool, kt_dim dim, kt_text *out_text);
+bool kt_dim_parse(kt_dim_pool *pool, const char **cursor, kt_dim *out_dim);
+
+/* The type of a value: element type and dimensions, row-major. */
+typedef struct kt_type {
+    kt_dtype dtype;
+    uint8_t rank;
+    kt_dim dims[KT_MAX_RANK];
+} kt_type;
+
+bool kt_type_equal(const kt_type *a, const kt_type *b);
+kt_dim kt_type_elements(kt_dim_pool *pool, const kt_type *type); /* the product of its dimensions */
+kt_dim kt_type_bytes(kt_dim_pool *pool, const kt_type *type);
+bool kt_type_is_static(const kt_dim_pool *pool, const kt_type *type);
+int64_t kt_type_static_elements(const kt_dim_pool *pool, const kt_type *type); /* -1 if symbolic */
+void kt_type_print(const kt_dim_pool *pool, const kt_type *type, kt_text *out_text); /* f32[batch,784] */
+const char *kt_type_string(const kt_dim_pool *pool, const kt_type *type, kt_arena *arena);
+kt_type kt_type_scalar(kt_dtype dtype);
+kt_type kt_type_of(kt_dim_pool *pool, kt_dtype dtype, int rank, const int64_t *dims);
+
+#endif

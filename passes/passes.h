@@ -1,0 +1,60 @@
+/* The passes: graph to graph, one a file, in one table.
+ *
+ * Above each pass stands what it requires, keeps and breaks. The driver, `keratin opt` and `keratin passes`
+ * read the table in passes/table.c; a pass that is not there does not exist. */
+#ifndef KT_PASSES_PASSES_H
+#define KT_PASSES_PASSES_H
+
+#include "ir/ir.h"
+
+/* The few facts about the machine that a graph pass may use; the whole description is codegen/target.h's. */
+typedef struct kt_pass_target {
+    int panel_columns; /* how many columns of a packed second operand a contraction kernel takes at once */
+} kt_pass_target;
+
+typedef struct kt_symbol_binding {
+    const char *name; /* a symbol */
+    int64_t value;
+} kt_symbol_binding;
+
+typedef struct kt_pass_options {
+    kt_pass_target target;
+    int level;                       /* -O: 0 keeps one kernel a node */
+    const kt_symbol_binding *bindings; /* bind: symbols to fix */
+    uint32_t binding_count;
+    bool verify;                     /* after every pass */
+    /* Called after each pass of kt_passes_run, for dumps and times; may be NULL. */
+    void (*after)(void *context, const char *pass, const kt_graph *graph, double seconds, bool changed);
+    void *after_context;
+} kt_pass_options;
+
+typedef kt_status kt_pass_fn(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
+
+typedef struct kt_pass {
+    const char *name, *doc;
+    kt_pass_fn *run;
+    int level; /* the pipeline runs it from this -O level on; -1: only when named */
+} kt_pass;
+
+/* In the order of the pipeline; a pass may stand in it more than once. Ends with a NULL name. */
+extern const kt_pass kt_passes[];
+const kt_pass *kt_pass_find(const char *name);
+
+/* Runs the whole pipeline for options->level: after it every entry is a list of calls to kernels, views
+ * (reshape) and nothing else; `prepare` is one of the entries if there are variables. */
+kt_status kt_passes_run(kt_graph *graph, const kt_pass_options *options, kt_diag *diag) KT_MUST_USE;
+/* Runs passes by name: "simplify,fold". */
+kt_status kt_passes_run_named(kt_graph *graph, const char *names, const kt_pass_options *options, kt_diag *diag) KT_MUST_USE;
+
+kt_status kt_pass_bind(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
+kt_status kt_pass_inline(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
+kt_status kt_pass_simplify(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
+kt_status kt_pass_fold(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
+kt_status kt_pass_cse(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
+kt_status kt_pass_dce(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
+kt_status kt_pass_fold_scale(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
+kt_status kt_pass_layout(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
+kt_status kt_pass_split(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
+kt_status kt_pass_fuse(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
+
+#endif

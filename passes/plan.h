@@ -1,0 +1,44 @@
+/* The memory plan of an entry: which buffers there are, how long each lives, and where it lies.
+ *
+ * Requires the form that kt_pass_fuse leaves: calls to kernels, and views between them. A view (reshape) has
+ * the buffer of its operand. Sizes are dimension expressions; lifetimes are known at compile time, so offsets
+ * are assigned at compile time where all sizes are numbers, and by the runtime with the same function
+ * (runtime/workspace.h) once per binding of the symbols where they are not. */
+#ifndef KT_PASSES_PLAN_H
+#define KT_PASSES_PLAN_H
+
+#include "ir/ir.h"
+
+typedef struct kt_plan_buffer {
+    kt_abi_place place;
+    kt_dim bytes;
+    uint32_t index;       /* input, output: its position; constant: of kt_graph.constants */
+    uint32_t first, last; /* arena: the steps that write it first and read it last */
+    kt_value value;       /* one that it holds, for dumps */
+} kt_plan_buffer;
+
+typedef struct kt_plan_step {
+    kt_func kernel;
+    kt_loc loc;
+    KT_VECTOR(uint32_t) args; /* buffers: the call's operands, then its results */
+} kt_plan_step;
+
+typedef struct kt_plan {
+    kt_func entry;
+    KT_VECTOR(kt_plan_buffer) buffers;
+    KT_VECTOR(kt_plan_step) steps;
+} kt_plan;
+
+kt_status kt_plan_entry(const kt_graph *graph, kt_func entry, kt_arena *arena, kt_plan *out_plan, kt_diag *diag) KT_MUST_USE;
+
+typedef struct kt_plan_memory {
+    int64_t unshared_bytes;    /* the sum of all arena buffers */
+    int64_t planned_bytes;     /* what the plan needs */
+    int64_t lower_bound_bytes; /* the most that is alive at one step */
+} kt_plan_memory;
+/* For given symbol values (NULL: all 1). */
+kt_plan_memory kt_plan_measure(const kt_graph *graph, const kt_plan *plan, const int64_t *symbols, kt_arena *arena);
+/* The plan for people: steps with kernels and layer paths, buffers with lifetimes, bytes before and after. */
+void kt_plan_print(const kt_graph *graph, const kt_plan *plan, kt_text *out_text);
+
+#endif

@@ -1,0 +1,112 @@
+/* What generated code is handed, and the tables that describe a compiled program to the runtime.
+ *
+ * This is the one header that compiler and runtime share. The compiler writes a kt_program into every object
+ * it makes; the runtime (contexts, threads, workspace, files) reads it. Nothing here is executed by a table
+ * walker: every size, offset and trip count that depends on a symbol is computed by one generated function,
+ * `bind`, into an array of int64 values, and the tables below refer to positions in that array. */
+#ifndef KT_RUNTIME_ABI_H
+#define KT_RUNTIME_ABI_H
+
+#include <stdint.h>
+
+#define KT_ABI_VERSION 1
+#define KT_MAX_RANK    8
+
+/* The order is part of the contract with users of compiled libraries. */
+#ifndef KT_BUFFER_DEFINED
+#define KT_BUFFER_DEFINED
+enum { KT_F32, KT_F64, KT_F16, KT_BF16, KT_I8, KT_I16, KT_I32, KT_I64, KT_U8, KT_U16, KT_U32, KT_U64, KT_BOOL, KT_STRING, KT_C64 };
+/* A dense row-major tensor in memory. capacity in bytes; dims are filled in by the call. */
+typedef struct {
+    void *data;
+    int64_t capacity;
+    int32_t dtype, rank;
+    int64_t dims[8];
+} kt_buffer;
+#endif
+#define KT_DTYPE_COUNT 15
+
+/* A kernel computes part `part` of `parts` of one step. args: the step's buffers, operands first, then
+ * results; symbols: the entry's symbol values. Units of work [part*units/parts, (part+1)*units/parts) belong
+ * to a part, and no result depends on parts: so results are bit-identical for any number of threads. */
+typedef void kt_kernel_fn(void *const *args, const int64_t *symbols, int64_t part, int64_t parts);
+
+/* Evaluates every dimension expression of an entry: values[0 .. value_count). */
+typedef void kt_bind_fn(const int64_t *symbols, int64_t *values);
+
+typedef struct kt_abi_step {
+    kt_kernel_fn *kernel;
+    const char *name;      /* kernel name, and the layer paths it serves, for profiles */
+    const char *locations;
+    uint32_t first_arg;    /* into kt_abi_entry.args */
+    uint32_t arg_count;
+    uint32_t units;        /* value index: how many units of work there are (at least 1) */
+    uint32_t cost;         /* value index: estimated work, in nanoseconds of one core */
+} kt_abi_step;
+
+typedef enum kt_abi_place {
+    KT_PLACE_INPUT,    /* index: the entry's input */
+    KT_PLACE_OUTPUT,   /* index: the entry's output */
+    KT_PLACE_CONSTANT, /* index: byte offset into the program's constants */
+    KT_PLACE_ARENA,    /* at an offset of the workspace */
+} kt_abi_place;
+
+typedef struct kt_abi_buffer {
+    uint32_t place;       /* kt_abi_place */
+    uint32_t bytes;       /* value index */
+    uint64_t index;       /* see kt_abi_place */
+    uint32_t first, last; /* arena buffers: the steps that write it first and read it last */
+} kt_abi_buffer;
+
+typedef struct kt_abi_tensor {
+    const char *name;
+    int32_t dtype, rank;
+    uint32_t dims[KT_MAX_RANK]; /* value indices */
+} kt_abi_tensor;
+
+/* Where the value of a symbol is read off the inputs: dimension `axis` of input `input`. */
+typedef struct kt_abi_symbol {
+    const char *name;
+    uint32_t input, axis;
+} kt_abi_symbol;
+
+/* Two dimensions that must be equal, for reasons that only the inputs can tell. */
+typedef struct kt_abi_check {
+    uint32_t left, right; /* value indices */
+    const char *sentence; /* names both sides */
+} kt_abi_check;
+
+typedef struct kt_abi_entry {
+    const char *name; /* "predict" */
+    kt_bind_fn *bind;
+    uint32_t value_count;
+    uint32_t symbol_count, input_count, output_count, buffer_count, arg_count, step_count, check_count;
+    const kt_abi_symbol *symbols;
+    const kt_abi_tensor *inputs, *outputs;
+    const kt_abi_buffer *buffers;
+    const uint32_t *args; /* buffer indices */
+    const kt_abi_step *steps;
+    const kt_abi_check *checks;
+} kt_abi_entry;
+
+/* CPU features a program may need; a context refuses to be created without them. */
+enum {
+    KT_CPU_AVX = 1, KT_CPU_AVX2 = 2, KT_CPU_FMA = 4, KT_CPU_F16C = 8, KT_CPU_AVX512F = 16, KT_CPU_AVX512BW = 32,
+    KT_CPU_AVX512DQ = 64, KT_CPU_AVX512VL = 128, KT_CPU_SSE41 = 256, KT_CPU_SSE42 = 512, KT_CPU_POPCNT = 1024,
+    KT_CPU_BMI = 2048, KT_CPU_BMI2 = 4096, KT_CPU_LZCNT = 8192, KT_CPU_MOVBE = 16384, KT_CPU_AVX512CD = 32768,
+};
+
+typedef struct kt_program {
+    uint32_t abi_version;
+    uint32_t entry_count;
+    const char *name;
+    const char *version;  /* of the compiler */
+    const char *target;   /* triple and CPU, for people */
+    const char *describe; /* the JSON text of `describe` */
+    uint64_t cpu_features;
+    const uint8_t *constants; /* 64-byte aligned */
+    uint64_t constants_bytes;
+    const kt_abi_entry *entries;
+} kt_program;
+
+#endif

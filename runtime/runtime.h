@@ -1,0 +1,81 @@
+/* The runtime: what a compiled program or library links. C11, libc, libm and pthreads; no globals; errors are
+ * returned.
+ *
+ * A context holds what one caller needs to run a program: its threads, its workspace, the bindings of the
+ * symbols it has seen last, its last error. Any number of contexts may run at once, each used by one thread at
+ * a time. */
+#ifndef KT_RUNTIME_RUNTIME_H
+#define KT_RUNTIME_RUNTIME_H
+
+#include "runtime/abi.h"
+
+#include <stddef.h>
+
+/* Error codes of kt_context_call and of NAME_predict: 0 is success. */
+enum {
+    KT_ERROR_ARGUMENT = 1, /* wrong entry, symbol below 1, missing pointer, shapes that do not fit */
+    KT_ERROR_MEMORY = 2,
+    KT_ERROR_CAPACITY = 3, /* an output buffer is too small */
+};
+
+typedef struct kt_context kt_context;
+
+/* threads: 0 for all cores this process may use. NULL: out of memory or a CPU without the features the program
+ * needs; then out_error (room for 256, may be NULL) holds a sentence. The program must outlive the context. */
+kt_context *kt_context_create(const kt_program *program, int threads, char *out_error);
+void kt_context_destroy(kt_context *context); /* NULL is allowed */
+const char *kt_context_error(const kt_context *context); /* "" if there was none */
+
+/* Runs an entry (its position in the program) on dense buffers: symbols in the order of describe, inputs,
+ * outputs. The hot path: no allocation once a binding of the symbols has been seen, no copy of inputs and
+ * outputs. Pointers need the alignment of their element type only. */
+int kt_context_call(kt_context *context, uint32_t entry, const int64_t *symbols, const void *const *inputs, void *const *outputs);
+/* The generic call, by name; symbols are read off the inputs' dims, which are checked; dtypes must be the
+ * entry's; out: dims, rank and dtype are filled in, data may be NULL to ask for the shape only. */
+int kt_context_call_buffers(kt_context *context, const char *entry, const kt_buffer *in, kt_buffer *out);
+/* Rank of output index, its dims for these symbols in dims; -1: no such entry or output. */
+int kt_context_output_shape(kt_context *context, const char *entry, int index, const int64_t *symbols, int64_t dims[8]);
+/* What the workspace takes for these symbols, bytes. */
+int64_t kt_context_workspace_bytes(kt_context *context, uint32_t entry, const int64_t *symbols);
+
+/* The features among KT_CPU_… that this CPU and its operating system have; a name for the first missing one. */
+uint64_t kt_cpu_features(void);
+const char *kt_cpu_feature_name(uint64_t feature);
+
+/* ---- threads.c: a pool that spins briefly, then sleeps ------------------------------------------------------ */
+typedef struct kt_pool kt_pool;
+kt_pool *kt_pool_create(int threads); /* threads - 1 workers; NULL: no memory or no threads to be had */
+void kt_pool_destroy(kt_pool *pool);
+int kt_pool_threads(const kt_pool *pool);
+/* Runs kernel on parts 0 … parts-1, one of them on the calling thread; returns when all are done. */
+void kt_pool_run(kt_pool *pool, kt_kernel_fn *kernel, void *const *args, const int64_t *symbols, int64_t parts);
+
+/* ---- tensor_io/: tensors in files ---------------------------------------------------------------------------- *
+ * Readers never trust the file: sizes are checked before memory is taken. Each returns 0, or 1 with a sentence
+ * in out_error (room for KT_IO_ERROR), naming the file. */
+#define KT_IO_ERROR 512
+typedef struct kt_array {
+    char *name;       /* of the member of an .npz; else NULL */
+    kt_buffer buffer; /* data from malloc */
+} kt_array;
+typedef struct kt_arrays {
+    kt_array *at;
+    size_t count;
+} kt_arrays;
+void kt_arrays_deinit(kt_arrays *arrays);
+/* .npy, .npz, .csv, .jsonl by the file's first bytes; "-" is standard input. CSV: one f64 array [rows, columns]. */
+int kt_arrays_read(const char *path, kt_arrays *out_arrays, char *out_error);
+/* By path's ending: .npy, .csv, .json one array, .npz and .json any number; "-" is CSV on standard output. A file appears whole
+ * (written beside, renamed) or not at all. */
+int kt_arrays_write(const char *path, const kt_array *arrays, size_t count, char *out_error);
+/* A new buffer of another dtype: as NumPy's astype, saturating where C would be undefined. */
+int kt_buffer_convert(const kt_buffer *from, int32_t dtype, kt_buffer *out_buffer);
+size_t kt_abi_dtype_bytes(int32_t dtype);
+const char *kt_abi_dtype_name(int32_t dtype); /* "float32" */
+
+/* ---- main.c: the verbs of a compiled program ------------------------------------------------------------------ */
+int kt_program_main(const kt_program *program, int argc, char **argv);
+/* Defined by generated code in an executable; main() is in runtime/main.c. */
+extern const kt_program kt_main_program;
+
+#endif
