@@ -15,7 +15,15 @@ struct kt_module {
     LLVMModuleRef module;
     LLVMTargetMachineRef machine;
     KT_VECTOR(const kt_loops *) kernels; /* in the order of kt_graph_next(…, KT_FUNC_KERNEL, …) */
+    uint32_t *symbol_slots; /* by symbol of the graph: its place in the array that generated code is handed */
+    uint32_t symbol_count;
 };
+#define KT_NO_SLOT UINT32_MAX
+
+/* dims.c: numbers the symbols (call it before any kernel is built), and computes an expression from the i64
+ * array `symbols`. */
+void kt_llvm_number_symbols(kt_module *module, const kt_graph *graph);
+LLVMValueRef kt_llvm_dim(kt_module *module, LLVMBuilderRef builder, LLVMValueRef symbols, const kt_graph *graph, kt_dim dim);
 
 /* kernel.c: the function of a kernel, by a walk over its loop form; internal linkage, type kt_kernel_fn. */
 LLVMValueRef kt_llvm_kernel(kt_module *module, const kt_loops *loops);
