@@ -7,8 +7,10 @@
  * serial loop whose body works on lanes elements at once, with a mask in its last turn where lanes do not
  * divide the extent.
  *
- * Index arithmetic is in i64 registers of one lane; constant folding happens as instructions are added. The
- * printed form reads like code; codegen/llvm.c is a direct walk over it. */
+ * Index arithmetic is in i64 registers; constant folding happens as instructions are added. Operands of one
+ * lane are splat where the other operand has more. Constants and dimensions (KT_CODE_CONST, KT_CODE_DIM) are
+ * registers that stand in no block: they are not in the instruction list and may be used anywhere. The printed
+ * form reads like code; codegen/llvm/kernel.c is a direct walk over it. */
 #ifndef KT_CODEGEN_LOOPS_H
 #define KT_CODEGEN_LOOPS_H
 
@@ -88,12 +90,14 @@ typedef struct kt_loops {
     KT_VECTOR(kt_code) code;
     KT_VECTOR(kt_cell_info) cells;   /* [0] unused */
     KT_VECTOR(kt_code) registers;    /* [0] unused; the instruction that makes each */
+    kt_table constants;              /* registers of constants and dimensions */
 } kt_loops;
 
 void kt_loops_init(kt_loops *out_loops, kt_arena *arena, kt_graph *graph, const kt_function *kernel, const kt_target *target);
 
 kt_reg kt_loops_int(kt_loops *loops, int64_t value);                              /* i64, one lane */
 kt_reg kt_loops_const(kt_loops *loops, kt_dtype dtype, int lanes, double value);  /* any dtype */
+kt_reg kt_loops_integer(kt_loops *loops, kt_dtype dtype, int lanes, int64_t value); /* any integer dtype, bool */
 kt_reg kt_loops_dim(kt_loops *loops, kt_dim dim);                                 /* constants fold to kt_loops_int */
 kt_reg kt_loops_index(kt_loops *loops, kt_index_op op, kt_reg a, kt_reg b);
 kt_reg kt_loops_apply(kt_loops *loops, kt_op op, kt_dtype result, kt_reg a, kt_reg b, kt_reg c);
@@ -110,13 +114,14 @@ void kt_loops_prefetch(kt_loops *loops, uint32_t buffer, kt_reg index);
 kt_cell kt_loops_cell(kt_loops *loops, const char *name, kt_dtype dtype, int lanes, uint32_t count);
 kt_reg kt_loops_get(kt_loops *loops, kt_cell cell, kt_reg index);                 /* index 0: element 0 */
 void kt_loops_set(kt_loops *loops, kt_cell cell, kt_reg index, kt_reg value);
+/* At most one loop is parallel: from 0, by 1, to a constant or dimension, which becomes the kernel's units. */
 kt_reg kt_loops_begin(kt_loops *loops, kt_loop_kind kind, kt_reg begin, kt_reg end, kt_reg step, const char *comment);
 void kt_loops_if(kt_loops *loops, kt_reg condition);
 void kt_loops_end(kt_loops *loops); /* of the innermost open loop or if */
 
 kt_dtype kt_loops_dtype(const kt_loops *loops, kt_reg reg);
 int kt_loops_lanes(const kt_loops *loops, kt_reg reg);
-bool kt_loops_is_int(const kt_loops *loops, kt_reg reg, int64_t *out_value); /* a known i64 constant */
+bool kt_loops_is_int(const kt_loops *loops, kt_reg reg, int64_t *out_value); /* a known i64 constant; out_value may be NULL */
 
 void kt_loops_print(const kt_loops *loops, kt_text *out_text);
 
