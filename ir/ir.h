@@ -231,9 +231,14 @@ kt_status kt_infer_fail(kt_infer *infer, int constraint, const char *format, ...
 kt_status kt_graph_verify(kt_graph *graph, kt_diag *diag) KT_MUST_USE;
 
 /* ---- text form ------------------------------------------------------------------------------------------ */
+/* Lossless: parsing and printing again gives the same bytes; ir/text/print.c describes the form. Functions are
+ * printed before their callers, values numbered anew in each function, so that functions that are equal up to
+ * numbering print alike. */
 typedef struct kt_print_options {
-    bool elide; /* a hash stands for the bytes of constants and variables past 16 elements: for people only */
+    bool elide;     /* a hash stands for the bytes of constants and variables past 16 elements: for people only */
+    bool anonymous; /* no function name, no locations: the key by which equal functions are found */
 } kt_print_options;
+/* options may be NULL: all false. */
 void kt_graph_print(const kt_graph *graph, const kt_print_options *options, kt_text *out_text);
 void kt_function_print(const kt_graph *graph, const kt_function *function, const kt_print_options *options, kt_text *out_text);
 /* text is NUL-terminated; the graph lives in arena. Problems carry "line N". */
