@@ -1,0 +1,240 @@
+/* Inference of contractions and convolutions, whose second operand may be packed into panels of columns. */
+#include "ir/infer/infer_impl.h"
+
+static kt_status check_dtypes(kt_infer *infer, int constraint) {
+    const kt_type *x = &infer->operands[0], *y = &infer->operands[1];
+    if (x->dtype == y->dtype && kt_domain_has(KT_NUMBER, x->dtype)) return KT_OK;
+    return kt_infer_fail(infer, constraint, "%s and %s must be numbers of one dtype.",
+                         kt_infer_show(infer, x), kt_infer_show(infer, y));
+}
+
+/* The second operand is [panels, depth, panel]. */
+static kt_status check_packed(kt_infer *infer, int constraint, kt_dim panels, kt_dim depth, int64_t panel) {
+    const kt_type *y = &infer->operands[1];
+    kt_dim_pool *pool = infer->graph->dims;
+    kt_type wanted = {.dtype = y->dtype, .rank = 3, .dims = {panels, depth, kt_dim_const(pool, panel)}};
+    if (kt_type_equal(&wanted, y)) return KT_OK;
+    return kt_infer_fail(infer, constraint, "the packed operand must be %s, but is %s.",
+                         kt_infer_show(infer, &wanted), kt_infer_show(infer, y));
+}
+
+static kt_status check_panel(kt_infer *infer, int constraint, int64_t panel, int64_t columns) {
+    if (panel == 0 && columns == 0) return KT_OK;
+    if (panel >= 1 && panel <= INT32_MAX && columns >= 1 && columns <= INT32_MAX) return KT_OK;
+    return kt_infer_fail(
+        infer, constraint,
+        "panel and columns must both be 0, or both at least 1 and below 2^31, but are %lld and %lld.",
+        (long long)panel, (long long)columns);
+}
+
+static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* ---- dot_general ----------------------------------------------------------------------------------------
+ */
+
+static bool holds(const kt_ints *axes, int axis) {
+    for (uint32_t i = 0; i < axes->count; i++)
+        if (axes->at[i] == axis) return true;
+    return false;
+}
+
+static kt_status check_paired(kt_infer *infer, const kt_ints *batch, const kt_ints *contract, int operand) {
+    int rank = infer->operands[operand].rank;
+    KT_TRY(kt_infer_axes(infer, 2, batch, rank, false));
+    KT_TRY(kt_infer_axes(infer, 2, contract, rank, false));
+    for (uint32_t i = 0; i < batch->count; i++)
+        if (holds(contract, (int)batch->at[i]))
+            return kt_infer_fail(infer, 2, "axis %lld of operand %d is both a batch axis and summed.",
+                                 (long long)batch->at[i], operand);
+    return KT_OK;
+}
+
+static kt_status check_pairs(kt_infer *infer, const kt_ints *lhs, const kt_ints *rhs) {
+    const kt_type *x = &infer->operands[0], *y = &infer->operands[1];
+    for (uint32_t i = 0; i < lhs->count; i++) {
+        kt_dim a = x->dims[lhs->at[i]], b = y->dims[rhs->at[i]];
+        if (a == b) continue;
+        KT_TRY(kt_infer_equal(infer, 4, a, b, "dimension %lld of %s and dimension %lld of %s",
+                              (long long)lhs->at[i], kt_infer_show(infer, x), (long long)rhs->at[i],
+                              kt_infer_show(infer, y)));
+    }
+    return KT_OK;
+}
+
+static void add_free(kt_type *result, int *rank, const kt_type *x, const kt_ints *batch,
+                     const kt_ints *contract) {
+    for (int i = 0; i < x->rank; i++) {
+        if (holds(batch, i) || holds(contract, i)) continue;
+        if (*rank < KT_MAX_RANK) result->dims[*rank] = x->dims[i];
+        ++*rank;
+    }
+}
+
+/* C6 with panel: there are no batch axes, and rhs_contract is empty
+ * C7 with panel: the second operand is [ceil(columns / panel), product of the summed dimensions, panel] */
+static kt_status check_packed_dot(kt_infer *infer) {
+    const kt_attrs_dot_general *attrs = infer->attrs;
+    const kt_type *x = &infer->operands[0];
+    kt_dim_pool *pool = infer->graph->dims;
+    if (attrs->lhs_batch.count + attrs->rhs_batch.count + attrs->rhs_contract.count > 0)
+        return kt_infer_fail(infer, 6,
+                             "with a packed operand, lhs_batch, rhs_batch and rhs_contract must be empty.");
+    kt_dim depth = kt_dim_const(pool, 1);
+    for (uint32_t i = 0; i < attrs->lhs_contract.count; i++)
+        depth = kt_dim_mul(pool, depth, x->dims[attrs->lhs_contract.at[i]]);
+    kt_dim panels = kt_dim_const(pool, divide_up(attrs->columns, attrs->panel));
+    return check_packed(infer, 7, panels, depth, attrs->panel);
+}
+
+/* C1 lhs_batch and rhs_batch, and without panel lhs_contract and rhs_contract, name as many axes
+ * C2 they are axes of the operands, each named once
+ * C3 the operands are numbers of one dtype
+ * C4 paired dimensions are equal
+ * C5 the result has at most KT_MAX_RANK axes
+ * C6, C7 see check_packed_dot
+ * C8 panel and columns are both 0, or both at least 1 */
+kt_status kt_infer_dot_general(kt_infer *infer) {
+    const kt_attrs_dot_general *attrs = infer->attrs;
+    const kt_type *x = &infer->operands[0], *y = &infer->operands[1];
+    KT_TRY(check_panel(infer, 8, attrs->panel, attrs->columns));
+    KT_TRY(kt_infer_count(infer, 1, "rhs_batch", attrs->rhs_batch.count, attrs->lhs_batch.count));
+    KT_TRY(check_paired(infer, &attrs->lhs_batch, &attrs->lhs_contract, 0));
+    KT_TRY(check_paired(infer, &attrs->rhs_batch, &attrs->rhs_contract, 1));
+    KT_TRY(check_dtypes(infer, 3));
+    kt_type result = {.dtype = x->dtype};
+    int rank = 0;
+    for (uint32_t i = 0; i < attrs->lhs_batch.count; i++) /* as many as rhs_batch names, by C1 */
+        result.dims[rank++] =
+            kt_infer_sharper(infer, x->dims[attrs->lhs_batch.at[i]], y->dims[attrs->rhs_batch.at[i]]);
+    add_free(&result, &rank, x, &attrs->lhs_batch, &attrs->lhs_contract);
+    if (attrs->panel > 0) {
+        KT_TRY(check_packed_dot(infer));
+        if (rank < KT_MAX_RANK) result.dims[rank] = kt_dim_const(infer->graph->dims, attrs->columns);
+        rank++;
+    } else {
+        KT_TRY(
+            kt_infer_count(infer, 1, "rhs_contract", attrs->rhs_contract.count, attrs->lhs_contract.count));
+        KT_TRY(check_pairs(infer, &attrs->lhs_batch, &attrs->rhs_batch));
+        KT_TRY(check_pairs(infer, &attrs->lhs_contract, &attrs->rhs_contract));
+        add_free(&result, &rank, y, &attrs->rhs_batch, &attrs->rhs_contract);
+    }
+    if (rank > KT_MAX_RANK)
+        return kt_infer_fail(infer, 5,
+                             "the product of %s and %s has %d dimensions, but at most %d are possible.",
+                             kt_infer_show(infer, x), kt_infer_show(infer, y), rank, KT_MAX_RANK);
+    result.rank = (uint8_t)rank;
+    infer->results[0] = result;
+    return KT_OK;
+}
+
+/* ---- conv -----------------------------------------------------------------------------------------------
+ */
+
+static kt_status check_groups(kt_infer *infer, const char *what, kt_dim dim, int64_t groups) {
+    if (kt_dim_divisor(infer->graph->dims, dim) % groups == 0) return KT_OK;
+    return kt_infer_fail(infer, 6, "the %s %s do not fall into %lld groups.", kt_infer_show_dim(infer, dim),
+                         what, (long long)groups);
+}
+
+/* C7 the kernel's last but one dimension is channels / groups
+ * C9 without panel: the kernel has the input's rank, and the attribute window is empty */
+static kt_status read_plain_kernel(kt_infer *infer, kt_dim channels, kt_dim *window, kt_dim *features) {
+    const kt_attrs_conv *attrs = infer->attrs;
+    const kt_type *x = &infer->operands[0], *y = &infer->operands[1];
+    kt_dim_pool *pool = infer->graph->dims;
+    if (y->rank != x->rank)
+        return kt_infer_fail(infer, 9, "the kernel of %s must have %d dimensions, but is %s.",
+                             kt_infer_show(infer, x), x->rank, kt_infer_show(infer, y));
+    KT_TRY(kt_infer_count(infer, 9, "window", attrs->window.count, 0));
+    kt_dim depth = kt_dim_floordiv(pool, channels, kt_dim_const(pool, attrs->groups));
+    if (y->dims[y->rank - 2] != depth)
+        KT_TRY(kt_infer_equal(infer, 7, y->dims[y->rank - 2], depth,
+                              "dimension %d of the kernel %s and a group's channels of %s in %lld groups",
+                              y->rank - 2, kt_infer_show(infer, y), kt_infer_show(infer, x),
+                              (long long)attrs->groups));
+    for (int i = 0; i < x->rank - 2; i++) {
+        KT_TRY(kt_infer_at_least(infer, 9, y->dims[i], 1, "dimension %d of the kernel", i));
+        window[i] = y->dims[i];
+    }
+    *features = y->dims[y->rank - 1];
+    return KT_OK;
+}
+
+/* C10 with panel: window has one entry for each spatial axis, at least 1
+ * C11 with panel: the kernel is [groups * ceil(columns / groups / panel), window * channels / groups, panel]
+ */
+static kt_status read_packed_kernel(kt_infer *infer, kt_dim channels, kt_dim *window, kt_dim *features) {
+    const kt_attrs_conv *attrs = infer->attrs;
+    int spatial = infer->operands[0].rank - 2;
+    kt_dim_pool *pool = infer->graph->dims;
+    KT_TRY(kt_infer_count(infer, 10, "window", attrs->window.count, (uint32_t)spatial));
+    KT_TRY(kt_infer_bounds(infer, 10, "window", &attrs->window, 1));
+    kt_dim depth = kt_dim_floordiv(pool, channels, kt_dim_const(pool, attrs->groups));
+    for (int i = 0; i < spatial; i++) {
+        window[i] = kt_dim_const(pool, attrs->window.at[i]);
+        depth = kt_dim_mul(pool, depth, window[i]);
+    }
+    *features = kt_dim_const(pool, attrs->columns);
+    KT_TRY(check_groups(infer, "features", *features, attrs->groups));
+    int64_t panels = attrs->groups * divide_up(attrs->columns / attrs->groups, attrs->panel);
+    return check_packed(infer, 11, kt_dim_const(pool, panels), depth, attrs->panel);
+}
+
+/* C1 the input has at least 3 axes; strides, low, high, dilation and input_dilation have one entry for each
+ *    spatial axis
+ * C2 strides, dilation and input_dilation are at least 1
+ * C3 low and high are at least 0
+ * C4 the operands are numbers of one dtype
+ * C5 panel and columns are both 0, or both at least 1
+ * C6 groups is at least 1 and divides channels and features
+ * C7, C9 see read_plain_kernel; C10, C11 see read_packed_kernel
+ * C8 the window fits into the padded input */
+kt_status kt_infer_conv(kt_infer *infer) {
+    const kt_attrs_conv *attrs = infer->attrs;
+    const kt_type *x = &infer->operands[0];
+    kt_dim_pool *pool = infer->graph->dims;
+    if (x->rank < 3)
+        return kt_infer_fail(infer, 1, "the input must be [batch, space…, channels], but is %s.",
+                             kt_infer_show(infer, x));
+    uint32_t spatial = x->rank - 2u;
+    KT_TRY(kt_infer_count(infer, 1, "strides", attrs->strides.count, spatial));
+    KT_TRY(kt_infer_count(infer, 1, "low", attrs->low.count, spatial));
+    KT_TRY(kt_infer_count(infer, 1, "high", attrs->high.count, spatial));
+    KT_TRY(kt_infer_count(infer, 1, "dilation", attrs->dilation.count, spatial));
+    KT_TRY(kt_infer_count(infer, 1, "input_dilation", attrs->input_dilation.count, spatial));
+    KT_TRY(kt_infer_bounds(infer, 2, "strides", &attrs->strides, 1));
+    KT_TRY(kt_infer_bounds(infer, 2, "dilation", &attrs->dilation, 1));
+    KT_TRY(kt_infer_bounds(infer, 2, "input_dilation", &attrs->input_dilation, 1));
+    for (uint32_t i = 0; i < spatial; i++) {
+        KT_TRY(kt_infer_at_least(infer, 3, attrs->low.at[i], 0, "low[%u]", i));
+        KT_TRY(kt_infer_at_least(infer, 3, attrs->high.at[i], 0, "high[%u]", i));
+    }
+    KT_TRY(check_dtypes(infer, 4));
+    KT_TRY(check_panel(infer, 5, attrs->panel, attrs->columns));
+    if (attrs->groups < 1 || attrs->groups > INT32_MAX)
+        return kt_infer_fail(infer, 6, "groups must be at least 1 and below 2^31, but is %lld.",
+                             (long long)attrs->groups);
+
+    kt_dim channels = x->dims[x->rank - 1], window[KT_MAX_RANK], features;
+    KT_TRY(check_groups(infer, "channels", channels, attrs->groups));
+    KT_TRY((attrs->panel > 0 ? read_packed_kernel : read_plain_kernel)(infer, channels, window, &features));
+    KT_TRY(check_groups(infer, "features", features, attrs->groups));
+
+    kt_type result = {.dtype = x->dtype, .rank = x->rank};
+    result.dims[0] = x->dims[0];
+    result.dims[x->rank - 1] = features;
+    for (uint32_t i = 0; i < spatial; i++) {
+        kt_dim gaps = kt_dim_mul_const(pool, kt_dim_add_const(pool, x->dims[i + 1], -1),
+                                       attrs->input_dilation.at[i] - 1);
+        kt_infer_slide slide = {.size = kt_dim_add(pool, x->dims[i + 1], gaps),
+                                .window = window[i],
+                                .low = attrs->low.at[i],
+                                .high = attrs->high.at[i],
+                                .stride = attrs->strides.at[i],
+                                .dilation = attrs->dilation.at[i],
+                                .axis = (int)i + 1};
+        KT_TRY(kt_infer_places(infer, 8, &slide, &result.dims[i + 1]));
+    }
+    infer->results[0] = result;
+    return KT_OK;
+}
