@@ -48,12 +48,12 @@ kt_status kt_builder_finish(kt_builder *builder, kt_func *out_func) {
     if (namesake && namesake != builder->rewrites)
         kt_build_fail(builder, KT_INVALID, "There is already a function with the name \"%s\".", name);
     if (builder->status != KT_OK) return builder->status;
-    if (builder->rewrites) {
-        graph->functions.at[builder->rewrites] = builder->function;
-        *out_func = builder->rewrites;
-    } else {
-        *out_func = kt_graph_add_function(graph, &builder->function);
-    }
+    kt_func func = builder->rewrites;
+    if (func)
+        graph->functions.at[func] = builder->function;
+    else
+        func = kt_graph_add_function(graph, &builder->function);
+    if (out_func) *out_func = func;
     return KT_OK;
 }
 

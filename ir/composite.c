@@ -1,9 +1,9 @@
 /* Composites: bodies of the graph that `call` nodes name.
  *
- * Two bodies that print alike under the composite's name are one function; since locations are printed, that
- * is a layer called several times over the same types, and never two layers whose nodes would then tell the
- * wrong path. The table that finds them is only a hint: a pass may have rewritten a body since, so what the
- * table gives is printed again before it is trusted. */
+ * Two bodies that print alike, names and locations aside, are one function: a model with forty softmaxes over
+ * the same types has one body, with the locations of the first, and the calls tell the layers. The table that
+ * finds bodies is only a hint: a pass may have rewritten a body since, so what the table gives is printed
+ * again before it is trusted. */
 #include "ir/graph_impl.h"
 
 #include <string.h>
@@ -20,12 +20,9 @@ void kt_builder_begin_composite(kt_builder *out_body, const kt_builder *builder,
     }
 }
 
-/* The body's text as if it had the composite's name. */
 static kt_text print_body(const kt_graph *graph, const kt_function *body) {
-    kt_function renamed = *body;
-    renamed.name = body->composite;
     kt_text text = {.arena = graph->arena};
-    kt_function_print(graph, &renamed, &(kt_print_options){0}, &text);
+    kt_function_print(graph, body, &(kt_print_options){.anonymous = true}, &text);
     return text;
 }
 

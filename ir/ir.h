@@ -144,6 +144,7 @@ typedef struct kt_builder {
 void kt_builder_begin(kt_builder *out_builder, kt_graph *graph, kt_func_kind kind, const char *name, kt_diag *diag);
 kt_value kt_builder_param(kt_builder *builder, kt_role role, const char *name, uint32_t index, const kt_type *type);
 void kt_builder_result(kt_builder *builder, kt_role role, const char *name, uint32_t index, kt_value value);
+/* Puts the function into the graph. out_func may be NULL. */
 kt_status kt_builder_finish(kt_builder *builder, kt_func *out_func) KT_MUST_USE;
 
 /* Writes a function anew. begin copies the parameters (dropping none); then for each old node in order the
@@ -156,7 +157,8 @@ void kt_builder_replace(kt_builder *builder, kt_value old_value, kt_value new_va
 void kt_builder_copy(kt_builder *builder, kt_node old_node);
 void kt_builder_copy_results(kt_builder *builder);
 
-/* Composites: begin a body over operand types, build it, then call it. Bodies that print alike are one.
+/* Composites: begin a body over operand types, build it, then call it. Bodies that print alike
+ * (anonymously) are one.
  *   kt_builder body; kt_value p[2];
  *   kt_builder_begin_composite(&body, builder, "softmax", operands, 2, p);
  *   … kt_builder_result(&body, KT_ROLE_PLAIN, NULL, 0, y);
