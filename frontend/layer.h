@@ -22,6 +22,7 @@ typedef struct kt_layer_class kt_layer_class;
 typedef struct kt_layer_context {
     kt_arena *arena;
     kt_diag *diag;
+    kt_table names; /* how many layers without a name of their own were named "dense", … */
 } kt_layer_context;
 
 /* ---- options --------------------------------------------------------------------------------------------- */
@@ -40,6 +41,7 @@ typedef enum kt_option_kind {
     KT_OPTION_REGULARIZER,
     KT_OPTION_CONSTRAINT,
     KT_OPTION_JSON,           /* json_t *: kept as it is; the class's `check` reads it */
+    KT_OPTION_UNSUPPORTED,    /* no field: anything but None is rejected */
 } kt_option_kind;
 #define KT_NONE_INT INT64_MIN
 
@@ -48,20 +50,31 @@ typedef struct kt_option {
     kt_option_kind kind;
     size_t offset;          /* of the field in the class's struct */
     const char *default_json; /* as JSON text; NULL: the option is required */
-    const char *choices;    /* CHOICE: "valid same causal" */
-    int count;              /* INTS: how many an int alone stands for, 0 for any list */
+    const char *choices;    /* CHOICE: "valid same causal"; None stands for the default */
+    int count;              /* INTS: the length, which an int alone is repeated to; 0 for any list */
     bool inert;             /* changes training or initial values only, never a prediction */
+    bool unwritten;         /* read, but Keras never writes it */
 } kt_option;
 
 /* An activation: a row of the activation table with its parameters. */
+enum { KT_ACTIVATION_PARAMETERS = 3 };
 typedef struct kt_activation {
-    const char *name;    /* Keras's: "relu", "gelu", …; NULL: None, which is linear */
+    const char *name;     /* Keras's: "relu", "gelu", …; NULL: None, which is linear */
     const json_t *config; /* the serialised form it came from where it is not a plain name, else NULL */
+    double parameters[KT_ACTIVATION_PARAMETERS]; /* in the order of the row; NaN: None */
 } kt_activation;
+/* The activation of that name with Keras's default parameters; an alias ("swish") gives what it stands for.
+ * False if there is none. */
+bool kt_activation_find(const char *name, kt_activation *out_activation);
+/* Sets a parameter by its name in Keras ("axis", "negative_slope"). False if the activation has none such. */
+bool kt_activation_set(kt_activation *activation, const char *parameter, double value);
+/* From Keras's serialised form: None, a name, a function object, or a layer object (ReLU, Softmax, LeakyReLU,
+ * ELU). False, and what is wrong with it in out_problem, if it is none of these. */
+bool kt_activation_read(kt_arena *arena, const json_t *serialized, kt_activation *out_activation,
+                        const char **out_problem);
 /* Adds the activation to the graph, as a composite of that name where it is more than one operation. */
 kt_value kt_activation_apply(kt_builder *builder, const kt_activation *activation, kt_value x);
-bool kt_activation_exists(const char *name);
-/* The n-th activation's name, NULL past the end. */
+/* The n-th activation's name, aliases included; NULL past the end. */
 const char *kt_activation_name(uint32_t n);
 
 /* ---- tensors handed to a layer ------------------------------------------------------------------------------ */
@@ -84,10 +97,13 @@ typedef struct kt_trace {
     const char *path;        /* layer path of what is being called: "functional/dense" */
     KT_VECTOR(kt_value) variables; /* by kt_graph.variables: its value now; 0: not yet read */
     KT_VECTOR(bool) assigned;
+    bool failed;             /* some call failed: its outputs are 0, and the function must not be finished */
 } kt_trace;
 
 /* The value of a layer's weight now (cast to the layer's compute dtype if it is a float). */
 kt_value kt_trace_weight(kt_trace *trace, kt_layer *layer, uint32_t weight);
+/* The same as it is stored, in the variable's own dtype. */
+kt_value kt_trace_stored_weight(kt_trace *trace, kt_layer *layer, uint32_t weight);
 /* Gives a weight a new value: from the traced function a donated result. */
 void kt_trace_assign(kt_trace *trace, kt_layer *layer, uint32_t weight, kt_value value);
 /* The location of what is built next: "<path>/<what>". */
@@ -116,6 +132,8 @@ struct kt_layer_class {
     size_t bytes;             /* of its struct, which begins with a kt_layer */
     const kt_option *options; /* beyond name, trainable, dtype; ends with a NULL name; NULL: none */
     bool supports_masking;
+    bool keeps_input_dtype;   /* float inputs are not cast to the compute dtype (Keras: autocast = False) */
+    bool plain;               /* an operation node or InputLayer: of the common options it writes name only */
     /* Reads what the option table cannot say, or rejects options; may be NULL. */
     kt_status (*check)(kt_layer *layer, kt_layer_context *context);
     /* Containers: makes children from the serialised config, and writes it; NULL elsewhere. */
@@ -143,7 +161,10 @@ struct kt_layer {
     bool trainable;
     const json_t *dtype;   /* as serialised; NULL: float32 */
     kt_dtype compute_dtype, variable_dtype;
+    const json_t *activity_regularizer; /* inert */
     bool built;
+    bool broken;           /* building it failed, which is reported; it is not called */
+    const kt_graph *graph; /* the one that the weights' variables are of */
     KT_VECTOR(kt_weight) weights; /* in the order of Keras's file: vars/0, vars/1, … */
     KT_VECTOR(kt_layer *) children; /* in the order in which Keras writes them */
     const char *child_group; /* containers: "layers" stands between in the file; else the attribute's name, or NULL */
@@ -161,11 +182,22 @@ kt_layer *kt_layer_create(kt_layer_context *context, const char *class_name, con
 /* Keras's serialised form; a new reference. */
 json_t *kt_layer_get_config(const kt_layer *layer);
 
-/* For `build`: adds a weight; returns its number. */
+/* Keras's name for things of a class: "Conv2D" gives "conv2d", "LayerNormalization" "layer_normalization". */
+const char *kt_layer_snake_case(kt_arena *arena, const char *class_name);
+/* For `check`: records that an option is wrong or not supported: "option 'axis' of Softmax <sentence end>". */
+kt_status kt_layer_reject(const kt_layer *layer, kt_layer_context *context, kt_status status, const char *option,
+                          const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* An InputLayer's dtype and batch_shape (None is -1); false for any other layer. */
+bool kt_layer_input_spec(const kt_layer *layer, kt_dtype *out_dtype, kt_ints *out_batch_shape);
+/* Keras's result_type: what a binary operation computes in. */
+kt_dtype kt_dtype_promote(kt_dtype a, kt_dtype b);
+
+/* For `build`: adds a weight; returns its number. Its variable's path is the layer's path and name. */
 uint32_t kt_layer_add_weight(kt_layer *layer, kt_trace *trace, const char *name, const kt_type *type,
                              const json_t *initializer, bool trainable);
-/* Builds the layer if need be and calls it; training may be overridden by a `training` keyword. outputs and
- * output_masks: room for kt_layer_output_count. */
+/* Builds the layer if need be and calls it; training may be overridden by a `training` keyword (Functional drops
+ * recorded ones, because the mode of the model's call wins). A `mask` keyword takes the place of the inputs'
+ * masks. Where an input is 0, so are the outputs. outputs and output_masks: room for kt_layer_output_count. */
 void kt_layer_call_with(kt_layer *layer, kt_trace *trace, const kt_argument *arguments, uint32_t count,
                         kt_value *out_outputs, kt_value *out_masks);
 uint32_t kt_layer_output_count(const kt_layer *layer);

@@ -1,0 +1,190 @@
+/* What many layers ask of their options and inputs, and small graph pieces that many of them emit. */
+#include "frontend/layers/layers_impl.h"
+
+#include <inttypes.h>
+
+/* ---- options
+ * ------------------------------------------------------------------------------------------------- */
+kt_status kt_check_range(const kt_layer *layer, kt_layer_context *context, const char *option, int64_t value,
+                         int64_t low) {
+    if (value >= low && value <= INT32_MAX) return KT_OK;
+    return kt_layer_reject(layer, context, KT_INVALID, option,
+                           "must be from %" PRId64 " to %" PRId32 ", not %" PRId64 ".", low, INT32_MAX,
+                           value);
+}
+
+kt_status kt_check_ranges(const kt_layer *layer, kt_layer_context *context, const char *option,
+                          const kt_ints *values, int64_t low) {
+    kt_status status = KT_OK;
+    for (uint32_t i = 0; i < values->count && status == KT_OK; i++) {
+        status = kt_check_range(layer, context, option, values->at[i], low);
+    }
+    return status;
+}
+
+kt_status kt_check_axes(const kt_layer *layer, kt_layer_context *context, const json_t *axis,
+                        kt_ints *out_axes) {
+    size_t count = json_is_integer(axis) ? 1 : json_array_size(axis);
+    bool valid = count >= 1 && count <= KT_MAX_RANK;
+    for (size_t i = 0; valid && i < count; i++) {
+        const json_t *item = json_is_integer(axis) ? axis : json_array_get(axis, i);
+        valid = json_is_integer(item);
+        out_axes->at[i] = json_integer_value(item);
+    }
+    if (!valid)
+        return kt_layer_reject(layer, context, KT_INVALID, "axis", "must be an axis or a list of axes.");
+    out_axes->count = (uint32_t)count;
+    return KT_OK;
+}
+
+/* ---- inputs
+ * -------------------------------------------------------------------------------------------------- */
+bool kt_call_has_inputs(const kt_layer_call *call, uint32_t count) {
+    if (call->input_count == count) return true;
+    kt_trace_fail(call->trace, KT_INVALID, "this layer takes %u input%s, not %u.", count,
+                  count == 1 ? "" : "s", call->input_count);
+    return false;
+}
+
+static const char *type_string(const kt_layer_call *call, const kt_type *type) {
+    return kt_type_string(kt_call_dims(call), type, call->trace->context->arena);
+}
+
+bool kt_call_has_rank(const kt_layer_call *call, int low, int high) {
+    const kt_type *type = kt_call_type(call, 0);
+    if (type->rank >= low && type->rank <= high) return true;
+    const char *given = type_string(call, type);
+    if (low == high) {
+        kt_trace_fail(call->trace, KT_INVALID, "the input must have %d axes, but is %s.", low, given);
+    } else {
+        kt_trace_fail(call->trace, KT_INVALID, "the input must have %d to %d axes, but is %s.", low, high,
+                      given);
+    }
+    return false;
+}
+
+int kt_call_axis(const kt_layer_call *call, int64_t axis, int rank) {
+    if (axis >= -rank && axis < rank) return (int)(axis < 0 ? axis + rank : axis);
+    kt_trace_fail(call->trace, KT_INVALID, "the input has %d axes, so there is no axis %" PRId64 ".", rank,
+                  axis);
+    return -1;
+}
+
+bool kt_call_axes(const kt_layer_call *call, const kt_ints *axes, kt_ints *out_axes) {
+    int rank = kt_call_type(call, 0)->rank;
+    bool chosen[KT_MAX_RANK] = {false};
+    for (uint32_t i = 0; i < axes->count; i++) {
+        int axis = kt_call_axis(call, axes->at[i], rank);
+        if (axis < 0) return false;
+        if (chosen[axis]) {
+            kt_trace_fail(call->trace, KT_INVALID, "axis %d is named twice.", axis);
+            return false;
+        }
+        chosen[axis] = true;
+    }
+    out_axes->count = 0;
+    for (int axis = 0; axis < rank; axis++) {
+        if (chosen[axis]) out_axes->at[out_axes->count++] = axis;
+    }
+    return true;
+}
+
+int64_t kt_call_static_dim(const kt_layer_call *call, int axis) {
+    const kt_type *type = kt_call_type(call, 0);
+    int64_t size;
+    if (kt_dim_is_const(kt_call_dims(call), type->dims[axis], &size)) return size;
+    kt_trace_fail(call->trace, KT_INVALID,
+                  "the size of axis %d must be known to make the weights, but the input is %s.", axis,
+                  type_string(call, type));
+    return -1;
+}
+
+/* ---- pieces of graphs
+ * ------------------------------------------------------------------------------------------ */
+kt_value kt_apply_activation(const kt_layer_call *call, const kt_activation *activation, kt_value x) {
+    if (!activation->name) return x;
+    kt_trace_at(call->trace, activation->name);
+    return kt_activation_apply(call->trace->builder, activation, x);
+}
+
+kt_value kt_to_channels_last(kt_builder *builder, kt_value x, bool channels_first) {
+    static const int64_t axes[] = {0, 2, 3, 1};
+    return channels_first ? kt_build_transpose(builder, x, axes) : x;
+}
+
+kt_value kt_from_channels_last(kt_builder *builder, kt_value x, bool channels_first) {
+    static const int64_t axes[] = {0, 3, 1, 2};
+    return channels_first ? kt_build_transpose(builder, x, axes) : x;
+}
+
+kt_value kt_along_axis(kt_builder *builder, kt_value vector, kt_value x, int axis) {
+    kt_type type = *kt_build_type(builder, x);
+    int64_t target = axis;
+    return kt_build_broadcast(builder, vector, type.rank, type.dims, &target);
+}
+
+/* What a reduction over axes left, spread over x's shape again. */
+static kt_value spread(kt_builder *builder, kt_value reduced, kt_value x, const kt_ints *axes) {
+    kt_type type = *kt_build_type(builder, x);
+    int64_t kept[KT_MAX_RANK];
+    int count = 0;
+    for (int axis = 0; axis < type.rank; axis++) {
+        bool gone = false;
+        for (uint32_t i = 0; i < axes->count; i++) gone |= axes->at[i] == axis;
+        if (!gone) kept[count++] = axis;
+    }
+    return kt_build_broadcast(builder, reduced, type.rank, type.dims, kept);
+}
+
+kt_value kt_reduce_spread(kt_builder *builder, kt_value x, kt_reduction kind, const kt_ints *axes) {
+    return spread(builder, kt_build_reduce(builder, x, kind, axes->count, axes->at), x, axes);
+}
+
+kt_value kt_divide_by_count(kt_builder *builder, kt_value x, const kt_type *of, const kt_ints *axes) {
+    kt_dim_pool *dims = builder->graph->dims;
+    kt_dim count = kt_dim_const(dims, 1);
+    for (uint32_t i = 0; i < axes->count; i++) count = kt_dim_mul(dims, count, of->dims[axes->at[i]]);
+    kt_type type = *kt_build_type(builder, x);
+    int64_t number;
+    kt_value divisor;
+    if (kt_dim_is_const(dims, count, &number)) {
+        divisor = kt_build_fill(builder, &type, (double)number);
+    } else {
+        kt_value size = kt_build_cast(builder, kt_build_size(builder, count), type.dtype);
+        divisor = kt_build_broadcast(builder, size, type.rank, type.dims, NULL);
+    }
+    return kt_build_div(builder, x, divisor);
+}
+
+kt_value kt_mean_spread(kt_builder *builder, kt_value x, const kt_ints *axes) {
+    kt_type type = *kt_build_type(builder, x);
+    kt_value sum = kt_build_reduce(builder, x, KT_REDUCE_SUM, axes->count, axes->at);
+    return spread(builder, kt_divide_by_count(builder, sum, &type, axes), x, axes);
+}
+
+/* ---- dtypes
+ * ------------------------------------------------------------------------------------------------------ */
+kt_dtype kt_dtype_promote(kt_dtype a, kt_dtype b) {
+    if (a == b || b == KT_BOOL) return a;
+    if (a == KT_BOOL) return b;
+    bool float_a = kt_dtype_is_float(a);
+    bool float_b = kt_dtype_is_float(b);
+    if (float_a != float_b) return float_a ? a : b;
+    size_t bytes_a = kt_dtype_bytes(a);
+    size_t bytes_b = kt_dtype_bytes(b);
+    if (float_a) {
+        if (bytes_a == bytes_b) return KT_F32; /* f16 and bf16 */
+        return bytes_a > bytes_b ? a : b;
+    }
+    bool signed_a = kt_dtype_is_signed_integer(a);
+    if (signed_a == kt_dtype_is_signed_integer(b)) return bytes_a > bytes_b ? a : b;
+    kt_dtype with_sign = signed_a ? a : b;
+    size_t without = signed_a ? bytes_b : bytes_a;
+    if (kt_dtype_bytes(with_sign) > without) return with_sign;
+    switch (without) {
+    case 1: return KT_I16;
+    case 2: return KT_I32;
+    case 4: return KT_I64;
+    default: return KT_F32; /* u64 with a signed integer */
+    }
+}

@@ -1,0 +1,90 @@
+/* What the files of frontend/layers and the layer families share. */
+#ifndef KT_FRONTEND_LAYERS_LAYERS_IMPL_H
+#define KT_FRONTEND_LAYERS_LAYERS_IMPL_H
+
+#include "frontend/layer.h"
+
+#include <stddef.h>
+
+/* The rows that classes.def lists. */
+#define KT_LAYER(name) extern const kt_layer_class kt_class_##name;
+#include "frontend/layers/classes.def"
+#undef KT_LAYER
+
+/* Rows of an option table: the C field has the option's name. */
+#define KT_FIELD(type, field, kind, ...) {#field, KT_OPTION_##kind, offsetof(type, field), __VA_ARGS__}
+#define KT_INITIALIZER(type, field, default_json)                                                            \
+    {#field, KT_OPTION_INITIALIZER, offsetof(type, field), default_json, .inert = true}
+#define KT_REGULARIZER(type, field)                                                                          \
+    {#field, KT_OPTION_REGULARIZER, offsetof(type, field), "null", .inert = true}
+#define KT_CONSTRAINT(type, field)                                                                           \
+    {#field, KT_OPTION_CONSTRAINT, offsetof(type, field), "null", .inert = true}
+/* Conv2D and others write this common option even where it is None. */
+#define KT_ACTIVITY_REGULARIZER                                                                              \
+    {"activity_regularizer", KT_OPTION_REGULARIZER, offsetof(kt_layer, activity_regularizer), "null",        \
+     .inert = true}
+/* Written as null, or not at all. */
+#define KT_UNSUPPORTED(name)           {name, KT_OPTION_UNSUPPORTED, 0, "null"}
+#define KT_UNSUPPORTED_UNWRITTEN(name) {name, KT_OPTION_UNSUPPORTED, 0, "null", .unwritten = true}
+#define KT_OPTIONS_END                 {NULL}
+
+/* Fills the layer's fields from config by its class's table and the common options; every problem is
+ * recorded. */
+kt_status kt_options_read(kt_layer *layer, kt_layer_context *context, const json_t *config) KT_MUST_USE;
+void kt_options_write(const kt_layer *layer, json_t *config);
+/* Is word one of the words of a list, "valid same"? */
+bool kt_options_listed(const char *list, const char *word);
+
+/* The policy of a serialised dtype; false and a sentence's end in out_problem if it is not supported. */
+bool kt_dtype_policy_read(kt_arena *arena, const json_t *dtype, kt_dtype *out_compute, kt_dtype *out_variable,
+                          const char **out_problem);
+
+/* ---- for `check`
+ * ------------------------------------------------------------------------------------------- */
+/* Is value from low to 2^31 - 1? Else the option is rejected. */
+kt_status kt_check_range(const kt_layer *layer, kt_layer_context *context, const char *option, int64_t value,
+                         int64_t low);
+kt_status kt_check_ranges(const kt_layer *layer, kt_layer_context *context, const char *option,
+                          const kt_ints *values, int64_t low);
+/* Reads an axis option that may be an int or a list of ints. */
+kt_status kt_check_axes(const kt_layer *layer, kt_layer_context *context, const json_t *axis,
+                        kt_ints *out_axes);
+#define KT_COLLECT(status, expression)                                                                       \
+    do {                                                                                                     \
+        kt_status kt_collect_ = (expression);                                                                \
+        if (kt_collect_ != KT_OK) (status) = kt_collect_;                                                    \
+    } while (0)
+
+/* ---- for `build` and `call`
+ * -------------------------------------------------------------------------------- */
+static inline kt_dim_pool *kt_call_dims(const kt_layer_call *call) {
+    return call->trace->builder->graph->dims;
+}
+static inline const kt_type *kt_call_type(const kt_layer_call *call, uint32_t input) {
+    return kt_build_type(call->trace->builder, call->inputs[input]);
+}
+/* Has the call exactly count inputs? Else a problem is recorded. */
+bool kt_call_has_inputs(const kt_layer_call *call, uint32_t count);
+/* Is the first input's rank from low to high? Else a problem is recorded. */
+bool kt_call_has_rank(const kt_layer_call *call, int low, int high);
+/* axis counted from the front, or -1 and a problem where rank has no such axis. */
+int kt_call_axis(const kt_layer_call *call, int64_t axis, int rank);
+/* The first input's axes, increasing and each once; false and a problem if one is out of range or twice
+ * there. */
+bool kt_call_axes(const kt_layer_call *call, const kt_ints *axes, kt_ints *out_axes);
+/* The number of elements along an axis of the first input; -1 and a problem where it is symbolic. */
+int64_t kt_call_static_dim(const kt_layer_call *call, int axis);
+/* The activation of a layer, at a location of its name. */
+kt_value kt_apply_activation(const kt_layer_call *call, const kt_activation *activation, kt_value x);
+/* x in NHWC order for data_format "channels_first", and back. */
+kt_value kt_to_channels_last(kt_builder *builder, kt_value x, bool channels_first);
+kt_value kt_from_channels_last(kt_builder *builder, kt_value x, bool channels_first);
+/* A vector along one axis of x's shape. */
+kt_value kt_along_axis(kt_builder *builder, kt_value vector, kt_value x, int axis);
+/* Reductions that keep the axes with size 1, brought back to x's shape; the mean is in x's dtype, a float. */
+kt_value kt_reduce_spread(kt_builder *builder, kt_value x, kt_reduction kind, const kt_ints *axes);
+kt_value kt_mean_spread(kt_builder *builder, kt_value x, const kt_ints *axes);
+/* x divided by the number of elements along axes of the type `of`. */
+kt_value kt_divide_by_count(kt_builder *builder, kt_value x, const kt_type *of, const kt_ints *axes);
+
+#endif

@@ -1,0 +1,206 @@
+/* Calling layers while a function is traced: weights, locations, problems, and the frame around a call.
+ *
+ * A weight is a variable of the graph. The first time a trace reads it, it becomes a parameter of the
+ * function; an assignment only changes what later reads see, so that the traced function stays pure. */
+#include "frontend/layers/layers_impl.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+/* ---- locations and problems
+ * -------------------------------------------------------------------------------- */
+void kt_trace_at(kt_trace *trace, const char *what) {
+    const char *path = kt_arena_format(trace->context->arena, "%s/%s", trace->path, what);
+    trace->builder->loc = kt_loc_path(trace->builder->graph, path);
+}
+
+void kt_trace_fail(kt_trace *trace, kt_status status, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    const char *text = kt_arena_vformat(trace->context->arena, format, arguments);
+    va_end(arguments);
+    kt_diag_add(trace->context->diag, status, trace->path, "%s", text);
+    trace->failed = true;
+}
+
+/* ---- weights
+ * ----------------------------------------------------------------------------------------------- */
+static void add_variable(kt_layer *layer, kt_trace *trace, kt_weight *weight) {
+    const char *path = layer->path ? layer->path : trace->path;
+    kt_variable variable = {
+        .path = kt_arena_format(trace->context->arena, "%s/%s", path, weight->name),
+        .type = weight->type,
+        .trainable = weight->trainable && layer->trainable,
+    };
+    weight->variable = kt_graph_add_variable(trace->builder->graph, &variable);
+}
+
+uint32_t kt_layer_add_weight(kt_layer *layer, kt_trace *trace, const char *name, const kt_type *type,
+                             const json_t *initializer, bool trainable) {
+    kt_weight weight = {.name = name, .type = *type, .initializer = initializer, .trainable = trainable};
+    add_variable(layer, trace, &weight);
+    uint32_t number = layer->weights.count;
+    KT_PUSH(trace->context->arena, &layer->weights, weight);
+    return number;
+}
+
+static kt_value *variable_slot(kt_trace *trace, uint32_t variable) {
+    kt_arena *arena = trace->context->arena;
+    while (trace->variables.count <= variable) KT_PUSH(arena, &trace->variables, 0);
+    while (trace->assigned.count <= variable) KT_PUSH(arena, &trace->assigned, false);
+    return &trace->variables.at[variable];
+}
+
+kt_value kt_trace_stored_weight(kt_trace *trace, kt_layer *layer, uint32_t weight) {
+    KT_ASSERT(weight < layer->weights.count);
+    const kt_weight *info = &layer->weights.at[weight];
+    kt_value *slot = variable_slot(trace, info->variable);
+    if (!*slot) *slot = kt_builder_param(trace->builder, KT_ROLE_VARIABLE, NULL, info->variable, &info->type);
+    return *slot;
+}
+
+kt_value kt_trace_weight(kt_trace *trace, kt_layer *layer, uint32_t weight) {
+    kt_value value = kt_trace_stored_weight(trace, layer, weight);
+    kt_dtype dtype = layer->weights.at[weight].type.dtype;
+    if (!kt_dtype_is_float(dtype) || !kt_dtype_is_float(layer->compute_dtype)) return value;
+    return kt_build_cast(trace->builder, value, layer->compute_dtype);
+}
+
+void kt_trace_assign(kt_trace *trace, kt_layer *layer, uint32_t weight, kt_value value) {
+    kt_trace_stored_weight(trace, layer, weight); /* donation wants the parameter */
+    uint32_t variable = layer->weights.at[weight].variable;
+    value = kt_build_cast(trace->builder, value, layer->weights.at[weight].type.dtype);
+    *variable_slot(trace, variable) = value;
+    trace->assigned.at[variable] = true;
+}
+
+/* ---- a call
+ * -------------------------------------------------------------------------------------------------- */
+/* arguments with float tensors cast to dtype. */
+static kt_argument *convert(kt_trace *trace, const kt_argument *arguments, uint32_t count, kt_dtype dtype) {
+    kt_argument *converted = KT_NEW_ARRAY(trace->context->arena, kt_argument, count);
+    for (uint32_t i = 0; i < count; i++) {
+        converted[i] = arguments[i];
+        if (arguments[i].kind == KT_ARGUMENT_LIST) {
+            converted[i].items = convert(trace, arguments[i].items, arguments[i].count, dtype);
+        }
+        if (arguments[i].kind != KT_ARGUMENT_TENSOR || !arguments[i].value) continue;
+        kt_dtype given = kt_build_type(trace->builder, arguments[i].value)->dtype;
+        if (kt_dtype_is_float(given))
+            converted[i].value = kt_build_cast(trace->builder, arguments[i].value, dtype);
+    }
+    return converted;
+}
+
+typedef struct flat {
+    KT_VECTOR(kt_value) values;
+    KT_VECTOR(kt_value) masks;
+} flat;
+
+static void flatten(kt_arena *arena, const kt_argument *argument, flat *out_flat) {
+    if (argument->kind == KT_ARGUMENT_TENSOR) {
+        KT_PUSH(arena, &out_flat->values, argument->value);
+        KT_PUSH(arena, &out_flat->masks, argument->mask);
+    }
+    for (uint32_t i = 0; argument->kind == KT_ARGUMENT_LIST && i < argument->count; i++) {
+        flatten(arena, &argument->items[i], out_flat);
+    }
+}
+
+static const kt_argument *find_keyword(const kt_argument *arguments, uint32_t count, const char *name) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (arguments[i].name && strcmp(arguments[i].name, name) == 0) return &arguments[i];
+    }
+    return NULL;
+}
+
+/* The first argument's tensors and masks; a mask keyword comes before masks that came along. False where an
+ * input is missing because an earlier call failed. */
+static bool take_inputs(kt_layer_call *call) {
+    kt_arena *arena = call->trace->context->arena;
+    flat inputs = {0};
+    flat masks = {0};
+    if (call->argument_count) flatten(arena, &call->arguments[0], &inputs);
+    const kt_argument *mask = find_keyword(call->arguments, call->argument_count, "mask");
+    if (mask) flatten(arena, mask, &masks);
+    for (uint32_t i = 0; i < masks.values.count && i < inputs.masks.count; i++) {
+        inputs.masks.at[i] = masks.values.at[i];
+    }
+    call->inputs = inputs.values.at;
+    call->masks = inputs.masks.at;
+    call->input_count = inputs.values.count;
+    for (uint32_t i = 0; i < call->input_count; i++) {
+        if (!call->inputs[i]) return false;
+    }
+    return true;
+}
+
+static void read_training(kt_trace *trace, const kt_argument *arguments, uint32_t count) {
+    const kt_argument *training = find_keyword(arguments, count, "training");
+    if (!training || training->kind != KT_ARGUMENT_LITERAL) return;
+    if (json_is_boolean(training->literal)) trace->training = json_is_true(training->literal);
+}
+
+/* Makes the layer's weights known to the graph that is being traced into. */
+static bool build(kt_layer *layer, kt_trace *trace, const kt_layer_call *call) {
+    if (layer->broken) return false;
+    if (!layer->built && layer->class->build) {
+        kt_trace_at(trace, "build");
+        layer->broken = layer->class->build(layer, trace, call) != KT_OK;
+    } else if (layer->built && layer->graph != trace->builder->graph) {
+        for (uint32_t i = 0; i < layer->weights.count; i++) add_variable(layer, trace, &layer->weights.at[i]);
+    }
+    layer->built = true;
+    layer->graph = trace->builder->graph;
+    return !layer->broken;
+}
+
+/* A problem that the builder recorded stays with this layer: what does not depend on it is traced further, so
+ * that its problems are found too. */
+static void contain_failure(kt_layer_call *call) {
+    kt_trace *trace = call->trace;
+    if (trace->builder->status == KT_OK) return;
+    trace->builder->status = KT_OK;
+    trace->failed = true;
+    for (uint32_t i = 0; i < call->output_count; i++) call->outputs[i] = call->output_masks[i] = 0;
+}
+
+/* A layer that supports masking hands its input's mask on. */
+static void pass_mask(const kt_layer *layer, kt_layer_call *call) {
+    if (!layer->class->supports_masking || call->input_count != 1) return;
+    for (uint32_t i = 0; i < call->output_count; i++) {
+        if (!call->output_masks[i]) call->output_masks[i] = call->masks[0];
+    }
+}
+
+void kt_layer_call_with(kt_layer *layer, kt_trace *trace, const kt_argument *arguments, uint32_t count,
+                        kt_value *out_outputs, kt_value *out_masks) {
+    kt_arena *arena = trace->context->arena;
+    const char *outer_path = trace->path;
+    bool outer_training = trace->training;
+    kt_loc outer_loc = trace->builder->loc;
+    trace->path = layer->path;
+    if (!trace->path)
+        trace->path = outer_path ? kt_arena_format(arena, "%s/%s", outer_path, layer->name) : layer->name;
+    read_training(trace, arguments, count);
+
+    kt_layer_call call = {.trace = trace, .arguments = arguments, .argument_count = count};
+    call.outputs = out_outputs;
+    call.output_masks = out_masks;
+    call.output_count = kt_layer_output_count(layer);
+    memset(out_outputs, 0, call.output_count * sizeof *out_outputs);
+    memset(out_masks, 0, call.output_count * sizeof *out_masks);
+    if (!layer->class->keeps_input_dtype && kt_dtype_is_float(layer->compute_dtype)) {
+        kt_trace_at(trace, "cast");
+        call.arguments = convert(trace, arguments, count, layer->compute_dtype);
+    }
+    if (take_inputs(&call) && build(layer, trace, &call)) {
+        layer->class->call(layer, &call);
+        pass_mask(layer, &call);
+        contain_failure(&call);
+    }
+
+    trace->path = outer_path;
+    trace->training = outer_training;
+    trace->builder->loc = outer_loc;
+}
