@@ -22,7 +22,8 @@ bool kt_dtype_is_integer(kt_dtype dtype);
 
 /* A dimension: a hash-consed integer expression of a graph. Equal handles of one graph are provably equal.
  * Expressions are kept in a normal form: a sum of products of atoms with integer factors, where an atom is a
- * symbol, floordiv, mod, max or min. Symbols are whole numbers of at least 1. 0 is no dimension. */
+ * symbol, floordiv, mod, max or min. Symbols are whole numbers of at least 1. 0 is no dimension. Numbers
+ * saturate at the ends of int64; dividing by 0 gives 0. */
 typedef uint32_t kt_dim;
 typedef struct kt_dim_pool kt_dim_pool;
 
@@ -44,9 +45,9 @@ bool kt_dim_is_const(const kt_dim_pool *pool, kt_dim dim, int64_t *out_value); /
 bool kt_dim_equals(const kt_dim_pool *pool, kt_dim dim, int64_t value);
 /* Is dim provably at least bound, for all values of the symbols? */
 bool kt_dim_at_least(const kt_dim_pool *pool, kt_dim dim, int64_t bound);
-/* The numeric factor that divides dim in any case: 6 for 12*batch + 18. */
+/* The numeric factor that divides dim in any case: 6 for 12*batch + 18; 0 for 0. */
 int64_t kt_dim_divisor(const kt_dim_pool *pool, kt_dim dim);
-/* symbols: one value a symbol, by kt_dim_symbol_index. */
+/* symbols: one value a symbol, by index (kt_dim_is_symbol). */
 int64_t kt_dim_eval(const kt_dim_pool *pool, kt_dim dim, const int64_t *symbols);
 /* Puts replacement[i] in place of symbol i (0: leaves it). */
 kt_dim kt_dim_substitute(kt_dim_pool *pool, kt_dim dim, const kt_dim *replacement);
