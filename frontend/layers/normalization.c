@@ -1,0 +1,349 @@
+/* BatchNormalization and LayerNormalization.
+ *
+ * Both end in x * inverse + shift, where inverse = gamma / sqrt(variance + epsilon) and shift = beta - mean *
+ * inverse: so TensorFlow computes them, and with constant statistics inverse and shift fold into constants,
+ * and into the kernel of a convolution before. Statistics are taken in float32 at least. */
+#include "frontend/layers/layers_impl.h"
+
+static const char keeps_epsilon[] = "must be at least 0.";
+
+/* gamma / sqrt(variance + epsilon); gamma 0: none. */
+static kt_value invert(kt_builder *b, kt_value variance, double epsilon, kt_value gamma) {
+    kt_value inverse = kt_build_rsqrt(b, kt_build_add(b, variance, kt_build_like(b, variance, epsilon)));
+    return gamma ? kt_build_mul(b, inverse, gamma) : inverse;
+}
+
+/* ---- BatchNormalization
+ * ------------------------------------------------------------------------------------------ */
+typedef struct batch_normalization {
+    kt_layer layer;
+    int64_t axis;
+    double momentum, epsilon, renorm_momentum;
+    bool center, scale, synchronized, renorm;
+    const json_t *renorm_clipping;
+    const json_t *beta_initializer, *gamma_initializer;
+    const json_t *moving_mean_initializer, *moving_variance_initializer;
+    const json_t *beta_regularizer, *gamma_regularizer;
+    const json_t *beta_constraint, *gamma_constraint;
+    uint32_t gamma, beta, moving_mean, moving_variance; /* weights */
+} batch_normalization;
+
+// clang-format off
+static const kt_option batch_options[] = {
+    KT_FIELD(batch_normalization, axis, INT, "-1"),
+    KT_FIELD(batch_normalization, momentum, FLOAT, "0.99", .inert = true),
+    KT_FIELD(batch_normalization, epsilon, FLOAT, "0.001"),
+    KT_FIELD(batch_normalization, center, BOOL, "true"),
+    KT_FIELD(batch_normalization, scale, BOOL, "true"),
+    KT_INITIALIZER(batch_normalization, beta_initializer, "\"zeros\""),
+    KT_INITIALIZER(batch_normalization, gamma_initializer, "\"ones\""),
+    KT_INITIALIZER(batch_normalization, moving_mean_initializer, "\"zeros\""),
+    KT_INITIALIZER(batch_normalization, moving_variance_initializer, "\"ones\""),
+    KT_REGULARIZER(batch_normalization, beta_regularizer),
+    KT_REGULARIZER(batch_normalization, gamma_regularizer),
+    KT_CONSTRAINT(batch_normalization, beta_constraint),
+    KT_CONSTRAINT(batch_normalization, gamma_constraint),
+    KT_FIELD(batch_normalization, synchronized, BOOL, "false", .inert = true),
+    KT_FIELD(batch_normalization, renorm, BOOL, "false"),
+    KT_FIELD(batch_normalization, renorm_clipping, JSON, "null", .inert = true),
+    KT_FIELD(batch_normalization, renorm_momentum, FLOAT, "0.99", .inert = true),
+    KT_OPTIONS_END,
+};
+// clang-format on
+
+static kt_status check_batch(kt_layer *layer, kt_layer_context *context) {
+    const batch_normalization *self = (const batch_normalization *)layer;
+    kt_status status = KT_OK;
+    if (self->epsilon < 0)
+        status = kt_layer_reject(layer, context, KT_INVALID, "epsilon", "%s", keeps_epsilon);
+    const json_t *clipping = self->renorm_clipping;
+    if (clipping && !json_is_object(clipping)) {
+        status = kt_layer_reject(layer, context, KT_INVALID, "renorm_clipping", "must be an object or null.");
+    }
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)clipping, key, value) {
+        if (self->renorm && (!kt_options_listed("rmax rmin dmax", key) || !json_is_number(value))) {
+            status = kt_layer_reject(layer, context, KT_INVALID, "renorm_clipping",
+                                     "must hold numbers by the names rmax, rmin and dmax, not '%s'.", key);
+        }
+    }
+    return status;
+}
+
+static kt_status build_batch(kt_layer *layer, kt_trace *trace, const kt_layer_call *call) {
+    batch_normalization *self = (batch_normalization *)layer;
+    if (!kt_call_has_inputs(call, 1)) return KT_INVALID;
+    int axis = kt_call_axis(call, self->axis, kt_call_type(call, 0)->rank);
+    int64_t size = axis < 0 ? -1 : kt_call_static_dim(call, axis);
+    if (size < 0) return KT_INVALID;
+    kt_type type = kt_type_of(kt_call_dims(call), layer->variable_dtype, 1, &size);
+    const json_t *mean = self->moving_mean_initializer;
+    const json_t *variance = self->moving_variance_initializer;
+    if (self->scale)
+        self->gamma = kt_layer_add_weight(layer, trace, "gamma", &type, self->gamma_initializer, true);
+    if (self->center)
+        self->beta = kt_layer_add_weight(layer, trace, "beta", &type, self->beta_initializer, true);
+    self->moving_mean = kt_layer_add_weight(layer, trace, "moving_mean", &type, mean, false);
+    self->moving_variance = kt_layer_add_weight(layer, trace, "moving_variance", &type, variance, false);
+    if (self->renorm) {
+        kt_layer_add_weight(layer, trace, "moving_stddev", &type, variance, false);
+        kt_layer_add_weight(layer, trace, "renorm_mean", &type, mean, false);
+        kt_layer_add_weight(layer, trace, "renorm_stddev", &type, variance, false);
+    }
+    return KT_OK;
+}
+
+/* Mean and variance over all axes but one; of the elements that mask (of x's rank less one, or 0) keeps.
+ * Keras divides what a mask kept by its count plus 1e-7. */
+static void take_moments(kt_builder *b, kt_value x, kt_value mask, const kt_ints *axes, kt_value *out_mean,
+                         kt_value *out_variance) {
+    kt_type type = *kt_build_type(b, x);
+    kt_value kept = 0;
+    kt_value count = 0;
+    if (mask) {
+        int64_t leading[KT_MAX_RANK];
+        for (int i = 0; i < type.rank; i++) leading[i] = i;
+        kept = kt_build_broadcast(b, kt_build_cast(b, mask, KT_BOOL), type.rank, type.dims, leading);
+        count = kt_build_reduce(b, kt_build_cast(b, kept, type.dtype), KT_REDUCE_SUM, axes->count, axes->at);
+        count = kt_build_add(b, count, kt_build_like(b, count, 1e-7));
+    }
+    kt_value zeros = kept ? kt_build_like(b, x, 0) : 0;
+    kt_value sum = kt_build_reduce(b, kept ? kt_build_select(b, kept, x, zeros) : x, KT_REDUCE_SUM,
+                                   axes->count, axes->at);
+    *out_mean = count ? kt_build_div(b, sum, count) : kt_divide_by_count(b, sum, &type, axes);
+    int channel = 0;
+    for (uint32_t i = 0; i < axes->count && axes->at[i] == channel; i++) channel++;
+    kt_value centered = kt_build_sub(b, x, kt_along_axis(b, *out_mean, x, channel));
+    if (kept) centered = kt_build_select(b, kept, centered, zeros);
+    sum = kt_build_reduce(b, kt_build_mul(b, centered, centered), KT_REDUCE_SUM, axes->count, axes->at);
+    *out_variance = count ? kt_build_div(b, sum, count) : kt_divide_by_count(b, sum, &type, axes);
+}
+
+/* value * momentum + now * (1 - momentum) */
+static void move(kt_layer *layer, kt_layer_call *call, uint32_t weight, kt_value now) {
+    kt_builder *b = call->trace->builder;
+    double momentum = ((batch_normalization *)layer)->momentum;
+    kt_dtype dtype = kt_build_type(b, now)->dtype;
+    kt_value old = kt_build_cast(b, kt_trace_stored_weight(call->trace, layer, weight), dtype);
+    kt_value kept = kt_build_mul(b, old, kt_build_like(b, old, momentum));
+    kt_value added = kt_build_mul(b, now, kt_build_like(b, now, 1 - momentum));
+    kt_trace_assign(call->trace, layer, weight, kt_build_add(b, kept, added));
+}
+
+/* The statistics of this batch, which move those of the layer; or the layer's own. */
+static void choose_moments(kt_layer *layer, kt_layer_call *call, kt_value x, int axis, kt_value *out_mean,
+                           kt_value *out_variance) {
+    const batch_normalization *self = (const batch_normalization *)layer;
+    kt_builder *b = call->trace->builder;
+    kt_type type = *kt_build_type(b, x);
+    if (call->trace->training && layer->trainable) {
+        kt_ints axes = {0};
+        for (int i = 0; i < type.rank; i++) {
+            if (i != axis) axes.at[axes.count++] = i;
+        }
+        kt_trace_at(call->trace, "moments");
+        take_moments(b, x, call->masks[0], &axes, out_mean, out_variance);
+        move(layer, call, self->moving_mean, *out_mean);
+        move(layer, call, self->moving_variance, *out_variance);
+        return;
+    }
+    *out_mean = kt_build_cast(b, kt_trace_stored_weight(call->trace, layer, self->moving_mean), type.dtype);
+    *out_variance =
+        kt_build_cast(b, kt_trace_stored_weight(call->trace, layer, self->moving_variance), type.dtype);
+}
+
+static void call_batch(kt_layer *layer, kt_layer_call *call) {
+    const batch_normalization *self = (const batch_normalization *)layer;
+    kt_trace *trace = call->trace;
+    kt_builder *builder = trace->builder;
+    if (!kt_call_has_inputs(call, 1)) return;
+    int rank = kt_call_type(call, 0)->rank;
+    int axis = kt_call_axis(call, self->axis, rank);
+    if (axis < 0) return;
+    if (trace->training && layer->trainable && self->renorm) {
+        kt_trace_fail(trace, KT_UNSUPPORTED,
+                      "training a BatchNormalization with renorm is not supported yet.");
+        return;
+    }
+    if (call->masks[0] && kt_build_type(builder, call->masks[0])->rank != rank - 1) {
+        kt_trace_fail(trace, KT_INVALID, "the mask must have one axis less than the input.");
+        return;
+    }
+    kt_trace_at(trace, "batch_normalization");
+    kt_dtype dtype = kt_dtype_promote(kt_call_type(call, 0)->dtype, KT_F32);
+    kt_value x = kt_build_cast(builder, call->inputs[0], dtype);
+    kt_value operands[5] = {x};
+    choose_moments(layer, call, x, axis, &operands[1], &operands[2]);
+    kt_trace_at(trace, "batch_normalization");
+    uint32_t count = 3;
+    if (self->scale) {
+        operands[count++] = kt_build_cast(builder, kt_trace_stored_weight(trace, layer, self->gamma), dtype);
+    }
+    if (self->center) {
+        operands[count++] = kt_build_cast(builder, kt_trace_stored_weight(trace, layer, self->beta), dtype);
+    }
+    kt_builder body;
+    kt_value p[5];
+    kt_value y;
+    kt_builder_begin_composite(&body, builder, "batch_normalization", operands, count, p);
+    kt_value gamma = self->scale ? p[3] : 0;
+    kt_value beta = self->center ? p[count - 1] : 0;
+    kt_value inverse = invert(&body, p[2], self->epsilon, gamma);
+    kt_value shift = kt_build_mul(&body, p[1], inverse);
+    shift = beta ? kt_build_sub(&body, beta, shift) : kt_build_neg(&body, shift);
+    kt_value scaled = kt_build_mul(&body, p[0], kt_along_axis(&body, inverse, p[0], axis));
+    kt_value result = kt_build_add(&body, scaled, kt_along_axis(&body, shift, p[0], axis));
+    kt_builder_result(&body, KT_ROLE_PLAIN, NULL, 0, result);
+    kt_build_composite(builder, &body, operands, count, &y);
+    call->outputs[0] = kt_build_cast(builder, y, layer->compute_dtype);
+}
+
+const kt_layer_class kt_class_batch_normalization = {
+    .name = "BatchNormalization",
+    .module = "keras.layers",
+    .doc = "each channel brought to the mean and variance of its batches, then scaled and shifted",
+    .bytes = sizeof(batch_normalization),
+    .options = batch_options,
+    .supports_masking = true,
+    .check = check_batch,
+    .build = build_batch,
+    .call = call_batch,
+};
+
+/* ---- LayerNormalization
+ * ------------------------------------------------------------------------------------------ */
+typedef struct layer_normalization {
+    kt_layer layer;
+    const json_t *axis; /* an axis or a list of axes */
+    kt_ints axes;
+    double epsilon;
+    bool center, scale, rms_scaling;
+    const json_t *beta_initializer, *gamma_initializer;
+    const json_t *beta_regularizer, *gamma_regularizer;
+    const json_t *beta_constraint, *gamma_constraint;
+    uint32_t gamma, beta; /* weights */
+} layer_normalization;
+
+// clang-format off
+static const kt_option layer_options[] = {
+    KT_FIELD(layer_normalization, axis, JSON, "-1"),
+    KT_FIELD(layer_normalization, epsilon, FLOAT, "0.001"),
+    KT_FIELD(layer_normalization, center, BOOL, "true"),
+    KT_FIELD(layer_normalization, scale, BOOL, "true"),
+    KT_FIELD(layer_normalization, rms_scaling, BOOL, "false"),
+    KT_INITIALIZER(layer_normalization, beta_initializer, "\"zeros\""),
+    KT_INITIALIZER(layer_normalization, gamma_initializer, "\"ones\""),
+    KT_REGULARIZER(layer_normalization, beta_regularizer),
+    KT_REGULARIZER(layer_normalization, gamma_regularizer),
+    KT_CONSTRAINT(layer_normalization, beta_constraint),
+    KT_CONSTRAINT(layer_normalization, gamma_constraint),
+    KT_OPTIONS_END,
+};
+// clang-format on
+
+static kt_status check_layer(kt_layer *layer, kt_layer_context *context) {
+    layer_normalization *self = (layer_normalization *)layer;
+    kt_status status = kt_check_axes(layer, context, self->axis, &self->axes);
+    if (self->epsilon < 0)
+        status = kt_layer_reject(layer, context, KT_INVALID, "epsilon", "%s", keeps_epsilon);
+    /* Keras sorts axes as they are written: [1, -1] becomes [-1, 1], which is also the order of gamma's axes.
+     */
+    for (uint32_t i = 1; i < self->axes.count; i++) {
+        for (uint32_t j = i; j > 0 && self->axes.at[j] < self->axes.at[j - 1]; j--) {
+            int64_t swapped = self->axes.at[j];
+            self->axes.at[j] = self->axes.at[j - 1];
+            self->axes.at[j - 1] = swapped;
+        }
+    }
+    return status;
+}
+
+static bool has_gamma(const layer_normalization *self) { return self->scale || self->rms_scaling; }
+static bool has_beta(const layer_normalization *self) { return self->center && !self->rms_scaling; }
+
+static kt_status build_layer(kt_layer *layer, kt_trace *trace, const kt_layer_call *call) {
+    layer_normalization *self = (layer_normalization *)layer;
+    kt_ints axes;
+    if (!kt_call_has_inputs(call, 1) || !kt_call_axes(call, &self->axes, &axes)) return KT_INVALID;
+    int64_t shape[KT_MAX_RANK];
+    for (uint32_t i = 0; i < self->axes.count; i++) {
+        shape[i] =
+            kt_call_static_dim(call, kt_call_axis(call, self->axes.at[i], kt_call_type(call, 0)->rank));
+        if (shape[i] < 0) return KT_INVALID;
+    }
+    kt_type type = kt_type_of(kt_call_dims(call), layer->variable_dtype, (int)self->axes.count, shape);
+    if (has_gamma(self)) {
+        self->gamma = kt_layer_add_weight(layer, trace, "gamma", &type, self->gamma_initializer, true);
+    }
+    if (has_beta(self)) {
+        self->beta = kt_layer_add_weight(layer, trace, "beta", &type, self->beta_initializer, true);
+    }
+    return KT_OK;
+}
+
+/* A weight over the normalised axes, spread over x's shape: reshaped as Keras does, not transposed. */
+static kt_value spread_weight(kt_builder *b, kt_value weight, kt_value x, const kt_ints *axes) {
+    kt_type type = *kt_build_type(b, x);
+    kt_dim shape[KT_MAX_RANK];
+    for (uint32_t i = 0; i < axes->count; i++) shape[i] = type.dims[axes->at[i]];
+    kt_value ordered = axes->count > 1 ? kt_build_reshape(b, weight, (int)axes->count, shape) : weight;
+    return kt_build_broadcast(b, ordered, type.rank, type.dims, axes->at);
+}
+
+static kt_value normalize_layer(const layer_normalization *self, kt_builder *b, kt_value x, kt_value gamma,
+                                kt_value beta, const kt_ints *axes) {
+    kt_value mean = kt_mean_spread(b, x, axes);
+    kt_value centered = kt_build_sub(b, x, mean);
+    kt_value variance = kt_mean_spread(b, kt_build_mul(b, centered, centered), axes);
+    if (gamma) gamma = spread_weight(b, gamma, x, axes);
+    if (beta) beta = spread_weight(b, beta, x, axes);
+    if (self->rms_scaling) {
+        return kt_build_mul(b, kt_build_mul(b, x, invert(b, variance, self->epsilon, 0)), gamma);
+    }
+    kt_value inverse = invert(b, variance, self->epsilon, gamma);
+    kt_value shift = kt_build_mul(b, kt_build_neg(b, mean), inverse);
+    if (beta) shift = kt_build_add(b, shift, beta);
+    return kt_build_add(b, kt_build_mul(b, x, inverse), shift);
+}
+
+static void call_layer(kt_layer *layer, kt_layer_call *call) {
+    const layer_normalization *self = (const layer_normalization *)layer;
+    kt_trace *trace = call->trace;
+    kt_builder *builder = trace->builder;
+    kt_ints axes;
+    if (!kt_call_has_inputs(call, 1) || !kt_call_axes(call, &self->axes, &axes)) return;
+    kt_trace_at(trace, "layer_normalization");
+    kt_dtype given = kt_call_type(call, 0)->dtype;
+    kt_dtype dtype = kt_dtype_promote(given, KT_F32);
+    kt_value operands[3] = {kt_build_cast(builder, call->inputs[0], dtype)};
+    uint32_t count = 1;
+    if (has_gamma(self)) {
+        operands[count++] = kt_build_cast(builder, kt_trace_stored_weight(trace, layer, self->gamma), dtype);
+    }
+    if (has_beta(self)) {
+        operands[count++] = kt_build_cast(builder, kt_trace_stored_weight(trace, layer, self->beta), dtype);
+    }
+    kt_builder body;
+    kt_value p[3];
+    kt_value y;
+    kt_builder_begin_composite(&body, builder, "layer_normalization", operands, count, p);
+    kt_value result = normalize_layer(self, &body, p[0], has_gamma(self) ? p[1] : 0,
+                                      has_beta(self) ? p[count - 1] : 0, &axes);
+    kt_builder_result(&body, KT_ROLE_PLAIN, NULL, 0, result);
+    kt_build_composite(builder, &body, operands, count, &y);
+    call->outputs[0] = kt_build_cast(builder, kt_build_cast(builder, y, given), layer->compute_dtype);
+}
+
+const kt_layer_class kt_class_layer_normalization = {
+    .name = "LayerNormalization",
+    .module = "keras.layers",
+    .doc = "each sample brought to mean 0 and variance 1 along axes, then scaled and shifted",
+    .bytes = sizeof(layer_normalization),
+    .options = layer_options,
+    .supports_masking = true,
+    .keeps_input_dtype = true,
+    .check = check_layer,
+    .build = build_layer,
+    .call = call_layer,
+};
