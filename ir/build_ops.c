@@ -186,7 +186,7 @@ kt_value kt_build_conv(kt_builder *builder, kt_value x, kt_value kernel, const k
 kt_value kt_build_fill(kt_builder *builder, const kt_type *type, double number) {
     kt_type wanted = *type; /* may point into the graph, whose arrays grow */
     kt_value scalar = kt_build_scalar(builder, wanted.dtype, number);
-    return wanted.rank == 0 ? scalar : kt_build_broadcast(builder, scalar, wanted.rank, wanted.dims, NULL);
+    return kt_build_broadcast_to(builder, scalar, wanted.rank, wanted.dims);
 }
 
 kt_value kt_build_like(kt_builder *builder, kt_value x, double number) {

@@ -215,7 +215,7 @@ kt_status kt_infer_conv(kt_infer *infer) {
         return kt_infer_fail(infer, 6, "groups must be at least 1 and below 2^31, but is %lld.",
                              (long long)attrs->groups);
 
-    kt_dim channels = x->dims[x->rank - 1], window[KT_MAX_RANK], features;
+    kt_dim channels = x->dims[x->rank - 1], window[KT_MAX_RANK] = {0}, features = 0;
     KT_TRY(check_groups(infer, "channels", channels, attrs->groups));
     KT_TRY((attrs->panel > 0 ? read_packed_kernel : read_plain_kernel)(infer, channels, window, &features));
     KT_TRY(check_groups(infer, "features", features, attrs->groups));
