@@ -17,6 +17,7 @@ struct kt_module {
     KT_VECTOR(const kt_loops *) kernels; /* in the order of kt_graph_next(…, KT_FUNC_KERNEL, …) */
     uint32_t *symbol_slots; /* by symbol of the graph: its place in the array that generated code is handed */
     uint32_t symbol_count;
+    const char *trouble; /* the last error that LLVM told, or NULL */
 };
 #define KT_NO_SLOT UINT32_MAX
 
@@ -24,6 +25,13 @@ struct kt_module {
  * array `symbols`. */
 void kt_llvm_number_symbols(kt_module *module, const kt_graph *graph);
 LLVMValueRef kt_llvm_dim(kt_module *module, LLVMBuilderRef builder, LLVMValueRef symbols, const kt_graph *graph, kt_dim dim);
+
+/* module.c: an empty module for target, with its context and machine; what kt_module_build starts from, and
+ * enough for kt_llvm_kernel, kt_llvm_optimise and kt_module_emit. */
+kt_status kt_module_create(const kt_target *target, const kt_module_options *options, kt_arena *arena,
+                           kt_module **out_module, kt_diag *diag) KT_MUST_USE;
+/* Gives a function the attributes that all generated functions have: the CPU it is for, sanitizers. */
+void kt_llvm_set_attributes(const kt_module *module, LLVMValueRef function);
 
 /* kernel.c: the function of a kernel, by a walk over its loop form; internal linkage, type kt_kernel_fn. */
 LLVMValueRef kt_llvm_kernel(kt_module *module, const kt_loops *loops);

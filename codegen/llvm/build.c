@@ -1,0 +1,24 @@
+/* From a graph in kernels to an optimised LLVM module: each kernel by way of its loop form, then the tables.
+ */
+#include "codegen/llvm/llvm_impl.h"
+
+kt_status kt_module_build(const kt_program_source *source, const kt_target *target,
+                          const kt_module_options *options, kt_arena *arena, kt_module **out_module,
+                          kt_diag *diag) {
+    kt_module *module;
+    kt_graph *graph = source->graph;
+    KT_TRY(kt_module_create(target, options, arena, &module, diag));
+    kt_llvm_number_symbols(module, graph);
+    LLVMValueRef *kernels = KT_NEW_ARRAY(arena, LLVMValueRef, graph->functions.count);
+    for (kt_func func = kt_graph_next(graph, KT_FUNC_KERNEL, 0); func;
+         func = kt_graph_next(graph, KT_FUNC_KERNEL, func)) {
+        kt_loops *loops = KT_NEW(arena, kt_loops);
+        KT_TRY(kt_lower_kernel(graph, func, target, arena, loops, diag));
+        KT_PUSH(arena, &module->kernels, loops);
+        kernels[func] = kt_llvm_kernel(module, loops);
+    }
+    KT_TRY(kt_llvm_program(module, source, kernels, diag));
+    KT_TRY(kt_llvm_optimise(module, diag));
+    *out_module = module;
+    return KT_OK;
+}

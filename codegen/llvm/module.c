@@ -1,0 +1,132 @@
+/* An LLVM module: created empty for a target, printed, made into machine code. build.c fills it.
+ *
+ * The machine is asked for by features alone ("x86-64" and those of kt_target): code then never uses an
+ * instruction that the runtime did not check for. The CPU's name only tunes. */
+#include "codegen/llvm/llvm_impl.h"
+
+#include <llvm-c/Analysis.h>
+#include <llvm-c/Target.h>
+#include <string.h>
+
+static void dispose(void *object) {
+    kt_module *module = object;
+    if (module->machine) LLVMDisposeTargetMachine(module->machine);
+    if (module->module) LLVMDisposeModule(module->module);
+    if (module->context) LLVMContextDispose(module->context);
+}
+
+/* What LLVM finds wrong while it generates code (an error has severity 0) is kept for kt_module_emit to tell;
+ * by default it would end the process. */
+static void keep_diagnostic(LLVMDiagnosticInfoRef info, void *context) {
+    kt_module *module = context;
+    if (LLVMGetDiagInfoSeverity(info) != LLVMDSError) return;
+    char *text = LLVMGetDiagInfoDescription(info);
+    module->trouble = kt_arena_string(module->arena, text);
+    LLVMDisposeMessage(text);
+}
+
+static kt_status create_machine(kt_module *module, kt_diag *diag) {
+    static const LLVMCodeGenOptLevel levels[] = {LLVMCodeGenLevelNone, LLVMCodeGenLevelLess,
+                                                 LLVMCodeGenLevelDefault, LLVMCodeGenLevelAggressive};
+    LLVMInitializeX86TargetInfo();
+    LLVMInitializeX86Target();
+    LLVMInitializeX86TargetMC();
+    LLVMInitializeX86AsmPrinter();
+    LLVMInitializeAArch64TargetInfo();
+    LLVMInitializeAArch64Target();
+    LLVMInitializeAArch64TargetMC();
+    LLVMInitializeAArch64AsmPrinter();
+    const kt_target *target = module->target;
+    LLVMTargetRef backend;
+    char *text = NULL;
+    if (LLVMGetTargetFromTriple(target->triple, &backend, &text)) {
+        kt_status status =
+            kt_diag_add(diag, KT_UNSUPPORTED, NULL, "LLVM knows no target \"%s\": %s.", target->triple, text);
+        LLVMDisposeMessage(text);
+        return status;
+    }
+    const char *base = strncmp(target->triple, "x86_64", 6) == 0 ? "x86-64" : "generic";
+    int level = module->options.level < 0 ? 0 : module->options.level > 3 ? 3 : module->options.level;
+    module->machine = LLVMCreateTargetMachine(backend, target->triple, base, target->features, levels[level],
+                                              LLVMRelocPIC, LLVMCodeModelDefault);
+    if (!module->machine)
+        return kt_diag_add(diag, KT_UNSUPPORTED, NULL, "LLVM cannot make code for \"%s\".", target->triple);
+    return KT_OK;
+}
+
+kt_status kt_module_create(const kt_target *target, const kt_module_options *options, kt_arena *arena,
+                           kt_module **out_module, kt_diag *diag) {
+    kt_module *module = KT_NEW(arena, kt_module);
+    module->arena = arena;
+    module->target = target;
+    module->options = *options;
+    kt_arena_defer(arena, dispose, module);
+    module->context = LLVMContextCreate();
+    LLVMContextSetDiagnosticHandler(module->context, keep_diagnostic, module);
+    module->module =
+        LLVMModuleCreateWithNameInContext(options->name ? options->name : "keratin", module->context);
+    KT_TRY(create_machine(module, diag));
+    LLVMSetTarget(module->module, target->triple);
+    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(module->machine);
+    LLVMSetModuleDataLayout(module->module, layout);
+    LLVMDisposeTargetData(layout);
+    *out_module = module;
+    return KT_OK;
+}
+
+static void set_text(const kt_module *module, LLVMValueRef function, const char *key, const char *value) {
+    LLVMAttributeRef attribute = LLVMCreateStringAttribute(module->context, key, (unsigned)strlen(key), value,
+                                                           (unsigned)strlen(value));
+    LLVMAddAttributeAtIndex(function, LLVMAttributeFunctionIndex, attribute);
+}
+
+static void set_flag(const kt_module *module, LLVMValueRef function, const char *name) {
+    unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
+    LLVMAddAttributeAtIndex(function, LLVMAttributeFunctionIndex,
+                            LLVMCreateEnumAttribute(module->context, kind, 0));
+}
+
+void kt_llvm_set_attributes(const kt_module *module, LLVMValueRef function) {
+    const kt_target *target = module->target;
+    set_flag(module, function, "nounwind");
+    set_text(module, function, "tune-cpu", target->cpu);
+    set_text(module, function, "target-features", target->features);
+    /* Some CPUs' tuning splits 512-bit vectors otherwise. */
+    set_text(module, function, "prefer-vector-width",
+             kt_arena_format(module->arena, "%d", 8 * target->vector_bytes));
+    const char *sanitize = module->options.sanitize;
+    if (sanitize && strstr(sanitize, "address")) set_flag(module, function, "sanitize_address");
+    if (sanitize && strstr(sanitize, "thread")) set_flag(module, function, "sanitize_thread");
+}
+
+void kt_module_print_loops(const kt_module *module, kt_text *out_text) {
+    for (uint32_t i = 0; i < module->kernels.count; i++) {
+        if (i > 0) kt_text_add(out_text, "\n");
+        kt_loops_print(module->kernels.at[i], out_text);
+    }
+}
+
+void kt_module_print_llvm(const kt_module *module, kt_text *out_text) {
+    char *text = LLVMPrintModuleToString(module->module);
+    kt_text_add(out_text, text);
+    LLVMDisposeMessage(text);
+}
+
+kt_status kt_module_emit(kt_module *module, kt_machine_code form, kt_arena *arena, const void **out_bytes,
+                         size_t *out_count, kt_diag *diag) {
+    char *text = NULL;
+    LLVMMemoryBufferRef buffer;
+    LLVMCodeGenFileType type = form == KT_CODE_OBJECT ? LLVMObjectFile : LLVMAssemblyFile;
+    bool failed = LLVMTargetMachineEmitToMemoryBuffer(module->machine, module->module, type, &text, &buffer);
+    if (failed) {
+        kt_status status = kt_diag_add(diag, KT_UNSUPPORTED, NULL, "LLVM made no code: %s.", text);
+        LLVMDisposeMessage(text);
+        return status;
+    }
+    *out_count = LLVMGetBufferSize(buffer);
+    *out_bytes = kt_arena_copy(arena, LLVMGetBufferStart(buffer), *out_count);
+    LLVMDisposeMemoryBuffer(buffer);
+    if (module->trouble)
+        return kt_diag_add(diag, KT_UNSUPPORTED, NULL, "LLVM made no code: %s.", module->trouble);
+    return KT_OK;
+}

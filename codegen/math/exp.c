@@ -1,0 +1,95 @@
+/* The exponential and what is made of it: expm1, sinh, cosh, tanh, logistic.
+ *
+ * x = n ln 2 + r with |r| <= ln(2) / 2 (ln 2 in two parts, of which n times the first is exact), e^r by a
+ * polynomial, and 2^n put together from bits. n comes from adding a number so large that the sum's last bit
+ * counts whole numbers: its low bits are then n itself. */
+#include "codegen/math/coefficients.h"
+#include "codegen/math/math_impl.h"
+
+#include <math.h>
+
+typedef struct reduced {
+    LLVMValueRef n; /* integers as wide as the floats */
+    LLVMValueRef r;
+} reduced;
+
+static int fraction_bits(const kt_emitter *e) { return e->dtype == KT_F64 ? 52 : 23; }
+static int bias(const kt_emitter *e) { return e->dtype == KT_F64 ? 1023 : 127; }
+
+static reduced reduce(const kt_emitter *e, LLVMValueRef x, LLVMValueRef low) {
+    bool wide = e->dtype == KT_F64;
+    LLVMValueRef counter = num(e, wide ? 0x1.8p52 : 0x1.8p23);
+    LLVMValueRef sum = mad(e, x, num(e, M_LOG2E), counter);
+    LLVMValueRef n = sub(e, sum, counter);
+    double high_part = wide ? 0x1.62e42feep-1 : 0x1.63p-1;
+    double low_part = wide ? 0x1.a39ef35793c76p-33 : -0x1.bd0105c6p-13;
+    LLVMValueRef r = mad(e, n, num(e, -high_part), x);
+    r = mad(e, n, num(e, -low_part), r);
+    if (low) r = add(e, r, low);
+    return (reduced){LLVMBuildSub(e->builder, to_bits(e, sum), to_bits(e, counter), ""), r};
+}
+
+/* 2^n, for n within the range of exponents. */
+static LLVMValueRef power_of_two(const kt_emitter *e, LLVMValueRef n) {
+    LLVMValueRef exponent = LLVMBuildAdd(e->builder, n, bits_num(e, bias(e)), "");
+    return from_bits(e, LLVMBuildShl(e->builder, exponent, bits_num(e, fraction_bits(e)), ""));
+}
+
+/* e^r - 1 */
+static LLVMValueRef small_expm1(const kt_emitter *e, LLVMValueRef r) {
+    return mad(e, mul(e, r, r), POLYNOMIAL(e, r, exp_tail), r);
+}
+
+LLVMValueRef kt_emit_exp_scaled(const kt_emitter *e, LLVMValueRef x, LLVMValueRef low, int shift) {
+    bool wide = e->dtype == KT_F64;
+    x = clamp(e, x, wide ? -746 : -104, wide ? 711 : 89);
+    reduced part = reduce(e, x, low);
+    LLVMValueRef value = add(e, num(e, 1), small_expm1(e, part.r));
+    /* In two steps: 2^n alone may be out of range where the result is subnormal or just finite. */
+    LLVMValueRef n = LLVMBuildAdd(e->builder, part.n, bits_num(e, shift), "");
+    LLVMValueRef half = LLVMBuildAShr(e->builder, n, bits_num(e, 1), "");
+    value = mul(e, value, power_of_two(e, half));
+    return mul(e, value, power_of_two(e, LLVMBuildSub(e->builder, n, half, "")));
+}
+
+LLVMValueRef kt_emit_exp(const kt_emitter *e, LLVMValueRef x) { return kt_emit_exp_scaled(e, x, NULL, 0); }
+
+/* 2^n (e^r - 1) + (2^n - 1), of which the second term is exact where it matters; halved, so that 2^n fits. */
+LLVMValueRef kt_emit_expm1(const kt_emitter *e, LLVMValueRef x) {
+    bool wide = e->dtype == KT_F64;
+    x = clamp(e, x, wide ? -40 : -20, wide ? 710 : 89);
+    reduced part = reduce(e, x, NULL);
+    LLVMValueRef scale = power_of_two(e, LLVMBuildSub(e->builder, part.n, bits_num(e, 1), ""));
+    LLVMValueRef value = mad(e, scale, small_expm1(e, part.r), sub(e, scale, num(e, 0.5)));
+    return add(e, value, value);
+}
+
+/* t / (t + 2) with t = e^(2|x|) - 1. */
+LLVMValueRef kt_emit_tanh(const kt_emitter *e, LLVMValueRef x) {
+    LLVMValueRef size = clamp(e, magnitude(e, x), 0, e->dtype == KT_F64 ? 20 : 10);
+    LLVMValueRef t = kt_emit_expm1(e, add(e, size, size));
+    return with_sign(e, quotient(e, t, add(e, t, num(e, 2))), x);
+}
+
+/* With e^-|x|, which cannot overflow, so that small results keep their digits. */
+LLVMValueRef kt_emit_logistic(const kt_emitter *e, LLVMValueRef x) {
+    LLVMValueRef power = kt_emit_exp(e, negate(e, magnitude(e, x)));
+    LLVMValueRef top = choose(e, below(e, x, num(e, 0)), power, num(e, 1));
+    return quotient(e, top, add(e, num(e, 1), power));
+}
+
+LLVMValueRef kt_emit_sinh(const kt_emitter *e, LLVMValueRef x) {
+    if (e->dtype == KT_F32) return kt_emit_wide(e, kt_emit_sinh, x);
+    LLVMValueRef size = magnitude(e, x), square = mul(e, x, x);
+    LLVMValueRef tail = TABLE(e, square, sinh_tail_f64);
+    LLVMValueRef small = mad(e, mul(e, size, square), tail, size);
+    LLVMValueRef half = kt_emit_exp_scaled(e, size, NULL, -1); /* e^|x| / 2 */
+    LLVMValueRef large = sub(e, half, quotient(e, num(e, 0.25), half));
+    return with_sign(e, choose(e, below(e, size, num(e, 1)), small, large), x);
+}
+
+LLVMValueRef kt_emit_cosh(const kt_emitter *e, LLVMValueRef x) {
+    if (e->dtype == KT_F32) return kt_emit_wide(e, kt_emit_cosh, x);
+    LLVMValueRef half = kt_emit_exp_scaled(e, magnitude(e, x), NULL, -1);
+    return add(e, half, quotient(e, num(e, 0.25), half));
+}
