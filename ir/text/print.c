@@ -134,7 +134,8 @@ static void print_elements(const printer *p, kt_dtype dtype, const void *data, s
             print_element(p->out, dtype, data, i);
         }
         kt_text_add(p->out, "]");
-    } else if (numeric && memcmp(data, (const char *)data + size, bytes - size) == 0) {
+    } else if (numeric && bytes <= KT_TEXT_ALL_BYTES &&
+               memcmp(data, (const char *)data + size, bytes - size) == 0) {
         kt_text_add(p->out, "all ");
         print_element(p->out, dtype, data, 0);
     } else if (p->options.elide) {
@@ -413,14 +414,17 @@ void kt_graph_print(const kt_graph *graph, const kt_print_options *options, kt_t
     printer p = {.graph = graph, .out = out_text};
     if (options) p.options = *options;
     kt_text_add(out_text, "graph");
-    if (graph->name) {
+    if (graph->name[0]) {
         kt_text_add(out_text, " ");
         kt_text_quote(out_text, graph->name);
     }
     kt_text_add(out_text, "\n");
-    for (uint32_t i = 0; i < kt_dim_symbol_count(graph->dims); i++)
-        kt_text_format(out_text, "%s%s", i ? ", " : "symbols ", kt_dim_symbol_name(graph->dims, i));
-    if (kt_dim_symbol_count(graph->dims)) kt_text_add(out_text, "\n");
+    uint32_t symbols = kt_dim_symbol_count(graph->dims);
+    for (uint32_t i = 0; i < symbols; i++) {
+        kt_text_add(out_text, i ? ", " : "symbols ");
+        kt_dim_print(graph->dims, kt_dim_symbol(graph->dims, kt_dim_symbol_name(graph->dims, i)), out_text);
+    }
+    if (symbols) kt_text_add(out_text, "\n");
     for (uint32_t i = 0; i < graph->variables.count; i++) print_variable(&p, &graph->variables.at[i]);
     for (uint32_t i = 0; i < graph->constants.count; i++) print_constant(&p, &graph->constants.at[i]);
     for (uint32_t i = 0; i < graph->equalities.count; i++) print_equality(&p, &graph->equalities.at[i]);
