@@ -38,8 +38,8 @@ kt_status kt_module_emit(kt_module *module, kt_machine_code form, kt_arena *aren
 
 /* ---- whole compilations (codegen/compile.c) ------------------------------------------------------------- */
 typedef enum kt_emit {
-    KT_EMIT_EXE, KT_EMIT_SHARED, KT_EMIT_OBJECT, KT_EMIT_GRAPH, KT_EMIT_OPTIMIZED, KT_EMIT_PLAN, KT_EMIT_LOOPS,
-    KT_EMIT_LLVM, KT_EMIT_ASM,
+    KT_EMIT_EXE, KT_EMIT_SHARED, KT_EMIT_STATIC, KT_EMIT_OBJECT, /* machine code, linked */
+    KT_EMIT_HEADER, KT_EMIT_GRAPH, KT_EMIT_OPTIMIZED, KT_EMIT_PLAN, KT_EMIT_LOOPS, KT_EMIT_LLVM, KT_EMIT_ASM, /* text */
 } kt_emit;
 
 typedef struct kt_compile_options {
@@ -61,13 +61,24 @@ kt_status kt_compile(kt_graph *graph, const kt_compile_options *options, kt_diag
 
 /* Runs `prepare` and lays its results out, each at a multiple of 64 bytes (codegen/constants.c). */
 kt_status kt_constants_prepare(kt_graph *graph, kt_arena *arena, uint64_t *out_offsets, uint64_t *out_bytes, kt_diag *diag) KT_MUST_USE;
+/* A program's symbols in the users' order (codegen/symbols.c); returns how many. */
+uint32_t kt_program_symbols(const kt_graph *graph, kt_arena *arena, const kt_dim **out_symbols);
+/* The symbol under which a program's code finds its constants. */
+const char *kt_constants_symbol(kt_arena *arena, const char *program_name);
 /* An ELF relocatable object with one hidden symbol over the constants, written by ourselves (codegen/elf.c). */
 kt_status kt_elf_write_constants(const char *path, const char *symbol, const kt_graph *graph, const uint64_t *offsets,
                                  uint64_t bytes, const kt_target *target, kt_diag *diag) KT_MUST_USE;
+/* Turns object files into what `form` says, at output, whole or not at all (codegen/link.c). directory: for
+ * temporary files. The runtime's members that are needed go in; libraries and objects keep only symbols that begin
+ * with `name`_ visible. */
+kt_status kt_link(kt_emit form, const char *const *objects, uint32_t object_count, const char *name,
+                  const char *directory, const char *output, kt_arena *arena, kt_diag *diag) KT_MUST_USE;
 /* The JSON of `describe` (codegen/describe.c). */
 const char *kt_describe_json(const kt_graph *graph, const kt_plan *plans, uint32_t plan_count, const char *name,
                              const kt_target *target, uint64_t constants_bytes, kt_arena *arena);
 /* The C header of a library (codegen/header.c). */
 void kt_header_print(const kt_graph *graph, const kt_plan *plans, uint32_t plan_count, const char *name, kt_text *out_text);
+/* text made an identifier: what is no letter or digit becomes '_', a digit in front gets one. */
+const char *kt_identifier(kt_arena *arena, const char *text);
 
 #endif

@@ -1,33 +1,15 @@
-/* Dimension expressions as LLVM IR: what kernels and bind functions compute from the symbols' values.
- *
- * A program numbers its symbols in the order in which the inputs of its entries first name them. That order
- * is the users' (`describe` and the typed entry points follow it), and it does not depend on how the graph
- * came about, so a graph that was printed and parsed makes the same code. */
+/* Dimension expressions as LLVM IR: what kernels and bind functions compute from the symbols' values. */
 #include "codegen/llvm/llvm_impl.h"
 
-static void number_dim(const kt_module *module, const kt_dim_pool *dims, kt_dim dim, uint32_t *count) {
-    kt_dim_info info = kt_dim_describe(dims, dim);
-    if (info.kind == KT_DIM_SYMBOL) {
-        if (module->symbol_slots[info.value] == KT_NO_SLOT) module->symbol_slots[info.value] = (*count)++;
-        return;
-    }
-    for (uint32_t i = 0; i < info.term_count; i++) number_dim(module, dims, info.terms[i], count);
-}
-
 void kt_llvm_number_symbols(kt_module *module, const kt_graph *graph) {
-    uint32_t symbols = kt_dim_symbol_count(graph->dims);
-    module->symbol_slots = KT_NEW_ARRAY(module->arena, uint32_t, symbols + 1);
-    for (uint32_t i = 0; i < symbols; i++) module->symbol_slots[i] = KT_NO_SLOT;
-    module->symbol_count = 0;
-    for (kt_func func = kt_graph_next(graph, KT_FUNC_ENTRY, 0); func;
-         func = kt_graph_next(graph, KT_FUNC_ENTRY, func)) {
-        const kt_function *entry = kt_graph_function(graph, func);
-        for (uint32_t i = 0; i < entry->params.count; i++) {
-            if (entry->params.at[i].role != KT_ROLE_INPUT) continue;
-            const kt_type *type = kt_graph_type(graph, entry->params.at[i].value);
-            for (int axis = 0; axis < type->rank; axis++)
-                number_dim(module, graph->dims, type->dims[axis], &module->symbol_count);
-        }
+    const kt_dim *symbols;
+    module->symbol_count = kt_program_symbols(graph, module->arena, &symbols);
+    uint32_t known = kt_dim_symbol_count(graph->dims);
+    module->symbol_slots = KT_NEW_ARRAY(module->arena, uint32_t, known + 1);
+    for (uint32_t i = 0; i < known; i++) module->symbol_slots[i] = KT_NO_SLOT;
+    for (uint32_t i = 0; i < module->symbol_count; i++) {
+        uint32_t index;
+        if (kt_dim_is_symbol(graph->dims, symbols[i], &index)) module->symbol_slots[index] = i;
     }
 }
 

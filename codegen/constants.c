@@ -1,0 +1,45 @@
+/* Running `prepare` at compile time: what variables become is computed once, by the reference evaluator, and
+ * only that ships. */
+#include "codegen/codegen.h"
+
+#include <string.h>
+
+#define ALIGNMENT 64
+
+/* The constants in the order of prepare's results, which is that of kt_graph.constants. */
+static kt_status run_prepare(kt_graph *graph, kt_func prepare, kt_arena *arena, kt_diag *diag) {
+    const kt_function *function = kt_graph_function(graph, prepare);
+    for (uint32_t i = 0; i < function->params.count; i++) {
+        const kt_port *port = &function->params.at[i];
+        if (port->role == KT_ROLE_VARIABLE && !graph->variables.at[port->index].data)
+            return kt_diag_add(
+                diag, KT_INVALID, graph->variables.at[port->index].path,
+                "This variable has no value, so there is nothing to embed in the program; give the graph "
+                "its weights.");
+    }
+    kt_tensor *results = KT_NEW_ARRAY(arena, kt_tensor, function->results.count + 1);
+    KT_TRY(kt_eval(graph, prepare, NULL, NULL, 0, arena, results, diag));
+    for (uint32_t i = 0; i < function->results.count; i++) {
+        const kt_port *port = &function->results.at[i];
+        KT_ASSERT(port->role == KT_ROLE_CONSTANT);
+        graph->constants.at[port->index].data = results[i].data;
+    }
+    return KT_OK;
+}
+
+kt_status kt_constants_prepare(kt_graph *graph, kt_arena *arena, uint64_t *out_offsets, uint64_t *out_bytes,
+                               kt_diag *diag) {
+    kt_func prepare = kt_graph_find(graph, "prepare");
+    if (prepare) KT_TRY(run_prepare(graph, prepare, arena, diag));
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < graph->constants.count; i++) {
+        const kt_constant *constant = &graph->constants.at[i];
+        if (!constant->data) KT_BUG("constant %s was not prepared", constant->name);
+        out_offsets[i] = bytes;
+        bytes += (uint64_t)kt_type_static_elements(graph->dims, &constant->type) *
+                 kt_dtype_bytes(constant->type.dtype);
+        bytes = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    }
+    *out_bytes = bytes;
+    return KT_OK;
+}

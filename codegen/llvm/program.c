@@ -1,0 +1,357 @@
+/* The tables of runtime/abi.h as LLVM constants, the bind functions that they refer to, and a library's C
+ * entry points, which hand their arguments over to the runtime.
+ *
+ * Every size that a table needs is a position in the array that its entry's bind function fills in, so that
+ * the runtime computes nothing but offsets in the workspace. */
+#include "codegen/llvm/llvm_impl.h"
+
+#include "runtime/runtime.h"
+
+#include <string.h>
+
+typedef struct emitter {
+    kt_module *module;
+    const kt_program_source *source;
+    LLVMTypeRef i32, i64, pointer, unit;
+    LLVMBuilderRef builder;
+} emitter;
+
+/* The dimension expressions of one entry, each once, in the order of their first use. */
+typedef struct value_list {
+    kt_table positions;
+    KT_VECTOR(kt_dim) dims;
+} value_list;
+
+static uint32_t value_position(emitter *emit, value_list *values, kt_dim dim) {
+    uint32_t *found = kt_table_find(&values->positions, &dim, sizeof dim);
+    if (found) return *found;
+    uint32_t position = values->dims.count;
+    kt_table_add(&values->positions, emit->module->arena, &dim, sizeof dim, position);
+    KT_PUSH(emit->module->arena, &values->dims, dim);
+    return position;
+}
+
+/* ---- constants ---------------------------------------------------------------------------------------- */
+static LLVMValueRef number32(emitter *emit, uint32_t value) { return LLVMConstInt(emit->i32, value, false); }
+static LLVMValueRef number64(emitter *emit, uint64_t value) { return LLVMConstInt(emit->i64, value, false); }
+
+static LLVMValueRef private_global(emitter *emit, const char *name, LLVMTypeRef type, LLVMValueRef value) {
+    LLVMValueRef global = LLVMAddGlobal(emit->module->module, type, name);
+    LLVMSetInitializer(global, value);
+    LLVMSetGlobalConstant(global, true);
+    LLVMSetLinkage(global, LLVMPrivateLinkage);
+    LLVMSetUnnamedAddress(global, LLVMGlobalUnnamedAddr);
+    return global;
+}
+
+static LLVMValueRef string_global(emitter *emit, const char *text) {
+    LLVMValueRef bytes = LLVMConstStringInContext2(emit->module->context, text, strlen(text), false);
+    return private_global(emit, "text", LLVMTypeOf(bytes), bytes);
+}
+
+static LLVMValueRef record(emitter *emit, LLVMValueRef *fields, uint32_t count) {
+    return LLVMConstStructInContext(emit->module->context, fields, count, false);
+}
+#define RECORD(emit, ...)                                                                                    \
+    record((emit), (LLVMValueRef[]){__VA_ARGS__},                                                            \
+           sizeof((LLVMValueRef[]){__VA_ARGS__}) / sizeof(LLVMValueRef))
+
+typedef KT_VECTOR(LLVMValueRef) rows;
+
+/* An array of rows as a private constant; the null pointer where there are none. */
+static LLVMValueRef table_global(emitter *emit, const char *name, rows table) {
+    if (!table.count) return LLVMConstNull(emit->pointer);
+    LLVMTypeRef type = LLVMTypeOf(table.at[0]);
+    return private_global(emit, name, LLVMArrayType2(type, table.count),
+                          LLVMConstArray2(type, table.at, table.count));
+}
+
+/* ---- tables of an entry ---------------------------------------------------------------------------------
+ */
+static LLVMValueRef tensor_table(emitter *emit, value_list *values, const kt_function *function,
+                                 kt_role role) {
+    const kt_graph *graph = emit->source->graph;
+    bool in = role == KT_ROLE_INPUT;
+    uint32_t count = in ? function->params.count : function->results.count;
+    const kt_port *ports = in ? function->params.at : function->results.at;
+    rows table = {0};
+    for (uint32_t i = 0; i < count; i++) {
+        if (ports[i].role != role) continue;
+        const kt_type *type = kt_graph_type(graph, ports[i].value);
+        LLVMValueRef dims[KT_MAX_RANK];
+        for (int axis = 0; axis < KT_MAX_RANK; axis++)
+            dims[axis] =
+                number32(emit, axis < type->rank ? value_position(emit, values, type->dims[axis]) : 0);
+        LLVMValueRef row = RECORD(emit, string_global(emit, ports[i].name), number32(emit, type->dtype),
+                                  number32(emit, type->rank), LLVMConstArray2(emit->i32, dims, KT_MAX_RANK));
+        KT_PUSH(emit->module->arena, &table, row);
+    }
+    return table_global(emit, in ? "inputs" : "outputs", table);
+}
+
+/* Which dimension of which input a symbol is read off. */
+static LLVMValueRef symbol_table(emitter *emit, const kt_function *function, uint32_t *out_count) {
+    const kt_graph *graph = emit->source->graph;
+    kt_module *module = emit->module;
+    rows table = {0};
+    *out_count = module->symbol_count;
+    for (uint32_t slot = 0; slot < module->symbol_count; slot++) {
+        uint32_t symbol = 0, input = 0;
+        while (module->symbol_slots[symbol] != slot) symbol++;
+        LLVMValueRef row = NULL;
+        for (uint32_t i = 0; i < function->params.count && !row; i++) {
+            if (function->params.at[i].role != KT_ROLE_INPUT) continue;
+            const kt_type *type = kt_graph_type(graph, function->params.at[i].value);
+            for (uint32_t axis = 0; axis < type->rank && !row; axis++) {
+                uint32_t index;
+                if (kt_dim_is_symbol(graph->dims, type->dims[axis], &index) && index == symbol)
+                    row = RECORD(emit, string_global(emit, kt_dim_symbol_name(graph->dims, symbol)),
+                                 number32(emit, input), number32(emit, axis));
+            }
+            input++;
+        }
+        if (!row) return NULL;
+        KT_PUSH(module->arena, &table, row);
+    }
+    return table_global(emit, "symbols", table);
+}
+
+static LLVMValueRef buffer_table(emitter *emit, value_list *values, const kt_plan *plan) {
+    rows table = {0};
+    for (uint32_t i = 0; i < plan->buffers.count; i++) {
+        const kt_plan_buffer *buffer = &plan->buffers.at[i];
+        uint64_t index = buffer->place == KT_PLACE_CONSTANT ? emit->source->constant_offsets[buffer->index]
+                                                            : buffer->index;
+        LLVMValueRef row = RECORD(
+            emit, number32(emit, buffer->place), number32(emit, value_position(emit, values, buffer->bytes)),
+            number64(emit, index), number32(emit, buffer->first), number32(emit, buffer->last));
+        KT_PUSH(emit->module->arena, &table, row);
+    }
+    return table_global(emit, "buffers", table);
+}
+
+static const kt_loops *loops_of(const kt_module *module, const char *kernel) {
+    for (uint32_t i = 0; i < module->kernels.count; i++)
+        if (!strcmp(module->kernels.at[i]->name, kernel)) return module->kernels.at[i];
+    KT_BUG("kernel %s was not built", kernel);
+}
+
+static LLVMValueRef step_table(emitter *emit, value_list *values, const kt_plan *plan,
+                               const LLVMValueRef *kernels, LLVMValueRef *out_args, uint32_t *out_arg_count) {
+    const kt_graph *graph = emit->source->graph;
+    rows table = {0}, args = {0};
+    for (uint32_t i = 0; i < plan->steps.count; i++) {
+        const kt_plan_step *step = &plan->steps.at[i];
+        const char *name = kt_graph_function(graph, step->kernel)->name;
+        const kt_loops *loops = loops_of(emit->module, name);
+        kt_text where = {.arena = emit->module->arena};
+        kt_loc_print(graph, step->loc, &where);
+        LLVMValueRef row = RECORD(emit, kernels[step->kernel], string_global(emit, name),
+                                  string_global(emit, kt_text_string(&where)), number32(emit, args.count),
+                                  number32(emit, step->args.count),
+                                  number32(emit, value_position(emit, values, loops->units)),
+                                  number32(emit, value_position(emit, values, loops->cost)));
+        KT_PUSH(emit->module->arena, &table, row);
+        for (uint32_t j = 0; j < step->args.count; j++)
+            KT_PUSH(emit->module->arena, &args, number32(emit, step->args.at[j]));
+    }
+    *out_args = table_global(emit, "args", args);
+    *out_arg_count = args.count;
+    return table_global(emit, "steps", table);
+}
+
+static LLVMValueRef check_table(emitter *emit, value_list *values, uint32_t *out_count) {
+    const kt_graph *graph = emit->source->graph;
+    rows table = {0};
+    for (uint32_t i = 0; i < graph->equalities.count; i++) {
+        const kt_equality *equality = &graph->equalities.at[i];
+        LLVMValueRef row = RECORD(emit, number32(emit, value_position(emit, values, equality->left)),
+                                  number32(emit, value_position(emit, values, equality->right)),
+                                  string_global(emit, equality->sentence));
+        KT_PUSH(emit->module->arena, &table, row);
+    }
+    *out_count = table.count;
+    return table_global(emit, "checks", table);
+}
+
+static LLVMValueRef bind_function(emitter *emit, const char *entry, const value_list *values) {
+    kt_module *module = emit->module;
+    LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(module->context),
+                                        (LLVMTypeRef[]){emit->pointer, emit->pointer}, 2, false);
+    LLVMValueRef function =
+        LLVMAddFunction(module->module, kt_arena_format(module->arena, "bind_%s", entry), type);
+    LLVMSetLinkage(function, LLVMInternalLinkage);
+    LLVMPositionBuilderAtEnd(emit->builder, LLVMAppendBasicBlockInContext(module->context, function, ""));
+    for (uint32_t i = 0; i < values->dims.count; i++) {
+        LLVMValueRef value = kt_llvm_dim(module, emit->builder, LLVMGetParam(function, 0),
+                                         emit->source->graph, values->dims.at[i]);
+        LLVMValueRef at = number64(emit, i);
+        LLVMBuildStore(
+            emit->builder, value,
+            LLVMBuildInBoundsGEP2(emit->builder, emit->i64, LLVMGetParam(function, 1), &at, 1, ""));
+    }
+    LLVMBuildRetVoid(emit->builder);
+    return function;
+}
+
+static kt_status entry_row(emitter *emit, const kt_plan *plan, const LLVMValueRef *kernels, kt_diag *diag,
+                           LLVMValueRef *out_row) {
+    const kt_function *function = kt_graph_function(emit->source->graph, plan->entry);
+    value_list values = {0};
+    uint32_t input_count = 0, output_count = 0, symbol_count, arg_count, check_count;
+    for (uint32_t i = 0; i < function->params.count; i++)
+        input_count += function->params.at[i].role == KT_ROLE_INPUT;
+    for (uint32_t i = 0; i < function->results.count; i++)
+        output_count += function->results.at[i].role == KT_ROLE_OUTPUT;
+    LLVMValueRef symbols = symbol_table(emit, function, &symbol_count);
+    if (!symbols)
+        return kt_diag_add(
+            diag, KT_UNSUPPORTED, function->name,
+            "A symbolic dimension of the program is no dimension of an input of this entry; fix it with "
+            "--batch or --shape.");
+    LLVMValueRef inputs = tensor_table(emit, &values, function, KT_ROLE_INPUT);
+    LLVMValueRef outputs = tensor_table(emit, &values, function, KT_ROLE_OUTPUT);
+    LLVMValueRef buffers = buffer_table(emit, &values, plan);
+    LLVMValueRef args, steps = step_table(emit, &values, plan, kernels, &args, &arg_count);
+    LLVMValueRef checks = check_table(emit, &values, &check_count);
+    LLVMValueRef bind = bind_function(emit, function->name, &values);
+    *out_row = RECORD(emit, string_global(emit, function->name), bind, number32(emit, values.dims.count),
+                      number32(emit, symbol_count), number32(emit, input_count), number32(emit, output_count),
+                      number32(emit, plan->buffers.count), number32(emit, arg_count),
+                      number32(emit, plan->steps.count), number32(emit, check_count), symbols, inputs,
+                      outputs, buffers, args, steps, checks);
+    return KT_OK;
+}
+
+/* ---- a library's C entry points -------------------------------------------------------------------------
+ */
+static LLVMValueRef runtime_function(emitter *emit, const char *name, LLVMTypeRef type) {
+    LLVMValueRef function = LLVMGetNamedFunction(emit->module->module, name);
+    return function ? function : LLVMAddFunction(emit->module->module, name, type);
+}
+
+static LLVMValueRef exported_function(emitter *emit, const char *suffix, LLVMTypeRef type) {
+    kt_module *module = emit->module;
+    const char *name = kt_arena_format(module->arena, "%s_%s", module->options.name, suffix);
+    LLVMValueRef function = LLVMAddFunction(module->module, name, type);
+    LLVMPositionBuilderAtEnd(emit->builder, LLVMAppendBasicBlockInContext(module->context, function, ""));
+    return function;
+}
+
+/* NAME_suffix(arguments…) = runtime(arguments…). */
+static void forwarder(emitter *emit, const char *suffix, const char *runtime, LLVMTypeRef type) {
+    LLVMValueRef function = exported_function(emit, suffix, type), arguments[8];
+    LLVMGetParams(function, arguments);
+    LLVMValueRef result = LLVMBuildCall2(emit->builder, type, runtime_function(emit, runtime, type),
+                                         arguments, LLVMCountParams(function), "");
+    if (LLVMGetReturnType(type) == LLVMVoidTypeInContext(emit->module->context))
+        LLVMBuildRetVoid(emit->builder);
+    else
+        LLVMBuildRet(emit->builder, result);
+}
+
+/* An array on the stack that holds arguments first … first + count - 1 of the function. */
+static LLVMValueRef argument_array(emitter *emit, LLVMValueRef function, LLVMTypeRef type, uint32_t first,
+                                   uint32_t count) {
+    if (!count) return LLVMConstNull(emit->pointer);
+    LLVMValueRef array = LLVMBuildAlloca(emit->builder, LLVMArrayType2(type, count), "");
+    for (uint32_t i = 0; i < count; i++) {
+        LLVMValueRef at = number64(emit, i);
+        LLVMBuildStore(emit->builder, LLVMGetParam(function, first + i),
+                       LLVMBuildInBoundsGEP2(emit->builder, type, array, &at, 1, ""));
+    }
+    return array;
+}
+
+static void entry_point(emitter *emit, const kt_plan *plan, uint32_t index) {
+    const kt_function *entry = kt_graph_function(emit->source->graph, plan->entry);
+    KT_VECTOR(LLVMTypeRef) types = {0};
+    kt_arena *arena = emit->module->arena;
+    KT_PUSH(arena, &types, emit->pointer);
+    for (uint32_t i = 0; i < emit->module->symbol_count; i++) KT_PUSH(arena, &types, emit->i64);
+    uint32_t inputs = 0, outputs = 0;
+    for (uint32_t i = 0; i < entry->params.count; i++) inputs += entry->params.at[i].role == KT_ROLE_INPUT;
+    for (uint32_t i = 0; i < entry->results.count; i++)
+        outputs += entry->results.at[i].role == KT_ROLE_OUTPUT;
+    for (uint32_t i = 0; i < inputs + outputs; i++) KT_PUSH(arena, &types, emit->pointer);
+    LLVMValueRef function =
+        exported_function(emit, entry->name, LLVMFunctionType(emit->i32, types.at, types.count, false));
+    uint32_t symbols = emit->module->symbol_count;
+    LLVMTypeRef type = LLVMFunctionType(
+        emit->i32, (LLVMTypeRef[]){emit->pointer, emit->i32, emit->pointer, emit->pointer, emit->pointer}, 5,
+        false);
+    LLVMValueRef arguments[] = {
+        LLVMGetParam(function, 0),
+        number32(emit, index),
+        argument_array(emit, function, emit->i64, 1, symbols),
+        argument_array(emit, function, emit->pointer, 1 + symbols, inputs),
+        argument_array(emit, function, emit->pointer, 1 + symbols + inputs, outputs),
+    };
+    LLVMBuildRet(emit->builder,
+                 LLVMBuildCall2(emit->builder, type, runtime_function(emit, "kt_context_call", type),
+                                arguments, 5, ""));
+}
+
+static void library_functions(emitter *emit, LLVMValueRef program) {
+    LLVMTypeRef i32 = emit->i32, pointer = emit->pointer, none = LLVMVoidTypeInContext(emit->module->context);
+    LLVMTypeRef create = LLVMFunctionType(pointer, (LLVMTypeRef[]){pointer, i32, pointer}, 3, false);
+    LLVMValueRef function = exported_function(emit, "create", LLVMFunctionType(pointer, &i32, 1, false));
+    LLVMValueRef arguments[] = {program, LLVMGetParam(function, 0), LLVMConstNull(pointer)};
+    LLVMBuildRet(emit->builder,
+                 LLVMBuildCall2(emit->builder, create, runtime_function(emit, "kt_context_create", create),
+                                arguments, 3, ""));
+    forwarder(emit, "destroy", "kt_context_destroy", LLVMFunctionType(none, &pointer, 1, false));
+    forwarder(emit, "error", "kt_context_error", LLVMFunctionType(pointer, &pointer, 1, false));
+    forwarder(emit, "call", "kt_context_call_buffers",
+              LLVMFunctionType(i32, (LLVMTypeRef[]){pointer, pointer, pointer, pointer}, 4, false));
+    forwarder(emit, "output_shape", "kt_context_output_shape",
+              LLVMFunctionType(i32, (LLVMTypeRef[]){pointer, pointer, i32, pointer, pointer}, 5, false));
+    exported_function(emit, "describe", LLVMFunctionType(pointer, NULL, 0, false));
+    LLVMBuildRet(emit->builder, string_global(emit, emit->source->describe));
+    for (uint32_t i = 0; i < emit->source->plan_count; i++) entry_point(emit, &emit->source->plans[i], i);
+}
+
+/* ---- the program ----------------------------------------------------------------------------------------
+ */
+static LLVMValueRef constants_symbol(emitter *emit) {
+    if (!emit->source->constants_bytes) return LLVMConstNull(emit->pointer);
+    LLVMValueRef global = LLVMAddGlobal(emit->module->module, LLVMInt8TypeInContext(emit->module->context),
+                                        kt_constants_symbol(emit->module->arena, emit->module->options.name));
+    LLVMSetGlobalConstant(global, true);
+    LLVMSetVisibility(global, LLVMHiddenVisibility);
+    return global;
+}
+
+kt_status kt_llvm_program(kt_module *module, const kt_program_source *source, const LLVMValueRef *kernels,
+                          kt_diag *diag) {
+    emitter emit = {.module = module, .source = source};
+    emit.i32 = LLVMInt32TypeInContext(module->context);
+    emit.i64 = LLVMInt64TypeInContext(module->context);
+    emit.pointer = LLVMPointerTypeInContext(module->context, 0);
+    emit.builder = LLVMCreateBuilderInContext(module->context);
+    kt_status status = KT_OK;
+    rows entries = {0};
+    for (uint32_t i = 0; i < source->plan_count && status == KT_OK; i++) {
+        LLVMValueRef row = NULL;
+        status = entry_row(&emit, &source->plans[i], kernels, diag, &row);
+        if (status == KT_OK) KT_PUSH(module->arena, &entries, row);
+    }
+    if (status == KT_OK) {
+        const kt_target *target = module->target;
+        LLVMValueRef program =
+            RECORD(&emit, number32(&emit, KT_ABI_VERSION), number32(&emit, entries.count),
+                   string_global(&emit, module->options.name), string_global(&emit, KT_VERSION),
+                   string_global(&emit, kt_arena_format(module->arena, "%s %s", target->triple, target->cpu)),
+                   string_global(&emit, source->describe), number64(&emit, target->cpu_features),
+                   constants_symbol(&emit), number64(&emit, source->constants_bytes),
+                   table_global(&emit, "entries", entries));
+        LLVMValueRef global = LLVMAddGlobal(module->module, LLVMTypeOf(program),
+                                            module->options.library ? "program" : "kt_main_program");
+        LLVMSetInitializer(global, program);
+        LLVMSetGlobalConstant(global, true);
+        LLVMSetLinkage(global, module->options.library ? LLVMInternalLinkage : LLVMExternalLinkage);
+        if (module->options.library) library_functions(&emit, global);
+    }
+    LLVMDisposeBuilder(emit.builder);
+    return status;
+}

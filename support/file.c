@@ -1,0 +1,156 @@
+/* Files are written beside their place and renamed, so that they appear whole or not at all. */
+#include "support/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/* ---- writing and reading --------------------------------------------------------------------------------
+ */
+static bool write_all(int fd, const char *bytes, size_t count) {
+    while (count) {
+        ssize_t done = write(fd, bytes, count);
+        if (done < 0 && errno == EINTR) continue;
+        if (done < 0) return false;
+        bytes += done;
+        count -= (size_t)done;
+    }
+    return true;
+}
+
+static kt_status cannot(kt_diag *diag, const char *what, const char *path) {
+    return kt_diag_add(diag, KT_IO, NULL, "Cannot %s %s: %s.", what, path, strerror(errno));
+}
+
+kt_status kt_file_write(const char *path, const void *bytes, size_t count, kt_diag *diag) {
+    if (!strcmp(path, "-"))
+        return write_all(STDOUT_FILENO, bytes, count) ? KT_OK : cannot(diag, "write", "standard output");
+    char beside[4096];
+    if ((size_t)snprintf(beside, sizeof beside, "%s.XXXXXX", path) >= sizeof beside)
+        return kt_diag_add(diag, KT_IO, NULL, "Cannot write %.100s…: the path is too long.", path);
+    int fd = mkstemp(beside);
+    if (fd < 0) return cannot(diag, "write", path);
+    mode_t mask = umask(0);
+    umask(mask);
+    bool written = write_all(fd, bytes, count) && fchmod(fd, 0666 & ~mask) == 0;
+    int error = errno;
+    if (close(fd) && written) written = false, error = errno;
+    if (written && rename(beside, path)) written = false, error = errno;
+    if (written) return KT_OK;
+    unlink(beside);
+    errno = error;
+    return cannot(diag, "write", path);
+}
+
+static void free_holder(void *holder) { free(*(char **)holder); }
+
+kt_status kt_file_read(const char *path, size_t limit, kt_arena *arena, char **out_bytes, size_t *out_count,
+                       kt_diag *diag) {
+    bool standard = !strcmp(path, "-");
+    const char *name = standard ? "standard input" : path;
+    char **holder = KT_NEW(arena, char *);
+    kt_arena_defer(arena, free_holder, (void *)holder);
+    int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return cannot(diag, "read", name);
+    size_t count = 0, capacity = 0;
+    kt_status status = KT_OK;
+    for (;;) {
+        if (count + 1 >= capacity) {
+            capacity = capacity ? 2 * capacity : 1 << 16;
+            char *grown = realloc(*holder, capacity);
+            if (!grown) {
+                status =
+                    kt_diag_add(diag, KT_OUT_OF_MEMORY, NULL, "There is not enough memory to read %s.", name);
+                break;
+            }
+            *holder = grown;
+        }
+        ssize_t got = read(fd, *holder + count, capacity - count - 1);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) status = cannot(diag, "read", name);
+        if (got <= 0) break;
+        count += (size_t)got;
+        if (count > limit) {
+            status =
+                kt_diag_add(diag, KT_INVALID, NULL, "%s is larger than the limit of %zu bytes.", name, limit);
+            break;
+        }
+    }
+    if (!standard) close(fd);
+    if (status != KT_OK) return status;
+    (*holder)[count] = 0;
+    *out_bytes = *holder;
+    *out_count = count;
+    return KT_OK;
+}
+
+/* ---- temporary directories ------------------------------------------------------------------------------
+ */
+static void remove_directory(void *path) {
+    DIR *directory = opendir(path);
+    if (!directory) return;
+    for (struct dirent *entry; (entry = readdir(directory));)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            unlinkat(dirfd(directory), entry->d_name, 0);
+    closedir(directory);
+    rmdir(path);
+}
+
+kt_status kt_temporary_directory(kt_arena *arena, const char **out_path, kt_diag *diag) {
+    const char *root = getenv("TMPDIR");
+    char *path = kt_arena_format(arena, "%s/keratin.XXXXXX", root && *root ? root : "/tmp");
+    if (!mkdtemp(path)) return cannot(diag, "make a temporary directory", path);
+    kt_arena_defer(arena, remove_directory, path);
+    *out_path = path;
+    return KT_OK;
+}
+
+/* ---- commands -------------------------------------------------------------------------------------------
+ */
+#define MESSAGE_BYTES 600
+
+/* The first bytes of what a command says, newlines made spaces; reads until the pipe closes. */
+static void gather(int fd, char message[MESSAGE_BYTES]) {
+    size_t count = 0;
+    char chunk[512];
+    for (ssize_t got; (got = read(fd, chunk, sizeof chunk)) > 0 || (got < 0 && errno == EINTR);)
+        for (ssize_t i = 0; i < got && count < MESSAGE_BYTES - 1; i++) message[count++] = chunk[i];
+    while (count && (message[count - 1] == '\n' || message[count - 1] == ' ')) count--;
+    message[count] = 0;
+    for (char *c = message; *c; c++)
+        if (*c == '\n') *c = ' ';
+}
+
+kt_status kt_command_run(const char *const *arguments, kt_diag *diag) {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC)) return cannot(diag, "run", arguments[0]);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+    pid_t child;
+    int error = posix_spawnp(&child, arguments[0], &actions, NULL, (char *const *)arguments, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    close(ends[1]);
+    char message[MESSAGE_BYTES] = "";
+    if (!error) gather(ends[0], message);
+    close(ends[0]);
+    if (error) {
+        errno = error;
+        return cannot(diag, "run", arguments[0]);
+    }
+    int state;
+    while (waitpid(child, &state, 0) < 0 && errno == EINTR) {}
+    if (WIFEXITED(state) && WEXITSTATUS(state) == 0) return KT_OK;
+    return kt_diag_add(diag, KT_IO, NULL, "%s failed: %s", arguments[0],
+                       *message ? message : "it gave no reason.");
+}

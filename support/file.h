@@ -1,0 +1,20 @@
+/* Files, written whole or not at all, and commands. */
+#ifndef KT_SUPPORT_FILE_H
+#define KT_SUPPORT_FILE_H
+
+#include "support/arena.h"
+
+/* Writes beside path and renames; "-" is standard output. */
+kt_status kt_file_write(const char *path, const void *bytes, size_t count, kt_diag *diag) KT_MUST_USE;
+/* The whole file, a NUL behind it; "-" is standard input. More than limit bytes are an error. */
+kt_status kt_file_read(const char *path, size_t limit, kt_arena *arena, char **out_bytes, size_t *out_count,
+                       kt_diag *diag) KT_MUST_USE;
+
+/* A fresh directory below $TMPDIR or /tmp; it goes, with the files in it, when arena goes. */
+kt_status kt_temporary_directory(kt_arena *arena, const char **out_path, kt_diag *diag) KT_MUST_USE;
+
+/* Runs a command and waits: arguments ends with NULL, arguments[0] is looked up in PATH. If it fails, what it wrote to
+ * standard error becomes part of the sentence. */
+kt_status kt_command_run(const char *const *arguments, kt_diag *diag) KT_MUST_USE;
+
+#endif
