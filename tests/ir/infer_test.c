@@ -291,7 +291,7 @@ static void reductions(void **state) {
     BAD(reduce, &reduce, "reduce C2: axis 1 must come before axis 2.", "f32[2,3,4]");
     reduce = (kt_attrs_reduce){.kind = KT_REDUCE_MAXIMUM, .axes = INTS(0)};
     GOOD(reduce, &reduce, "bool", "bool[batch]");
-    reduce.kind = (kt_reduction)9;
+    memcpy(&reduce.kind, &(unsigned){9}, sizeof reduce.kind);
     BAD(reduce, &reduce, "reduce: there is no reduction 9.", "f32[2]");
 
     kt_attrs_arg_reduce arg = {.kind = KT_REDUCE_MAXIMUM, .axis = 1, .dtype = KT_I64};
