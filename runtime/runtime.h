@@ -44,7 +44,8 @@ const char *kt_cpu_feature_name(uint64_t feature);
 
 /* ---- threads.c: a pool that spins briefly, then sleeps ------------------------------------------------------ */
 typedef struct kt_pool kt_pool;
-kt_pool *kt_pool_create(int threads); /* threads - 1 workers; NULL: no memory or no threads to be had */
+/* Up to threads - 1 workers, which start with the first job of several parts. NULL: no memory. */
+kt_pool *kt_pool_create(int threads);
 void kt_pool_destroy(kt_pool *pool);
 int kt_pool_threads(const kt_pool *pool);
 /* Runs kernel on parts 0 … parts-1, one of them on the calling thread; returns when all are done. */

@@ -1,0 +1,344 @@
+/* dot_general: as a value at a position (any axes, any dtype), and as a root by tiles, where the operands are
+ * parameters in canonical order: [batch…, rows…, depth…] and [batch…, depth…, columns…] or packed panels.
+ *
+ * Work is cut into blocks of rows times blocks of column tiles; a column block is about what the second-level
+ * cache holds, and all rows of a unit pass over it. */
+#include "codegen/lower/lower_impl.h"
+
+enum {
+    BLOCK_BYTES = 192 * 1024, /* of B, in a unit */
+    BLOCK_TILES = 16,         /* of rows, in a unit */
+    INLINE_WEIGHT = 24,       /* a heavier epilogue gets a loop of its own */
+};
+
+/* ---- at a position --------------------------------------------------------------------------------------
+ */
+
+static bool holds(const kt_ints *axes, int axis) {
+    for (uint32_t i = 0; i < axes->count; i++)
+        if (axes->at[i] == axis) return true;
+    return false;
+}
+
+/* Maps result axes to an operand's: batch axes, then the free ones from result axis next on. */
+static int map_axes(const kt_ints *batch, const kt_ints *contract, int rank, int next, int result_rank,
+                    int *map) {
+    for (int axis = 0; axis < result_rank; axis++) map[axis] = -1;
+    for (uint32_t i = 0; i < batch->count; i++) map[i] = (int)batch->at[i];
+    for (int axis = 0; axis < rank; axis++)
+        if (!holds(batch, axis) && !holds(contract, axis)) map[next++] = axis;
+    return next;
+}
+
+/* The row-major number of the contracted element, for a packed operand. */
+static kt_reg depth_number(kt_lower *lower, const kt_type *x, const kt_ints *contract,
+                           const kt_position *from) {
+    kt_reg number = kt_loops_int(lower->loops, 0);
+    for (uint32_t i = 0; i < contract->count; i++) {
+        int axis = (int)contract->at[i];
+        number =
+            kt_loops_index(lower->loops, KT_INDEX_MUL, number, kt_loops_dim(lower->loops, x->dims[axis]));
+        number = kt_loops_index(lower->loops, KT_INDEX_ADD, number, from->at[axis].at);
+    }
+    return number;
+}
+
+/* The place of (depth, column) in packed panels; first_panel is added to the panel's number. */
+static kt_position packed_place(kt_lower *lower, const kt_type *type, kt_reg depth, kt_reg column,
+                                kt_reg first_panel, int lanes) {
+    kt_loops *loops = lower->loops;
+    kt_position at = kt_position_origin(lower, 3, type->dims, lanes);
+    kt_reg width = kt_loops_dim(loops, type->dims[2]);
+    kt_reg panel = kt_loops_index(loops, KT_INDEX_DIV, column, width);
+    at.at[0].at = kt_loops_index(loops, KT_INDEX_ADD, panel, first_panel);
+    at.at[1].at = depth;
+    at.at[2].at = kt_loops_index(loops, KT_INDEX_MOD, column, width);
+    return at;
+}
+
+kt_reg kt_lower_packed(kt_lower *lower, kt_value packed, kt_reg depth, kt_reg column, kt_reg first_panel,
+                       const kt_position *at) {
+    const kt_type *type = kt_graph_type(lower->graph, packed);
+    kt_position place = packed_place(lower, type, depth, column, first_panel, at->lanes);
+    place.mask = at->mask;
+    place.guard = at->guard;
+    return kt_lower_value(lower, packed, &place);
+}
+
+kt_reg kt_lower_dot_general(kt_lower *lower, const kt_node_info *node, const kt_position *at) {
+    const kt_attrs_dot_general *attrs = node->attrs;
+    const kt_type *x = kt_graph_type(lower->graph, node->operands[0]);
+    const kt_type *y = kt_graph_type(lower->graph, node->operands[1]);
+    kt_loops *loops = lower->loops;
+    kt_dtype dtype = kt_accumulator(x->dtype);
+    int map[KT_MAX_RANK];
+    int next = map_axes(&attrs->lhs_batch, &attrs->lhs_contract, x->rank, (int)attrs->lhs_batch.count,
+                        at->rank, map);
+    kt_position left = kt_position_map(lower, at, map, x->rank, x->dims), right = left;
+    if (attrs->panel == 0) {
+        map_axes(&attrs->rhs_batch, &attrs->rhs_contract, y->rank, next, at->rank, map);
+        right = kt_position_map(lower, at, map, y->rank, y->dims);
+    }
+    kt_position columns = *at;
+    if (attrs->panel) kt_position_isolate(lower, &columns, at->rank - 1);
+    kt_cell cell = kt_loops_cell(loops, "sum", dtype, at->lanes, 1);
+    kt_loops_set(loops, cell, 0, kt_loops_const(loops, dtype, at->lanes, 0));
+    for (uint32_t i = 0; i < attrs->lhs_contract.count; i++) {
+        int axis = (int)attrs->lhs_contract.at[i];
+        kt_reg k = kt_lower_begin(lower, kt_loops_int(loops, 0), kt_loops_dim(loops, x->dims[axis]), 1, "k");
+        left.at[axis] = kt_axis_at(k, 0);
+        if (attrs->panel == 0) right.at[attrs->rhs_contract.at[i]] = kt_axis_at(k, 0);
+    }
+    kt_reg a = kt_lower_value(lower, node->operands[0], &left), b;
+    if (attrs->panel) {
+        kt_reg column = kt_axis_lanes(lower, columns.at[at->rank - 1], at->lanes);
+        b = kt_lower_packed(lower, node->operands[1], depth_number(lower, x, &attrs->lhs_contract, &left),
+                            column, kt_loops_int(loops, 0), at);
+    } else {
+        b = kt_lower_value(lower, node->operands[1], &right);
+    }
+    a = kt_loops_apply(loops, KT_OP_cast, dtype, a, 0, 0);
+    b = kt_loops_apply(loops, KT_OP_cast, dtype, b, 0, 0);
+    kt_reg sum = kt_loops_get(loops, cell, 0);
+    kt_loops_set(loops, cell, 0, kt_multiply_add(lower, a, b, sum));
+    for (uint32_t i = 0; i < attrs->lhs_contract.count; i++) kt_lower_end(lower);
+    return kt_loops_apply(loops, KT_OP_cast, x->dtype, kt_loops_get(loops, cell, 0), 0, 0);
+}
+
+/* ---- epilogues ------------------------------------------------------------------------------------------
+ */
+
+/* Whether any operand is among the marked values; marks are numbered from first on. */
+static bool is_marked(const kt_node_info *node, const bool *marks, kt_value first, uint32_t count) {
+    for (uint32_t i = 0; i < node->operand_count; i++)
+        if (node->operands[i] >= first && node->operands[i] - first < count &&
+            marks[node->operands[i] - first])
+            return true;
+    return false;
+}
+
+/* What depends on the heavy value must be elementwise: a view of it would read sums of other tiles. */
+static bool is_epilogue(const kt_lower *lower, const kt_node_info *heavy) {
+    const kt_function *kernel = lower->kernel;
+    kt_value first = UINT32_MAX, last = 0;
+    for (uint32_t i = 0; i < kernel->nodes.count; i++) {
+        kt_value value = kt_graph_node(lower->graph, kernel->nodes.at[i])->first_result;
+        if (value < first) first = value;
+        if (value > last) last = value;
+    }
+    uint32_t count = last - first + 1;
+    bool *marks = KT_NEW_ARRAY(lower->arena, bool, count);
+    for (uint32_t i = 0; i < kernel->nodes.count; i++) {
+        const kt_node_info *node = kt_graph_node(lower->graph, kernel->nodes.at[i]);
+        bool plain = kt_op_is(node->op, KT_ELEMENTWISE | KT_VIEW) || node->operand_count == 0;
+        bool depends = node == heavy || is_marked(node, marks, first, count);
+        if (node != heavy && (!plain || (depends && !kt_op_is(node->op, KT_ELEMENTWISE)))) return false;
+        marks[node->first_result - first] = depends;
+    }
+    return true;
+}
+
+bool kt_lower_has_epilogue_only(const kt_lower *lower, const kt_node_info *heavy) {
+    const kt_type *type = kt_graph_type(lower->graph, heavy->first_result);
+    for (int axis = 0; axis < type->rank; axis++)
+        if (kt_dim_equals(lower->dims, type->dims[axis], 0)) return false;
+    for (uint32_t i = 0; i < lower->kernel->results.count; i++) {
+        const kt_type *result = kt_graph_type(lower->graph, lower->kernel->results.at[i].value);
+        if (result->rank != type->rank) return false;
+        for (int axis = 0; axis < type->rank; axis++)
+            if (result->dims[axis] != type->dims[axis]) return false;
+    }
+    return is_epilogue(lower, heavy);
+}
+
+void kt_lower_epilogue(kt_lower *lower, kt_value heavy, const kt_position *at, kt_reg sum) {
+    kt_loops *loops = lower->loops;
+    kt_dtype dtype = kt_graph_type(lower->graph, heavy)->dtype;
+    kt_lower_know(lower, heavy, at, kt_loops_apply(loops, KT_OP_cast, dtype, sum, 0, 0));
+    kt_reg place = kt_position_linear(lower, at).at;
+    for (uint32_t i = 0; i < lower->kernel->results.count; i++) {
+        kt_reg value = kt_lower_value(lower, lower->kernel->results.at[i].value, at);
+        value = kt_loops_splat(loops, value, at->lanes);
+        kt_loops_store(loops, lower->kernel->params.count + i, place, value, at->mask);
+    }
+}
+
+/* ---- products by tiles ----------------------------------------------------------------------------------
+ */
+
+typedef struct product {
+    const kt_product_shape *shape;
+    kt_reg batch, row; /* of the unit */
+    bool deferred;     /* sums are stored as they are; a loop over the unit applies the epilogue */
+} product;
+
+/* The position of result (batch, row, column …). */
+static kt_position result_place(kt_lower *lower, const product *p, kt_reg row, kt_reg column, int lanes,
+                                kt_reg mask) {
+    const kt_product_shape *shape = p->shape;
+    const kt_type *type = kt_graph_type(lower->graph, shape->heavy);
+    kt_position at = kt_position_origin(lower, type->rank, type->dims, lanes);
+    int rows_end = shape->batch_axes + shape->row_axes;
+    at.mask = mask;
+    for (int axis = 0; axis + 1 < type->rank; axis++)
+        if (axis + 1 != shape->batch_axes && axis + 1 != rows_end) at.merged |= 1U << axis;
+    if (shape->batch_axes > 0) at.at[shape->batch_axes - 1] = kt_axis_at(p->batch, 0);
+    if (shape->row_axes > 0)
+        at.at[rows_end - 1] = kt_axis_at(kt_loops_index(lower->loops, KT_INDEX_ADD, p->row, row), 0);
+    if (rows_end < type->rank) at.at[type->rank - 1] = kt_axis_at(column, lanes > 1);
+    return at;
+}
+
+static void store_sum(kt_lower *lower, const kt_tiling *tiling, kt_reg row, kt_reg column, kt_reg sum,
+                      kt_reg mask) {
+    const product *p = tiling->context;
+    kt_position at = result_place(lower, p, row, column, tiling->lanes, mask);
+    if (p->deferred)
+        kt_loops_store(lower->loops, lower->kernel->params.count, kt_position_linear(lower, &at).at, sum,
+                       mask);
+    else
+        kt_lower_epilogue(lower, p->shape->heavy, &at, sum);
+}
+
+typedef struct finish {
+    const product *p;
+    kt_reg row;
+    int lanes;
+} finish;
+
+static void finish_turn(kt_lower *lower, kt_reg column, kt_reg mask, void *context) {
+    const finish *f = context;
+    kt_position at = result_place(lower, f->p, f->row, column, f->lanes, mask);
+    kt_reg place = kt_position_linear(lower, &at).at;
+    kt_reg sum = kt_loops_load(lower->loops, lower->kernel->params.count, place, f->lanes, mask);
+    kt_lower_epilogue(lower, f->p->shape->heavy, &at, sum);
+}
+
+/* Applies the epilogue to the block that was just stored. */
+static void finish_block(kt_lower *lower, const kt_tiling *tiling, kt_reg rows, kt_reg first, kt_reg last) {
+    kt_loops *loops = lower->loops;
+    finish f = {.p = tiling->context, .lanes = tiling->lanes};
+    kt_reg width = kt_loops_int(loops, kt_tile_width(tiling)), columns = kt_loops_dim(loops, tiling->columns);
+    kt_reg begin = kt_loops_index(loops, KT_INDEX_MUL, first, width);
+    kt_reg end = kt_loops_index(loops, KT_INDEX_MUL, last, width);
+    end = kt_loops_index(loops, KT_INDEX_MIN, end, columns);
+    f.row = kt_lower_begin(lower, kt_loops_int(loops, 0), rows, 1, "epilogue");
+    kt_lower_vector_loop(lower, begin, end, f.lanes, finish_turn, &f, "columns");
+    kt_lower_end(lower);
+}
+
+static bool defers(const kt_lower *lower, const kt_product_shape *shape, const kt_tiling *tiling) {
+    if (lower->kernel->results.count != 1 || kt_lower_weight(lower) <= INLINE_WEIGHT) return false;
+    return kt_graph_type(lower->graph, lower->kernel->results.at[0].value)->dtype == tiling->dtype &&
+           kt_graph_type(lower->graph, shape->heavy)->dtype == tiling->dtype;
+}
+
+/* How many column tiles make a block. */
+static int64_t block_tiles(const kt_lower *lower, const kt_tiling *tiling, kt_dim depth, kt_dim tiles) {
+    int64_t deep = 128, all;
+    kt_dim_is_const(lower->dims, depth, &deep);
+    int64_t bytes = (deep > 0 ? deep : 1) * kt_tile_width(tiling) * (int64_t)kt_dtype_bytes(tiling->dtype);
+    int64_t count = bytes < BLOCK_BYTES ? BLOCK_BYTES / bytes : 1;
+    if (kt_dim_is_const(lower->dims, tiles, &all) && all > 0) {
+        int64_t blocks = (all + count - 1) / count;
+        count = (all + blocks - 1) / blocks;
+    }
+    return count > 2 ? (count + 3) / 4 * 4 : count;
+}
+
+void kt_lower_product(kt_lower *lower, const kt_product_shape *shape) {
+    kt_loops *loops = lower->loops;
+    kt_dim_pool *dims = lower->dims;
+    kt_dim one = kt_dim_const(dims, 1);
+    product p = {.shape = shape};
+    kt_tiling tiling = {.a = shape->a,
+                        .b = shape->b,
+                        .row_stride = shape->depth,
+                        .loop_count = 1,
+                        .store = store_sum,
+                        .context = &p};
+    kt_dtype dtype = kt_graph_type(lower->graph, shape->heavy)->dtype;
+    kt_tiling_init(lower, &tiling, kt_accumulator(dtype), shape->panel, shape->columns);
+    kt_dim b_stride = shape->panel ? kt_dim_const(dims, shape->panel) : shape->columns;
+    tiling.loops[0] = (kt_tile_loop){.extent = shape->depth, .a_stride = one, .b_stride = b_stride};
+    tiling.panel_stride = kt_dim_mul(dims, shape->depth, b_stride);
+    tiling.prefetch = shape->panel != 0;
+    p.deferred = defers(lower, shape, &tiling);
+
+    kt_dim tiles = kt_dim_ceildiv(dims, shape->columns, kt_dim_const(dims, kt_tile_width(&tiling)));
+    int64_t wide = block_tiles(lower, &tiling, shape->depth, tiles), known;
+    kt_dim high = kt_dim_const(dims, (int64_t)tiling.rows * BLOCK_TILES);
+    if (kt_dim_is_const(dims, shape->rows, &known)) {
+        int64_t blocks =
+            (known + (int64_t)tiling.rows * BLOCK_TILES - 1) / ((int64_t)tiling.rows * BLOCK_TILES);
+        high = kt_dim_const(dims, blocks > 0 ? (known + blocks - 1) / blocks : 1);
+    }
+    kt_dim row_blocks = kt_dim_ceildiv(dims, shape->rows, high);
+    kt_dim column_blocks = kt_dim_ceildiv(dims, tiles, kt_dim_const(dims, wide));
+    kt_dim per_batch = kt_dim_mul(dims, row_blocks, column_blocks);
+    kt_dim units = kt_dim_mul(dims, shape->batch, per_batch);
+    kt_dim work = kt_dim_mul(dims, kt_dim_mul(dims, shape->batch, shape->rows),
+                             kt_dim_mul(dims, shape->depth, shape->columns));
+    loops->cost = kt_dim_ceildiv(dims, work, kt_dim_const(dims, 3 * (int64_t)tiling.lanes));
+
+    kt_reg zero = kt_loops_int(loops, 0);
+    kt_reg unit = kt_loops_begin(loops, KT_LOOP_PARALLEL, zero, kt_loops_dim(loops, units),
+                                 kt_loops_int(loops, 1), "units");
+    kt_reg inner = kt_loops_index(loops, KT_INDEX_MOD, unit, kt_loops_dim(loops, per_batch));
+    p.batch = kt_loops_index(loops, KT_INDEX_DIV, unit, kt_loops_dim(loops, per_batch));
+    kt_reg column_block = kt_loops_index(loops, KT_INDEX_DIV, inner, kt_loops_dim(loops, row_blocks));
+    kt_reg row_block = kt_loops_index(loops, KT_INDEX_MOD, inner, kt_loops_dim(loops, row_blocks));
+    p.row = kt_loops_index(loops, KT_INDEX_MUL, row_block, kt_loops_dim(loops, high));
+    kt_reg rows = kt_loops_index(loops, KT_INDEX_SUB, kt_loops_dim(loops, shape->rows), p.row);
+    rows = kt_loops_index(loops, KT_INDEX_MIN, rows, kt_loops_dim(loops, high));
+    kt_reg first = kt_loops_index(loops, KT_INDEX_MUL, column_block, kt_loops_int(loops, wide));
+    kt_reg last = kt_loops_index(loops, KT_INDEX_ADD, first, kt_loops_int(loops, wide));
+    last = kt_loops_index(loops, KT_INDEX_MIN, last, kt_loops_dim(loops, tiles));
+    kt_dim a_matrix = kt_dim_mul(dims, shape->rows, shape->depth);
+    kt_dim b_matrix = kt_dim_mul(dims, shape->depth, shape->columns);
+    kt_reg a = kt_loops_index(loops, KT_INDEX_MUL, p.batch, kt_loops_dim(loops, a_matrix));
+    a = kt_loops_index(loops, KT_INDEX_ADD, a,
+                       kt_loops_index(loops, KT_INDEX_MUL, p.row, kt_loops_dim(loops, shape->depth)));
+    kt_reg b = kt_loops_index(loops, KT_INDEX_MUL, p.batch, kt_loops_dim(loops, b_matrix));
+    if (kt_dim_equals(dims, kt_dim_mod(dims, shape->rows, high), 0)) rows = kt_loops_dim(loops, high);
+    kt_tile_block(lower, &tiling, a, b, rows, first, last);
+    if (p.deferred) finish_block(lower, &tiling, rows, first, last);
+    kt_loops_end(loops);
+}
+
+/* ---- dot_general as a root ------------------------------------------------------------------------------
+ */
+
+/* Are axes from, from + 1, … named in order? */
+static bool are_consecutive(const kt_ints *axes, int from) {
+    for (uint32_t i = 0; i < axes->count; i++)
+        if (axes->at[i] != from + (int)i) return false;
+    return true;
+}
+
+bool kt_lower_dot_root(kt_lower *lower, const kt_node_info *heavy) {
+    const kt_attrs_dot_general *attrs = heavy->attrs;
+    const kt_type *x = kt_graph_type(lower->graph, heavy->operands[0]);
+    const kt_type *y = kt_graph_type(lower->graph, heavy->operands[1]);
+    const kt_type *result = kt_graph_type(lower->graph, heavy->first_result);
+    int64_t a = kt_lower_buffer(lower, heavy->operands[0]), b = kt_lower_buffer(lower, heavy->operands[1]);
+    int batch = (int)attrs->lhs_batch.count, depth_axis = x->rank - (int)attrs->lhs_contract.count;
+    int rows_end = depth_axis,
+        right_rank = attrs->panel ? 1 : y->rank - batch - (int)attrs->lhs_contract.count;
+    if (a < 0 || b < 0 || right_rank == 0 || !kt_lower_has_epilogue_only(lower, heavy)) return false;
+    if (!are_consecutive(&attrs->lhs_batch, 0) || !are_consecutive(&attrs->rhs_batch, 0)) return false;
+    if (!are_consecutive(&attrs->lhs_contract, depth_axis)) return false;
+    if (attrs->panel == 0 && !are_consecutive(&attrs->rhs_contract, batch)) return false;
+    kt_product_shape shape = {.heavy = heavy->first_result,
+                              .a = (uint32_t)a,
+                              .b = (uint32_t)b,
+                              .batch = kt_product(lower, x->dims, 0, batch),
+                              .rows = kt_product(lower, x->dims, batch, rows_end),
+                              .depth = kt_product(lower, x->dims, depth_axis, x->rank),
+                              .columns = kt_product(lower, result->dims, rows_end, result->rank),
+                              .panel = attrs->panel,
+                              .batch_axes = batch,
+                              .row_axes = rows_end - batch};
+    kt_lower_product(lower, &shape);
+    return true;
+}

@@ -1,0 +1,166 @@
+/* The value of a kernel's body at a position: a walk from the value to the parameters, remembering what the
+ * open blocks already hold. */
+#include "codegen/lower/lower_impl.h"
+
+/* ---- blocks ---------------------------------------------------------------------------------------------
+ */
+
+kt_reg kt_lower_begin(kt_lower *lower, kt_reg begin, kt_reg end, int64_t step, const char *comment) {
+    KT_PUSH(lower->arena, &lower->scopes, lower->known.count);
+    kt_reg stride = kt_loops_int(lower->loops, step);
+    return kt_loops_begin(lower->loops, KT_LOOP_SERIAL, begin, end, stride, comment);
+}
+
+void kt_lower_if(kt_lower *lower, kt_reg condition) {
+    KT_PUSH(lower->arena, &lower->scopes, lower->known.count);
+    kt_loops_if(lower->loops, condition);
+}
+
+void kt_lower_end(kt_lower *lower) {
+    lower->known.count = lower->scopes.at[--lower->scopes.count];
+    kt_loops_end(lower->loops);
+}
+
+kt_reg kt_lower_and(kt_lower *lower, kt_reg a, kt_reg b) {
+    if (!a || !b) return a ? a : b;
+    return kt_loops_index(lower->loops, KT_INDEX_AND, a, b);
+}
+
+/* ---- what is known --------------------------------------------------------------------------------------
+ */
+
+/* The last axis of extent other than 1 in the run that begins at *cursor, which moves behind it; -1: none. */
+static int next_run(const kt_lower *lower, const kt_position *at, int *cursor) {
+    while (*cursor < at->rank) {
+        int begin = *cursor, end = kt_position_run_end(at, begin);
+        *cursor = end + 1;
+        for (int axis = end; axis >= begin; axis--)
+            if (!kt_dim_equals(lower->dims, at->dims[axis], 1)) return axis;
+    }
+    return -1;
+}
+
+/* Of positions in one shape; axes of extent 1 do not matter. */
+static bool same_place(const kt_lower *lower, const kt_position *a, const kt_position *b) {
+    for (int i = 0, j = 0;;) {
+        int left = next_run(lower, a, &i), right = next_run(lower, b, &j);
+        if (left != right) return false;
+        if (left < 0) return true;
+        kt_axis_index x = a->at[i - 1], y = b->at[j - 1];
+        if (x.at != y.at || x.step != y.step) return false;
+    }
+}
+
+static kt_reg find_known(const kt_lower *lower, kt_value value, const kt_position *at) {
+    for (uint32_t i = lower->known.count; i-- > 0;) {
+        const kt_lowered *known = &lower->known.at[i];
+        if (known->value != value || known->at.lanes != at->lanes) continue;
+        if (known->at.mask && known->at.mask != at->mask) continue;
+        if (known->at.guard && known->at.guard != at->guard) continue;
+        if (same_place(lower, &known->at, at)) return known->reg;
+    }
+    return 0;
+}
+
+/* In the value's own shape; what does not vary has one lane. */
+static kt_position normalise(kt_lower *lower, kt_value value, const kt_position *at) {
+    const kt_type *type = kt_graph_type(lower->graph, value);
+    kt_position own = kt_position_reshape(lower, at, type->rank, type->dims);
+    if (own.lanes > 1 && !kt_position_varies(lower, &own)) {
+        own.lanes = 1;
+        own.mask = 0;
+    }
+    return own;
+}
+
+static void remember(kt_lower *lower, kt_value value, const kt_position *own, kt_reg reg) {
+    kt_lowered known = {.value = value, .at = *own, .reg = reg};
+    KT_PUSH(lower->arena, &lower->known, known);
+}
+
+void kt_lower_know(kt_lower *lower, kt_value value, const kt_position *at, kt_reg reg) {
+    kt_position own = normalise(lower, value, at);
+    remember(lower, value, &own, reg);
+}
+
+/* ---- values ---------------------------------------------------------------------------------------------
+ */
+
+int64_t kt_lower_buffer(const kt_lower *lower, kt_value value) {
+    const kt_node_info *node = kt_graph_definition(lower->graph, value);
+    if (!node) return kt_graph_value(lower->graph, value)->index;
+    return node->op == KT_OP_reshape ? kt_lower_buffer(lower, node->operands[0]) : -1;
+}
+
+static kt_reg load(kt_lower *lower, uint32_t buffer, const kt_position *at) {
+    kt_axis_index index = kt_position_linear(lower, at);
+    kt_reg mask = kt_lower_and(lower, at->mask, at->guard);
+    if (mask) mask = kt_loops_splat(lower->loops, mask, at->lanes);
+    if (index.step == 1 || !kt_axis_varies(lower, index))
+        return kt_loops_load(lower->loops, buffer, index.at, at->lanes, mask);
+    return kt_loops_gather(lower->loops, buffer, kt_axis_lanes(lower, index, at->lanes), mask);
+}
+
+static kt_reg apply(kt_lower *lower, const kt_node_info *node, const kt_position *at) {
+    kt_reg operands[3] = {0};
+    KT_ASSERT(node->operand_count <= 3);
+    for (uint32_t i = 0; i < node->operand_count; i++)
+        operands[i] = kt_lower_value(lower, node->operands[i], at);
+    return kt_loops_apply(lower->loops, node->op, kt_graph_type(lower->graph, node->first_result)->dtype,
+                          operands[0], operands[1], operands[2]);
+}
+
+kt_reg kt_lower_select(kt_lower *lower, const kt_node_info *node, const kt_position *at) {
+    return apply(lower, node, at);
+}
+
+kt_reg kt_lower_cast(kt_lower *lower, const kt_node_info *node, const kt_position *at) {
+    return apply(lower, node, at);
+}
+
+/* Fusion inlines whatever a kernel consists of. */
+kt_reg kt_lower_call(kt_lower *lower, const kt_node_info *node, const kt_position *at) {
+    (void)node, (void)at;
+    KT_BUG("kernel %s calls a function", lower->kernel->name);
+}
+
+static kt_lower_fn *const lowerings[KT_OP_COUNT] = {
+#define KT_UNARY(name, domain, doc)                 [KT_OP_##name] = apply,
+#define KT_BINARY(name, domain, traits, doc)        [KT_OP_##name] = apply,
+#define KT_COMPARE(name, domain, doc)               [KT_OP_##name] = apply,
+#define KT_OP(name, operands, results, traits, doc) [KT_OP_##name] = kt_lower_##name,
+#include "ir/ops.def"
+};
+
+kt_reg kt_lower_value(kt_lower *lower, kt_value value, const kt_position *at) {
+    kt_position own = normalise(lower, value, at);
+    kt_reg reg = find_known(lower, value, &own);
+    if (reg) return reg;
+    const kt_node_info *node = kt_graph_definition(lower->graph, value);
+    reg = node ? lowerings[node->op](lower, node, &own)
+               : load(lower, kt_graph_value(lower->graph, value)->index, &own);
+    remember(lower, value, &own, reg);
+    return reg;
+}
+
+/* ---- trials ---------------------------------------------------------------------------------------------
+ */
+
+uint32_t kt_lower_splits(kt_lower *lower, kt_value value, int rank, const kt_dim *dims, unsigned merged) {
+    kt_loops scratch;
+    kt_loops_init(&scratch, lower->arena, lower->graph, lower->kernel, lower->target);
+    kt_lower trial = *lower;
+    trial.loops = &scratch;
+    trial.known.count = trial.known.capacity = 0;
+    trial.scopes.count = trial.scopes.capacity = 0;
+    trial.splits = 0;
+    trial.trial = true;
+    kt_position at = kt_position_origin(&trial, rank, dims, 1);
+    at.merged = merged;
+    for (int axis = 0; axis < rank; axis++) {
+        kt_reg zero = kt_loops_int(&scratch, 0);
+        at.at[axis].at = kt_lower_begin(&trial, zero, kt_loops_dim(&scratch, dims[axis]), 1, NULL);
+    }
+    kt_lower_value(&trial, value, &at);
+    return trial.splits;
+}

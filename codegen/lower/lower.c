@@ -1,0 +1,30 @@
+/* From a kernel function to its loop form. A kernel has at most one operation that is worth tiles; everything
+ * else, and every such kernel that tiles cannot do, goes element by element. */
+#include "codegen/lower/lower_impl.h"
+
+static bool lower_by_tiles(kt_lower *lower) {
+    for (uint32_t i = 0; i < lower->kernel->nodes.count; i++) {
+        const kt_node_info *node = kt_graph_node(lower->graph, lower->kernel->nodes.at[i]);
+        if (node->op == KT_OP_dot_general) return kt_lower_dot_root(lower, node);
+        if (node->op == KT_OP_conv) return kt_lower_conv_root(lower, node);
+    }
+    return false;
+}
+
+kt_status kt_lower_kernel(kt_graph *graph, kt_func kernel, const kt_target *target, kt_arena *arena,
+                          kt_loops *out_loops, kt_diag *diag) {
+    (void)diag;
+    const kt_function *function = kt_graph_function(graph, kernel);
+    KT_ASSERT(function->kind == KT_FUNC_KERNEL);
+    kt_loops_init(out_loops, arena, graph, function, target);
+    kt_lower lower = {.graph = graph,
+                      .dims = graph->dims,
+                      .kernel = function,
+                      .target = target,
+                      .arena = arena,
+                      .loops = out_loops};
+    if (!lower_by_tiles(&lower)) kt_lower_elementwise(&lower);
+    kt_dim one = kt_dim_const(graph->dims, 1);
+    out_loops->cost = kt_dim_max(graph->dims, one, out_loops->cost);
+    return KT_OK;
+}

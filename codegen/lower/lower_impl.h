@@ -1,0 +1,208 @@
+/* Private to codegen/lower: how a kernel's values become code.
+ *
+ * There is one way for everything: "the register that holds value v at position p". A position is an index
+ * for each axis of a shape, for one lane or for several; kt_lower_value walks the kernel's body from a value
+ * to the parameters, views turning positions into positions and computations becoming instructions. Roots
+ * (elementwise.c, contraction.c, conv.c) only decide which positions are visited in which order.
+ *
+ * Axes that are walked as one stay one: a position may run several adjacent axes together under one linear
+ * index, and is taken apart, by division, only where an operation needs it. Roots choose runs that no
+ * operation takes apart (kt_lower_splits). */
+#ifndef KT_CODEGEN_LOWER_IMPL_H
+#define KT_CODEGEN_LOWER_IMPL_H
+
+#include "codegen/loops.h"
+
+/* The index along an axis: lane l stands at `at + l * step`; or at holds a vector of lanes, and step is 0. */
+typedef struct kt_axis_index {
+    kt_reg at;
+    int64_t step;
+} kt_axis_index;
+
+typedef struct kt_position {
+    int lanes;
+    kt_reg mask;  /* lanes that count, or 0: all */
+    kt_reg guard; /* whether anything here counts (one lane), or 0: yes. What does not count is never read. */
+    uint8_t rank;
+    unsigned merged; /* bit a: axis a runs together with axis a + 1; the last axis of a run holds its index */
+    kt_dim dims[KT_MAX_RANK];
+    kt_axis_index at[KT_MAX_RANK];
+} kt_position;
+
+/* A register that holds a value at a position; known until its block ends. */
+typedef struct kt_lowered {
+    kt_value value;
+    kt_position at;
+    kt_reg reg;
+} kt_lowered;
+
+typedef struct kt_lower {
+    kt_graph *graph;
+    kt_dim_pool *dims;
+    const kt_function *kernel;
+    const kt_target *target;
+    kt_arena *arena;
+    kt_loops *loops;
+    KT_VECTOR(kt_lowered) known;
+    KT_VECTOR(uint32_t) scopes; /* known.count at the begin of each open block */
+    uint32_t splits;            /* how often a position was taken apart */
+    bool trial;                 /* in kt_lower_splits */
+    /* A pad or concat whose part is settled by the loop around: operand number, or -1 for a pad's fill. */
+    const kt_node_info *settled;
+    int settled_part;
+} kt_lower;
+
+/* ---- position.c -----------------------------------------------------------------------------------------
+ */
+kt_axis_index kt_axis_at(kt_reg at, int64_t step);
+kt_axis_index kt_axis_add(kt_lower *lower, kt_axis_index a, kt_axis_index b, int lanes);
+kt_axis_index kt_axis_scale(kt_lower *lower, kt_axis_index a, kt_dim by, int lanes);
+bool kt_axis_varies(const kt_lower *lower, kt_axis_index a); /* from lane to lane */
+kt_reg kt_axis_lanes(kt_lower *lower, kt_axis_index a,
+                     int lanes); /* as an i64 register; one lane if invariant */
+
+kt_dim kt_product(kt_lower *lower, const kt_dim *dims, int begin, int end);
+/* All indices 0. */
+kt_position kt_position_origin(kt_lower *lower, int rank, const kt_dim *dims, int lanes);
+bool kt_position_varies(const kt_lower *lower, const kt_position *at);
+/* The element's place in row-major order. */
+kt_axis_index kt_position_linear(kt_lower *lower, const kt_position *at);
+int kt_position_run_begin(const kt_position *at, int last);
+int kt_position_run_end(const kt_position *at, int first); /* last axis of the run */
+/* Ends a run behind axis. */
+void kt_position_split(kt_lower *lower, kt_position *at, int axis);
+/* Makes axis a run of its own. */
+void kt_position_isolate(kt_lower *lower, kt_position *at, int axis);
+/* The same element under another shape. */
+kt_position kt_position_reshape(kt_lower *lower, const kt_position *at, int rank, const kt_dim *dims);
+/* Axis a of at becomes axis map[a] of the result, or vanishes (-1); axes that none becomes stand at 0. */
+kt_position kt_position_map(kt_lower *lower, const kt_position *at, const int *map, int rank,
+                            const kt_dim *dims);
+
+/* ---- expression.c ---------------------------------------------------------------------------------------
+ */
+/* The value at a position of any shape with as many elements. One lane if it is the same in all. */
+kt_reg kt_lower_value(kt_lower *lower, kt_value value, const kt_position *at);
+void kt_lower_know(kt_lower *lower, kt_value value, const kt_position *at, kt_reg reg);
+/* Opens a block: registers made in it are forgotten when it ends. */
+kt_reg kt_lower_begin(kt_lower *lower, kt_reg begin, kt_reg end, int64_t step, const char *comment);
+void kt_lower_if(kt_lower *lower, kt_reg condition);
+void kt_lower_end(kt_lower *lower);
+/* How many divisions the value costs where its axes are run together as merged says (a bit an axis). */
+uint32_t kt_lower_splits(kt_lower *lower, kt_value value, int rank, const kt_dim *dims, unsigned merged);
+/* The buffer of a parameter; views by reshape alone are looked through. -1: it is computed. */
+int64_t kt_lower_buffer(const kt_lower *lower, kt_value value);
+kt_reg kt_lower_and(kt_lower *lower, kt_reg a,
+                    kt_reg b); /* of masks or guards of equal lanes; 0 is all true */
+
+/* The value of a node's result at a position of the result's shape, by operation. */
+typedef kt_reg kt_lower_fn(kt_lower *lower, const kt_node_info *node, const kt_position *at);
+#define KT_UNARY(name, domain, doc)
+#define KT_BINARY(name, domain, traits, doc)
+#define KT_COMPARE(name, domain, doc)
+#define KT_OP(name, operands, results, traits, doc) kt_lower_fn kt_lower_##name;
+#include "ir/ops.def"
+
+/* ---- window.c -------------------------------------------------------------------------------------------
+ */
+/* One axis of a moving window: output index o and window index w meet the input at
+ * (o * stride + w * dilation - low) / input_dilation, if that is whole and inside. */
+typedef struct kt_window_axis {
+    int64_t stride, dilation, input_dilation;
+    kt_dim window, low, extent;
+    bool inside; /* the padding behind is 0 */
+} kt_window_axis;
+/* Opens a loop over the window indices. out_valid: a condition that remains, of one lane (a block is already
+ * opened for it: close two) or of all (0: none). */
+typedef struct kt_window_turn {
+    kt_reg window;       /* index in the window */
+    kt_axis_index input; /* index in the input */
+    kt_reg valid;        /* lanes, or 0 */
+    int blocks;          /* to be closed with kt_lower_end */
+} kt_window_turn;
+kt_window_turn kt_window_begin(kt_lower *lower, const kt_window_axis *axis, kt_axis_index output, int lanes);
+
+/* ---- reduce.c -------------------------------------------------------------------------------------------
+ */
+kt_dtype kt_accumulator(kt_dtype dtype); /* f32 for f16 and bf16; else the same */
+kt_reg kt_combine(kt_lower *lower, kt_reduction kind, kt_reg a, kt_reg b);
+kt_reg kt_identity(kt_lower *lower, kt_reduction kind, kt_dtype dtype, int lanes);
+/* x * y + z, in the dtype of all three. */
+kt_reg kt_multiply_add(kt_lower *lower, kt_reg x, kt_reg y, kt_reg z);
+
+/* ---- elementwise.c --------------------------------------------------------------------------------------
+ */
+/* All results of the kernel, element by element; also the fallback for anything else. */
+void kt_lower_elementwise(kt_lower *lower);
+/* A serial loop over [begin, end), lanes at a time, the last turn masked. */
+typedef void kt_vector_body(kt_lower *lower, kt_reg index, kt_reg mask, void *context);
+void kt_lower_vector_loop(kt_lower *lower, kt_reg begin, kt_reg end, int lanes, kt_vector_body *body,
+                          void *context, const char *comment);
+/* Lanes for the kernel's values, times factor, but not many more than extent. */
+int kt_lower_lanes(const kt_lower *lower, int factor, kt_dim extent);
+/* How much the kernel computes for an element, in additions. */
+int kt_lower_weight(const kt_lower *lower);
+
+/* ---- tile.c ---------------------------------------------------------------------------------------------
+ */
+/* A product of rows of A and columns of B, C[row, column] = sum over k of A[row, k] * B[k, column], where k
+ * runs over nested loops with strides in both. Columns fall into tiles of vectors * lanes; rows into tiles of
+ * up to kt_tile_rows rows. */
+enum { KT_TILE_LOOPS = KT_MAX_RANK + 1 };
+
+typedef struct kt_tile_loop {
+    kt_dim extent, a_stride, b_stride; /* strides in elements */
+} kt_tile_loop;
+
+typedef struct kt_tiling kt_tiling;
+/* Takes the sum at (row, column … column + lanes - 1); mask: the columns that there are, or 0. */
+typedef void kt_tile_store(kt_lower *lower, const kt_tiling *tiling, kt_reg row, kt_reg column, kt_reg sum,
+                           kt_reg mask);
+
+struct kt_tiling {
+    uint32_t a, b;            /* buffers */
+    kt_dtype dtype;           /* of the sums */
+    int lanes, vectors, rows; /* of a tile, at most */
+    kt_tile_loop loops[KT_TILE_LOOPS];
+    int loop_count;
+    kt_dim row_stride;   /* from row to row of A */
+    kt_dim columns;      /* how many there are */
+    int64_t panel;       /* columns of a packed panel, or 0: rows of B are contiguous */
+    kt_dim panel_stride; /* from packed panel to packed panel */
+    bool prefetch;
+    kt_tile_store *store;
+    void *context;
+};
+
+/* Tile sizes for sums of dtype; panel 0: B is not packed. */
+void kt_tiling_init(kt_lower *lower, kt_tiling *tiling, kt_dtype dtype, int64_t panel, kt_dim columns);
+int kt_tile_width(const kt_tiling *tiling); /* columns */
+/* The block of rows [0, rows) and column tiles [first, last), from a_base and b_base on. */
+void kt_tile_block(kt_lower *lower, const kt_tiling *tiling, kt_reg a_base, kt_reg b_base, kt_reg rows,
+                   kt_reg first, kt_reg last);
+
+/* ---- contraction.c, conv.c ------------------------------------------------------------------------------
+ */
+/* The kernel's only heavy operation by tiles. False: it is not of the form that tiles can do; nothing was
+ * emitted. */
+bool kt_lower_dot_root(kt_lower *lower, const kt_node_info *heavy);
+bool kt_lower_conv_root(kt_lower *lower, const kt_node_info *heavy);
+
+/* A product of matrices, [batch, rows, depth] * [batch, depth, columns], as part of either. */
+typedef struct kt_product_shape {
+    kt_value heavy;
+    uint32_t a, b;
+    kt_dim batch, rows, depth, columns;
+    int64_t panel;
+    int batch_axes, row_axes; /* of the result; the others are columns */
+} kt_product_shape;
+void kt_lower_product(kt_lower *lower, const kt_product_shape *shape);
+/* Are all results of the heavy operation's shape, and no other operation is heavy? */
+bool kt_lower_has_epilogue_only(const kt_lower *lower, const kt_node_info *heavy);
+/* Stores all results where the heavy value's sum is known. */
+void kt_lower_epilogue(kt_lower *lower, kt_value heavy, const kt_position *at, kt_reg sum);
+/* The element (depth, column) of panels [panels, depth, panel]; the column's panels begin at first_panel. */
+kt_reg kt_lower_packed(kt_lower *lower, kt_value packed, kt_reg depth, kt_reg column, kt_reg first_panel,
+                       const kt_position *at);
+
+#endif

@@ -1,0 +1,303 @@
+/* The micro-kernel: tiles of a matrix product in registers.
+ *
+ * A tile is `rows` rows by `vectors` vectors of columns, its sums in cells. For each k, the vectors of B are
+ * loaded and each row's element of A is spread over the lanes and multiplied in. Rows lie at constant
+ * strides, so they need no address registers. A row of few rows takes several column tiles at once: with
+ * fewer than eight sums in flight the multiply-add's latency would show.
+ *
+ * Rows are split evenly: 32 = 6 + 6 + 5 + 5 + 5 + 5. Where their number is known, that takes two sizes of
+ * tiles; where it is not, one size is chosen when the kernel runs, and the last tile overlaps the one before,
+ * computing some rows twice. The sums of a row do not depend on the tile that it falls into. */
+#include "codegen/lower/lower_impl.h"
+
+enum { PREFETCH_BYTES = 8192, MAX_ROWS = 14, MAX_VECTORS = 8, SUMS_IN_FLIGHT = 8 };
+
+void kt_tiling_init(kt_lower *lower, kt_tiling *tiling, kt_dtype dtype, int64_t panel, kt_dim columns) {
+    const kt_target *target = lower->target;
+    int lanes = target->vector_bytes / (int)kt_dtype_bytes(dtype), vectors = target->tile_vectors;
+    if (lanes > 16) lanes = 16;
+    while (panel > 0 && lanes > 1 && panel % lanes != 0) lanes /= 2;
+    while (panel > 0 && panel % (lanes * vectors) != 0) vectors--;
+    int64_t known;
+    if (kt_dim_is_const(lower->dims, columns, &known))
+        while (panel == 0 && vectors > 1 && known <= (int64_t)lanes * (vectors - 1)) vectors--;
+    int rows = (target->vector_registers - 1 - vectors) / vectors;
+    if (rows > target->tile_rows && vectors >= target->tile_vectors) rows = target->tile_rows;
+    if (rows > MAX_ROWS) rows = MAX_ROWS;
+    tiling->dtype = dtype;
+    tiling->panel = panel;
+    tiling->columns = columns;
+    tiling->lanes = lanes;
+    tiling->vectors = vectors;
+    tiling->rows = rows > 1 ? rows : 1;
+}
+
+int kt_tile_width(const kt_tiling *tiling) { return tiling->lanes * tiling->vectors; }
+
+/* ---- one tile -------------------------------------------------------------------------------------------
+ */
+
+typedef struct tile {
+    const kt_tiling *tiling;
+    int rows, groups, vectors; /* groups: column tiles side by side */
+    kt_reg a, b;               /* where the tile begins in both */
+    const kt_reg *masks;       /* by vector; NULL: all columns are there */
+    kt_cell sums;
+} tile;
+
+static kt_reg plus(kt_lower *lower, kt_reg a, kt_reg b) {
+    return kt_loops_index(lower->loops, KT_INDEX_ADD, a, b);
+}
+
+static kt_reg times(kt_lower *lower, kt_reg a, kt_dim by) {
+    return kt_loops_index(lower->loops, KT_INDEX_MUL, a, kt_loops_dim(lower->loops, by));
+}
+
+static kt_reg sum_number(kt_lower *lower, const tile *t, int row, int group, int vector) {
+    return kt_loops_int(lower->loops, ((int64_t)row * t->groups + group) * t->vectors + vector);
+}
+
+static kt_reg as_sum(kt_lower *lower, const tile *t, kt_reg loaded) {
+    return kt_loops_apply(lower->loops, KT_OP_cast, t->tiling->dtype, loaded, 0, 0);
+}
+
+static kt_reg column_offset(kt_lower *lower, const tile *t, int group) {
+    if (group == 0) return kt_loops_int(lower->loops, 0);
+    kt_dim stride =
+        t->tiling->panel ? t->tiling->panel_stride : kt_dim_const(lower->dims, kt_tile_width(t->tiling));
+    return times(lower, kt_loops_int(lower->loops, group), stride);
+}
+
+static kt_reg load_b(kt_lower *lower, const tile *t, kt_reg place, int vector) {
+    kt_reg at = plus(lower, place, kt_loops_int(lower->loops, (int64_t)vector * t->tiling->lanes));
+    kt_reg mask = t->masks && t->tiling->panel == 0 ? t->masks[vector] : 0;
+    return as_sum(lower, t, kt_loops_load(lower->loops, t->tiling->b, at, t->tiling->lanes, mask));
+}
+
+static void multiply(kt_lower *lower, const tile *t, const kt_reg *a, const kt_reg *b, int group) {
+    for (int row = 0; row < t->rows; row++) {
+        for (int vector = 0; vector < t->vectors; vector++) {
+            kt_reg number = sum_number(lower, t, row, group, vector);
+            kt_reg sum = kt_loops_get(lower->loops, t->sums, number);
+            kt_loops_set(lower->loops, t->sums, number, kt_multiply_add(lower, a[row], b[vector], sum));
+        }
+    }
+}
+
+/* One k, at offsets a and b. */
+static void step(kt_lower *lower, const tile *t, kt_reg a, kt_reg b) {
+    kt_reg lhs[MAX_ROWS], rhs[MAX_VECTORS];
+    kt_reg row_place = plus(lower, t->a, a), column_place = plus(lower, t->b, b);
+    for (int row = 0; row < t->rows; row++) {
+        kt_reg at =
+            plus(lower, row_place, times(lower, kt_loops_int(lower->loops, row), t->tiling->row_stride));
+        kt_reg element = as_sum(lower, t, kt_loops_load(lower->loops, t->tiling->a, at, 1, 0));
+        lhs[row] = kt_loops_splat(lower->loops, element, t->tiling->lanes);
+    }
+    for (int group = 0; group < t->groups; group++) {
+        kt_reg place = plus(lower, column_place, column_offset(lower, t, group));
+        for (int vector = 0; vector < t->vectors; vector++) rhs[vector] = load_b(lower, t, place, vector);
+        if (t->tiling->prefetch) {
+            int64_t ahead = PREFETCH_BYTES / (int64_t)kt_dtype_bytes(t->tiling->dtype);
+            kt_loops_prefetch(lower->loops, t->tiling->b,
+                              plus(lower, place, kt_loops_int(lower->loops, ahead)));
+        }
+        multiply(lower, t, lhs, rhs, group);
+    }
+}
+
+/* Loop number level and those inside it. */
+static void walk(kt_lower *lower, const tile *t, int level, kt_reg a, kt_reg b) {
+    kt_loops *loops = lower->loops;
+    if (level == t->tiling->loop_count) {
+        step(lower, t, a, b);
+        return;
+    }
+    const kt_tile_loop *loop = &t->tiling->loops[level];
+    bool innermost = level == t->tiling->loop_count - 1;
+    int unroll = innermost ? 2 : 1;
+    kt_reg extent = kt_loops_dim(loops, loop->extent), turns = kt_loops_int(loops, unroll);
+    kt_reg rest = kt_loops_index(loops, KT_INDEX_MOD, extent, turns);
+    kt_reg whole = kt_loops_index(loops, KT_INDEX_SUB, extent, rest);
+    int64_t known;
+    if (!kt_loops_is_int(loops, whole, &known) || known > 0) {
+        kt_reg k = kt_lower_begin(lower, kt_loops_int(loops, 0), whole, unroll, "k");
+        for (int i = 0; i < unroll; i++) {
+            kt_reg at = plus(lower, k, kt_loops_int(loops, i));
+            walk(lower, t, level + 1, plus(lower, a, times(lower, at, loop->a_stride)),
+                 plus(lower, b, times(lower, at, loop->b_stride)));
+        }
+        kt_lower_end(lower);
+    }
+    bool constant = kt_loops_is_int(loops, rest, &known);
+    if (constant && known == 0) return;
+    if (!constant) kt_lower_if(lower, kt_loops_index(loops, KT_INDEX_LT, kt_loops_int(loops, 0), rest));
+    walk(lower, t, level + 1, plus(lower, a, times(lower, whole, loop->a_stride)),
+         plus(lower, b, times(lower, whole, loop->b_stride)));
+    if (!constant) kt_lower_end(lower);
+}
+
+static void emit_tile(kt_lower *lower, tile t, kt_reg row, kt_reg column) {
+    kt_loops *loops = lower->loops;
+    const kt_tiling *tiling = t.tiling;
+    int count = t.rows * t.groups * t.vectors;
+    t.sums = kt_loops_cell(loops, "sums", tiling->dtype, tiling->lanes, (uint32_t)count);
+    for (int i = 0; i < count; i++)
+        kt_loops_set(loops, t.sums, kt_loops_int(loops, i),
+                     kt_loops_const(loops, tiling->dtype, tiling->lanes, 0));
+    walk(lower, &t, 0, kt_loops_int(loops, 0), kt_loops_int(loops, 0));
+    for (int group = 0; group < t.groups; group++) {
+        for (int vector = 0; vector < t.vectors; vector++) {
+            int64_t offset = (int64_t)group * kt_tile_width(tiling) + (int64_t)vector * tiling->lanes;
+            kt_reg at = plus(lower, column, kt_loops_int(loops, offset));
+            for (int i = 0; i < t.rows; i++) {
+                kt_reg sum = kt_loops_get(loops, t.sums, sum_number(lower, &t, i, group, vector));
+                tiling->store(lower, tiling, plus(lower, row, kt_loops_int(loops, i)), at, sum,
+                              t.masks ? t.masks[vector] : 0);
+            }
+        }
+    }
+}
+
+/* ---- columns --------------------------------------------------------------------------------------------
+ */
+
+typedef struct block {
+    const kt_tiling *tiling;
+    kt_reg a, b, rows, first, last; /* rows of the block; column tiles */
+} block;
+
+/* Where column tile number tile_number begins in B. */
+static kt_reg tile_place(kt_lower *lower, const block *k, kt_reg tile_number) {
+    const kt_tiling *tiling = k->tiling;
+    kt_loops *loops = lower->loops;
+    int64_t width = kt_tile_width(tiling);
+    if (tiling->panel == 0)
+        return plus(lower, k->b,
+                    kt_loops_index(loops, KT_INDEX_MUL, tile_number, kt_loops_int(loops, width)));
+    kt_reg parts = kt_loops_int(loops, tiling->panel / width);
+    kt_reg panel = kt_loops_index(loops, KT_INDEX_DIV, tile_number, parts);
+    kt_reg part = kt_loops_index(loops, KT_INDEX_MOD, tile_number, parts);
+    kt_reg place = plus(lower, k->b, times(lower, panel, tiling->panel_stride));
+    return plus(lower, place, kt_loops_index(loops, KT_INDEX_MUL, part, kt_loops_int(loops, width)));
+}
+
+/* Column tiles [first, last), groups at a time. */
+static void full_tiles(kt_lower *lower, const block *k, int rows, int groups, kt_reg row, kt_reg first,
+                       kt_reg last) {
+    kt_loops *loops = lower->loops;
+    int64_t from, to;
+    if (kt_loops_is_int(loops, first, &from) && kt_loops_is_int(loops, last, &to) && from >= to) return;
+    kt_reg number = kt_lower_begin(lower, first, last, groups, "columns");
+    tile t = {.tiling = k->tiling, .rows = rows, .groups = groups, .vectors = k->tiling->vectors};
+    t.a = plus(lower, k->a, times(lower, row, k->tiling->row_stride));
+    t.b = tile_place(lower, k, number);
+    kt_reg width = kt_loops_int(loops, kt_tile_width(k->tiling));
+    emit_tile(lower, t, row, kt_loops_index(loops, KT_INDEX_MUL, number, width));
+    kt_lower_end(lower);
+}
+
+/* The last column tile, number full, of which only some columns are there. */
+static void tail_tile(kt_lower *lower, const block *k, int rows, kt_reg row, kt_reg full, kt_reg tail) {
+    kt_loops *loops = lower->loops;
+    const kt_tiling *tiling = k->tiling;
+    kt_reg masks[MAX_VECTORS] = {0};
+    tile t = {.tiling = tiling, .rows = rows, .groups = 1, .vectors = tiling->vectors, .masks = masks};
+    int64_t known;
+    if (kt_loops_is_int(loops, tail, &known)) t.vectors = (int)((known + tiling->lanes - 1) / tiling->lanes);
+    for (int vector = 0; vector < t.vectors; vector++) {
+        kt_reg before = kt_loops_int(loops, (int64_t)vector * tiling->lanes);
+        kt_reg mask = kt_loops_mask(loops, kt_loops_index(loops, KT_INDEX_SUB, tail, before), tiling->lanes);
+        bool whole = kt_loops_is_int(loops, tail, &known) && known >= (int64_t)(vector + 1) * tiling->lanes;
+        masks[vector] = whole ? 0 : mask;
+    }
+    t.a = plus(lower, k->a, times(lower, row, tiling->row_stride));
+    t.b = tile_place(lower, k, full);
+    kt_reg width = kt_loops_int(loops, kt_tile_width(tiling));
+    emit_tile(lower, t, row, kt_loops_index(loops, KT_INDEX_MUL, full, width));
+}
+
+static int groups_for(const kt_lower *lower, const kt_tiling *tiling, int rows) {
+    int groups = 1, vectors = tiling->vectors;
+    if (tiling->panel > kt_tile_width(tiling)) return 1;
+    while (rows * groups * vectors < SUMS_IN_FLIGHT) {
+        int operands = rows == 1 ? 1 : rows;
+        if (rows * groups * 2 * vectors + vectors + operands > lower->target->vector_registers) break;
+        groups *= 2;
+    }
+    return groups;
+}
+
+/* A row of tiles. */
+static void column_tiles(kt_lower *lower, const block *k, int rows, kt_reg row) {
+    kt_loops *loops = lower->loops;
+    kt_dim width = kt_dim_const(lower->dims, kt_tile_width(k->tiling));
+    kt_reg full = kt_loops_dim(loops, kt_dim_floordiv(lower->dims, k->tiling->columns, width));
+    kt_reg tail = kt_loops_dim(loops, kt_dim_mod(lower->dims, k->tiling->columns, width));
+    kt_reg last = kt_loops_index(loops, KT_INDEX_MIN, k->last, full);
+    int groups = groups_for(lower, k->tiling, rows);
+    kt_reg count = kt_loops_index(loops, KT_INDEX_SUB, last, k->first);
+    kt_reg zero = kt_loops_int(loops, 0);
+    count = kt_loops_index(loops, KT_INDEX_MAX, count, zero);
+    kt_reg rest = kt_loops_index(loops, KT_INDEX_MOD, count, kt_loops_int(loops, groups));
+    kt_reg middle = plus(lower, k->first, kt_loops_index(loops, KT_INDEX_SUB, count, rest));
+    full_tiles(lower, k, rows, groups, row, k->first, middle);
+    if (groups > 1) full_tiles(lower, k, rows, 1, row, middle, last);
+    int64_t known;
+    if (kt_loops_is_int(loops, tail, &known) && known == 0) return;
+    kt_reg partial = kt_loops_index(loops, KT_INDEX_LT, full, k->last);
+    kt_reg some = kt_loops_index(loops, KT_INDEX_LT, zero, tail);
+    kt_lower_if(lower, kt_loops_index(loops, KT_INDEX_AND, partial, some));
+    tail_tile(lower, k, rows, row, full, tail);
+    kt_lower_end(lower);
+}
+
+/* ---- rows -----------------------------------------------------------------------------------------------
+ */
+
+static kt_reg equals(kt_lower *lower, kt_reg a, int64_t b) {
+    return kt_loops_index(lower->loops, KT_INDEX_EQ, a, kt_loops_int(lower->loops, b));
+}
+
+static void known_rows(kt_lower *lower, const block *k, int64_t rows) {
+    kt_loops *loops = lower->loops;
+    if (rows == 0) return;
+    int64_t most = k->tiling->rows, tiles = (rows + most - 1) / most, height = (rows + tiles - 1) / tiles;
+    int64_t higher = rows - tiles * (height - 1), boundary = higher * height;
+    kt_reg row = kt_lower_begin(lower, kt_loops_int(loops, 0), kt_loops_int(loops, boundary), height, "rows");
+    column_tiles(lower, k, (int)height, row);
+    kt_lower_end(lower);
+    if (boundary == rows) return;
+    row = kt_lower_begin(lower, kt_loops_int(loops, boundary), kt_loops_int(loops, rows), height - 1, "rows");
+    column_tiles(lower, k, (int)height - 1, row);
+    kt_lower_end(lower);
+}
+
+static kt_reg divide_up(kt_lower *lower, kt_reg a, kt_reg b) {
+    kt_reg sum = plus(lower, a, kt_loops_index(lower->loops, KT_INDEX_SUB, b, kt_loops_int(lower->loops, 1)));
+    return kt_loops_index(lower->loops, KT_INDEX_DIV, sum, b);
+}
+
+static void unknown_rows(kt_lower *lower, const block *k) {
+    kt_loops *loops = lower->loops;
+    kt_reg most = kt_loops_int(loops, k->tiling->rows);
+    kt_reg height = divide_up(lower, k->rows, divide_up(lower, k->rows, most));
+    for (int rows = k->tiling->rows; rows >= 1; rows--) {
+        kt_lower_if(lower, equals(lower, height, rows));
+        kt_reg last = kt_loops_index(loops, KT_INDEX_SUB, k->rows, kt_loops_int(loops, rows));
+        kt_reg turn = kt_lower_begin(lower, kt_loops_int(loops, 0), k->rows, rows, "rows");
+        column_tiles(lower, k, rows, kt_loops_index(loops, KT_INDEX_MIN, turn, last));
+        kt_lower_end(lower);
+        kt_lower_end(lower);
+    }
+}
+
+void kt_tile_block(kt_lower *lower, const kt_tiling *tiling, kt_reg a_base, kt_reg b_base, kt_reg rows,
+                   kt_reg first, kt_reg last) {
+    block k = {.tiling = tiling, .a = a_base, .b = b_base, .rows = rows, .first = first, .last = last};
+    int64_t known;
+    if (kt_loops_is_int(lower->loops, rows, &known))
+        known_rows(lower, &k, known);
+    else
+        unknown_rows(lower, &k);
+}

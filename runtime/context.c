@@ -1,0 +1,415 @@
+/* Contexts: binding symbols, placing the workspace, running steps.
+ *
+ * A binding is what follows from one tuple of symbols: the values that `bind` computes, where each buffer
+ * lies in the workspace, into how many parts each step is cut, and the argument pointers of all steps. The
+ * last few bindings of each entry are kept, so that a call with known symbols only puts the caller's pointers
+ * in place and runs the steps. The workspace is one for the whole context, as large as the largest call so
+ * far. */
+#include "runtime/runtime.h"
+#include "runtime/workspace.h"
+
+#include <sched.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* No machine has more, and sizes below it can be added without care. */
+#define MAX_WORKSPACE ((int64_t)1 << 46)
+enum { ERROR_BYTES = 256, BINDINGS = 4, NANOSECONDS_A_PART = 20000, MAX_THREADS = 1024 };
+
+struct binding {
+    int64_t *symbols;
+    int64_t *values;
+    int64_t *offsets; /* a buffer; only those in the arena mean something */
+    int64_t *parts;   /* a step */
+    void **args;
+    const char *base; /* the workspace that args point into; NULL: not yet */
+    int64_t workspace_bytes;
+};
+
+struct entry_state {
+    struct binding *bindings[BINDINGS]; /* the last used first */
+};
+
+struct kt_context {
+    const kt_program *program;
+    kt_pool *pool;
+    char *workspace;
+    int64_t workspace_bytes;
+    char error[ERROR_BYTES];
+    struct entry_state entries[];
+};
+
+static int fail(kt_context *context, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static int fail(kt_context *context, int code, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(context->error, ERROR_BYTES, format, arguments);
+    va_end(arguments);
+    return code;
+}
+
+static int usable_cores(void) {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+    int count = CPU_COUNT(&set);
+    return count < 1 ? 1 : count;
+}
+
+kt_context *kt_context_create(const kt_program *program, int threads, char *out_error) {
+    char unused[ERROR_BYTES];
+    if (!out_error) out_error = unused;
+    uint64_t missing = program->cpu_features & ~kt_cpu_features();
+    if (program->abi_version != KT_ABI_VERSION) {
+        (void)snprintf(out_error, ERROR_BYTES,
+                       "%s was compiled for version %u of the runtime's interface, and this is version %d.",
+                       program->name, program->abi_version, KT_ABI_VERSION);
+        return NULL;
+    }
+    if (missing) {
+        (void)snprintf(out_error, ERROR_BYTES, "%s was compiled for %s, but this CPU does not have %s.",
+                       program->name, program->target, kt_cpu_feature_name(missing));
+        return NULL;
+    }
+    if (threads < 1) threads = usable_cores();
+    if (threads > MAX_THREADS) threads = MAX_THREADS;
+    kt_context *context = calloc(1, sizeof *context + program->entry_count * sizeof context->entries[0]);
+    kt_pool *pool = kt_pool_create(threads);
+    if (!context || !pool) {
+        (void)snprintf(out_error, ERROR_BYTES, "There is no memory for a context of %s.", program->name);
+        kt_pool_destroy(pool);
+        free(context);
+        return NULL;
+    }
+    context->program = program;
+    context->pool = pool;
+    return context;
+}
+
+void kt_context_destroy(kt_context *context) {
+    if (!context) return;
+    for (uint32_t i = 0; i < context->program->entry_count; i++) {
+        for (int j = 0; j < BINDINGS; j++) free(context->entries[i].bindings[j]);
+    }
+    kt_pool_destroy(context->pool);
+    free(context->workspace);
+    free(context);
+}
+
+const char *kt_context_error(const kt_context *context) { return context->error; }
+
+/* ---- bindings -------------------------------------------------------------------------------------------
+ */
+
+static struct binding *allocate_binding(const kt_abi_entry *entry) {
+    size_t numbers =
+        (size_t)entry->symbol_count + entry->value_count + entry->buffer_count + entry->step_count;
+    struct binding *binding =
+        calloc(1, sizeof *binding + numbers * sizeof(int64_t) + entry->arg_count * sizeof(void *));
+    if (!binding) return NULL;
+    binding->symbols = (int64_t *)(binding + 1);
+    binding->values = binding->symbols + entry->symbol_count;
+    binding->offsets = binding->values + entry->value_count;
+    binding->parts = binding->offsets + entry->buffer_count;
+    binding->args = (void **)(binding->parts + entry->step_count);
+    return binding;
+}
+
+/* Gives every buffer of the arena its offset; false: no memory. */
+static bool place_buffers(const kt_abi_entry *entry, struct binding *binding) {
+    kt_lifetime *lifetimes = malloc((entry->buffer_count + 1) * sizeof *lifetimes);
+    uint32_t *order = malloc((entry->buffer_count + 1) * sizeof *order);
+    bool ok = lifetimes && order;
+    if (ok) {
+        uint32_t count = 0;
+        for (uint32_t i = 0; i < entry->buffer_count; i++) {
+            const kt_abi_buffer *buffer = &entry->buffers[i];
+            if (buffer->place != KT_PLACE_ARENA) continue;
+            lifetimes[count++] =
+                (kt_lifetime){binding->values[buffer->bytes], buffer->first, buffer->last, 0};
+        }
+        binding->workspace_bytes = kt_workspace_assign(lifetimes, count, order);
+        count = 0;
+        for (uint32_t i = 0; i < entry->buffer_count; i++) {
+            if (entry->buffers[i].place == KT_PLACE_ARENA) binding->offsets[i] = lifetimes[count++].offset;
+        }
+    }
+    free(lifetimes);
+    free(order);
+    return ok;
+}
+
+static int64_t part_count(const struct binding *binding, const kt_abi_step *step, int threads) {
+    int64_t parts = binding->values[step->cost] / NANOSECONDS_A_PART, units = binding->values[step->units];
+    if (parts > threads) parts = threads;
+    if (parts > units) parts = units;
+    return parts < 1 ? 1 : parts;
+}
+
+static int make_binding(kt_context *context, const kt_abi_entry *entry, const int64_t *symbols,
+                        struct binding **out_binding) {
+    for (uint32_t i = 0; i < entry->symbol_count; i++) {
+        if (symbols[i] >= 1) continue;
+        return fail(context, KT_ERROR_ARGUMENT, "The dimension '%s' is %lld, but must be at least 1.",
+                    entry->symbols[i].name, (long long)symbols[i]);
+    }
+    struct binding *binding = allocate_binding(entry);
+    if (!binding)
+        return fail(context, KT_ERROR_MEMORY, "There is no memory to bind the dimensions of '%s'.",
+                    entry->name);
+    if (entry->symbol_count) memcpy(binding->symbols, symbols, entry->symbol_count * sizeof *symbols);
+    entry->bind(binding->symbols, binding->values);
+    int code = 0;
+    for (uint32_t i = 0; i < entry->check_count && code == 0; i++) {
+        const kt_abi_check *check = &entry->checks[i];
+        long long left = binding->values[check->left], right = binding->values[check->right];
+        if (left == right) continue;
+        code = fail(context, KT_ERROR_ARGUMENT, "%s (%lld is not %lld)", check->sentence, left, right);
+    }
+    for (uint32_t i = 0; i < entry->buffer_count && code == 0; i++) {
+        if (binding->values[entry->buffers[i].bytes] >= 0) continue;
+        code = fail(context, KT_ERROR_ARGUMENT,
+                    "The dimensions do not fit '%s': a tensor would have a size below 0.", entry->name);
+    }
+    if (code == 0 && !place_buffers(entry, binding)) {
+        code =
+            fail(context, KT_ERROR_MEMORY, "There is no memory to plan the workspace of '%s'.", entry->name);
+    }
+    if (code) {
+        free(binding);
+        return code;
+    }
+    int threads = kt_pool_threads(context->pool);
+    for (uint32_t i = 0; i < entry->step_count; i++)
+        binding->parts[i] = part_count(binding, &entry->steps[i], threads);
+    *out_binding = binding;
+    return 0;
+}
+
+static bool has_symbols(const struct binding *binding, const int64_t *symbols, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (binding->symbols[i] != symbols[i]) return false;
+    }
+    return true;
+}
+
+/* The binding of symbols, which then is the first one. */
+static int find_binding(kt_context *context, uint32_t index, const int64_t *symbols,
+                        struct binding **out_binding) {
+    const kt_abi_entry *entry = &context->program->entries[index];
+    struct binding **bindings = context->entries[index].bindings;
+    int at = 0;
+    while (at < BINDINGS && bindings[at] && !has_symbols(bindings[at], symbols, entry->symbol_count)) at++;
+    struct binding *found = at < BINDINGS ? bindings[at] : NULL;
+    if (!found) {
+        int code = make_binding(context, entry, symbols, &found);
+        if (code) return code;
+        if (at == BINDINGS) free(bindings[--at]);
+    }
+    for (; at > 0; at--) bindings[at] = bindings[at - 1];
+    bindings[0] = found;
+    *out_binding = found;
+    return 0;
+}
+
+/* Makes the workspace large enough, and points the arguments that do not change from call to call. */
+static int point_arguments(kt_context *context, const kt_abi_entry *entry, struct binding *binding) {
+    int64_t bytes = binding->workspace_bytes > 0 ? binding->workspace_bytes : 64;
+    if (bytes > context->workspace_bytes) {
+        free(context->workspace);
+        context->workspace_bytes = 0;
+        context->workspace = bytes < MAX_WORKSPACE ? aligned_alloc(64, (size_t)bytes) : NULL;
+        if (!context->workspace) {
+            return fail(context, KT_ERROR_MEMORY, "There is no memory for the workspace of '%s', %lld bytes.",
+                        entry->name, (long long)bytes);
+        }
+        context->workspace_bytes = bytes;
+        /* The new block may lie where the old one did, but all bindings must look again all the same. */
+        for (uint32_t i = 0; i < context->program->entry_count; i++) {
+            for (int j = 0; j < BINDINGS; j++) {
+                if (context->entries[i].bindings[j]) context->entries[i].bindings[j]->base = NULL;
+            }
+        }
+    }
+    binding->base = context->workspace;
+    for (uint32_t i = 0; i < entry->arg_count; i++) {
+        const kt_abi_buffer *buffer = &entry->buffers[entry->args[i]];
+        if (buffer->place == KT_PLACE_CONSTANT)
+            binding->args[i] = (void *)(context->program->constants + buffer->index);
+        if (buffer->place == KT_PLACE_ARENA)
+            binding->args[i] = context->workspace + binding->offsets[entry->args[i]];
+    }
+    return 0;
+}
+
+/* ---- calls ----------------------------------------------------------------------------------------------
+ */
+
+static int missing_pointer(kt_context *context, const kt_abi_entry *entry, const void *const *inputs,
+                           void *const *outputs) {
+    for (uint32_t i = 0; i < entry->input_count; i++) {
+        if (!inputs[i])
+            return fail(context, KT_ERROR_ARGUMENT, "The input '%s' is missing.", entry->inputs[i].name);
+    }
+    for (uint32_t i = 0; i < entry->output_count; i++) {
+        if (!outputs[i])
+            return fail(context, KT_ERROR_ARGUMENT, "The output '%s' is missing.", entry->outputs[i].name);
+    }
+    return 0;
+}
+
+int kt_context_call(kt_context *context, uint32_t index, const int64_t *symbols, const void *const *inputs,
+                    void *const *outputs) {
+    if (index >= context->program->entry_count)
+        return fail(context, KT_ERROR_ARGUMENT, "There is no entry %u.", index);
+    const kt_abi_entry *entry = &context->program->entries[index];
+    int code = missing_pointer(context, entry, inputs, outputs);
+    if (code) return code;
+    struct binding *binding = context->entries[index].bindings[0];
+    if (!binding || !has_symbols(binding, symbols, entry->symbol_count)) {
+        code = find_binding(context, index, symbols, &binding);
+        if (code) return code;
+    }
+    if (!binding->base) {
+        code = point_arguments(context, entry, binding);
+        if (code) return code;
+    }
+    for (uint32_t i = 0; i < entry->arg_count; i++) {
+        const kt_abi_buffer *buffer = &entry->buffers[entry->args[i]];
+        if (buffer->place == KT_PLACE_INPUT) binding->args[i] = (void *)inputs[buffer->index];
+        if (buffer->place == KT_PLACE_OUTPUT) binding->args[i] = outputs[buffer->index];
+    }
+    for (uint32_t i = 0; i < entry->step_count; i++) {
+        const kt_abi_step *step = &entry->steps[i];
+        void *const *args = binding->args + step->first_arg;
+        if (binding->parts[i] == 1) {
+            step->kernel(args, binding->symbols, 0, 1);
+        } else {
+            kt_pool_run(context->pool, step->kernel, args, binding->symbols, binding->parts[i]);
+        }
+    }
+    return 0;
+}
+
+static int find_entry(kt_context *context, const char *name, uint32_t *out_index) {
+    for (uint32_t i = 0; i < context->program->entry_count; i++) {
+        if (strcmp(context->program->entries[i].name, name) != 0) continue;
+        *out_index = i;
+        return 0;
+    }
+    return fail(context, KT_ERROR_ARGUMENT, "%s has no entry '%s'.", context->program->name, name);
+}
+
+static void fill_shape(const kt_abi_tensor *tensor, const int64_t *values, kt_buffer *buffer) {
+    buffer->dtype = tensor->dtype;
+    buffer->rank = tensor->rank;
+    for (int axis = 0; axis < tensor->rank; axis++) buffer->dims[axis] = values[tensor->dims[axis]];
+}
+
+static int check_kinds(kt_context *context, const kt_abi_entry *entry, const kt_buffer *in) {
+    for (uint32_t i = 0; i < entry->input_count; i++) {
+        const kt_abi_tensor *input = &entry->inputs[i];
+        if (in[i].dtype != input->dtype) {
+            return fail(context, KT_ERROR_ARGUMENT, "The input '%s' has a dtype other than %s.", input->name,
+                        kt_abi_dtype_name(input->dtype));
+        }
+        if (in[i].rank != input->rank) {
+            return fail(context, KT_ERROR_ARGUMENT, "The input '%s' has rank %d, but must have rank %d.",
+                        input->name, in[i].rank, input->rank);
+        }
+    }
+    return 0;
+}
+
+static int check_dims(kt_context *context, const kt_abi_entry *entry, const kt_buffer *in,
+                      const int64_t *values) {
+    for (uint32_t i = 0; i < entry->input_count; i++) {
+        const kt_abi_tensor *input = &entry->inputs[i];
+        for (int axis = 0; axis < input->rank; axis++) {
+            int64_t expected = values[input->dims[axis]];
+            if (in[i].dims[axis] == expected) continue;
+            return fail(context, KT_ERROR_ARGUMENT,
+                        "Dimension %d of the input '%s' is %lld, but must be %lld.", axis, input->name,
+                        (long long)in[i].dims[axis], (long long)expected);
+        }
+    }
+    return 0;
+}
+
+/* The size of a shape that the entry itself computed. */
+static int64_t shape_bytes(const kt_buffer *buffer) {
+    int64_t bytes = (int64_t)kt_abi_dtype_bytes(buffer->dtype);
+    for (int axis = 0; axis < buffer->rank; axis++) {
+        if (__builtin_mul_overflow(bytes, buffer->dims[axis], &bytes)) return INT64_MAX;
+    }
+    return bytes;
+}
+
+int kt_context_call_buffers(kt_context *context, const char *name, const kt_buffer *in, kt_buffer *out) {
+    uint32_t index = 0;
+    int code = find_entry(context, name, &index);
+    if (code) return code;
+    const kt_abi_entry *entry = &context->program->entries[index];
+    code = check_kinds(context, entry, in);
+    if (code) return code;
+    size_t pointers = (size_t)entry->input_count + entry->output_count;
+    int64_t *symbols = malloc((entry->symbol_count + 1) * sizeof *symbols);
+    const void **inputs = malloc((pointers + 1) * sizeof *inputs);
+    if (!symbols || !inputs) {
+        code = fail(context, KT_ERROR_MEMORY, "There is no memory to call '%s'.", name);
+        goto done;
+    }
+    for (uint32_t i = 0; i < entry->symbol_count; i++) {
+        symbols[i] = in[entry->symbols[i].input].dims[entry->symbols[i].axis];
+    }
+    struct binding *binding = NULL;
+    code = find_binding(context, index, symbols, &binding);
+    if (code == 0) code = check_dims(context, entry, in, binding->values);
+    if (code) goto done;
+    void **outputs = (void **)(inputs + entry->input_count);
+    bool shapes_only = false;
+    for (uint32_t i = 0; i < entry->input_count; i++) inputs[i] = in[i].data;
+    for (uint32_t i = 0; i < entry->output_count; i++) {
+        fill_shape(&entry->outputs[i], binding->values, &out[i]);
+        outputs[i] = out[i].data;
+        shapes_only |= !out[i].data;
+    }
+    if (shapes_only) goto done;
+    for (uint32_t i = 0; i < entry->output_count; i++) {
+        int64_t bytes = shape_bytes(&out[i]);
+        if (bytes <= out[i].capacity) continue;
+        code = fail(context, KT_ERROR_CAPACITY, "The output '%s' takes %lld bytes, but its buffer has %lld.",
+                    entry->outputs[i].name, (long long)bytes, (long long)out[i].capacity);
+        goto done;
+    }
+    code = kt_context_call(context, index, symbols, inputs, outputs);
+done:
+    free(symbols);
+    free(inputs);
+    return code;
+}
+
+int kt_context_output_shape(kt_context *context, const char *name, int index, const int64_t *symbols,
+                            int64_t dims[8]) {
+    uint32_t at = 0;
+    struct binding *binding = NULL;
+    if (find_entry(context, name, &at)) return -1;
+    const kt_abi_entry *entry = &context->program->entries[at];
+    if (index < 0 || (uint32_t)index >= entry->output_count) {
+        (void)fail(context, KT_ERROR_ARGUMENT, "'%s' has no output %d.", name, index);
+        return -1;
+    }
+    if (find_binding(context, at, symbols, &binding)) return -1;
+    kt_buffer shape = {0};
+    fill_shape(&entry->outputs[index], binding->values, &shape);
+    memcpy(dims, shape.dims, sizeof shape.dims);
+    return shape.rank;
+}
+
+int64_t kt_context_workspace_bytes(kt_context *context, uint32_t index, const int64_t *symbols) {
+    struct binding *binding = NULL;
+    if (index >= context->program->entry_count) return -1;
+    return find_binding(context, index, symbols, &binding) ? -1 : binding->workspace_bytes;
+}

@@ -1,0 +1,161 @@
+/* A pool of threads that spin briefly for the next step, then sleep.
+ *
+ * One 64-bit word, the ticket, holds the number of the present job and how many of its parts are still to be
+ * handed out. Whoever lowers it, worker or caller, has got a part. The job's fields are written before the
+ * ticket and stay as they are until all its parts are done, so what a thread has read of them is right if its
+ * compare-and-swap of the ticket succeeds. The caller takes parts too, and all of them if no worker wakes in
+ * time: nothing ever waits for a thread that sleeps. Workers start with the first job of several parts. */
+#include "runtime/runtime.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+enum { SPINS = 2000 }; /* some ten to a hundred microseconds */
+
+struct kt_pool {
+    _Atomic uint64_t ticket; /* job number << 32 | parts to hand out */
+    _Atomic int64_t finished;
+    _Atomic(kt_kernel_fn *) kernel;
+    _Atomic(void *const *) args;
+    _Atomic(const int64_t *) symbols;
+    _Atomic int64_t parts;
+
+    pthread_mutex_t mutex; /* for sleeping only */
+    pthread_cond_t work, done;
+    _Atomic int sleeping;
+    _Atomic bool caller_sleeps, stop;
+
+    int threads, started;
+    pthread_t workers[];
+};
+
+static void relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static bool has_parts(uint64_t ticket) { return (uint32_t)ticket != 0; }
+
+/* Runs one part of the present job; false if none is left. */
+static bool run_part(kt_pool *pool) {
+    uint64_t ticket = atomic_load(&pool->ticket);
+    while (has_parts(ticket)) {
+        kt_kernel_fn *kernel = atomic_load_explicit(&pool->kernel, memory_order_relaxed);
+        void *const *args = atomic_load_explicit(&pool->args, memory_order_relaxed);
+        const int64_t *symbols = atomic_load_explicit(&pool->symbols, memory_order_relaxed);
+        int64_t parts = atomic_load_explicit(&pool->parts, memory_order_relaxed);
+        if (!atomic_compare_exchange_weak(&pool->ticket, &ticket, ticket - 1)) continue;
+        kernel(args, symbols, parts - (uint32_t)ticket, parts);
+        if (atomic_fetch_add(&pool->finished, 1) + 1 == parts && atomic_load(&pool->caller_sleeps)) {
+            pthread_mutex_lock(&pool->mutex);
+            pthread_cond_signal(&pool->done);
+            pthread_mutex_unlock(&pool->mutex);
+        }
+        return true;
+    }
+    return false;
+}
+
+static void wait_for_work(kt_pool *pool) {
+    for (int i = 0; i < SPINS; i++) {
+        if (has_parts(atomic_load(&pool->ticket)) || atomic_load(&pool->stop)) return;
+        relax();
+    }
+    pthread_mutex_lock(&pool->mutex);
+    atomic_fetch_add(&pool->sleeping, 1);
+    while (!has_parts(atomic_load(&pool->ticket)) && !atomic_load(&pool->stop)) {
+        pthread_cond_wait(&pool->work, &pool->mutex);
+    }
+    atomic_fetch_sub(&pool->sleeping, 1);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+static void *worker(void *argument) {
+    kt_pool *pool = argument;
+    while (!atomic_load(&pool->stop)) {
+        if (!run_part(pool)) wait_for_work(pool);
+    }
+    return NULL;
+}
+
+static void wake_workers(kt_pool *pool) {
+    if (atomic_load(&pool->sleeping) == 0) return;
+    pthread_mutex_lock(&pool->mutex);
+    pthread_cond_broadcast(&pool->work);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+static void wait_for_parts(kt_pool *pool, int64_t parts) {
+    for (int i = 0; i < SPINS; i++) {
+        if (atomic_load(&pool->finished) == parts) return;
+        relax();
+    }
+    pthread_mutex_lock(&pool->mutex);
+    atomic_store(&pool->caller_sleeps, true);
+    while (atomic_load(&pool->finished) != parts) pthread_cond_wait(&pool->done, &pool->mutex);
+    atomic_store(&pool->caller_sleeps, false);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+kt_pool *kt_pool_create(int threads) {
+    if (threads < 1) return NULL;
+    size_t workers = (size_t)threads - 1;
+    kt_pool *pool = calloc(1, sizeof *pool + workers * sizeof(pthread_t));
+    if (!pool) return NULL;
+    pool->threads = threads;
+    if (pthread_mutex_init(&pool->mutex, NULL) != 0) goto no_mutex;
+    if (pthread_cond_init(&pool->work, NULL) != 0) goto no_work;
+    if (pthread_cond_init(&pool->done, NULL) != 0) goto no_done;
+    return pool;
+no_done:
+    pthread_cond_destroy(&pool->work);
+no_work:
+    pthread_mutex_destroy(&pool->mutex);
+no_mutex:
+    free(pool);
+    return NULL;
+}
+
+void kt_pool_destroy(kt_pool *pool) {
+    if (!pool) return;
+    atomic_store(&pool->stop, true);
+    wake_workers(pool);
+    for (int i = 0; i < pool->started; i++) pthread_join(pool->workers[i], NULL);
+    pthread_cond_destroy(&pool->done);
+    pthread_cond_destroy(&pool->work);
+    pthread_mutex_destroy(&pool->mutex);
+    free(pool);
+}
+
+int kt_pool_threads(const kt_pool *pool) { return pool->threads; }
+
+void kt_pool_run(kt_pool *pool, kt_kernel_fn *kernel, void *const *args, const int64_t *symbols,
+                 int64_t parts) {
+    if (parts <= 1 || pool->threads == 1 || parts > UINT32_MAX) {
+        for (int64_t part = 0; part < parts; part++) kernel(args, symbols, part, parts);
+        return;
+    }
+    while (pool->started < pool->threads - 1) {
+        /* With fewer threads than wished for the results are the same. */
+        if (pthread_create(&pool->workers[pool->started], NULL, worker, pool) != 0) {
+            pool->threads = pool->started + 1;
+            break;
+        }
+        pool->started++;
+    }
+    atomic_store_explicit(&pool->kernel, kernel, memory_order_relaxed);
+    atomic_store_explicit(&pool->args, args, memory_order_relaxed);
+    atomic_store_explicit(&pool->symbols, symbols, memory_order_relaxed);
+    atomic_store_explicit(&pool->parts, parts, memory_order_relaxed);
+    atomic_store_explicit(&pool->finished, 0, memory_order_relaxed);
+    uint64_t job = (atomic_load_explicit(&pool->ticket, memory_order_relaxed) >> 32) + 1;
+    atomic_store(&pool->ticket, job << 32 | (uint64_t)parts);
+    wake_workers(pool);
+    while (run_part(pool)) {}
+    wait_for_parts(pool, parts);
+}

@@ -1,0 +1,143 @@
+/* Contexts run a program written by hand: batches, threads, several contexts at once, wrong calls. */
+#include "runtime/toy_program.h"
+
+#include "kt_cmocka.h"
+
+#include <pthread.h>
+
+enum { MOST = 64 };
+
+static void predict_and_check(kt_context *context, int64_t batch) {
+    float x[MOST * 4], y[MOST * 4], sum[MOST * 2 + 1];
+    double total[MOST + 1];
+    for (int i = 0; i < batch * 4; i++) {
+        x[i] = (float)i;
+        y[i] = (float)(i % 7);
+    }
+    sum[batch * 2] = -5;
+    total[batch] = -6;
+    const int64_t symbols[] = {batch, batch};
+    int code = kt_context_call(context, 0, symbols, (const void *[]){x, y}, (void *[]){sum, total});
+    if (code) abort();
+    for (int i = 0; i < batch; i++) {
+        const float *a = x + 4 * i, *b = y + 4 * i;
+        float first = 2 * a[0] + b[0] + (2 * a[1] + b[1]) + 100,
+              second = 2 * a[2] + b[2] + (2 * a[3] + b[3]) + 200;
+        if (sum[2 * i] != first || sum[2 * i + 1] != second || total[i] != (double)first + second) abort();
+    }
+    if (sum[batch * 2] != -5 || total[batch] != -6) abort();
+}
+
+static void batches(void **state) {
+    (void)state;
+    for (int threads = 1; threads <= 4; threads++) {
+        kt_context *context = kt_context_create(&toy_program, threads, NULL);
+        assert_non_null(context);
+        assert_string_equal(kt_context_error(context), "");
+        /* More symbol tuples than a context keeps, up and down. */
+        for (int round = 0; round < 3; round++) {
+            static const int64_t sizes[] = {1, 7, 64, 1, 2, 3, 4, 5, 64, 7};
+            for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) predict_and_check(context, sizes[i]);
+        }
+        kt_context_destroy(context);
+    }
+    kt_context_destroy(NULL);
+}
+
+static void *one_user(void *argument) {
+    kt_context *context = kt_context_create(&toy_program, *(const int *)argument, NULL);
+    if (!context) abort();
+    for (int i = 0; i < 200; i++) predict_and_check(context, 1 + i * 13 % MOST);
+    kt_context_destroy(context);
+    return NULL;
+}
+
+static void two_contexts_at_once(void **state) {
+    (void)state;
+    pthread_t users[2];
+    int threads[2] = {1, 3};
+    for (int i = 0; i < 2; i++) assert_int_equal(pthread_create(&users[i], NULL, one_user, &threads[i]), 0);
+    for (int i = 0; i < 2; i++) assert_int_equal(pthread_join(users[i], NULL), 0);
+}
+
+static void wrong_calls(void **state) {
+    (void)state;
+    kt_context *context = kt_context_create(&toy_program, 1, NULL);
+    float data[16] = {0};
+    double total[4];
+    const void *inputs[] = {data, data};
+    void *outputs[] = {data, total};
+    assert_int_equal(kt_context_call(context, 1, (int64_t[]){1, 1}, inputs, outputs), KT_ERROR_ARGUMENT);
+    assert_int_equal(kt_context_call(context, 0, (int64_t[]){0, 1}, inputs, outputs), KT_ERROR_ARGUMENT);
+    assert_string_equal(kt_context_error(context), "The dimension 'batch' is 0, but must be at least 1.");
+    assert_int_equal(kt_context_call(context, 0, (int64_t[]){1, 2}, inputs, outputs), KT_ERROR_ARGUMENT);
+    assert_string_equal(kt_context_error(context), "x and y must have as many rows. (1 is not 2)");
+    assert_int_equal(kt_context_call(context, 0, (int64_t[]){1, 1}, (const void *[]){data, NULL}, outputs),
+                     KT_ERROR_ARGUMENT);
+    assert_string_equal(kt_context_error(context), "The input 'y' is missing.");
+    const int64_t huge[] = {(int64_t)1 << 44, (int64_t)1 << 44};
+    assert_int_equal(kt_context_call(context, 0, huge, inputs, outputs), KT_ERROR_MEMORY);
+    predict_and_check(context, 3);
+    kt_context_destroy(context);
+}
+
+static void by_name(void **state) {
+    (void)state;
+    kt_context *context = kt_context_create(&toy_program, 1, NULL);
+    float x[8] = {1, 2, 3, 4, 5, 6, 7, 8}, sum[4];
+    double total[2];
+    kt_buffer in[2] = {{x, sizeof x, KT_F32, 2, {2, 4}}, {x, sizeof x, KT_F32, 2, {2, 4}}},
+              out[2] = {{0}, {0}};
+    assert_int_equal(kt_context_call_buffers(context, "predict", in, out), 0);
+    assert_int_equal(out[0].rank, 2);
+    assert_int_equal(out[0].dims[0], 2);
+    assert_int_equal(out[0].dims[1], 2);
+    assert_int_equal(out[1].dtype, KT_F64);
+    out[0].data = sum;
+    out[0].capacity = sizeof sum;
+    out[1].data = total;
+    out[1].capacity = 8;
+    assert_int_equal(kt_context_call_buffers(context, "predict", in, out), KT_ERROR_CAPACITY);
+    out[1].capacity = sizeof total;
+    assert_int_equal(kt_context_call_buffers(context, "predict", in, out), 0);
+    assert_true(sum[0] == 109 && sum[3] == 245);
+    assert_true(total[0] == 109 + 221);
+    in[1].dims[1] = 3;
+    assert_int_equal(kt_context_call_buffers(context, "predict", in, out), KT_ERROR_ARGUMENT);
+    assert_string_equal(kt_context_error(context), "Dimension 1 of the input 'y' is 3, but must be 4.");
+    in[1].rank = 1;
+    assert_int_equal(kt_context_call_buffers(context, "predict", in, out), KT_ERROR_ARGUMENT);
+    in[0].dtype = KT_F64;
+    assert_int_equal(kt_context_call_buffers(context, "predict", in, out), KT_ERROR_ARGUMENT);
+    assert_int_equal(kt_context_call_buffers(context, "other", in, out), KT_ERROR_ARGUMENT);
+    int64_t dims[8];
+    assert_int_equal(kt_context_output_shape(context, "predict", 0, (int64_t[]){5, 5}, dims), 2);
+    assert_int_equal(dims[0], 5);
+    assert_int_equal(kt_context_output_shape(context, "predict", 2, (int64_t[]){5, 5}, dims), -1);
+    assert_int_equal(kt_context_workspace_bytes(context, 0, (int64_t[]){5, 5}), 2 * 128);
+    kt_context_destroy(context);
+}
+
+static void unfit_machines(void **state) {
+    (void)state;
+    char error[256] = "";
+    kt_program program = toy_program;
+    program.cpu_features = (uint64_t)1 << 62;
+    assert_null(kt_context_create(&program, 1, error));
+    assert_non_null(strstr(error, "this CPU does not have"));
+    program.cpu_features = kt_cpu_features();
+    kt_context *context = kt_context_create(&program, 1, error);
+    assert_non_null(context);
+    kt_context_destroy(context);
+    program.abi_version++;
+    assert_null(kt_context_create(&program, 1, error));
+    assert_string_equal(kt_cpu_feature_name(KT_CPU_AVX2 | KT_CPU_AVX512F), "AVX2");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(batches), cmocka_unit_test(two_contexts_at_once), cmocka_unit_test(wrong_calls),
+        cmocka_unit_test(by_name), cmocka_unit_test(unfit_machines),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
