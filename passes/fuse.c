@@ -120,9 +120,12 @@ static kt_status call_group(fusing *f, const kt_group *group, kt_builder *builde
     uint32_t count = group->members.count;
     kt_node *nodes = KT_NEW_ARRAY(f->run.scratch, kt_node, count);
     kt_loc *locs = KT_NEW_ARRAY(f->run.scratch, kt_loc, count);
+    uint32_t loc_count = 0;
     for (uint32_t i = 0; i < count; i++) {
         nodes[i] = group->members.at[count - 1 - i];
-        locs[i] = kt_graph_node(graph, nodes[i])->loc;
+        const kt_node_info *node = kt_graph_node(graph, nodes[i]);
+        /* A constant that many layers share says nothing about this one. */
+        if (node->op != KT_OP_constant || count == 1) locs[loc_count++] = node->loc;
     }
     kt_value result = kt_graph_node(graph, group->root)->first_result, called = 0;
     outline o = {.nodes = nodes, .node_count = count, .result = result};
@@ -131,7 +134,7 @@ static kt_status call_group(fusing *f, const kt_group *group, kt_builder *builde
     KT_TRY(make_kernel(f, &o, &kernel));
     kt_value *operands = KT_NEW_ARRAY(f->run.scratch, kt_value, o.params.count);
     for (uint32_t i = 0; i < o.params.count; i++) operands[i] = kt_builder_lookup(builder, o.params.at[i]);
-    builder->loc = kt_loc_fuse(graph, locs, count);
+    builder->loc = kt_loc_fuse(graph, locs, loc_count);
     kt_build_call(builder, kernel, operands, o.params.count, &called);
     kt_builder_replace(builder, result, called);
     return KT_OK;

@@ -1,4 +1,5 @@
-/* Golden tests of passes: every .kir file here is a graph, what to run on it, and the exact text that comes out.
+/* Golden tests of passes: every .kir file here is a graph, what to run on it, and the exact text that comes
+ * out.
  *
  *   // passes: simplify,fold        or `pipeline`: all of them
  *   // level: 0                     -O [2]
@@ -26,7 +27,8 @@ static char *read_file(kt_arena *arena, const char *path) {
     assert_non_null(file);
     kt_text text = {.arena = arena};
     char part[4096];
-    for (size_t count; (count = fread(part, 1, sizeof part, file)) > 0;) kt_text_add_bytes(&text, part, count);
+    for (size_t count; (count = fread(part, 1, sizeof part, file)) > 0;)
+        kt_text_add_bytes(&text, part, count);
     fclose(file);
     return text.at;
 }
@@ -64,7 +66,8 @@ static void assert_round_trip(kt_arena *arena, const char *text) {
     kt_graph *graph = NULL;
     kt_diag diag = {0};
     kt_status status = kt_graph_parse(arena, text, strlen(text), &graph, &diag);
-    for (uint32_t i = 0; i < diag.count; i++) print_error("%s: %s\n", diag.problems[i].where, diag.problems[i].text);
+    for (uint32_t i = 0; i < diag.count; i++)
+        print_error("%s: %s\n", diag.problems[i].where, diag.problems[i].text);
     assert_int_equal(status, KT_OK);
     kt_text again = {.arena = arena};
     kt_graph_print(graph, &(kt_print_options){false}, &again);
@@ -81,8 +84,10 @@ static kt_status run(kt_arena *arena, const char *input, const char *text, kt_te
     const char *passes = header(arena, text, "passes", "pipeline"), *plan = header(arena, text, "plan", NULL);
     KT_TRY(kt_graph_parse(arena, input, strlen(input), &graph, diag));
     KT_TRY(kt_graph_verify(graph, diag));
-    if (strcmp(passes, "pipeline") == 0) KT_TRY(kt_passes_run(graph, &options, diag));
-    else KT_TRY(kt_passes_run_named(graph, passes, &options, diag));
+    if (strcmp(passes, "pipeline") == 0)
+        KT_TRY(kt_passes_run(graph, &options, diag));
+    else
+        KT_TRY(kt_passes_run_named(graph, passes, &options, diag));
     if (plan) {
         kt_plan made;
         KT_TRY(kt_plan_entry(graph, kt_graph_find(graph, plan), arena, &made, diag));
@@ -103,11 +108,14 @@ static void run_file(void **state) {
     kt_text out = {.arena = arena};
     kt_diag diag = {0};
     if (run(arena, input, input, &out, &diag) != KT_OK)
-        for (uint32_t i = 0; i < diag.count; i++) kt_text_format(&out, "error: %s%s%s\n", diag.problems[i].where ? diag.problems[i].where : "",
+        for (uint32_t i = 0; i < diag.count; i++)
+            kt_text_format(&out, "error: %s%s%s\n", diag.problems[i].where ? diag.problems[i].where : "",
                            diag.problems[i].where ? ": " : "", diag.problems[i].text);
     kt_diag_deinit(&diag);
-    if (update) write_file(path, text, length, kt_text_string(&out));
-    else assert_string_equal(end ? end + strlen(mark) : "", kt_text_string(&out));
+    if (update)
+        write_file(path, text, length, kt_text_string(&out));
+    else
+        assert_string_equal(end ? end + strlen(mark) : "", kt_text_string(&out));
     kt_arena_destroy(arena);
 }
 
