@@ -273,7 +273,7 @@ static const struct {
 
 static void test_functions(void **state) {
     (void)state;
-    enum { COUNT = 801 };
+    enum { COUNT = 801, MIDDLE = COUNT / 2 };
     kt_arena *arena = kt_arena_create();
     for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
         const char *name = kt_op_describe(functions[i].op)->name;
@@ -285,7 +285,7 @@ static void test_functions(void **state) {
                                          name, name));
         double x[COUNT];
         float z[COUNT];
-        for (int j = 0; j < COUNT; j++) z[j] = (float)(x[j] = (j - COUNT / 2) * 0.03125);
+        for (int j = 0; j < COUNT; j++) z[j] = (float)(x[j] = (j - MIDDLE) * 0.03125);
         kt_tensor arguments[] = {{KT_F64, 1, {COUNT}, x}, {KT_F32, 1, {COUNT}, z}}, results[2];
         kt_diag diag = {0};
         assert_int_equal(kt_eval(graph, 1, NULL, arguments, 2, arena, results, &diag), KT_OK);
