@@ -1,0 +1,249 @@
+/* Unpacking a .keras archive, and parsing the JSON in it.
+ *
+ * The archive is in memory as a whole; minizip reads it through callbacks over those bytes. Before anything
+ * is unpacked all directory entries are looked at: their number, names, and sizes. A member that is stored
+ * cannot be larger than the archive, and all members together may be at most RATIO times as large as the
+ * archive (plus a little), so that a small file cannot ask for much memory, overlapping members included.
+ * Keras itself stores and never compresses. Unknown members are errors, since a file that holds them is not
+ * what it says. */
+#include "frontend/keras/keras_impl.h"
+
+#include <minizip/unzip.h>
+#include <string.h>
+
+enum {
+    MEMBER_LIMIT = 4096,
+    NAME_LIMIT = 512,
+    RATIO = 100,
+    FREE_BYTES = 16 << 20, /* what may be unpacked whatever the archive's size */
+    JSON_LIMIT = 256 << 20,
+    DEPTH_LIMIT = 200,
+};
+
+/* ---- minizip over memory ---------------------------------------------------------------------------------
+ */
+typedef struct cursor {
+    kt_bytes file;
+    size_t at;
+} cursor;
+
+static voidpf open_memory(voidpf opaque, const void *name, int mode) {
+    (void)name, (void)mode;
+    return opaque;
+}
+
+static uLong read_memory(voidpf opaque, voidpf stream, void *buffer, uLong size) {
+    (void)opaque;
+    cursor *c = stream;
+    size_t count = size < c->file.count - c->at ? size : c->file.count - c->at;
+    memcpy(buffer, c->file.at + c->at, count);
+    c->at += count;
+    return count;
+}
+
+static ZPOS64_T tell_memory(voidpf opaque, voidpf stream) {
+    (void)opaque;
+    return ((cursor *)stream)->at;
+}
+
+static long seek_memory(voidpf opaque, voidpf stream, ZPOS64_T offset, int origin) {
+    (void)opaque;
+    cursor *c = stream;
+    size_t base = origin == ZLIB_FILEFUNC_SEEK_SET   ? 0
+                  : origin == ZLIB_FILEFUNC_SEEK_CUR ? c->at
+                                                     : c->file.count;
+    if (offset > c->file.count - base) return -1;
+    c->at = base + offset;
+    return 0;
+}
+
+/* Closing, and asking for errors: nothing to do. */
+static int fine_memory(voidpf opaque, voidpf stream) {
+    (void)opaque, (void)stream;
+    return 0;
+}
+
+static void close_zip(void *zip) { unzClose(zip); }
+
+/* ---- members ---------------------------------------------------------------------------------------------
+ */
+static bool name_is_expected(const char *name) {
+    static const char *const names[] = {"config.json", "metadata.json", "model.weights.h5"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0) return true;
+    return strncmp(name, "assets/", 7) == 0;
+}
+
+/* Could name lead out of the archive, or not be printed? */
+static bool name_is_unsafe(const char *name) {
+    if (name[0] == '/' || strchr(name, '\\')) return true;
+    for (const char *p = name; *p; p++)
+        if ((unsigned char)*p < 32 || *p == 127) return true;
+    for (const char *p = name; p; p = strchr(p, '/')) {
+        if (*p == '/') p++;
+        if (p[0] == '.' && p[1] == '.' && (p[2] == '/' || !p[2])) return true;
+    }
+    return false;
+}
+
+static kt_status damaged(kt_diag *diag) {
+    return kt_diag_add(diag, KT_INVALID, NULL,
+                       "The archive is damaged or cut off; save the model again or copy the file anew.");
+}
+
+static kt_status check_member(const kt_archive *archive, const unz_file_info64 *info, const char *name,
+                              size_t archive_bytes, kt_diag *diag) {
+    if (name_is_unsafe(name))
+        return kt_diag_add(
+            diag, KT_INVALID, NULL,
+            "The archive holds a file whose name leads out of it or is not a name; this is not a "
+            "file that Keras wrote.");
+    if (!name_is_expected(name))
+        return kt_diag_add(diag, KT_INVALID, NULL,
+                           "The archive holds “%s”, which is no part of a Keras model; only config.json, "
+                           "metadata.json, model.weights.h5 and assets/ are.",
+                           name);
+    if (kt_archive_find(archive, name))
+        return kt_diag_add(diag, KT_INVALID, NULL, "The archive holds “%s” twice.", name);
+    if (info->flag & 1)
+        return kt_diag_add(diag, KT_UNSUPPORTED, NULL,
+                           "“%s” in the archive is encrypted; save the model without a password.", name);
+    if (info->compression_method != 0 && info->compression_method != 8)
+        return kt_diag_add(
+            diag, KT_UNSUPPORTED, NULL,
+            "“%s” in the archive is compressed by method %lu; only stored and deflated files are "
+            "read.",
+            name, info->compression_method);
+    if (info->compressed_size > archive_bytes ||
+        (info->compression_method == 0 && info->compressed_size != info->uncompressed_size))
+        return damaged(diag);
+    return KT_OK;
+}
+
+static kt_status unpack_member(kt_arena *arena, unzFile zip, kt_member *member, kt_diag *diag) {
+    if (unzOpenCurrentFile(zip) != UNZ_OK) return damaged(diag);
+    uint8_t *bytes = kt_arena_alloc(arena, member->bytes.count + 1);
+    size_t done = 0;
+    while (done < member->bytes.count) {
+        size_t left = member->bytes.count - done;
+        int got = unzReadCurrentFile(zip, bytes + done, left < (1U << 30) ? (unsigned)left : 1U << 30);
+        if (got <= 0) break;
+        done += (size_t)got;
+    }
+    uint8_t more;
+    bool whole = done == member->bytes.count && unzReadCurrentFile(zip, &more, 1) == 0;
+    if (unzCloseCurrentFile(zip) != UNZ_OK || !whole) /* closing compares the checksum */
+        return kt_diag_add(diag, KT_INVALID, NULL,
+                           "“%s” in the archive is damaged or cut off; save the model again or copy the file "
+                           "anew.",
+                           member->name);
+    member->bytes.at = bytes;
+    return KT_OK;
+}
+
+bool kt_archive_is(kt_bytes file) { return file.count >= 4 && memcmp(file.at, "PK\3\4", 4) == 0; }
+
+kt_status kt_archive_unpack(kt_arena *arena, kt_bytes file, kt_archive *out_archive, kt_diag *diag) {
+    cursor *over = KT_NEW(arena, cursor);
+    over->file = file;
+    zlib_filefunc64_def functions = {.zopen64_file = open_memory,
+                                     .zread_file = read_memory,
+                                     .ztell64_file = tell_memory,
+                                     .zseek64_file = seek_memory,
+                                     .zclose_file = fine_memory,
+                                     .zerror_file = fine_memory,
+                                     .opaque = over};
+    unzFile zip = unzOpen2_64("archive", &functions);
+    if (!zip) return damaged(diag);
+    kt_arena_defer(arena, close_zip, zip);
+
+    unz_global_info64 global;
+    if (unzGetGlobalInfo64(zip, &global) != UNZ_OK) return damaged(diag);
+    if (global.number_entry > MEMBER_LIMIT)
+        return kt_diag_add(diag, KT_INVALID, NULL,
+                           "The archive says that it holds %llu files; at most %d are read.",
+                           (unsigned long long)global.number_entry, MEMBER_LIMIT);
+
+    kt_archive archive = {0};
+    size_t total = 0;
+    const size_t total_limit = FREE_BYTES + RATIO * file.count;
+    KT_VECTOR(unz64_file_pos) places = {0};
+    for (ZPOS64_T i = 0; i < global.number_entry; i++) {
+        unz_file_info64 info;
+        char name[NAME_LIMIT + 1] = "";
+        if ((i ? unzGoToNextFile(zip) : unzGoToFirstFile(zip)) != UNZ_OK ||
+            unzGetCurrentFileInfo64(zip, &info, name, NAME_LIMIT, NULL, 0, NULL, 0) != UNZ_OK)
+            return damaged(diag);
+        if (info.size_filename == 0 || info.size_filename >= NAME_LIMIT || strlen(name) != info.size_filename)
+            return damaged(diag);
+        KT_TRY(check_member(&archive, &info, name, file.count, diag));
+        if (info.uncompressed_size > total_limit - total)
+            return kt_diag_add(diag, KT_INVALID, NULL,
+                               "The archive would unpack to more than %d times its size; it is refused as a "
+                               "decompression bomb.",
+                               RATIO);
+        total += info.uncompressed_size;
+        unz64_file_pos place;
+        if (unzGetFilePos64(zip, &place) != UNZ_OK) return damaged(diag);
+        KT_PUSH(arena, &places, place);
+        kt_member member = {.name = kt_arena_string(arena, name), .bytes = {NULL, info.uncompressed_size}};
+        KT_PUSH(arena, &archive.members, member);
+    }
+    for (uint32_t i = 0; i < archive.members.count; i++) {
+        if (unzGoToFilePos64(zip, &places.at[i]) != UNZ_OK) return damaged(diag);
+        KT_TRY(unpack_member(arena, zip, &archive.members.at[i], diag));
+    }
+    *out_archive = archive;
+    return KT_OK;
+}
+
+const kt_bytes *kt_archive_find(const kt_archive *archive, const char *name) {
+    for (uint32_t i = 0; i < archive->members.count; i++)
+        if (strcmp(archive->members.at[i].name, name) == 0) return &archive->members.at[i].bytes;
+    return NULL;
+}
+
+/* ---- JSON ------------------------------------------------------------------------------------------------
+ */
+/* How deeply arrays and objects nest; brackets inside strings do not count. */
+static int json_depth(kt_bytes text) {
+    int depth = 0, deepest = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < text.count; i++) {
+        uint8_t c = text.at[i];
+        if (quoted) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                quoted = false;
+        } else if (c == '"') {
+            quoted = true;
+        } else if (c == '{' || c == '[') {
+            if (++depth > deepest) deepest = depth;
+        } else if (c == '}' || c == ']') {
+            depth--;
+        }
+    }
+    return deepest;
+}
+
+static void drop_json(void *json) { json_decref(json); }
+
+kt_status kt_json_parse(kt_arena *arena, kt_bytes text, const char *name, const json_t **out_json,
+                        kt_diag *diag) {
+    if (text.count > JSON_LIMIT)
+        return kt_diag_add(diag, KT_INVALID, NULL, "%s is larger than %d MiB.", name, JSON_LIMIT >> 20);
+    int depth = json_depth(text);
+    if (depth > DEPTH_LIMIT)
+        return kt_diag_add(diag, KT_INVALID, NULL, "%s nests %d levels deep; at most %d are read.", name,
+                           depth, DEPTH_LIMIT);
+    json_error_t error;
+    json_t *json = json_loadb((const char *)text.at, text.count, JSON_REJECT_DUPLICATES, &error);
+    if (!json)
+        return kt_diag_add(diag, KT_INVALID, NULL, "%s is not valid JSON: line %d, column %d: %s.", name,
+                           error.line, error.column, error.text);
+    kt_arena_defer(arena, drop_json, json);
+    if (!json_is_object(json)) return kt_diag_add(diag, KT_INVALID, NULL, "%s is not a JSON object.", name);
+    *out_json = json;
+    return KT_OK;
+}
