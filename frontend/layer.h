@@ -98,7 +98,10 @@ typedef struct kt_trace {
     KT_VECTOR(kt_value) variables; /* by kt_graph.variables: its value now; 0: not yet read */
     KT_VECTOR(bool) assigned;
     bool failed;             /* some call failed: its outputs are 0, and the function must not be finished */
+    uint32_t calls;          /* made by models so far; past KT_CALL_LIMIT they are refused, because nested models
+                                that are called twice each could ask for any number */
 } kt_trace;
+enum { KT_CALL_LIMIT = 1 << 20 };
 
 /* The value of a layer's weight now (cast to the layer's compute dtype if it is a float). */
 kt_value kt_trace_weight(kt_trace *trace, kt_layer *layer, uint32_t weight);

@@ -1,0 +1,286 @@
+/* Operation nodes that compute element by element: arithmetic, comparison, logic, elementary functions. */
+#include "frontend/operations/operations_impl.h"
+
+#include <math.h>
+
+/* What dtype an operation computes in, from the promoted dtype of its operands. */
+typedef enum rule {
+    SAME,    /* as promoted */
+    NUMBERS, /* as promoted; bool becomes int32 */
+    FLOATS,  /* float32 unless it is a float */
+    TRUTH,   /* bool */
+} rule;
+
+static kt_dtype apply_rule(rule r, kt_dtype dtype) {
+    switch (r) {
+    case SAME: return dtype;
+    case NUMBERS: return dtype == KT_BOOL ? KT_I32 : dtype;
+    case FLOATS: return kt_dtype_to_float(dtype);
+    case TRUTH: return KT_BOOL;
+    }
+    KT_BUG("rule %d", (int)r);
+}
+
+/* ---- two operands
+ * ------------------------------------------------------------------------------------------ */
+typedef kt_value binary_fn(kt_builder *builder, kt_value x, kt_value y);
+
+static void call_binary(kt_layer_call *call, rule r, binary_fn *apply) {
+    kt_operand x, y;
+    if (!kt_operation_operand(call, 0, "x1", &x) || !kt_operation_operand(call, 1, "x2", &y)) return;
+    kt_dtype dtype = apply_rule(r, kt_operand_promote(&x, &y));
+    kt_value a = kt_operand_cast(call, &x, dtype), b = kt_operand_cast(call, &y, dtype);
+    kt_build_broadcast_pair(call->trace->builder, &a, &b);
+    call->outputs[0] = apply(call->trace->builder, a, b);
+}
+
+/* Where the remainder is not 0 and has not the divisor's sign: then rounding towards zero was not rounding
+ * down. */
+static kt_value rounded_up(kt_builder *b, kt_value remainder, kt_value y) {
+    kt_value zero = kt_build_like(b, y, 0);
+    kt_value signs_differ = kt_build_ne(b, kt_build_lt(b, remainder, zero), kt_build_lt(b, y, zero));
+    return kt_build_and(b, kt_build_ne(b, remainder, zero), signs_differ);
+}
+
+static kt_value floor_divide(kt_builder *b, kt_value x, kt_value y) {
+    kt_dtype dtype = kt_build_type(b, x)->dtype;
+    kt_value quotient = kt_build_div(b, x, y);
+    if (kt_dtype_is_float(dtype)) return kt_build_floor(b, quotient);
+    if (kt_dtype_is_unsigned_integer(dtype)) return quotient;
+    kt_value down = kt_build_sub(b, quotient, kt_build_like(b, quotient, 1));
+    return kt_build_select(b, rounded_up(b, kt_build_rem(b, x, y), y), down, quotient);
+}
+
+static kt_value modulo(kt_builder *b, kt_value x, kt_value y) {
+    kt_value remainder = kt_build_rem(b, x, y);
+    if (kt_dtype_is_unsigned_integer(kt_build_type(b, x)->dtype)) return remainder;
+    return kt_build_select(b, rounded_up(b, remainder, y), kt_build_add(b, remainder, y), remainder);
+}
+
+static kt_value length_of(kt_builder *b, kt_value x, kt_value y) {
+    return kt_build_sqrt(b, kt_build_add(b, kt_build_mul(b, x, x), kt_build_mul(b, y, y)));
+}
+
+#define BINARY(c_name, keras_name, rule, apply, doc)                                                         \
+    static void call_##c_name(kt_layer *layer, kt_layer_call *call) {                                        \
+        (void)layer;                                                                                         \
+        call_binary(call, rule, apply);                                                                      \
+    }                                                                                                        \
+    KT_OPERATION(c_name, keras_name, KT_OPERATION_NUMPY, doc, call_##c_name)
+
+// clang-format off
+BINARY(add,           "Add",           NUMBERS, kt_build_add,     "x1 + x2")
+BINARY(subtract,      "Subtract",      NUMBERS, kt_build_sub,     "x1 - x2")
+BINARY(multiply,      "Multiply",      NUMBERS, kt_build_mul,     "x1 * x2")
+BINARY(divide,        "Divide",        FLOATS,  kt_build_div,     "x1 / x2")
+BINARY(true_divide,   "TrueDivide",    FLOATS,  kt_build_div,     "x1 / x2")
+BINARY(floor_divide,  "FloorDivide",   NUMBERS, floor_divide,     "x1 // x2, rounded down")
+BINARY(mod,           "Mod",           NUMBERS, modulo,           "x1 % x2, with the sign of x2")
+BINARY(power,         "Power",         NUMBERS, kt_build_pow,     "x1 to the x2")
+BINARY(maximum,       "Maximum",       NUMBERS, kt_build_maximum, "the larger of x1 and x2")
+BINARY(minimum,       "Minimum",       NUMBERS, kt_build_minimum, "the smaller of x1 and x2")
+BINARY(arctan2,       "Arctan2",       FLOATS,  kt_build_atan2,   "the angle of the point (x2, x1)")
+BINARY(hypot,         "Hypot",         FLOATS,  length_of, "the length of (x1, x2)")
+BINARY(equal,         "Equal",         SAME,    kt_build_eq,      "x1 == x2")
+BINARY(not_equal,     "NotEqual",      SAME,    kt_build_ne,      "x1 != x2")
+BINARY(less,          "Less",          NUMBERS, kt_build_lt,      "x1 < x2")
+BINARY(less_equal,    "LessEqual",     NUMBERS, kt_build_le,      "x1 <= x2")
+BINARY(greater,       "Greater",       NUMBERS, kt_build_gt,      "x1 > x2")
+BINARY(greater_equal, "GreaterEqual",  NUMBERS, kt_build_ge,      "x1 >= x2")
+BINARY(logical_and,   "LogicalAnd",    TRUTH,   kt_build_and,     "x1 and x2")
+BINARY(logical_or,    "LogicalOr",     TRUTH,   kt_build_or,      "x1 or x2")
+BINARY(logical_xor,   "LogicalXor",    TRUTH,   kt_build_xor,     "either x1 or x2")
+// clang-format on
+
+/* ---- one operand
+ * ------------------------------------------------------------------------------------------- */
+typedef kt_value unary_fn(kt_builder *builder, kt_value x);
+
+static void call_unary(kt_layer_call *call, rule r, unary_fn *apply) {
+    kt_operand x;
+    if (!kt_operation_operand(call, 0, "x", &x)) return;
+    call->outputs[0] = apply(call->trace->builder, kt_operand_cast(call, &x, apply_rule(r, x.dtype)));
+}
+
+static kt_value scale(kt_builder *b, kt_value x, double factor) {
+    return kt_build_mul(b, x, kt_build_like(b, x, factor));
+}
+
+static kt_value absolute(kt_builder *b, kt_value x) {
+    kt_dtype dtype = kt_build_type(b, x)->dtype;
+    return dtype == KT_BOOL || kt_dtype_is_unsigned_integer(dtype) ? x : kt_build_abs(b, x);
+}
+static kt_value square(kt_builder *b, kt_value x) { return kt_build_mul(b, x, x); }
+static kt_value reciprocal(kt_builder *b, kt_value x) { return kt_build_div(b, kt_build_like(b, x, 1), x); }
+static kt_value exp2_of(kt_builder *b, kt_value x) { return kt_build_exp(b, scale(b, x, M_LN2)); }
+static kt_value log2_of(kt_builder *b, kt_value x) { return scale(b, kt_build_log(b, x), 1 / M_LN2); }
+static kt_value log10_of(kt_builder *b, kt_value x) { return scale(b, kt_build_log(b, x), 1 / M_LN10); }
+static kt_value deg2rad(kt_builder *b, kt_value x) { return scale(b, x, M_PI / 180); }
+static kt_value rad2deg(kt_builder *b, kt_value x) { return scale(b, x, 180 / M_PI); }
+static kt_value is_infinite(kt_builder *b, kt_value x) {
+    return kt_build_not(b, kt_build_or(b, kt_build_is_nan(b, x), kt_build_is_finite(b, x)));
+}
+static kt_value zeros_like(kt_builder *b, kt_value x) { return kt_build_like(b, x, 0); }
+static kt_value ones_like(kt_builder *b, kt_value x) { return kt_build_like(b, x, 1); }
+static kt_value itself(kt_builder *b, kt_value x) {
+    (void)b;
+    return x;
+}
+
+#define UNARY(c_name, keras_name, rule, apply, doc)                                                          \
+    static void call_##c_name(kt_layer *layer, kt_layer_call *call) {                                        \
+        (void)layer;                                                                                         \
+        call_unary(call, rule, apply);                                                                       \
+    }                                                                                                        \
+    KT_OPERATION(c_name, keras_name, KT_OPERATION_NUMPY, doc, call_##c_name)
+
+// clang-format off
+UNARY(negative,    "Negative",   SAME,    kt_build_neg,       "-x")
+UNARY(absolute,    "Absolute",   SAME,    absolute,           "|x|")
+UNARY(abs,         "Abs",        SAME,    absolute,           "|x|")
+UNARY(square,      "Square",     NUMBERS, square,             "x * x")
+UNARY(sign,        "Sign",       SAME,    kt_build_sign,      "-1, 0 or 1")
+UNARY(sqrt,        "Sqrt",       FLOATS,  kt_build_sqrt,      "the square root")
+UNARY(reciprocal,  "Reciprocal", FLOATS,  reciprocal,         "1 / x")
+UNARY(exp,         "Exp",        FLOATS,  kt_build_exp,       "e to the x")
+UNARY(exp2,        "Exp2",       FLOATS,  exp2_of,            "2 to the x")
+UNARY(expm1,       "Expm1",      FLOATS,  kt_build_expm1,     "e to the x, minus 1")
+UNARY(log,         "Log",        FLOATS,  kt_build_log,       "the natural logarithm")
+UNARY(log1p,       "Log1p",      FLOATS,  kt_build_log1p,     "log(1 + x)")
+UNARY(log2,        "Log2",       FLOATS,  log2_of,            "the logarithm to base 2")
+UNARY(log10,       "Log10",      FLOATS,  log10_of,           "the logarithm to base 10")
+UNARY(sin,         "Sin",        FLOATS,  kt_build_sin,       "the sine")
+UNARY(cos,         "Cos",        FLOATS,  kt_build_cos,       "the cosine")
+UNARY(tan,         "Tan",        FLOATS,  kt_build_tan,       "the tangent")
+UNARY(arcsin,      "Arcsin",     FLOATS,  kt_build_asin,      "the arc sine")
+UNARY(arccos,      "Arccos",     FLOATS,  kt_build_acos,      "the arc cosine")
+UNARY(arctan,      "Arctan",     FLOATS,  kt_build_atan,      "the arc tangent")
+UNARY(sinh,        "Sinh",       FLOATS,  kt_build_sinh,      "the hyperbolic sine")
+UNARY(cosh,        "Cosh",       FLOATS,  kt_build_cosh,      "the hyperbolic cosine")
+UNARY(tanh,        "Tanh",       FLOATS,  kt_build_tanh,      "the hyperbolic tangent")
+UNARY(arcsinh,     "Arcsinh",    FLOATS,  kt_build_asinh,     "the inverse hyperbolic sine")
+UNARY(arccosh,     "Arccosh",    FLOATS,  kt_build_acosh,     "the inverse hyperbolic cosine")
+UNARY(arctanh,     "Arctanh",    FLOATS,  kt_build_atanh,     "the inverse hyperbolic tangent")
+UNARY(deg2rad,     "Deg2rad",    FLOATS,  deg2rad,            "degrees as radians")
+UNARY(rad2deg,     "Rad2deg",    FLOATS,  rad2deg,            "radians as degrees")
+UNARY(floor,       "Floor",      FLOATS,  kt_build_floor,     "rounded down")
+UNARY(ceil,        "Ceil",       FLOATS,  kt_build_ceil,      "rounded up")
+UNARY(trunc,       "Trunc",      FLOATS,  kt_build_trunc,     "rounded towards zero")
+UNARY(isnan,       "Isnan",      FLOATS,  kt_build_is_nan,    "is x not a number")
+UNARY(isfinite,    "Isfinite",   FLOATS,  kt_build_is_finite, "is x neither infinite nor NaN")
+UNARY(isinf,       "Isinf",      FLOATS,  is_infinite,        "is x infinite")
+UNARY(logical_not, "LogicalNot", TRUTH,   kt_build_not,       "not x")
+UNARY(zeros_like,  "ZerosLike",  SAME,    zeros_like,         "zeros of x's shape and dtype")
+UNARY(ones_like,   "OnesLike",   SAME,    ones_like,          "ones of x's shape and dtype")
+UNARY(copy,        "Copy",       SAME,    itself,             "x")
+// clang-format on
+
+/* ---- others
+ * ------------------------------------------------------------------------------------------------ */
+static void call_where(kt_layer *layer, kt_layer_call *call) {
+    (void)layer;
+    kt_builder *b = call->trace->builder;
+    kt_operand condition, x, y;
+    if (!kt_operation_operand(call, 0, "condition", &condition) || !kt_operation_operand(call, 1, "x1", &x) ||
+        !kt_operation_operand(call, 2, "x2", &y))
+        return;
+    kt_dtype dtype = kt_operand_promote(&x, &y);
+    kt_value c = kt_operand_cast(call, &condition, KT_BOOL), v = kt_operand_cast(call, &x, dtype);
+    kt_value w = kt_operand_cast(call, &y, dtype);
+    kt_build_broadcast_pair(b, &v, &w);
+    kt_build_broadcast_pair(b, &c, &v);
+    kt_build_broadcast_pair(b, &c, &w);
+    call->outputs[0] = kt_build_select(b, c, v, w);
+}
+KT_OPERATION(where, "Where", KT_OPERATION_NUMPY, "x1 where the condition is true, else x2", call_where)
+
+typedef struct clip {
+    kt_layer layer;
+    const json_t *x_min, *x_max;
+} clip;
+static const kt_option clip_options[] = {
+    KT_FIELD(clip, x_min, JSON, "null"),
+    KT_FIELD(clip, x_max, JSON, "null"),
+    KT_OPTIONS_END,
+};
+
+static bool clip_bound(kt_layer_call *call, const json_t *bound, kt_dtype dtype, kt_operand *out) {
+    out->dtype = dtype;
+    out->number = json_number_value(bound);
+    if (!bound || json_is_number(bound)) return true;
+    kt_trace_fail(call->trace, KT_UNSUPPORTED, "x_min and x_max must be numbers.");
+    return false;
+}
+
+static void call_clip(kt_layer *layer, kt_layer_call *call) {
+    const clip *c = (const clip *)layer;
+    kt_builder *b = call->trace->builder;
+    kt_operand x, low, high;
+    if (!kt_operation_operand(call, 0, "x", &x)) return;
+    kt_dtype dtype = apply_rule(NUMBERS, x.dtype);
+    if (!clip_bound(call, c->x_min, dtype, &low) || !clip_bound(call, c->x_max, dtype, &high)) return;
+    kt_value y = kt_operand_cast(call, &x, dtype);
+    if (c->x_max) y = kt_build_minimum(b, y, kt_build_like(b, y, high.number));
+    if (c->x_min) y = kt_build_maximum(b, y, kt_build_like(b, y, low.number));
+    call->outputs[0] = y;
+}
+KT_OPERATION_WITH(clip, "Clip", KT_OPERATION_NUMPY, "x held between two numbers", clip, clip_options,
+                  call_clip)
+
+typedef struct rounding {
+    kt_layer layer;
+    int64_t decimals;
+} rounding;
+static const kt_option round_options[] = {KT_FIELD(rounding, decimals, INT, "0"), KT_OPTIONS_END};
+
+static void call_round(kt_layer *layer, kt_layer_call *call) {
+    kt_builder *b = call->trace->builder;
+    int64_t decimals = ((const rounding *)layer)->decimals;
+    kt_value x = kt_operation_tensor(call, 0, "x");
+    if (!x) return;
+    if (!kt_dtype_is_float(kt_build_type(b, x)->dtype)) {
+        if (decimals < 0)
+            kt_trace_fail(call->trace, KT_UNSUPPORTED, "integers are not rounded to tens.");
+        else
+            call->outputs[0] = x;
+        return;
+    }
+    double factor = pow(10, (double)decimals);
+    if (decimals) x = scale(b, x, factor);
+    x = kt_build_round(b, x);
+    if (decimals) x = kt_build_div(b, x, kt_build_like(b, x, factor));
+    call->outputs[0] = x;
+}
+KT_OPERATION_WITH(round, "Round", KT_OPERATION_NUMPY, "x rounded to a number of decimals, halves to even",
+                  rounding, round_options, call_round)
+
+/* ---- keras.src.ops.core
+ * ------------------------------------------------------------------------------------ */
+typedef struct cast {
+    kt_layer layer;
+    const json_t *to;
+} cast;
+static const kt_option cast_options[] = {
+    {"dtype", KT_OPTION_JSON, offsetof(cast, to), NULL},
+    KT_OPTIONS_END,
+};
+
+static void call_cast(kt_layer *layer, kt_layer_call *call) {
+    const char *name = json_string_value(((const cast *)layer)->to);
+    kt_operand x;
+    kt_dtype dtype;
+    if (!name || !kt_dtype_parse_keras(name, &dtype) || dtype == KT_STRING || dtype == KT_C64) {
+        kt_trace_fail(call->trace, KT_UNSUPPORTED, "there is no cast to the dtype %s.",
+                      name ? name : "that is given");
+        return;
+    }
+    if (kt_operation_operand(call, 0, "x", &x)) call->outputs[0] = kt_operand_cast(call, &x, dtype);
+}
+KT_OPERATION_WITH(cast, "Cast", KT_OPERATION_CORE, "x in another dtype", cast, cast_options, call_cast)
+
+static void call_stop_gradient(kt_layer *layer, kt_layer_call *call) {
+    (void)layer;
+    call_unary(call, SAME, itself);
+}
+KT_OPERATION(stop_gradient, "StopGradient", KT_OPERATION_CORE, "x, which does not pass gradients on",
+             call_stop_gradient)

@@ -1,0 +1,96 @@
+/* Reading a model from a file: a .keras archive by its zip signature, else a graph in text form.
+ *
+ * What fails in reading an archive fails in one place: unpacking, parsing the configuration, making the
+ * layers, tracing, reading the weights. Each stage starts only if the one before found no problem, and the
+ * first three that judge what the user made (layers, tracing, weights) report all that they find. */
+#include "frontend/keras/keras_impl.h"
+#include "frontend/layer.h"
+#include "support/file.h"
+
+#include <string.h>
+
+static const size_t file_limit = (size_t)16 << 30;
+
+/* ---- .keras
+ * ------------------------------------------------------------------------------------------------ */
+static kt_status read_keras(kt_arena *arena, kt_bytes file, kt_graph **out_graph, kt_diag *diag) {
+    kt_archive archive;
+    KT_TRY(kt_archive_unpack(arena, file, &archive, diag));
+    const kt_bytes *config = kt_archive_find(&archive, "config.json");
+    const kt_bytes *weights = kt_archive_find(&archive, "model.weights.h5");
+    if (!config || !weights)
+        return kt_diag_add(diag, KT_INVALID, NULL, "The archive holds no %s; it is no Keras model.",
+                           config ? "model.weights.h5" : "config.json");
+    const json_t *json;
+    KT_TRY(kt_json_parse(arena, *config, "config.json", &json, diag));
+    kt_layer_context context = {.arena = arena, .diag = diag};
+    uint32_t problems = diag->count;
+    kt_layer *model = kt_layer_from_config(&context, json, NULL);
+    if (!model) return diag->count > problems ? diag->problems[problems].status : KT_OUT_OF_MEMORY;
+    KT_TRY(kt_model_trace(&context, model, out_graph));
+    return kt_weights_read(*out_graph, *weights, diag);
+}
+
+static kt_status not_keras(kt_bytes file, kt_diag *diag) {
+    if (!file.count) return kt_diag_add(diag, KT_INVALID, NULL, "The file is empty.");
+    if (file.count >= 4 && memcmp(file.at, "\x89HDF", 4) == 0)
+        return kt_diag_add(
+            diag, KT_UNSUPPORTED, NULL,
+            "This is an HDF5 file, Keras's old format or weights alone; save the model as .keras.");
+    return kt_diag_add(diag, KT_INVALID, NULL,
+                       "This is no .keras archive: it does not begin as a zip file does.");
+}
+
+/* ---- any model
+ * --------------------------------------------------------------------------------------------- */
+/* Text holds no NUL and no other control characters near its beginning. */
+static bool is_text(kt_bytes file) {
+    for (size_t i = 0; i < file.count && i < 4096; i++)
+        if (file.at[i] < 9 || (file.at[i] > 13 && file.at[i] < 32)) return false;
+    return file.count > 0;
+}
+
+typedef struct request {
+    kt_arena *arena;
+    const char *path;
+    bool keras_only;
+    kt_graph *graph;
+    kt_diag *diag;
+} request;
+
+static kt_status read_bytes(const request *r, kt_bytes file, kt_graph **out_graph) {
+    if (kt_archive_is(file))
+        KT_TRY(read_keras(r->arena, file, out_graph, r->diag));
+    else if (r->keras_only || !is_text(file))
+        return not_keras(file, r->diag);
+    else
+        KT_TRY(kt_graph_parse(r->arena, (const char *)file.at, file.count, out_graph, r->diag));
+    return kt_graph_verify(*out_graph, r->diag);
+}
+
+static kt_status read_model(void *object) {
+    request *r = object;
+    char *bytes;
+    size_t count;
+    KT_TRY(kt_file_read(r->path, file_limit, r->arena, &bytes, &count, r->diag));
+    r->diag->file = strcmp(r->path, "-") == 0 ? "standard input" : r->path;
+    return read_bytes(r, (kt_bytes){(const uint8_t *)bytes, count}, &r->graph);
+}
+
+static kt_status read_guarded(request *r, kt_graph **out_graph) {
+    const char *outer = r->diag->file;
+    kt_status status = kt_guarded(read_model, r, r->diag);
+    r->diag->file = outer;
+    if (status == KT_OK) *out_graph = r->graph;
+    return status;
+}
+
+kt_status kt_keras_read(kt_arena *arena, const char *path, kt_graph **out_graph, kt_diag *diag) {
+    request r = {.arena = arena, .path = path, .keras_only = true, .diag = diag};
+    return read_guarded(&r, out_graph);
+}
+
+kt_status kt_model_read(kt_arena *arena, const char *path, kt_graph **out_graph, kt_diag *diag) {
+    request r = {.arena = arena, .path = path, .diag = diag};
+    return read_guarded(&r, out_graph);
+}
