@@ -19,10 +19,10 @@ typedef struct kt_symbol_binding {
 
 typedef struct kt_pass_options {
     kt_pass_target target;
-    int level;                       /* -O: 0 keeps one kernel a node */
+    int level;                         /* -O: 0 keeps one kernel a node */
     const kt_symbol_binding *bindings; /* bind: symbols to fix */
     uint32_t binding_count;
-    bool verify;                     /* after every pass */
+    bool verify; /* after every pass */
     /* Called after each pass of kt_passes_run, for dumps and times; may be NULL. */
     void (*after)(void *context, const char *pass, const kt_graph *graph, double seconds, bool changed);
     void *after_context;
@@ -44,7 +44,8 @@ const kt_pass *kt_pass_find(const char *name);
  * (reshape) and nothing else; `prepare` is one of the entries if there are variables. */
 kt_status kt_passes_run(kt_graph *graph, const kt_pass_options *options, kt_diag *diag) KT_MUST_USE;
 /* Runs passes by name: "simplify,fold". */
-kt_status kt_passes_run_named(kt_graph *graph, const char *names, const kt_pass_options *options, kt_diag *diag) KT_MUST_USE;
+kt_status kt_passes_run_named(kt_graph *graph, const char *names, const kt_pass_options *options,
+                              kt_diag *diag) KT_MUST_USE;
 
 kt_status kt_pass_bind(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_inline(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);

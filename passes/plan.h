@@ -29,7 +29,8 @@ typedef struct kt_plan {
     KT_VECTOR(kt_plan_step) steps;
 } kt_plan;
 
-kt_status kt_plan_entry(const kt_graph *graph, kt_func entry, kt_arena *arena, kt_plan *out_plan, kt_diag *diag) KT_MUST_USE;
+kt_status kt_plan_entry(const kt_graph *graph, kt_func entry, kt_arena *arena, kt_plan *out_plan,
+                        kt_diag *diag) KT_MUST_USE;
 
 typedef struct kt_plan_memory {
     int64_t unshared_bytes;    /* the sum of all arena buffers */
@@ -37,7 +38,8 @@ typedef struct kt_plan_memory {
     int64_t lower_bound_bytes; /* the most that is alive at one step */
 } kt_plan_memory;
 /* For given symbol values (NULL: all 1). */
-kt_plan_memory kt_plan_measure(const kt_graph *graph, const kt_plan *plan, const int64_t *symbols, kt_arena *arena);
+kt_plan_memory kt_plan_measure(const kt_graph *graph, const kt_plan *plan, const int64_t *symbols,
+                               kt_arena *arena);
 /* The plan for people: steps with kernels and layer paths, buffers with lifetimes, bytes before and after. */
 void kt_plan_print(const kt_graph *graph, const kt_plan *plan, kt_text *out_text);
 

@@ -8,10 +8,13 @@
  * half behind, the odd one behind. A symbolic size gives expressions. */
 static inline void kt_same_padding(kt_dim_pool *dims, kt_dim size, int64_t window, int64_t stride,
                                    int64_t dilation, kt_dim *out_low, kt_dim *out_high) {
+    int64_t reach = (window - 1) * dilation + 1;
     kt_dim places = kt_dim_ceildiv(dims, size, kt_dim_const(dims, stride));
-    kt_dim covered = kt_dim_mul_const(dims, kt_dim_add_const(dims, places, -1), stride);
-    covered = kt_dim_add_const(dims, covered, (window - 1) * dilation + 1);
-    kt_dim total = kt_dim_max(dims, kt_dim_sub(dims, covered, size), kt_dim_const(dims, 0));
+    kt_dim covered = kt_dim_add_const(dims, kt_dim_mul_const(dims, places, stride), reach - stride);
+    kt_dim total = kt_dim_sub(dims, covered, size);
+    /* Only a window that leaves gaps may cover less than the image; saying so only then keeps dimensions
+     * short. */
+    if (reach < stride) total = kt_dim_max(dims, total, kt_dim_const(dims, 0));
     *out_low = kt_dim_floordiv(dims, total, kt_dim_const(dims, 2));
     *out_high = kt_dim_sub(dims, total, *out_low);
 }

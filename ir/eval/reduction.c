@@ -13,10 +13,10 @@ static kt_scalar_binary *const combine[] = {
 
 /* What a fold starts from: combining it with x gives x. */
 static kt_number neutral(kt_reduction kind, kt_dtype dtype) {
-    bool real = kt_dtype_is_float(dtype);
+    bool real = kt_dtype_is_float(dtype), is_signed = kt_dtype_is_signed_integer(dtype);
     int width = dtype == KT_BOOL ? 1 : 8 * (int)kt_dtype_bytes(dtype);
-    bool is_signed = kt_dtype_is_signed_integer(dtype);
-    int64_t highest = (int64_t)(UINT64_MAX >> (is_signed ? 65 - width : 64 - width));
+    KT_ASSERT(width > 0 && width <= 64);
+    int64_t highest = (int64_t)(UINT64_MAX >> (64 - width) >> is_signed);
     switch (kind) {
     case KT_REDUCE_SUM: return real ? (kt_number){.real = 0} : (kt_number){.integer = 0};
     case KT_REDUCE_PRODUCT: return real ? (kt_number){.real = 1} : (kt_number){.integer = 1};

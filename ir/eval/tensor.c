@@ -22,11 +22,10 @@ void kt_tensor_strides(const kt_tensor *tensor, int64_t *out_strides) {
     }
 }
 
-/* The dtypes that are plain C types, and the field of kt_number that holds them. */
+/* The wider dtypes that are plain C types, and the field of kt_number that holds them. */
 #define FOR_EACH_C_TYPE(DO)                                                                                  \
     DO(KT_F32, float, real)                                                                                  \
     DO(KT_F64, double, real)                                                                                 \
-    DO(KT_I8, int8_t, integer)                                                                               \
     DO(KT_I16, int16_t, integer)                                                                             \
     DO(KT_I32, int32_t, integer)                                                                             \
     DO(KT_I64, int64_t, integer)                                                                             \
@@ -43,6 +42,7 @@ void kt_numbers_load(kt_dtype dtype, const void *data, size_t first, size_t coun
         return;
         FOR_EACH_C_TYPE(LOAD)
 #undef LOAD
+    case KT_I8:
     case KT_BOOL:
         for (size_t i = 0; i < count; i++)
             out_numbers[i].integer = kt_element_integer(dtype, data, first + i);
@@ -60,6 +60,7 @@ void kt_numbers_store(kt_dtype dtype, void *data, size_t first, size_t count, co
         return;
         FOR_EACH_C_TYPE(STORE)
 #undef STORE
+    case KT_I8:
     case KT_BOOL:
         for (size_t i = 0; i < count; i++) kt_element_set_integer(dtype, data, first + i, numbers[i].integer);
         return;

@@ -403,8 +403,8 @@ static kt_status lex_list(kt_lexer *lexer, const kt_type *type, size_t count, ui
 }
 
 kt_status kt_lex_elements(kt_lexer *lexer, const kt_type *type, kt_literal *out_literal) {
-    size_t count, size = kt_dtype_bytes(type->dtype);
-    uint8_t *data;
+    size_t count = 0, size = kt_dtype_bytes(type->dtype);
+    uint8_t *data = NULL;
     KT_TRY(count_elements(lexer, type, &count));
     if (kt_lex_accept_word(lexer, "base64")) {
         KT_TRY(lex_base64(lexer, count * size, &data));

@@ -286,7 +286,7 @@ static kt_status read_node(parser *p, node_text *node, kt_loc *out_loc) {
 
 static kt_status build_node(parser *p, kt_builder *builder, node_text *node) {
     kt_lexer *lexer = &p->lexer;
-    const kt_op_info *op = node->attrs.op;
+    const kt_op_info *op = kt_op_describe(node->op);
     KT_TRY(complete_attributes(p, &node->attrs, node->types.at, node->types.count));
     uint32_t count = kt_op_result_count(p->graph, node->op, node->attrs.fields);
     if (node->names.count != count || node->types.count != count)

@@ -66,7 +66,8 @@ static void print_float(kt_text *out, kt_dtype dtype, const void *data, size_t i
     size_t size = kt_dtype_bytes(dtype);
     const char *bytes = (const char *)data + index * size;
     double number = kt_element_float(dtype, data, index);
-    for (int digits = 1; digits <= 17; digits++) {
+    bool whole = fabs(number) < 1e9 && number == rint(number); /* 100 rather than 1e+02 */
+    for (int digits = whole ? 10 : 1; digits <= 17; digits++) {
         char text[40];
         uint64_t again;
         snprintf(text, sizeof text, "%.*g", digits, number);

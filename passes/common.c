@@ -1,0 +1,212 @@
+/* What the passes share; see passes_impl.h. */
+#include "passes/passes_impl.h"
+
+#include "ir/element.h"
+
+#include <string.h>
+
+typedef struct scratched {
+    kt_pass_body *body;
+    kt_pass_run *run;
+} scratched;
+
+static kt_status run_scratched(void *context) {
+    scratched *s = context;
+    s->run->scratch = kt_arena_create();
+    return s->body(s->run);
+}
+
+kt_status kt_pass_scratched(kt_pass_body *body, kt_pass_run *run) {
+    scratched s = {body, run};
+    kt_status status = kt_guarded(run_scratched, &s, run->diag);
+    kt_arena_destroy(run->scratch);
+    return status;
+}
+
+kt_status kt_pass_start(kt_pass_body *body, kt_graph *graph, const kt_pass_options *options, kt_diag *diag) {
+    return kt_pass_scratched(body, &(kt_pass_run){graph, options, diag, NULL});
+}
+
+kt_status kt_pass_each(kt_pass_run *run, kt_status (*body)(kt_pass_run *run, kt_func func)) {
+    for (kt_func func = 1; func < run->graph->functions.count; func++)
+        if (kt_graph_function(run->graph, func)->kind != KT_FUNC_KERNEL) KT_TRY(body(run, func));
+    return KT_OK;
+}
+
+bool *kt_pass_live(kt_pass_run *run, const kt_function *function) {
+    const kt_graph *graph = run->graph;
+    bool *live = KT_NEW_ARRAY(run->scratch, bool, graph->nodes.count);
+    for (uint32_t i = 0; i < function->results.count; i++)
+        live[kt_graph_value(graph, function->results.at[i].value)->node] = true;
+    for (uint32_t i = function->nodes.count; i-- > 0;) {
+        const kt_node_info *node = kt_graph_node(graph, function->nodes.at[i]);
+        if (!live[function->nodes.at[i]]) continue;
+        for (uint32_t k = 0; k < node->operand_count; k++)
+            live[kt_graph_value(graph, node->operands[k])->node] = true;
+    }
+    return live;
+}
+
+kt_status kt_pass_drop_dead(kt_pass_run *run, kt_func func) {
+    const bool *live = kt_pass_live(run, kt_graph_function(run->graph, func));
+    kt_builder builder;
+    kt_builder_begin_rewrite(&builder, run->graph, func, run->diag);
+    const kt_function old = *kt_graph_function(run->graph, func);
+    for (uint32_t i = 0; i < old.nodes.count; i++)
+        if (live[old.nodes.at[i]]) kt_builder_copy(&builder, old.nodes.at[i]);
+    kt_builder_copy_results(&builder);
+    return kt_builder_finish(&builder, NULL);
+}
+
+uint32_t *kt_pass_uses(kt_pass_run *run, const kt_function *function) {
+    const kt_graph *graph = run->graph;
+    const bool *live = kt_pass_live(run, function);
+    uint32_t *uses = KT_NEW_ARRAY(run->scratch, uint32_t, graph->values.count);
+    for (uint32_t i = 0; i < function->results.count; i++) uses[function->results.at[i].value]++;
+    for (uint32_t i = 0; i < function->nodes.count; i++) {
+        const kt_node_info *node = kt_graph_node(graph, function->nodes.at[i]);
+        if (!live[function->nodes.at[i]]) continue;
+        for (uint32_t k = 0; k < node->operand_count; k++) uses[node->operands[k]]++;
+    }
+    return uses;
+}
+
+static bool changes_variable(const kt_function *function, const kt_port *param) {
+    for (uint32_t i = 0; i < function->results.count; i++) {
+        const kt_port *result = &function->results.at[i];
+        if (result->role == KT_ROLE_VARIABLE && result->index == param->index)
+            return result->value != param->value;
+    }
+    return false;
+}
+
+bool *kt_pass_fixed(kt_pass_run *run, const kt_function *function) {
+    const kt_graph *graph = run->graph;
+    bool *fixed = KT_NEW_ARRAY(run->scratch, bool, graph->values.count);
+    for (uint32_t i = 0; i < function->params.count; i++) {
+        const kt_port *param = &function->params.at[i];
+        fixed[param->value] = param->role == KT_ROLE_VARIABLE && !changes_variable(function, param);
+    }
+    for (uint32_t i = 0; i < function->nodes.count; i++) {
+        const kt_node_info *node = kt_graph_node(graph, function->nodes.at[i]);
+        bool all = true;
+        for (uint32_t k = 0; k < node->operand_count; k++) all = all && fixed[node->operands[k]];
+        if (node->op == KT_OP_size)
+            all = kt_dim_is_const(graph->dims, ((const kt_attrs_size *)node->attrs)->dim, NULL);
+        for (uint32_t k = 0; k < node->result_count; k++)
+            fixed[node->first_result + k] =
+                all && kt_type_is_static(graph->dims, kt_graph_type(graph, node->first_result + k));
+    }
+    return fixed;
+}
+
+bool kt_pass_is_prepare(const kt_function *function) {
+    if (function->kind != KT_FUNC_ENTRY || function->results.count == 0) return false;
+    for (uint32_t i = 0; i < function->results.count; i++)
+        if (function->results.at[i].role != KT_ROLE_CONSTANT) return false;
+    return true;
+}
+
+static bool elements_alike(const kt_attrs_constant *constant) {
+    size_t size = kt_dtype_bytes(constant->type.dtype);
+    const char *data = constant->literal.data;
+    if (size == 0 || constant->literal.bytes < size) return false;
+    return memcmp(data, data + size, constant->literal.bytes - size) == 0;
+}
+
+bool kt_pass_splat(const kt_graph *graph, kt_value value, double *out_number) {
+    const kt_node_info *node = kt_graph_definition(graph, value);
+    while (node && (node->op == KT_OP_broadcast || node->op == KT_OP_reshape || node->op == KT_OP_transpose ||
+                    node->op == KT_OP_slice || node->op == KT_OP_reverse))
+        node = kt_graph_definition(graph, node->operands[0]);
+    if (!node || node->op != KT_OP_constant) return false;
+    const kt_attrs_constant *constant = node->attrs;
+    kt_dtype dtype = constant->type.dtype;
+    if (dtype == KT_STRING || dtype == KT_C64 || !elements_alike(constant)) return false;
+    if (kt_dtype_is_float(dtype))
+        *out_number = kt_element_float(dtype, constant->literal.data, 0);
+    else
+        *out_number = (double)kt_element_integer(dtype, constant->literal.data, 0);
+    return true;
+}
+
+bool kt_pass_is_small_constant(const kt_graph *graph, const kt_node_info *node) {
+    if (node->op != KT_OP_constant) return false;
+    const kt_attrs_constant *constant = node->attrs;
+    return kt_type_static_elements(graph->dims, &constant->type) <= KT_SMALL_CONSTANT ||
+           elements_alike(constant);
+}
+
+kt_value kt_pass_build_like(kt_builder *builder, const kt_node_info *node, const kt_value *operands,
+                            const void *attrs) {
+    return kt_build_node(builder, node->op, operands, node->operand_count, attrs);
+}
+
+void kt_pass_clone(kt_builder *builder, kt_node node, kt_value *map) {
+    const kt_node_info info = *kt_graph_node(builder->graph, node);
+    kt_value *operands = KT_NEW_ARRAY(builder->graph->arena, kt_value, info.operand_count);
+    for (uint32_t i = 0; i < info.operand_count; i++) operands[i] = map[info.operands[i]];
+    builder->loc = info.loc;
+    if (info.op == KT_OP_call) {
+        kt_value *results = KT_NEW_ARRAY(builder->graph->arena, kt_value, info.result_count);
+        kt_build_call(builder, ((const kt_attrs_call *)info.attrs)->callee, operands, info.operand_count,
+                      results);
+        for (uint32_t i = 0; i < info.result_count; i++) map[info.first_result + i] = results[i];
+    } else {
+        map[info.first_result] = kt_pass_build_like(builder, &info, operands, info.attrs);
+    }
+}
+
+static void key_type(kt_text *key, const kt_type *type) {
+    kt_text_add_bytes(key, &type->dtype, sizeof type->dtype);
+    kt_text_add_bytes(key, &type->rank, sizeof type->rank);
+    kt_text_add_bytes(key, type->dims, type->rank * sizeof type->dims[0]);
+}
+
+static void key_attr(kt_text *key, const kt_attr_info *attr, const void *field, bool contents) {
+    switch (attr->kind) {
+    case KT_ATTR_int: kt_text_add_bytes(key, field, sizeof(kt_attr_int)); break;
+    case KT_ATTR_dim: kt_text_add_bytes(key, field, sizeof(kt_attr_dim)); break;
+    case KT_ATTR_dtype: kt_text_add_bytes(key, field, sizeof(kt_attr_dtype)); break;
+    case KT_ATTR_reduction: kt_text_add_bytes(key, field, sizeof(kt_attr_reduction)); break;
+    case KT_ATTR_func: kt_text_add_bytes(key, field, sizeof(kt_attr_func)); break;
+    case KT_ATTR_type: key_type(key, field); break;
+    case KT_ATTR_ints: {
+        const kt_ints *ints = field;
+        kt_text_add_bytes(key, &ints->count, sizeof ints->count);
+        kt_text_add_bytes(key, ints->at, ints->count * sizeof ints->at[0]);
+        break;
+    }
+    case KT_ATTR_dims: {
+        const kt_dims *dims = field;
+        kt_text_add_bytes(key, &dims->count, sizeof dims->count);
+        kt_text_add_bytes(key, dims->at, dims->count * sizeof dims->at[0]);
+        break;
+    }
+    case KT_ATTR_literal: {
+        const kt_literal *literal = field;
+        kt_text_add_bytes(key, &literal->bytes, sizeof literal->bytes);
+        if (contents)
+            kt_text_add_bytes(key, literal->data, literal->bytes);
+        else
+            kt_text_add_bytes(key, &literal->data, sizeof(const void *));
+        break;
+    }
+    }
+}
+
+void kt_pass_key(kt_text *key, const kt_node_info *node, const kt_value *operands, bool contents) {
+    const kt_op_info *op = kt_op_describe(node->op);
+    kt_text_add_bytes(key, &node->op, sizeof node->op);
+    kt_text_add_bytes(key, &node->operand_count, sizeof node->operand_count);
+    kt_text_add_bytes(key, operands, node->operand_count * sizeof operands[0]);
+    for (uint32_t i = 0; i < op->attr_count; i++)
+        key_attr(key, &op->attrs[i], (const char *)node->attrs + op->attrs[i].offset, contents);
+}
+
+uint32_t kt_pass_proper_axes(const kt_graph *graph, const kt_type *type, int *out_axes) {
+    uint32_t count = 0;
+    for (int i = 0; i < type->rank; i++)
+        if (!kt_dim_equals(graph->dims, type->dims[i], 1)) out_axes[count++] = i;
+    return count;
+}

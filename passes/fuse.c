@@ -1,0 +1,220 @@
+/* Fusion: every computation of the entries is outlined into kernels.
+ *
+ * An entry then holds calls of kernels, and reshapes, which are other names of buffers. Kernels whose bodies
+ * are equal, whatever layers they serve, are one function; a call's location lists all nodes that went in.
+ * Results of entries are written by kernels: where one is an input, a constant, or another result under a new
+ * shape, a kernel of one reshape copies it.
+ *
+ * requires  no calls of composites (inline); contractions in the form that layout leaves
+ * keeps     `prepare`, which is run by the evaluator
+ * breaks    entries hold no operations any more: run every other pass before */
+#include "passes/fuse_impl.h"
+
+#include <string.h>
+
+typedef struct fusing {
+    kt_pass_run run;
+    kt_table kernels; /* from what a kernel computes to its function */
+    kt_table names;   /* by name: how many kernels have it */
+} fusing;
+
+enum { LONGEST_NAME = 48 };
+
+/* "conv_add_maximum": the operations that compute something; of views alone, the views. */
+static const char *kernel_name(fusing *f, const kt_node *nodes, uint32_t count) {
+    const kt_graph *graph = f->run.graph;
+    kt_text text = {.arena = f->run.scratch};
+    for (int views = 0; views < 2 && text.length == 0; views++)
+        for (uint32_t i = 0; i < count; i++) {
+            kt_op op = kt_graph_node(graph, nodes[i])->op;
+            const char *name = kt_op_describe(op)->name;
+            if (op == KT_OP_constant && count > 1) continue;
+            if (!views && kt_op_is(op, KT_VIEW) && (op != KT_OP_gather)) continue;
+            if (text.length + strlen(name) < LONGEST_NAME)
+                kt_text_format(&text, "%s%s", text.length ? "_" : "", name);
+        }
+    uint32_t *seen = kt_table_add(&f->names, f->run.scratch, text.at, text.length, 0);
+    while (kt_graph_find(graph, kt_text_string(&text)) || *seen > 0) {
+        kt_text next = {.arena = f->run.scratch};
+        kt_text_format(&next, "%s_%u", kt_text_string(&text), ++*seen);
+        if (!kt_graph_find(graph, kt_text_string(&next))) return kt_text_string(&next);
+    }
+    return kt_text_string(&text);
+}
+
+/* What goes into a kernel: nodes in order, and the values from outside that they use. */
+typedef struct outline {
+    const kt_node *nodes;
+    uint32_t node_count;
+    kt_value result;
+    kt_value *place; /* by value: 1 + its number in the kernel, parameters first, or 0 */
+    KT_VECTOR(kt_value) params;
+} outline;
+
+static void find_params(fusing *f, outline *o) {
+    const kt_graph *graph = f->run.graph;
+    uint32_t count = 0;
+    o->place = KT_NEW_ARRAY(f->run.scratch, kt_value, graph->values.count);
+    for (uint32_t i = 0; i < o->node_count; i++) {
+        const kt_node_info *node = kt_graph_node(graph, o->nodes[i]);
+        for (uint32_t k = 0; k < node->result_count; k++) o->place[node->first_result + k] = UINT32_MAX;
+    }
+    for (uint32_t i = 0; i < o->node_count; i++) {
+        const kt_node_info *node = kt_graph_node(graph, o->nodes[i]);
+        for (uint32_t k = 0; k < node->operand_count; k++) {
+            if (o->place[node->operands[k]]) continue;
+            o->place[node->operands[k]] = ++count;
+            KT_PUSH(f->run.scratch, &o->params, node->operands[k]);
+        }
+    }
+    for (uint32_t i = 0; i < o->node_count; i++) {
+        const kt_node_info *node = kt_graph_node(graph, o->nodes[i]);
+        for (uint32_t k = 0; k < node->result_count; k++) o->place[node->first_result + k] = ++count;
+    }
+}
+
+static void kernel_key(fusing *f, const outline *o, kt_text *key) {
+    const kt_graph *graph = f->run.graph;
+    for (uint32_t i = 0; i < o->params.count; i++) {
+        const kt_type *type = kt_graph_type(graph, o->params.at[i]);
+        kt_text_add_bytes(key, &type->dtype, sizeof type->dtype);
+        kt_text_add_bytes(key, &type->rank, sizeof type->rank);
+        kt_text_add_bytes(key, type->dims, type->rank * sizeof type->dims[0]);
+    }
+    for (uint32_t i = 0; i < o->node_count; i++) {
+        const kt_node_info *node = kt_graph_node(graph, o->nodes[i]);
+        kt_value *operands = KT_NEW_ARRAY(f->run.scratch, kt_value, node->operand_count);
+        for (uint32_t k = 0; k < node->operand_count; k++) operands[k] = o->place[node->operands[k]];
+        kt_pass_key(key, node, operands, true);
+    }
+    kt_text_add_bytes(key, &o->place[o->result], sizeof(kt_value));
+}
+
+/* The kernel that computes what is outlined: one that is there already, or a new one. */
+static kt_status make_kernel(fusing *f, const outline *o, kt_func *out_kernel) {
+    kt_graph *graph = f->run.graph;
+    kt_text key = {.arena = f->run.scratch};
+    kernel_key(f, o, &key);
+    const uint32_t *known = kt_table_find(&f->kernels, key.at, key.length);
+    if (known) {
+        *out_kernel = *known;
+        return KT_OK;
+    }
+    kt_builder builder;
+    kt_builder_begin(&builder, graph, KT_FUNC_KERNEL, kernel_name(f, o->nodes, o->node_count), f->run.diag);
+    kt_value *map = KT_NEW_ARRAY(f->run.scratch, kt_value, graph->values.count);
+    for (uint32_t i = 0; i < o->params.count; i++) {
+        const kt_type type = *kt_graph_type(graph, o->params.at[i]);
+        map[o->params.at[i]] = kt_builder_param(&builder, KT_ROLE_PLAIN, NULL, i, &type);
+    }
+    for (uint32_t i = 0; i < o->node_count; i++) kt_pass_clone(&builder, o->nodes[i], map);
+    kt_builder_result(&builder, KT_ROLE_PLAIN, NULL, 0, map[o->result]);
+    KT_TRY(kt_builder_finish(&builder, out_kernel));
+    kt_table_add(&f->kernels, f->run.scratch, key.at, key.length, *out_kernel);
+    return KT_OK;
+}
+
+/* Adds a call in place of a group. */
+static kt_status call_group(fusing *f, const kt_group *group, kt_builder *builder) {
+    kt_graph *graph = f->run.graph;
+    uint32_t count = group->members.count;
+    kt_node *nodes = KT_NEW_ARRAY(f->run.scratch, kt_node, count);
+    kt_loc *locs = KT_NEW_ARRAY(f->run.scratch, kt_loc, count);
+    uint32_t loc_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        nodes[i] = group->members.at[count - 1 - i];
+        const kt_node_info *node = kt_graph_node(graph, nodes[i]);
+        /* A constant that many layers share says nothing about this one. */
+        if (node->op != KT_OP_constant || count == 1) locs[loc_count++] = node->loc;
+    }
+    kt_value result = kt_graph_node(graph, group->root)->first_result, called = 0;
+    outline o = {.nodes = nodes, .node_count = count, .result = result};
+    kt_func kernel = 0;
+    find_params(f, &o);
+    KT_TRY(make_kernel(f, &o, &kernel));
+    kt_value *operands = KT_NEW_ARRAY(f->run.scratch, kt_value, o.params.count);
+    for (uint32_t i = 0; i < o.params.count; i++) operands[i] = kt_builder_lookup(builder, o.params.at[i]);
+    builder->loc = kt_loc_fuse(graph, locs, loc_count);
+    kt_build_call(builder, kernel, operands, o.params.count, &called);
+    kt_builder_replace(builder, result, called);
+    return KT_OK;
+}
+
+/* What value is another name of, behind reshapes. */
+static kt_value buffer_of(const kt_graph *graph, kt_value value) {
+    const kt_node_info *node = kt_graph_definition(graph, value);
+    while (node && node->op == KT_OP_reshape) {
+        value = node->operands[0];
+        node = kt_graph_definition(graph, value);
+    }
+    return value;
+}
+
+/* A call of a kernel that copies value. */
+static kt_status copy_value(fusing *f, kt_builder *builder, kt_value value, kt_value *out_copy) {
+    kt_graph *graph = f->run.graph;
+    const kt_type type = *kt_graph_type(graph, value);
+    kt_builder body;
+    kt_builder_begin(&body, graph, KT_FUNC_KERNEL, "",
+                     f->run.diag); /* never finished: a node to be outlined */
+    kt_value param = kt_builder_param(&body, KT_ROLE_PLAIN, NULL, 0, &type);
+    kt_value result = kt_build_reshape(&body, param, type.rank, type.dims);
+    if (!result) return body.status;
+    kt_node node = kt_graph_value(graph, result)->node;
+    outline o = {.nodes = &node, .node_count = 1, .result = result};
+    kt_func kernel = 0;
+    find_params(f, &o);
+    KT_TRY(make_kernel(f, &o, &kernel));
+    const kt_node_info *definition = kt_graph_definition(graph, value);
+    builder->loc = definition ? definition->loc : 0;
+    kt_build_call(builder, kernel, &value, 1, out_copy);
+    return KT_OK;
+}
+
+static bool is_taken(const kt_builder *builder, const kt_graph *graph, kt_value buffer) {
+    for (uint32_t i = 0; i < builder->function.results.count; i++)
+        if (buffer_of(graph, builder->function.results.at[i].value) == buffer) return true;
+    return false;
+}
+
+static kt_status fuse_entry(fusing *f, kt_func func) {
+    kt_graph *graph = f->run.graph;
+    const kt_function old = *kt_graph_function(graph, func);
+    kt_grouping grouping;
+    kt_fuse_group(&f->run, &old, &grouping);
+    kt_builder builder;
+    kt_builder_begin_rewrite(&builder, graph, func, f->run.diag);
+    for (uint32_t i = 0; i < old.nodes.count; i++) {
+        kt_node node = old.nodes.at[i];
+        if (grouping.rooted[node])
+            KT_TRY(call_group(f, &grouping.groups.at[grouping.rooted[node] - 1], &builder));
+        else if (grouping.live[node] && kt_fuse_stays(kt_graph_node(graph, node)))
+            kt_builder_copy(&builder, node);
+    }
+    for (uint32_t i = 0; i < old.results.count; i++) {
+        const kt_port *result = &old.results.at[i];
+        kt_value value = kt_builder_lookup(&builder, result->value);
+        kt_value buffer = buffer_of(graph, value);
+        bool kept = result->role == KT_ROLE_VARIABLE && value == buffer && !kt_graph_definition(graph, value);
+        if (!kept && (!kt_graph_definition(graph, buffer) || is_taken(&builder, graph, buffer)))
+            KT_TRY(copy_value(f, &builder, value, &value));
+        kt_builder_result(&builder, result->role, result->name, result->index, value);
+    }
+    return kt_builder_finish(&builder, NULL);
+}
+
+static kt_status run_fuse(kt_pass_run *run) {
+    kt_graph *graph = run->graph;
+    uint32_t count = graph->functions.count;
+    for (kt_func func = 1; func < count; func++) {
+        const kt_function *function = kt_graph_function(graph, func);
+        if (function->kind == KT_FUNC_ENTRY && !kt_pass_is_prepare(function))
+            KT_TRY(fuse_entry((fusing *)run, func));
+    }
+    return KT_OK;
+}
+
+kt_status kt_pass_fuse(kt_graph *graph, const kt_pass_options *options, kt_diag *diag) {
+    fusing f = {.run = {graph, options, diag, NULL}};
+    return kt_pass_scratched(run_fuse, &f.run);
+}

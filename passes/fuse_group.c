@@ -1,0 +1,356 @@
+/* Which nodes become one kernel.
+ *
+ * Nodes are visited from the last to the first, and each joins the groups of its users where it can, else
+ * begins its own. A group has one result, the root's; all that its other members compute is used within. So
+ * no cycle can arise between groups: a path out of a group starts at its root, from which no member can be
+ * reached.
+ *
+ * A node with users in several groups is written into each of them if it costs next to nothing (constants,
+ * broadcasts, slices); any other begins its own group.
+ *
+ * A group is of one of these kinds:
+ *   elementwise  elementwise operations and views, evaluated backwards from the index of the result
+ *   heavy        one contraction, convolution or reduction; behind it elementwise operations on results of
+ * its shape, with broadcasts of parameters, constants and scalars; before it, reductions only, elementwise
+ *                operations and views
+ *   rows         several reductions over the same trailing axes, and elementwise operations of the shape of
+ * what is reduced or of what stays: softmax, layer norm */
+#include "passes/fuse_impl.h"
+
+enum { MOST_MEMBERS = 64 }; /* of a group: bounds the code of a kernel, and the time taken here */
+
+static bool is_contraction(kt_op op) { return op == KT_OP_dot_general || op == KT_OP_conv; }
+
+static bool is_reduction(kt_op op) {
+    return op == KT_OP_reduce || op == KT_OP_arg_reduce || op == KT_OP_reduce_window;
+}
+
+/* Does computing it for every element of a larger shape cost little? */
+static bool is_cheap(kt_op op) {
+    switch (op) {
+    case KT_OP_neg:
+    case KT_OP_abs:
+    case KT_OP_sign:
+    case KT_OP_floor:
+    case KT_OP_ceil:
+    case KT_OP_round:
+    case KT_OP_trunc:
+    case KT_OP_not:
+    case KT_OP_is_nan:
+    case KT_OP_is_finite:
+    case KT_OP_add:
+    case KT_OP_sub:
+    case KT_OP_mul:
+    case KT_OP_maximum:
+    case KT_OP_minimum:
+    case KT_OP_and:
+    case KT_OP_or:
+    case KT_OP_xor:
+    case KT_OP_shift_left:
+    case KT_OP_shift_right:
+    case KT_OP_eq:
+    case KT_OP_ne:
+    case KT_OP_lt:
+    case KT_OP_le:
+    case KT_OP_gt:
+    case KT_OP_ge:
+    case KT_OP_select:
+    case KT_OP_cast: return true;
+    default: return false;
+    }
+}
+
+/* Views through which an operand's element is read more than once, or whose operands are chosen among. */
+static bool repeats(kt_op op) { return op == KT_OP_broadcast || op == KT_OP_gather || op == KT_OP_concat; }
+
+static bool same_dims(const kt_type *a, const kt_type *b, int count) {
+    for (int i = 0; i < count; i++)
+        if (a->dims[i] != b->dims[i]) return false;
+    return true;
+}
+
+static bool same_shape(const kt_type *a, const kt_type *b) {
+    return a->rank == b->rank && same_dims(a, b, a->rank);
+}
+
+static const kt_type *result_type(const kt_grouping *g, kt_node node) {
+    return kt_graph_type(g->graph, kt_graph_node(g->graph, node)->first_result);
+}
+
+static kt_node defining(const kt_grouping *g, kt_value value) {
+    return kt_graph_value(g->graph, value)->node;
+}
+
+static bool may_be_repeated(const kt_grouping *g, kt_node node) {
+    const kt_node_info *info = kt_graph_node(g->graph, node);
+    if (g->uniform[node] || kt_pass_is_small_constant(g->graph, info)) return true;
+    if (g->run->options->level == 0) return false;
+    return info->op == KT_OP_broadcast || info->op == KT_OP_slice || info->op == KT_OP_reverse ||
+           info->op == KT_OP_iota;
+}
+
+/* ---- facts about nodes, computed forwards ---------------------------------------------------------------
+ */
+
+static void find_uniform(kt_grouping *g, kt_node node) {
+    const kt_node_info *info = kt_graph_node(g->graph, node);
+    bool uniform = info->result_count == 1 && result_type(g, node)->rank == 0;
+    if (info->op == KT_OP_constant)
+        uniform = uniform && kt_pass_is_small_constant(g->graph, info);
+    else if (info->op != KT_OP_size)
+        uniform = uniform && kt_op_is(info->op, KT_ELEMENTWISE) && g->run->options->level > 0;
+    for (uint32_t i = 0; i < info->operand_count; i++)
+        uniform = uniform && g->uniform[defining(g, info->operands[i])];
+    g->uniform[node] = uniform;
+}
+
+static void find_anchored(kt_grouping *g, kt_node node) {
+    const kt_node_info *info = kt_graph_node(g->graph, node);
+    if (!kt_op_is(info->op, KT_ELEMENTWISE)) return;
+    for (uint32_t i = 0; i < info->operand_count; i++) {
+        kt_node before = defining(g, info->operands[i]);
+        if (!before || g->uses[info->operands[i]] != 1) continue;
+        kt_op op = kt_graph_node(g->graph, before)->op;
+        g->anchored[node] =
+            g->anchored[node] || is_contraction(op) || op == KT_OP_reduce_window || g->anchored[before];
+    }
+}
+
+/* ---- groups ---------------------------------------------------------------------------------------------
+ */
+
+static int find_member(const kt_group *group, kt_node node) {
+    for (uint32_t i = group->members.count; i-- > 0;)
+        if (group->members.at[i] == node) return (int)i;
+    return -1;
+}
+
+static bool uses_result_of(const kt_grouping *g, kt_node user, kt_node node) {
+    const kt_node_info *info = kt_graph_node(g->graph, user);
+    for (uint32_t i = 0; i < info->operand_count; i++)
+        if (defining(g, info->operands[i]) == node) return true;
+    return false;
+}
+
+/* Where a node would be evaluated, given its users in the group. */
+static unsigned place(const kt_grouping *g, const kt_group *group, kt_node node) {
+    unsigned at = 0;
+    for (uint32_t i = 0; i < group->members.count; i++) {
+        kt_node user = group->members.at[i];
+        kt_op op = kt_graph_node(g->graph, user)->op;
+        if (!uses_result_of(g, user, node)) continue;
+        if (is_reduction(op) || is_contraction(op))
+            at |= KT_AT_OPERAND;
+        else if (kt_op_is(op, KT_ELEMENTWISE))
+            at |= group->at.at[i];
+        else
+            at |= group->at.at[i] & KT_AT_OPERAND ? KT_AT_OPERAND : KT_AT_VIEW;
+        if (repeats(op)) at |= KT_AT_REPEATED;
+        if (kt_op_is(op, KT_VIEW)) at |= group->at.at[i] & KT_AT_REPEATED;
+    }
+    return at;
+}
+
+/* Is the operand of a broadcast a parameter of the kernel, or a scalar that is computed on the spot? */
+static bool spreads_parameter(const kt_grouping *g, const kt_group *group, kt_node broadcast) {
+    kt_node operand = defining(g, kt_graph_node(g->graph, broadcast)->operands[0]);
+    return !operand || g->uniform[operand] || find_member(group, operand) < 0;
+}
+
+/* May a heavy operation join, whose result the group's other members take at the index of theirs? */
+static bool is_epilogue(const kt_grouping *g, const kt_group *group) {
+    for (uint32_t i = 0; i < group->members.count; i++) {
+        kt_node member = group->members.at[i];
+        kt_op op = kt_graph_node(g->graph, member)->op;
+        if (g->uniform[member] || op == KT_OP_constant) continue;
+        if (group->at.at[i] != KT_AT_RESULT) return false;
+        if (op == KT_OP_broadcast ? !spreads_parameter(g, group, member) : !kt_op_is(op, KT_ELEMENTWISE))
+            return false;
+    }
+    return true;
+}
+
+/* ---- rows -----------------------------------------------------------------------------------------------
+ */
+
+static bool is_row_shape(const kt_group *group, const kt_type *type) {
+    if (type->rank == group->row.rank) return same_dims(type, &group->row, type->rank);
+    return type->rank == group->outer && same_dims(type, &group->row, type->rank);
+}
+
+/* Is reduce over the last axes of its operand? */
+static bool reduces_rows(const kt_grouping *g, kt_node node, kt_type *out_row, int *out_outer) {
+    const kt_node_info *info = kt_graph_node(g->graph, node);
+    if (info->op != KT_OP_reduce) return false;
+    const kt_attrs_reduce *attrs = info->attrs;
+    *out_row = *kt_graph_type(g->graph, info->operands[0]);
+    *out_outer = out_row->rank - (int)attrs->axes.count;
+    for (uint32_t i = 0; i < attrs->axes.count; i++)
+        if (attrs->axes.at[i] != *out_outer + (int)i) return false;
+    return attrs->axes.count > 0;
+}
+
+/* Do the group's broadcasts of node go from what stays to what is reduced, axis i to axis i? */
+static bool spreads_along_rows(const kt_grouping *g, const kt_group *group, kt_node node) {
+    for (uint32_t i = 0; i < group->members.count; i++) {
+        const kt_node_info *user = kt_graph_node(g->graph, group->members.at[i]);
+        if (user->op != KT_OP_broadcast || !uses_result_of(g, group->members.at[i], node)) continue;
+        const kt_ints *axes = &((const kt_attrs_broadcast *)user->attrs)->axes;
+        for (uint32_t k = 0; k < axes->count; k++)
+            if (axes->at[k] != k) return false;
+    }
+    return true;
+}
+
+/* May node be a member of a row kernel? Its users in the group are. */
+static bool fits_rows(const kt_grouping *g, const kt_group *group, kt_node node) {
+    const kt_node_info *info = kt_graph_node(g->graph, node);
+    kt_type row;
+    int outer = 0;
+    if (g->uniform[node] || info->op == KT_OP_constant) return true;
+    if (!is_row_shape(group, result_type(g, node)) || !spreads_along_rows(g, group, node)) return false;
+    if (info->op == KT_OP_reduce)
+        return reduces_rows(g, node, &row, &outer) && outer == group->outer && same_shape(&row, &group->row);
+    return kt_op_is(info->op, KT_ELEMENTWISE) || info->op == KT_OP_broadcast;
+}
+
+/* Makes a row kernel of the group, with a further reduction, if all its members fit. */
+static bool join_rows(const kt_grouping *g, kt_group *group, kt_node node) {
+    kt_group rows = *group;
+    if (!group->rows && !reduces_rows(g, node, &rows.row, &rows.outer)) return false;
+    if (!fits_rows(g, &rows, node)) return false;
+    for (uint32_t i = 0; i < group->members.count && !group->rows; i++)
+        if (!fits_rows(g, &rows, group->members.at[i])) return false;
+    rows.rows = true;
+    rows.heavy = 0;
+    *group = rows;
+    return true;
+}
+
+/* ---- joining --------------------------------------------------------------------------------------------
+ */
+
+static bool elementwise_joins(const kt_grouping *g, const kt_group *group, kt_node node, unsigned at) {
+    bool free = !(at & KT_AT_REPEATED) || is_cheap(kt_graph_node(g->graph, node)->op);
+    if (g->uniform[node]) return true;
+    if (group->rows) return !g->anchored[node] && fits_rows(g, group, node);
+    if (at == KT_AT_RESULT) return true;
+    if (g->anchored[node]) return false; /* it is better off behind its contraction */
+    if (!group->heavy) return free && !g->anchored[group->root];
+    kt_op heavy = kt_graph_node(g->graph, group->heavy)->op;
+    if ((at & ~(unsigned)KT_AT_REPEATED) != KT_AT_OPERAND || is_contraction(heavy)) return false;
+    return free && (heavy != KT_OP_reduce_window || is_cheap(kt_graph_node(g->graph, node)->op));
+}
+
+static bool view_joins(const kt_grouping *g, const kt_group *group, kt_node node, unsigned at) {
+    kt_op op = kt_graph_node(g->graph, node)->op;
+    if (op == KT_OP_reshape) return false; /* it is free between kernels */
+    if (group->rows) return op == KT_OP_broadcast && fits_rows(g, group, node);
+    if (!group->heavy) return op == KT_OP_broadcast || !g->anchored[group->root];
+    kt_op heavy = kt_graph_node(g->graph, group->heavy)->op;
+    if (at == KT_AT_RESULT) return op == KT_OP_broadcast;
+    bool operand = (at & ~(unsigned)KT_AT_REPEATED) == KT_AT_OPERAND && !is_contraction(heavy);
+    return operand && (op == KT_OP_broadcast || heavy != KT_OP_reduce_window);
+}
+
+static bool heavy_joins(const kt_grouping *g, kt_group *group, kt_node node, unsigned at) {
+    if (!group->rows && !group->heavy && at == KT_AT_RESULT && is_epilogue(g, group) &&
+        same_shape(result_type(g, node), result_type(g, group->root))) {
+        group->heavy = node;
+        return true;
+    }
+    return join_rows(g, group, node);
+}
+
+static bool joins(const kt_grouping *g, kt_group *group, kt_node node, unsigned at) {
+    const kt_node_info *info = kt_graph_node(g->graph, node);
+    bool contraction_operand =
+        group->heavy && (at & KT_AT_OPERAND) && is_contraction(kt_graph_node(g->graph, group->heavy)->op);
+    if (contraction_operand || group->members.count >= MOST_MEMBERS) return false;
+    if (kt_pass_is_small_constant(g->graph, info)) return true;
+    if (g->run->options->level == 0) return false;
+    if (kt_op_is(info->op, KT_ELEMENTWISE) || info->op == KT_OP_size)
+        return elementwise_joins(g, group, node, at);
+    if (info->op == KT_OP_iota)
+        return !group->rows && !(group->heavy && is_contraction(kt_graph_node(g->graph, group->heavy)->op));
+    if (kt_op_is(info->op, KT_VIEW)) return view_joins(g, group, node, at);
+    return (is_contraction(info->op) || is_reduction(info->op)) && heavy_joins(g, group, node, at);
+}
+
+static void add_member(const kt_grouping *g, kt_group *group, kt_node node, unsigned at) {
+    KT_PUSH(g->run->scratch, &group->members, node);
+    KT_PUSH(g->run->scratch, &group->at, at);
+}
+
+static void begin_group(kt_grouping *g, kt_node node) {
+    kt_op op = kt_graph_node(g->graph, node)->op;
+    kt_group group = {.root = node, .heavy = is_contraction(op) || is_reduction(op) ? node : 0};
+    add_member(g, &group, node, KT_AT_RESULT);
+    KT_PUSH(g->run->scratch, &g->groups, group);
+    g->rooted[node] = g->groups.count;
+}
+
+/* ---- users ----------------------------------------------------------------------------------------------
+ */
+
+typedef KT_VECTOR(uint32_t) index_list;
+
+/* Sorts node into the groups that use it; users: indices of groups; escapes: it is used outside of groups
+ * too. */
+static void sort_node(kt_grouping *g, kt_node node, const index_list *users, bool escapes,
+                      index_list *out_joined) {
+    bool everywhere = may_be_repeated(g, node);
+    for (uint32_t i = 0; i < users->count && (everywhere || (users->count == 1 && !escapes)); i++) {
+        kt_group *group = &g->groups.at[users->at[i]];
+        unsigned at = place(g, group, node);
+        if (!joins(g, group, node, at)) continue;
+        add_member(g, group, node, at);
+        KT_PUSH(g->run->scratch, out_joined, users->at[i]);
+    }
+    if (out_joined->count < users->count || escapes) {
+        begin_group(g, node);
+        KT_PUSH(g->run->scratch, out_joined, g->groups.count - 1);
+    }
+}
+
+bool kt_fuse_stays(const kt_node_info *node) {
+    return node->op == KT_OP_reshape || kt_op_is(node->op, KT_CALLS);
+}
+
+static void add_index(kt_pass_run *run, index_list *list, uint32_t index) {
+    for (uint32_t i = 0; i < list->count; i++)
+        if (list->at[i] == index) return;
+    KT_PUSH(run->scratch, list, index);
+}
+
+void kt_fuse_group(kt_pass_run *run, const kt_function *function, kt_grouping *out_grouping) {
+    const kt_graph *graph = run->graph;
+    kt_grouping *g = out_grouping;
+    *g = (kt_grouping){.run = run, .graph = graph, .function = function};
+    g->live = kt_pass_live(run, function);
+    g->uses = kt_pass_uses(run, function);
+    g->anchored = KT_NEW_ARRAY(run->scratch, bool, graph->nodes.count);
+    g->uniform = KT_NEW_ARRAY(run->scratch, bool, graph->nodes.count);
+    g->rooted = KT_NEW_ARRAY(run->scratch, uint32_t, graph->nodes.count);
+    for (uint32_t i = 0; i < function->nodes.count; i++) {
+        find_uniform(g, function->nodes.at[i]);
+        find_anchored(g, function->nodes.at[i]);
+    }
+    index_list *users =
+        KT_NEW_ARRAY(run->scratch, index_list, graph->nodes.count); /* groups that use a node */
+    bool *escapes = KT_NEW_ARRAY(run->scratch, bool, graph->nodes.count);
+    for (uint32_t i = 0; i < function->results.count; i++)
+        escapes[defining(g, function->results.at[i].value)] = true;
+    for (uint32_t i = function->nodes.count; i-- > 0;) {
+        kt_node node = function->nodes.at[i];
+        const kt_node_info *info = kt_graph_node(graph, node);
+        index_list joined = {0};
+        if (!g->live[node]) continue;
+        if (!kt_fuse_stays(info)) sort_node(g, node, &users[node], escapes[node], &joined);
+        for (uint32_t k = 0; k < info->operand_count; k++) {
+            kt_node operand = defining(g, info->operands[k]);
+            if (kt_fuse_stays(info)) escapes[operand] = true;
+            for (uint32_t j = 0; j < joined.count; j++) add_index(run, &users[operand], joined.at[j]);
+        }
+    }
+}

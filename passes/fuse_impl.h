@@ -1,0 +1,42 @@
+/* What the files of fuse share: groups of nodes, each of which becomes one kernel. */
+#ifndef KT_PASSES_FUSE_IMPL_H
+#define KT_PASSES_FUSE_IMPL_H
+
+#include "passes/passes_impl.h"
+
+/* Where in its group a node is evaluated. */
+enum {
+    KT_AT_RESULT = 1,   /* at the index of the group's result */
+    KT_AT_VIEW = 2,     /* at another index, through a view */
+    KT_AT_OPERAND = 4,  /* for the operand of the group's heavy operation */
+    KT_AT_REPEATED = 8, /* with one of these two: more than once for an element, or in vain */
+};
+
+typedef struct kt_group {
+    kt_node root;               /* its result is the kernel's; all others are used within the group only */
+    kt_node heavy;              /* the contraction, convolution or reduction, or 0 */
+    bool rows;                  /* a row kernel: any number of reductions over the same trailing axes */
+    kt_type row;                /* rows: the type of what is reduced */
+    int outer;                  /* rows: how many axes stay */
+    KT_VECTOR(kt_node) members; /* in reverse order of the function */
+    KT_VECTOR(unsigned) at;     /* by member: KT_AT_… bits */
+} kt_group;
+
+typedef struct kt_grouping {
+    kt_pass_run *run;
+    const kt_graph *graph;
+    const kt_function *function;
+    const bool *live;     /* by node */
+    const uint32_t *uses; /* by value */
+    bool *anchored;       /* by node: an elementwise operation that can be the epilogue of a contraction */
+    bool *uniform;        /* by node: a scalar computed from sizes and small constants */
+    KT_VECTOR(kt_group) groups; /* by root, in reverse order of the function */
+    uint32_t *rooted;           /* by node: 1 + the group whose root it is, or 0 */
+} kt_grouping;
+
+/* Is node left in the entry as it is: a reshape, a call? */
+bool kt_fuse_stays(const kt_node_info *node);
+/* Sorts the other live nodes of function into groups. */
+void kt_fuse_group(kt_pass_run *run, const kt_function *function, kt_grouping *out_grouping);
+
+#endif

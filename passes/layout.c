@@ -1,0 +1,215 @@
+/* Layout: contractions and convolutions, and their weights, in the form that kernels want.
+ *
+ * A convolution gets its padding, and the gaps of a transposed one, from a pad node before it. A dot_general
+ * becomes lhs [batch…, rows…, depth] times rhs [batch…, depth, columns], with transposes and reshapes around
+ * it. A second operand that depends on variables alone is packed into panels of target.panel_columns columns,
+ * each panel [depth, columns] and the last filled with zeros: a kernel reads it with unit steps. Packing is
+ * written with reshape, pad and transpose nodes, which split then moves into `prepare`.
+ *
+ * Not packed: integers, which no fast kernel takes; weights of depthwise convolutions, whose kernels run
+ * along channels.
+ *
+ * requires  nothing
+ * keeps     results, to the order of sums
+ * breaks    nothing; does nothing a second time */
+#include "passes/passes_impl.h"
+
+typedef struct layouting {
+    kt_graph *graph;
+    kt_builder *builder;
+    const bool *fixed; /* by old value */
+    int64_t panel;
+} layouting;
+
+static kt_dim number(layouting *l, int64_t value) { return kt_dim_const(l->graph->dims, value); }
+
+/* [depth, groups * columns] → [groups * panels, depth, panel] */
+static kt_value pack(layouting *l, kt_value matrix, int64_t groups, int64_t columns, kt_dim depth) {
+    int64_t panels = (columns + l->panel - 1) / l->panel;
+    kt_dtype dtype = kt_build_type(l->builder, matrix)->dtype;
+    const kt_dim none[3] = {number(l, 0), number(l, 0), number(l, 0)};
+    const kt_dim behind[3] = {none[0], none[0], number(l, panels * l->panel - columns)};
+    kt_value value =
+        kt_build_reshape(l->builder, matrix, 3, (kt_dim[]){depth, number(l, groups), number(l, columns)});
+    if (panels * l->panel > columns)
+        value = kt_build_pad(l->builder, value, kt_build_scalar(l->builder, dtype, 0), none, behind,
+                             (int64_t[]){0, 0, 0});
+    value = kt_build_reshape(l->builder, value, 4,
+                             (kt_dim[]){depth, number(l, groups), number(l, panels), number(l, l->panel)});
+    value = kt_build_transpose(l->builder, value, (int64_t[]){1, 2, 0, 3});
+    return kt_build_reshape(l->builder, value, 3,
+                            (kt_dim[]){number(l, groups * panels), depth, number(l, l->panel)});
+}
+
+/* Can the kernel pack this second operand? old: the value in the old function. */
+static bool packs(const layouting *l, kt_value old) {
+    return l->panel > 0 && l->fixed[old] && kt_dtype_is_float(kt_graph_type(l->graph, old)->dtype);
+}
+
+/* ---- convolution ----------------------------------------------------------------------------------------
+ */
+
+/* x with the zeros that attrs asks for; attrs then asks for none. */
+static kt_value pad_input(layouting *l, kt_value x, kt_attrs_conv *attrs) {
+    kt_dim_pool *dims = l->graph->dims;
+    const kt_type type = *kt_build_type(l->builder, x);
+    kt_dim low[KT_MAX_RANK] = {0}, high[KT_MAX_RANK] = {0};
+    int64_t interior[KT_MAX_RANK] = {0};
+    bool any = false;
+    low[0] = high[0] = low[type.rank - 1] = high[type.rank - 1] = number(l, 0);
+    for (uint32_t i = 0; i < attrs->strides.count; i++) {
+        low[i + 1] = attrs->low.at[i];
+        high[i + 1] = attrs->high.at[i];
+        interior[i + 1] = attrs->input_dilation.at[i] - 1;
+        any = any || interior[i + 1] > 0 || !kt_dim_equals(dims, low[i + 1], 0) ||
+              !kt_dim_equals(dims, high[i + 1], 0);
+        /* An empty input would get gaps by pad's rule that convolution's does not count. */
+        if (interior[i + 1] > 0 && !kt_dim_at_least(dims, type.dims[i + 1], 1)) return x;
+    }
+    if (!any) return x;
+    for (uint32_t i = 0; i < attrs->strides.count; i++) {
+        attrs->low.at[i] = attrs->high.at[i] = number(l, 0);
+        attrs->input_dilation.at[i] = 1;
+    }
+    return kt_build_pad(l->builder, x, kt_build_scalar(l->builder, type.dtype, 0), low, high, interior);
+}
+
+static kt_value lay_conv(layouting *l, const kt_node_info *node) {
+    kt_attrs_conv attrs = *(const kt_attrs_conv *)node->attrs;
+    kt_value x = kt_builder_lookup(l->builder, node->operands[0]);
+    kt_value kernel = kt_builder_lookup(l->builder, node->operands[1]);
+    x = pad_input(l, x, &attrs);
+    const kt_type type = *kt_graph_type(l->graph, node->operands[1]);
+    int64_t features = 0, group_channels = 0;
+    if (!attrs.panel && packs(l, node->operands[1]) &&
+        kt_dim_is_const(l->graph->dims, type.dims[type.rank - 1], &features) &&
+        kt_dim_is_const(l->graph->dims, type.dims[type.rank - 2], &group_channels) && features > 0 &&
+        !(group_channels == 1 && attrs.groups == features)) {
+        kt_dim depth = number(l, group_channels);
+        attrs.window.count = attrs.strides.count;
+        for (uint32_t i = 0; i < attrs.window.count; i++) {
+            kt_dim_is_const(l->graph->dims, type.dims[i], &attrs.window.at[i]);
+            depth = kt_dim_mul_const(l->graph->dims, depth, attrs.window.at[i]);
+        }
+        kernel = pack(l, kernel, attrs.groups, features / attrs.groups, depth);
+        attrs.panel = l->panel;
+        attrs.columns = features;
+    }
+    return kt_build_conv(l->builder, x, kernel, &attrs);
+}
+
+/* ---- dot_general ----------------------------------------------------------------------------------------
+ */
+
+static bool contains(const kt_ints *ints, int64_t value) {
+    for (uint32_t i = 0; i < ints->count; i++)
+        if (ints->at[i] == value) return true;
+    return false;
+}
+
+static kt_dim product(layouting *l, const kt_dim *dims, uint32_t count) {
+    kt_dim result = number(l, 1);
+    for (uint32_t i = 0; i < count; i++) result = kt_dim_mul(l->graph->dims, result, dims[i]);
+    return result;
+}
+
+/* An operand's axes, as batch, own and summed ones. */
+typedef struct sides {
+    const kt_ints *batch, *contract;
+    kt_ints own;
+} sides;
+
+static sides find_sides(const kt_type *type, const kt_ints *batch, const kt_ints *contract) {
+    sides result = {.batch = batch, .contract = contract};
+    for (int64_t i = 0; i < type->rank; i++)
+        if (!contains(batch, i) && !contains(contract, i)) result.own.at[result.own.count++] = i;
+    return result;
+}
+
+/* x transposed to the axes in lists, then reshaped so that of each list but a kept one a single axis is made.
+ */
+static kt_value arrange(layouting *l, kt_value x, const kt_ints *const lists[3], const bool merge[3]) {
+    const kt_type type = *kt_build_type(l->builder, x);
+    int64_t axes[KT_MAX_RANK];
+    kt_dim moved[KT_MAX_RANK + 1], shape[2 * KT_MAX_RANK + 1];
+    uint32_t count = 0, rank = 0;
+    bool still = true;
+    for (int k = 0; k < 3; k++) {
+        uint32_t begin = count;
+        for (uint32_t i = 0; i < lists[k]->count; i++) {
+            still = still && lists[k]->at[i] == (int64_t)count;
+            moved[count] = type.dims[lists[k]->at[i]];
+            axes[count++] = lists[k]->at[i];
+        }
+        if (merge[k]) shape[rank++] = product(l, moved + begin, count - begin);
+        for (uint32_t i = begin; !merge[k] && i < count; i++) shape[rank++] = moved[i];
+    }
+    if (rank > KT_MAX_RANK) return 0;
+    if (!still) x = kt_build_transpose(l->builder, x, axes);
+    kt_type wanted = {.dtype = type.dtype, .rank = (uint8_t)rank};
+    for (uint32_t i = 0; i < rank; i++) wanted.dims[i] = shape[i];
+    return kt_type_equal(kt_build_type(l->builder, x), &wanted)
+               ? x
+               : kt_build_reshape(l->builder, x, (int)rank, shape);
+}
+
+static kt_value lay_dot_general(layouting *l, const kt_node_info *node) {
+    const kt_attrs_dot_general *old = node->attrs;
+    kt_value x = kt_builder_lookup(l->builder, node->operands[0]),
+             y = kt_builder_lookup(l->builder, node->operands[1]);
+    if (old->panel) return 0;
+    sides lhs = find_sides(kt_build_type(l->builder, x), &old->lhs_batch, &old->lhs_contract);
+    sides rhs = find_sides(kt_build_type(l->builder, y), &old->rhs_batch, &old->rhs_contract);
+    bool packed = lhs.batch->count == 0 && packs(l, node->operands[1]);
+    /* A product of vectors has one row. */
+    bool no_rows = lhs.own.count == 0;
+    x = arrange(l, x, (const kt_ints *[]){lhs.batch, &lhs.own, lhs.contract}, (bool[]){false, no_rows, true});
+    y = arrange(l, y, (const kt_ints *[]){rhs.batch, rhs.contract, &rhs.own}, (bool[]){false, true, true});
+    if (!x || !y) return 0; /* more axes than a tensor can have: left as it is */
+    uint32_t batch = lhs.batch->count;
+    const kt_type y_type = *kt_build_type(l->builder, y);
+    kt_attrs_dot_general attrs = {.lhs_contract = {1, {batch + (no_rows ? 1 : lhs.own.count)}}};
+    int64_t columns = 0;
+    if (packed && kt_dim_is_const(l->graph->dims, y_type.dims[1], &columns) && columns > 0) {
+        y = pack(l, y, 1, columns, y_type.dims[0]);
+        attrs.panel = l->panel;
+        attrs.columns = columns;
+    } else {
+        attrs.rhs_contract = (kt_ints){1, {batch}};
+        attrs.lhs_batch.count = attrs.rhs_batch.count = batch;
+        for (uint32_t i = 0; i < batch; i++) attrs.lhs_batch.at[i] = attrs.rhs_batch.at[i] = i;
+    }
+    kt_value value = kt_build_dot_general(l->builder, x, y, &attrs);
+    const kt_type *type = kt_graph_type(l->graph, node->first_result);
+    if (kt_type_equal(kt_build_type(l->builder, value), type)) return value;
+    return kt_build_reshape(l->builder, value, type->rank, type->dims);
+}
+
+static kt_status layout(kt_pass_run *run, kt_func func) {
+    kt_builder builder;
+    layouting l = {.graph = run->graph, .builder = &builder, .panel = run->options->target.panel_columns};
+    l.fixed = kt_pass_fixed(run, kt_graph_function(run->graph, func));
+    kt_builder_begin_rewrite(&builder, run->graph, func, run->diag);
+    const kt_function old = *kt_graph_function(run->graph, func);
+    for (uint32_t i = 0; i < old.nodes.count; i++) {
+        const kt_node_info *node = kt_graph_node(run->graph, old.nodes.at[i]);
+        kt_value laid = 0;
+        builder.loc = node->loc;
+        bool is_fixed = node->result_count == 1 && l.fixed[node->first_result]; /* the evaluator runs it */
+        if (node->op == KT_OP_conv && !is_fixed) laid = lay_conv(&l, node);
+        if (node->op == KT_OP_dot_general && !is_fixed) laid = lay_dot_general(&l, node);
+        if (laid)
+            kt_builder_replace(&builder, node->first_result, laid);
+        else
+            kt_builder_copy(&builder, old.nodes.at[i]);
+    }
+    kt_builder_copy_results(&builder);
+    KT_TRY(kt_builder_finish(&builder, NULL));
+    return kt_pass_drop_dead(run, func);
+}
+
+static kt_status run_layout(kt_pass_run *run) { return kt_pass_each(run, layout); }
+
+kt_status kt_pass_layout(kt_graph *graph, const kt_pass_options *options, kt_diag *diag) {
+    return kt_pass_start(run_layout, graph, options, diag);
+}

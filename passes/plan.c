@@ -1,0 +1,184 @@
+/* The memory plan: from an entry of kernel calls to steps over buffers with lifetimes.
+ *
+ * A reshape is another name of its operand's buffer. A result that an entry offers is written where the
+ * caller wants it. A kernel of elementwise operations alone, which reads each element of an operand where it
+ * writes the result's, writes over that operand if nobody reads it later: then both are one buffer, which
+ * occurs twice among the step's arguments. */
+#include "passes/plan.h"
+
+#include "runtime/workspace.h"
+
+#define NO_BUFFER UINT32_MAX
+
+typedef struct planning {
+    const kt_graph *graph;
+    const kt_function *entry;
+    kt_arena *arena;
+    kt_diag *diag;
+    kt_plan *plan;
+    kt_value *base;      /* by value: the value whose buffer it has */
+    uint32_t *last_read; /* by base: the last step that reads it */
+    uint32_t *buffer;    /* by base */
+} planning;
+
+static kt_status misformed(planning *p, const char *what) {
+    return kt_diag_add(p->diag, KT_INVALID, NULL,
+                       "Entry \"%s\" cannot be planned: %s; run the pass fuse first.", p->entry->name, what);
+}
+
+/* Finds aliases and last reads. */
+static kt_status read_entry(planning *p) {
+    const kt_graph *graph = p->graph;
+    uint32_t step = 0;
+    for (kt_value value = 0; value < graph->values.count; value++) {
+        p->base[value] = value;
+        p->buffer[value] = NO_BUFFER;
+    }
+    for (uint32_t i = 0; i < p->entry->nodes.count; i++) {
+        const kt_node_info *node = kt_graph_node(graph, p->entry->nodes.at[i]);
+        if (node->op == KT_OP_reshape) {
+            p->base[node->first_result] = p->base[node->operands[0]];
+            continue;
+        }
+        if (node->op != KT_OP_call ||
+            kt_graph_function(graph, ((const kt_attrs_call *)node->attrs)->callee)->kind != KT_FUNC_KERNEL)
+            return misformed(p, "it holds operations that are not calls of kernels");
+        for (uint32_t k = 0; k < node->operand_count; k++) p->last_read[p->base[node->operands[k]]] = step;
+        step++;
+    }
+    return KT_OK;
+}
+
+static uint32_t add_buffer(planning *p, kt_abi_place place, uint32_t index, kt_value value) {
+    kt_plan_buffer buffer = {.place = place, .index = index, .value = value};
+    buffer.bytes = kt_type_bytes(p->graph->dims, kt_graph_type(p->graph, value));
+    KT_PUSH(p->arena, &p->plan->buffers, buffer);
+    return p->plan->buffers.count - 1;
+}
+
+static kt_status add_ports(planning *p) {
+    for (uint32_t i = 0; i < p->entry->params.count; i++) {
+        const kt_port *param = &p->entry->params.at[i];
+        if (param->role != KT_ROLE_INPUT && param->role != KT_ROLE_CONSTANT)
+            return misformed(p, "it has parameters that are neither inputs nor constants");
+        kt_abi_place place = param->role == KT_ROLE_INPUT ? KT_PLACE_INPUT : KT_PLACE_CONSTANT;
+        p->buffer[param->value] = add_buffer(p, place, param->index, param->value);
+    }
+    for (uint32_t i = 0; i < p->entry->results.count; i++) {
+        const kt_port *result = &p->entry->results.at[i];
+        kt_value base = p->base[result->value];
+        if (result->role != KT_ROLE_OUTPUT) return misformed(p, "it has results that are not outputs");
+        if (p->buffer[base] != NO_BUFFER)
+            return misformed(p, "an output is not written by a kernel of its own");
+        p->buffer[base] = add_buffer(p, KT_PLACE_OUTPUT, result->index, base);
+    }
+    return KT_OK;
+}
+
+/* Does the kernel compute each element of its result from the elements at the same place of its parameters,
+ * and from scalars? Parameters of other shapes are not counted in. */
+static bool works_in_place(const kt_graph *graph, const kt_function *kernel) {
+    for (uint32_t i = 0; i < kernel->nodes.count; i++) {
+        const kt_node_info *node = kt_graph_node(graph, kernel->nodes.at[i]);
+        bool scalar = node->op == KT_OP_constant || node->op == KT_OP_size ||
+                      (node->op == KT_OP_broadcast && kt_graph_type(graph, node->operands[0])->rank == 0);
+        if (!scalar && !kt_op_is(node->op, KT_ELEMENTWISE)) return false;
+    }
+    return true;
+}
+
+static bool same_shape(const kt_type *a, const kt_type *b) {
+    if (a->rank != b->rank) return false;
+    for (int i = 0; i < a->rank; i++)
+        if (a->dims[i] != b->dims[i]) return false;
+    return true;
+}
+
+/* The buffer of an operand that dies at this step and that the result can take over, or NO_BUFFER. */
+static uint32_t find_reusable(const planning *p, const kt_node_info *call, const kt_function *kernel,
+                              uint32_t step) {
+    const kt_graph *graph = p->graph;
+    if (call->result_count != 1 || !works_in_place(graph, kernel)) return NO_BUFFER;
+    const kt_type *result = kt_graph_type(graph, call->first_result);
+    for (uint32_t k = 0; k < call->operand_count; k++) {
+        kt_value base = p->base[call->operands[k]];
+        uint32_t buffer = p->buffer[base];
+        if (p->plan->buffers.at[buffer].place == KT_PLACE_ARENA && p->plan->buffers.at[buffer].last == step &&
+            p->plan->buffers.at[buffer].bytes == kt_type_bytes(graph->dims, result) &&
+            same_shape(kt_graph_type(graph, call->operands[k]), result))
+            return buffer;
+    }
+    return NO_BUFFER;
+}
+
+static void add_step(planning *p, const kt_node_info *call) {
+    uint32_t number = p->plan->steps.count;
+    kt_plan_step step = {.kernel = ((const kt_attrs_call *)call->attrs)->callee, .loc = call->loc};
+    const kt_function *kernel = kt_graph_function(p->graph, step.kernel);
+    for (uint32_t k = 0; k < call->operand_count; k++)
+        KT_PUSH(p->arena, &step.args, p->buffer[p->base[call->operands[k]]]);
+    for (uint32_t k = 0; k < call->result_count; k++) {
+        kt_value result = call->first_result + k;
+        if (p->buffer[result] == NO_BUFFER) {
+            uint32_t reused = find_reusable(p, call, kernel, number);
+            p->buffer[result] = reused != NO_BUFFER ? reused : add_buffer(p, KT_PLACE_ARENA, 0, result);
+            kt_plan_buffer *buffer = &p->plan->buffers.at[p->buffer[result]];
+            if (reused == NO_BUFFER) buffer->first = number;
+            buffer->last = p->last_read[result] > number ? p->last_read[result] : number;
+        }
+        KT_PUSH(p->arena, &step.args, p->buffer[result]);
+    }
+    KT_PUSH(p->arena, &p->plan->steps, step);
+}
+
+static kt_status plan_entry(void *context) {
+    planning *p = context;
+    const kt_graph *graph = p->graph;
+    p->base = KT_NEW_ARRAY(p->arena, kt_value, graph->values.count);
+    p->last_read = KT_NEW_ARRAY(p->arena, uint32_t, graph->values.count);
+    p->buffer = KT_NEW_ARRAY(p->arena, uint32_t, graph->values.count);
+    KT_TRY(read_entry(p));
+    KT_TRY(add_ports(p));
+    for (uint32_t i = 0; i < p->entry->nodes.count; i++) {
+        const kt_node_info *node = kt_graph_node(graph, p->entry->nodes.at[i]);
+        if (node->op == KT_OP_call) add_step(p, node);
+    }
+    return KT_OK;
+}
+
+kt_status kt_plan_entry(const kt_graph *graph, kt_func entry, kt_arena *arena, kt_plan *out_plan,
+                        kt_diag *diag) {
+    *out_plan = (kt_plan){.entry = entry};
+    planning p = {.graph = graph,
+                  .entry = kt_graph_function(graph, entry),
+                  .arena = arena,
+                  .diag = diag,
+                  .plan = out_plan};
+    return kt_guarded(plan_entry, &p, diag);
+}
+
+static int64_t whole_lines(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+kt_plan_memory kt_plan_measure(const kt_graph *graph, const kt_plan *plan, const int64_t *symbols,
+                               kt_arena *arena) {
+    uint32_t symbol_count = kt_dim_symbol_count(graph->dims), count = 0;
+    int64_t *ones = KT_NEW_ARRAY(arena, int64_t, symbol_count);
+    for (uint32_t i = 0; i < symbol_count; i++) ones[i] = 1;
+    kt_lifetime *lives = KT_NEW_ARRAY(arena, kt_lifetime, plan->buffers.count);
+    kt_plan_memory memory = {0};
+    for (uint32_t i = 0; i < plan->buffers.count; i++) {
+        const kt_plan_buffer *buffer = &plan->buffers.at[i];
+        if (buffer->place != KT_PLACE_ARENA) continue;
+        int64_t bytes = kt_dim_eval(graph->dims, buffer->bytes, symbols ? symbols : ones);
+        memory.unshared_bytes += whole_lines(bytes);
+        lives[count++] = (kt_lifetime){.bytes = bytes, .first = buffer->first, .last = buffer->last};
+    }
+    for (uint32_t step = 0; step < plan->steps.count; step++) {
+        int64_t alive = 0;
+        for (uint32_t i = 0; i < count; i++)
+            if (lives[i].first <= step && step <= lives[i].last) alive += whole_lines(lives[i].bytes);
+        if (alive > memory.lower_bound_bytes) memory.lower_bound_bytes = alive;
+    }
+    memory.planned_bytes = kt_workspace_assign(lives, count, KT_NEW_ARRAY(arena, uint32_t, count));
+    return memory;
+}

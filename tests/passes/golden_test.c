@@ -1,0 +1,142 @@
+/* Golden tests of passes: every .kir file here is a graph, what to run on it, and the exact text that comes
+ * out.
+ *
+ *   // passes: simplify,fold        or `pipeline`: all of them
+ *   // level: 0                     -O [2]
+ *   // panel: 8                     columns of packed weights [4]
+ *   // bind: batch=4 height=28
+ *   // plan: predict                expect the memory plan of an entry, instead of the graph
+ *   graph "…" …
+ *   // ====
+ *   the graph afterwards, or the problems, one "error: …" a line
+ *
+ * The verifier runs after every pass, and what comes out must parse and print to the same text.
+ * With --update-golden the program writes what comes out into the files; without, a difference fails. */
+#include "kt_cmocka.h"
+
+#include "passes/passes.h"
+#include "passes/plan.h"
+
+#include <dirent.h>
+
+static const char mark[] = "\n// ====\n";
+static bool update;
+
+static char *read_file(kt_arena *arena, const char *path) {
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    kt_text text = {.arena = arena};
+    char part[4096];
+    for (size_t count; (count = fread(part, 1, sizeof part, file)) > 0;)
+        kt_text_add_bytes(&text, part, count);
+    fclose(file);
+    return text.at;
+}
+
+static void write_file(const char *path, const char *head, size_t head_length, const char *body) {
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    fwrite(head, 1, head_length, file);
+    fputs(mark, file);
+    fputs(body, file);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* What stands behind "// key: " in a header line, or fallback. */
+static const char *header(kt_arena *arena, const char *text, const char *key, const char *fallback) {
+    const char *line = strstr(text, kt_arena_format(arena, "// %s: ", key));
+    if (!line) return fallback;
+    line += strlen(key) + 5;
+    return kt_arena_format(arena, "%.*s", (int)strcspn(line, "\n"), line);
+}
+
+static void read_bindings(kt_arena *arena, const char *text, kt_pass_options *options) {
+    kt_symbol_binding *bindings = KT_NEW_ARRAY(arena, kt_symbol_binding, 8);
+    char *at = kt_arena_string(arena, header(arena, text, "bind", "")), *rest = NULL;
+    for (char *word = strtok_r(at, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+        char *equals = strchr(word, '=');
+        assert_non_null(equals);
+        *equals = 0;
+        bindings[options->binding_count++] = (kt_symbol_binding){word, strtoll(equals + 1, NULL, 10)};
+    }
+    options->bindings = bindings;
+}
+
+static void assert_round_trip(kt_arena *arena, const char *text) {
+    kt_graph *graph = NULL;
+    kt_diag diag = {0};
+    kt_status status = kt_graph_parse(arena, text, strlen(text), &graph, &diag);
+    for (uint32_t i = 0; i < diag.count; i++)
+        print_error("%s: %s\n", diag.problems[i].where, diag.problems[i].text);
+    assert_int_equal(status, KT_OK);
+    kt_text again = {.arena = arena};
+    kt_graph_print(graph, &(kt_print_options){false}, &again);
+    assert_string_equal(kt_text_string(&again), text);
+    kt_diag_deinit(&diag);
+}
+
+static kt_status run(kt_arena *arena, const char *input, const char *text, kt_text *out, kt_diag *diag) {
+    kt_graph *graph = NULL;
+    kt_pass_options options = {.verify = true};
+    options.level = atoi(header(arena, text, "level", "2"));
+    options.target.panel_columns = atoi(header(arena, text, "panel", "4"));
+    read_bindings(arena, text, &options);
+    const char *passes = header(arena, text, "passes", "pipeline"), *plan = header(arena, text, "plan", NULL);
+    KT_TRY(kt_graph_parse(arena, input, strlen(input), &graph, diag));
+    KT_TRY(kt_graph_verify(graph, diag));
+    if (strcmp(passes, "pipeline") == 0)
+        KT_TRY(kt_passes_run(graph, &options, diag));
+    else
+        KT_TRY(kt_passes_run_named(graph, passes, &options, diag));
+    if (plan) {
+        kt_plan made;
+        KT_TRY(kt_plan_entry(graph, kt_graph_find(graph, plan), arena, &made, diag));
+        kt_plan_print(graph, &made, out);
+    } else {
+        kt_graph_print(graph, &(kt_print_options){false}, out);
+        assert_round_trip(arena, kt_text_string(out));
+    }
+    return KT_OK;
+}
+
+static void run_file(void **state) {
+    const char *path = *state;
+    kt_arena *arena = kt_arena_create();
+    char *text = read_file(arena, path), *end = strstr(text, mark);
+    size_t length = end ? (size_t)(end - text) : strlen(text);
+    const char *input = kt_arena_format(arena, "%.*s\n", (int)length, text);
+    kt_text out = {.arena = arena};
+    kt_diag diag = {0};
+    if (run(arena, input, input, &out, &diag) != KT_OK)
+        for (uint32_t i = 0; i < diag.count; i++)
+            kt_text_format(&out, "error: %s%s%s\n", diag.problems[i].where ? diag.problems[i].where : "",
+                           diag.problems[i].where ? ": " : "", diag.problems[i].text);
+    kt_diag_deinit(&diag);
+    if (update)
+        write_file(path, text, length, kt_text_string(&out));
+    else
+        assert_string_equal(end ? end + strlen(mark) : "", kt_text_string(&out));
+    kt_arena_destroy(arena);
+}
+
+static int is_graph(const struct dirent *entry) {
+    const char *dot = strrchr(entry->d_name, '.');
+    return dot && strcmp(dot, ".kir") == 0;
+}
+
+int main(int count, char **arguments) {
+    enum { MOST = 256 };
+    static struct CMUnitTest tests[MOST];
+    static char paths[MOST][512];
+    struct dirent **entries = NULL;
+    update = count > 1 && strcmp(arguments[1], "--update-golden") == 0;
+    int found = scandir(KT_TEST_SOURCE "/passes", &entries, is_graph, alphasort);
+    if (found <= 0 || found > MOST) return 1;
+    for (int i = 0; i < found; i++) {
+        snprintf(paths[i], sizeof paths[i], "%s/passes/%s", KT_TEST_SOURCE, entries[i]->d_name);
+        tests[i] = (struct CMUnitTest){strrchr(paths[i], '/') + 1, run_file, NULL, NULL, paths[i]};
+        free(entries[i]);
+    }
+    free(entries);
+    return _cmocka_run_group_tests("passes/golden", tests, (size_t)found, NULL, NULL);
+}
