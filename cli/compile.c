@@ -1,0 +1,162 @@
+/* keratin compile and keratin run. */
+#include "cli/cli.h"
+#include "support/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+extern char **environ;
+
+typedef struct compile_command {
+    const char *model;
+    const char *output, *emit, *name, *batch, *target, *cpu, *features, *dump_dir, *print_after;
+    cli_list shapes;
+    int level;
+    bool time_passes;
+    kt_emit form;
+} compile_command;
+
+#define FIELD(field) offsetof(compile_command, field)
+const cli_option cli_compile_options[] = {
+    {"-o", "OUT", "where to write; - is standard output for the text forms", CLI_TEXT, FIELD(output)},
+    {"--emit", "FORM",
+     "exe, shared, static, object, header, graph, optimized, plan, loops, llvm or asm [from OUT's ending]",
+     CLI_TEXT, FIELD(emit)},
+    {"--name", "NAME", "prefix of every exported symbol [OUT's base name]", CLI_TEXT, FIELD(name)},
+    {"--batch", "N", "fix the batch size [any]", CLI_TEXT, FIELD(batch)},
+    {"--shape", "INPUT=1x28x28", "fix the dimensions of an input [any]", CLI_LIST, FIELD(shapes)},
+    {"--target", "TRIPLE", "what the code is for [this machine]", CLI_TEXT, FIELD(target)},
+    {"--cpu", "CPU", "which CPU, as keratin targets lists them [native]", CLI_TEXT, FIELD(cpu)},
+    {"--features", "LIST", "CPU features to add or take away: +avx2,-fma", CLI_TEXT, FIELD(features)},
+    {"-O", "0|1|2|3", "how much to optimise; -O0 keeps one kernel a node [-O2]", CLI_LEVEL, FIELD(level)},
+    {"--dump-dir", "DIR", "write every stage there: NNN.pass.kir, then .plan, .loops, .ll, .s", CLI_TEXT,
+     FIELD(dump_dir)},
+    {"--print-after", "PASS|all", "print the graph after a pass to standard error", CLI_TEXT,
+     FIELD(print_after)},
+    {"--time-passes", NULL, "print how long each pass took to standard error", CLI_FLAG, FIELD(time_passes)},
+    {NULL},
+};
+const cli_option cli_run_options[] = {
+    {"--batch", "N", "fix the batch size [any]", CLI_TEXT, FIELD(batch)},
+    {"--shape", "INPUT=1x28x28", "fix the dimensions of an input [any]", CLI_LIST, FIELD(shapes)},
+    {"-O", "0|1|2|3", "how much to optimise [-O2]", CLI_LEVEL, FIELD(level)},
+    {NULL},
+};
+
+/* By name and by OUT's ending. */
+static const struct {
+    const char *name, *ending;
+    kt_emit form;
+} forms[] = {
+    {"exe", NULL, KT_EMIT_EXE},
+    {"shared", ".so", KT_EMIT_SHARED},
+    {"static", ".a", KT_EMIT_STATIC},
+    {"object", ".o", KT_EMIT_OBJECT},
+    {"header", ".h", KT_EMIT_HEADER},
+    {"graph", ".kir", KT_EMIT_GRAPH},
+    {"optimized", NULL, KT_EMIT_OPTIMIZED},
+    {"plan", NULL, KT_EMIT_PLAN},
+    {"loops", NULL, KT_EMIT_LOOPS},
+    {"llvm", ".ll", KT_EMIT_LLVM},
+    {"asm", ".s", KT_EMIT_ASM},
+};
+
+/* 0, or the exit status of a usage error. */
+static int choose_form(const cli_command *command, compile_command *fields) {
+    fields->form = KT_EMIT_EXE;
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        if (fields->emit && !strcmp(fields->emit, forms[i].name)) {
+            fields->form = forms[i].form;
+            return 0;
+        }
+        size_t length = strlen(fields->output), ending = forms[i].ending ? strlen(forms[i].ending) : 0;
+        if (!fields->emit && ending && length > ending &&
+            !strcmp(fields->output + length - ending, forms[i].ending))
+            fields->form = forms[i].form;
+    }
+    if (fields->emit) return cli_usage_error(command, "--emit=%s is no form of output.", fields->emit);
+    return 0;
+}
+
+static kt_status read_and_compile(kt_arena *arena, compile_command *fields, kt_diag *diag) {
+    kt_graph *graph;
+    kt_compile_options options = {.emit = fields->form,
+                                  .output = fields->output,
+                                  .name = fields->name,
+                                  .triple = fields->target,
+                                  .cpu = fields->cpu,
+                                  .features = fields->features,
+                                  .level = fields->level,
+                                  .dump_dir = fields->dump_dir,
+                                  .print_after = fields->print_after,
+                                  .time_passes = fields->time_passes,
+                                  .verify = cli_verifies()};
+    KT_TRY(kt_model_read(arena, fields->model, &graph, diag));
+    KT_TRY(cli_bind_shapes(graph, fields->batch, &fields->shapes, &options.bindings, &options.binding_count,
+                           diag));
+    return kt_compile(graph, &options, diag);
+}
+
+static kt_status compile_body(kt_arena *arena, void *context, kt_diag *diag) {
+    return read_and_compile(arena, context, diag);
+}
+
+int cli_run_compile(const cli_command *command, int argc, char **argv) {
+    compile_command fields = {.level = 2};
+    int rest, exit_status;
+    if (!cli_parse(command, argc, argv, &fields, &fields.model, &rest, &exit_status)) return exit_status;
+    if (!fields.output) return cli_usage_error(command, "-o OUT is missing.");
+    exit_status = choose_form(command, &fields);
+    if (exit_status) return exit_status;
+    if (!strcmp(fields.output, "-") && fields.form <= KT_EMIT_OBJECT)
+        return cli_usage_error(
+            command,
+            "Only text goes to standard output; say --emit=graph, plan, loops, llvm or asm, or name a file.");
+    if (fields.name && strcmp(fields.name, "") == 0)
+        return cli_usage_error(command, "--name wants an identifier.");
+    for (const char *c = fields.name; c && *c; c++)
+        if (!(*c == '_' || (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
+              (*c >= '0' && *c <= '9' && c != fields.name)))
+            return cli_usage_error(command, "--name %s is no C identifier.", fields.name);
+    if (fields.print_after && strcmp(fields.print_after, "all") != 0 && !kt_pass_find(fields.print_after))
+        return cli_usage_error(command, "There is no pass %s; keratin passes lists them.",
+                               fields.print_after);
+    return cli_guarded(compile_body, &fields, strcmp(fields.model, "-") ? fields.model : "standard input");
+}
+
+/* ---- run
+ * -------------------------------------------------------------------------------------------------------- */
+typedef struct run_command {
+    compile_command compile;
+    int program; /* file descriptor of the compiled program, which has no name any more */
+} run_command;
+
+static kt_status run_body(kt_arena *arena, void *context, kt_diag *diag) {
+    run_command *run = context;
+    const char *directory;
+    KT_TRY(kt_temporary_directory(arena, &directory, diag));
+    run->compile.output = kt_arena_format(arena, "%s/program", directory);
+    KT_TRY(read_and_compile(arena, &run->compile, diag));
+    run->program = open(run->compile.output, O_RDONLY | O_CLOEXEC);
+    if (run->program < 0)
+        return kt_diag_add(diag, KT_IO, NULL, "Cannot open the compiled program: %s.", strerror(errno));
+    return KT_OK;
+}
+
+int cli_run_run(const cli_command *command, int argc, char **argv) {
+    run_command run = {.compile = {.level = 2, .form = KT_EMIT_EXE}, .program = -1};
+    int rest, exit_status;
+    if (!cli_parse(command, argc, argv, &run.compile, &run.compile.model, &rest, &exit_status))
+        return exit_status;
+    const char *model = run.compile.model;
+    exit_status = cli_guarded(run_body, &run, strcmp(model, "-") ? model : "standard input");
+    if (exit_status) return exit_status;
+    argv[rest - 1] = (char *)model;
+    fexecve(run.program, argv + rest - 1, environ);
+    fprintf(stderr, "keratin: error: %s: Cannot start the compiled program: %s.\n", model, strerror(errno));
+    return EXIT_WRONG_INPUT;
+}
