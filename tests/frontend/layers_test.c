@@ -1,0 +1,364 @@
+/* Layers: options in and out, sentences for bad ones, names, shapes, weights, dtype policies. */
+#include "layer_testing.h"
+
+/* ---- options
+ * ----------------------------------------------------------------------------------------------------- */
+static void round_trips(void **state) {
+    (void)state;
+    json_t *configs = lab_read_json("layer_configs.json");
+    size_t i;
+    json_t *config;
+    json_array_foreach(configs, i, config) {
+        lab l;
+        lab_open(&l);
+        kt_layer *layer = kt_layer_from_config(&l.context, config, NULL);
+        assert_string_equal(lab_problem(&l), "");
+        assert_non_null(layer);
+        json_t *written = kt_layer_get_config(layer);
+        json_object_del(config, "build_config");
+        if (!json_equal(config, written)) {
+            char *text = json_dumps(written, JSON_COMPACT);
+            char *wanted = json_dumps(config, JSON_COMPACT);
+            fail_msg("wrote\n%s\nfor\n%s", text, wanted);
+        }
+        json_decref(written);
+        lab_close(&l);
+    }
+    json_decref(configs);
+}
+
+/* Does some fixture give this option another value than its default? */
+static bool has_case(const json_t *configs, const kt_layer_class *class, const kt_option *option) {
+    json_error_t error;
+    size_t i;
+    json_t *config;
+    bool found = false;
+    json_t *usual = option->default_json ? json_loads(option->default_json, JSON_DECODE_ANY, &error) : NULL;
+    json_array_foreach(configs, i, config) {
+        if (strcmp(json_string_value(json_object_get(config, "class_name")), class->name) != 0) continue;
+        json_t *value = json_object_get(json_object_get(config, "config"), option->name);
+        found |= value && !(usual && json_equal(value, usual));
+    }
+    json_decref(usual);
+    return found;
+}
+
+static void fixtures_change_every_option(void **state) {
+    (void)state;
+    json_t *configs = lab_read_json("layer_configs.json");
+    for (const kt_layer_class *const *at = kt_layer_classes; *at; at++) {
+        if (strcmp((*at)->module, "keras.layers") != 0) continue;
+        for (const kt_option *option = (*at)->options; option && option->name; option++) {
+            bool only_default = option->kind == KT_OPTION_UNSUPPORTED || option->unwritten ||
+                                strcmp(option->name, "sparse") == 0 || strcmp(option->name, "ragged") == 0 ||
+                                strcmp(option->name, "mask_zero") == 0;
+            if (!only_default && !has_case(configs, *at, option))
+                fail_msg("%s of %s", option->name, (*at)->name);
+        }
+    }
+    json_decref(configs);
+}
+
+/* Made from options, expects the problem "where: text". */
+static void rejects(const char *class_name, const char *options, const char *problem) {
+    lab l;
+    lab_open(&l);
+    assert_null(kt_layer_create(&l.context, class_name, options));
+    assert_string_equal(lab_problem(&l), problem);
+    lab_close(&l);
+}
+
+static void bad_options(void **state) {
+    (void)state;
+    rejects("Dense", "{}", "dense: option 'units' of Dense is missing, and it has no default.");
+    rejects("Dense", "{\"units\": \"x\"}", "dense: option 'units' of Dense must be an integer, not \"x\".");
+    rejects("Dense", "{\"units\": 0}", "dense: option 'units' of Dense must be from 1 to 2147483647, not 0.");
+    rejects("Dense", "{\"units\": 2, \"unit\": 3}", "dense: option 'unit' of Dense is not known.");
+    rejects("Dense", "{\"units\": 2, \"name\": \"a/b\"}",
+            "a/b: option 'name' of Dense is 'a/b', but must not hold a '/'.");
+    rejects("Dense", "{\"units\": 2, \"activation\": \"rellu\"}",
+            "dense: option 'activation' of Dense is 'rellu', which is none of Keras's activations.");
+    rejects("Dense", "{\"units\": 2, \"activation\": {\"class_name\": \"PReLU\", \"config\": {}}}",
+            "dense: option 'activation' of Dense is a layer PReLU, which is not supported as an activation.");
+    rejects("Dense", "{\"units\": 2, \"use_bias\": 1}",
+            "dense: option 'use_bias' of Dense must be true or false, not 1.");
+    rejects(
+        "Dense", "{\"units\": 2, \"kernel_initializer\": \"mine\"}",
+        "dense: option 'kernel_initializer' of Dense is 'mine', which is none of Keras's own; only those are "
+        "supported.");
+    rejects(
+        "Dense", "{\"units\": 2, \"kernel_regularizer\": 3}",
+        "dense: option 'kernel_regularizer' of Dense must be a name or an object with a class_name, not 3.");
+    rejects("Dense", "{\"units\": 2, \"lora_rank\": 3}",
+            "dense: option 'lora_rank' of Dense is not supported; leave it at None.");
+    rejects(
+        "Dense", "{\"units\": 2, \"dtype\": \"int8_from_float32\"}",
+        "dense: option 'dtype' of Dense is 'int8_from_float32', which is no dtype and no supported policy.");
+    rejects("Dense", "{\"units\": 2, \"dtype\": {\"class_name\": \"QuantizedDTypePolicy\"}}",
+            "dense: option 'dtype' of Dense is a QuantizedDTypePolicy, and only plain and mixed policies are "
+            "supported.");
+    rejects(
+        "Dense",
+        "{\"units\": 2, \"activation\": {\"class_name\": \"ReLU\", \"config\": {\"dtype\": \"float16\"}}}",
+        "dense: option 'activation' of Dense is a layer of another dtype policy, which is not supported.");
+    rejects("Dense", "[", "Dense: the options of Dense are no JSON object: ']' expected near end of file.");
+    rejects("InputLayer", "{}",
+            "input_layer: option 'batch_shape' of InputLayer must have at least the batch axis.");
+    rejects("InputLayer", "{\"batch_shape\": [null], \"sparse\": true}",
+            "input_layer: option 'sparse' of InputLayer is not supported; feed dense tensors.");
+    rejects(
+        "InputLayer", "{\"batch_shape\": [null, \"x\"]}",
+        "input_layer: option 'batch_shape' of InputLayer must be a list of at most 8 integers or null, not "
+        "[null,\"x\"].");
+    rejects(
+        "Conv2D", "{\"filters\": 3, \"kernel_size\": [1, 2, 3]}",
+        "conv2d: option 'kernel_size' of Conv2D must be an integer or a list of 2 integers, not [1,2,3].");
+    rejects("Conv2D", "{\"filters\": 3, \"kernel_size\": 3, \"padding\": \"full\"}",
+            "conv2d: option 'padding' of Conv2D must be one of: valid same, not \"full\".");
+    rejects("Conv2D", "{\"filters\": 3, \"kernel_size\": 3, \"groups\": 2}",
+            "conv2d: option 'groups' of Conv2D must divide the number of filters.");
+    rejects("Conv2D", "{\"filters\": 3, \"kernel_size\": 3, \"strides\": 2, \"dilation_rate\": 2}",
+            "conv2d: option 'dilation_rate' of Conv2D must be 1 where strides are above 1; Keras has no such "
+            "convolution.");
+    rejects("AveragePooling2D", "{\"pool_size\": 0}",
+            "average_pooling2d: option 'pool_size' of AveragePooling2D must be from 1 to 2147483647, not 0.");
+    rejects("Dropout", "{\"rate\": 1.5}", "dropout: option 'rate' of Dropout must be from 0 to 1, not 1.5.");
+    rejects("Reshape", "{\"target_shape\": [-1, -1]}",
+            "reshape: option 'target_shape' of Reshape must be a list of at most 7 sizes, of which one may "
+            "be -1.");
+    rejects("ReLU", "{\"threshold\": -1.0}", "re_lu: option 'threshold' of ReLU must not be negative.");
+    rejects("Softmax", "{\"axis\": []}",
+            "softmax: option 'axis' of Softmax must be an axis or a list of axes.");
+    rejects(
+        "ZeroPadding2D", "{\"padding\": [1, -1]}",
+        "zero_padding2d: option 'padding' of ZeroPadding2D must be a number, two numbers, or two pairs of "
+        "numbers, none of them negative.");
+    rejects("Rescaling", "{\"scale\": [[1], [2, 3]]}",
+            "rescaling: option 'scale' of Rescaling must be a number or a list of numbers.");
+    rejects("Embedding", "{\"input_dim\": 3, \"output_dim\": 2, \"mask_zero\": true}",
+            "embedding: option 'mask_zero' of Embedding is not supported yet; masks come with the recurrent "
+            "layers.");
+    rejects("BatchNormalization", "{\"epsilon\": -1}",
+            "batch_normalization: option 'epsilon' of BatchNormalization must be at least 0.");
+}
+
+static void all_problems_of_a_layer(void **state) {
+    (void)state;
+    lab l;
+    lab_open(&l);
+    assert_null(kt_layer_create(&l.context, "Dense", "{\"use_bias\": 3, \"activation\": \"x\", \"y\": 1}"));
+    assert_int_equal(l.diag.count, 4);
+    lab_close(&l);
+}
+
+static void unknown_classes(void **state) {
+    (void)state;
+    static const struct {
+        const char *serialized, *problem;
+    } cases[] = {
+        {"{\"module\": \"keras.layers\", \"class_name\": \"ConvLSTM3D\", \"config\": {\"name\": \"a\"}}",
+         "model/a: keras.layers.ConvLSTM3D is not supported."},
+        {"{\"module\": \"keras.layers\", \"class_name\": \"Lambda\", \"config\": {\"name\": \"a\"}}",
+         "model/a: a Lambda holds Python code, which is never executed; write it with Keras's layers and "
+         "operations."},
+        {"{\"module\": \"mine\", \"class_name\": \"Dense\", \"config\": {\"name\": \"a\"}}",
+         "model/a: 'Dense' is no class of Keras, and its Python code is never executed; write it with "
+         "Keras's "
+         "layers and operations."},
+        {"{\"module\": \"keras.layers\", \"class_name\": \"Dense\"}",
+         "model/Dense: this is no serialised layer: config is missing."},
+        {"[]", "model: this is no serialised layer: class_name is missing."},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        lab l;
+        lab_open(&l);
+        json_error_t error;
+        json_t *serialized = json_loads(cases[i].serialized, 0, &error);
+        assert_null(kt_layer_from_config(&l.context, serialized, "model"));
+        assert_string_equal(lab_problem(&l), cases[i].problem);
+        json_decref(serialized);
+        lab_close(&l);
+    }
+}
+
+/* ---- names, dtypes
+ * ----------------------------------------------------------------------------------------------- */
+static void names(void **state) {
+    (void)state;
+    static const char *const pairs[][2] = {{"Dense", "dense"},
+                                           {"Conv2D", "conv2d"},
+                                           {"ReLU", "re_lu"},
+                                           {"InputLayer", "input_layer"},
+                                           {"LSTMCell", "lstm_cell"},
+                                           {"GlobalMaxPooling2D", "global_max_pooling2d"},
+                                           {"MaxPooling2D", "max_pooling2d"}};
+    lab l;
+    lab_open(&l);
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        assert_string_equal(kt_layer_snake_case(l.context.arena, pairs[i][0]), pairs[i][1]);
+    }
+    assert_string_equal(kt_layer_create(&l.context, "Add", NULL)->name, "add");
+    assert_string_equal(kt_layer_create(&l.context, "Add", "{\"name\": \"sum\"}")->name, "sum");
+    assert_string_equal(kt_layer_create(&l.context, "Add", NULL)->name, "add_1");
+    lab_close(&l);
+}
+
+static void promotion(void **state) {
+    (void)state;
+    assert_int_equal(kt_dtype_promote(KT_F16, KT_BF16), KT_F32);
+    assert_int_equal(kt_dtype_promote(KT_I64, KT_F16), KT_F16);
+    assert_int_equal(kt_dtype_promote(KT_F32, KT_F64), KT_F64);
+    assert_int_equal(kt_dtype_promote(KT_U8, KT_I8), KT_I16);
+    assert_int_equal(kt_dtype_promote(KT_U8, KT_I32), KT_I32);
+    assert_int_equal(kt_dtype_promote(KT_BOOL, KT_U16), KT_U16);
+    assert_int_equal(kt_dtype_promote(KT_U32, KT_I32), KT_I64);
+}
+
+/* ---- calls
+ * ------------------------------------------------------------------------------------------------------- */
+/* The type of the output for inputs separated by spaces, or the first problem. */
+static const char *output_of(lab *l, const char *class_name, const char *options, const char *inputs) {
+    lab_open(l);
+    kt_layer *layer = kt_layer_create(&l->context, class_name, options);
+    assert_string_equal(lab_problem(l), "");
+    kt_argument items[4];
+    uint32_t count = 0;
+    char *text = kt_arena_string(l->context.arena, inputs);
+    for (char *at = strtok(text, " "); at; at = strtok(NULL, " "))
+        items[count++] = lab_tensor(lab_input(l, at));
+    kt_value output = lab_call(l, layer, items, count, 0);
+    if (!output) return lab_problem(l);
+    lab_finish(l, output);
+    return kt_type_string(l->graph->dims, kt_graph_type(l->graph, output), l->context.arena);
+}
+
+static void gives(const char *class_name, const char *options, const char *inputs, const char *expected) {
+    lab l;
+    assert_string_equal(output_of(&l, class_name, options, inputs), expected);
+    lab_close(&l);
+}
+
+static void shapes(void **state) {
+    (void)state;
+    gives("Dense", "{\"units\": 3}", "f32[batch,time,4]", "f32[batch,time,3]");
+    gives("Dense", "{\"units\": 3, \"dtype\": \"mixed_float16\"}", "f32[batch,4]", "f16[batch,3]");
+    gives("Conv2D", "{\"filters\": 3, \"kernel_size\": 3, \"strides\": 2, \"padding\": \"same\"}",
+          "f32[batch,height,width,4]", "f32[batch,floordiv(height + 1, 2),floordiv(width + 1, 2),3]");
+    gives("Conv2D", "{\"filters\": 3, \"kernel_size\": 2, \"data_format\": \"channels_first\"}",
+          "f32[batch,4,9,8]", "f32[batch,3,8,7]");
+    gives("DepthwiseConv2D",
+          "{\"kernel_size\": 2, \"depth_multiplier\": 3, \"data_format\": \"channels_first\", \"padding\": "
+          "\"same\"}",
+          "f32[batch,4,9,8]", "f32[batch,12,9,8]");
+    gives("Flatten", NULL, "f32[batch,3,width,2]", "f32[batch,6*width]");
+    gives("Reshape", "{\"target_shape\": [-1, 4]}", "f32[batch,time,8]", "f32[batch,2*time,4]");
+    gives("Concatenate", NULL, "f32[batch,time] f32[batch,3]", "f32[batch,time + 3]");
+    gives("Add", NULL, "f32[batch,1] i32[batch,time,3]", "f32[batch,time,3]");
+    gives("Add", NULL, "u8[batch] i8[batch]", "i16[batch]");
+    gives("Embedding", "{\"input_dim\": 9, \"output_dim\": 2}", "i64[batch,time]", "f32[batch,time,2]");
+    gives("Flatten", NULL, "i32[batch,3,2]", "i32[batch,6]");
+    gives("Flatten", "{\"dtype\": \"float16\"}", "f64[batch,3,2]", "f16[batch,6]");
+}
+
+static void bad_inputs(void **state) {
+    (void)state;
+    gives("Dense", "{\"units\": 3}", "f32[batch]",
+          "model/dense: the input must have 2 to 8 axes, but is f32[batch].");
+    gives("Dense", "{\"units\": 3}", "f32[batch,time]",
+          "model/dense: the size of axis 1 must be known to make the weights, but the input is "
+          "f32[batch,time].");
+    gives("Dense", "{\"units\": 3}", "f32[batch,2] f32[batch,2]",
+          "model/dense: this layer takes 1 input, not 2.");
+    gives("Conv2D", "{\"filters\": 2, \"kernel_size\": 1, \"groups\": 2}", "f32[batch,5,5,3]",
+          "model/conv2d: the input's 3 channels do not fall into 2 groups.");
+    gives("MaxPooling2D", NULL, "f32[batch,5,5]",
+          "model/max_pooling2d: the input must have 4 axes, but is "
+          "f32[batch,5,5].");
+    gives("BatchNormalization", "{\"axis\": 3}", "f32[batch,5]",
+          "model/batch_normalization: the input has 2 axes, so there is no axis 3.");
+    gives("LayerNormalization", "{\"axis\": [1, -1]}", "f32[batch,5]",
+          "model/layer_normalization: axis 1 is named twice.");
+    gives("Activation", "{\"activation\": \"glu\"}", "f32[batch,5]",
+          "model/activation/glu: the activation 'glu' halves axis 1, whose size must be even.");
+}
+
+/* One layer's problem does not hide those of the next. */
+static void problems_are_contained(void **state) {
+    (void)state;
+    lab l;
+    lab_open(&l);
+    kt_argument wrong = lab_tensor(lab_input(&l, "f32[batch,5]"));
+    kt_layer *glu = kt_layer_create(&l.context, "Activation", "{\"activation\": \"glu\"}");
+    kt_layer *add = kt_layer_create(&l.context, "Add", NULL);
+    kt_layer *pool = kt_layer_create(&l.context, "MaxPooling2D", NULL);
+    kt_argument failed = lab_tensor(lab_call(&l, glu, &wrong, 1, 0));
+    assert_int_equal(failed.value, 0);
+    assert_int_equal(lab_call(&l, add, &failed, 1, 0), 0);
+    assert_int_equal(l.diag.count, 1);
+    assert_int_equal(lab_call(&l, pool, &wrong, 1, 0), 0);
+    assert_int_equal(l.diag.count, 2);
+    assert_true(l.trace.failed);
+    lab_close(&l);
+}
+
+static void weights_and_sharing(void **state) {
+    (void)state;
+    lab l;
+    lab_open(&l);
+    kt_layer *dense = kt_layer_create(&l.context, "Dense", "{\"units\": 4, \"dtype\": \"mixed_float16\"}");
+    kt_argument x = lab_tensor(lab_input(&l, "f32[batch,4]"));
+    x.value = lab_call(&l, dense, &x, 1, 0);
+    x.value = lab_call(&l, dense, &x, 1, 0);
+    lab_finish(&l, x.value);
+    assert_int_equal(l.graph->variables.count, 2);
+    assert_string_equal(l.graph->variables.at[0].path, "model/dense/kernel");
+    assert_string_equal(l.graph->variables.at[1].path, "model/dense/bias");
+    assert_int_equal(l.graph->variables.at[0].type.dtype, KT_F32);
+    lab_close(&l);
+}
+
+static void training_mode(void **state) {
+    (void)state;
+    lab l;
+    lab_open(&l);
+    kt_layer *dropout = kt_layer_create(&l.context, "Dropout", "{\"rate\": 0.5}");
+    kt_argument arguments[2] = {lab_tensor(lab_input(&l, "f32[batch,4]")),
+                                {.kind = KT_ARGUMENT_LITERAL, .name = "training", .literal = json_false()}};
+    kt_value y;
+    kt_value mask;
+    l.trace.training = true;
+    kt_layer_call_with(dropout, &l.trace, arguments, 2, &y, &mask);
+    assert_int_equal(y, arguments[0].value);
+    kt_layer_call_with(dropout, &l.trace, arguments, 1, &y, &mask);
+    assert_int_equal(y, 0);
+    assert_string_equal(lab_problem(&l), "model/dropout: Dropout in training mode is not supported yet.");
+    lab_close(&l);
+}
+
+static void masks_are_handed_on(void **state) {
+    (void)state;
+    lab l;
+    lab_open(&l);
+    kt_argument x = lab_tensor(lab_input(&l, "f32[batch,4]"));
+    x.mask = lab_input(&l, "bool[batch]");
+    kt_value y;
+    kt_value mask;
+    kt_layer_call_with(kt_layer_create(&l.context, "ReLU", NULL), &l.trace, &x, 1, &y, &mask);
+    assert_int_equal(mask, x.mask);
+    kt_layer_call_with(kt_layer_create(&l.context, "Flatten", NULL), &l.trace, &x, 1, &y, &mask);
+    assert_int_equal(mask, 0);
+    lab_close(&l);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(round_trips),         cmocka_unit_test(fixtures_change_every_option),
+        cmocka_unit_test(bad_options),         cmocka_unit_test(all_problems_of_a_layer),
+        cmocka_unit_test(unknown_classes),     cmocka_unit_test(names),
+        cmocka_unit_test(promotion),           cmocka_unit_test(shapes),
+        cmocka_unit_test(bad_inputs),          cmocka_unit_test(problems_are_contained),
+        cmocka_unit_test(weights_and_sharing), cmocka_unit_test(training_mode),
+        cmocka_unit_test(masks_are_handed_on),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

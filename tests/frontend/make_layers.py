@@ -1,0 +1,239 @@
+"""Writes the fixtures of the layer tests, computed by Keras on TensorFlow:
+
+layer_configs.json  serialised layers in which every option has a value other than its default
+activations.json    every activation on a few numbers
+layer_calls.json    layers called on small random inputs, with their weights
+
+KERAS_BACKEND=tensorflow python make_layers.py
+"""
+import json
+import os
+
+import keras
+import numpy as np
+from keras import layers as L
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+INITIALIZER = keras.initializers.TruncatedNormal(stddev=0.2, seed=7)
+REGULARIZER = keras.regularizers.L1L2(0.25, 0.5)
+CONSTRAINT = keras.constraints.MaxNorm(3, axis=1)
+
+
+def write(name, items):
+    with open(os.path.join(HERE, name), "w") as file:
+        file.write("[\n" + ",\n".join(json.dumps(item) for item in items) + "\n]\n")
+
+
+def common(*parts):
+    options = {"name": "own_name", "trainable": False, "dtype": "mixed_bfloat16"}
+    for part in parts:
+        options |= {
+            f"{part}_initializer": INITIALIZER,
+            f"{part}_regularizer": REGULARIZER,
+            f"{part}_constraint": CONSTRAINT,
+        }
+    return options
+
+
+def configs():
+    activity = {"activity_regularizer": keras.regularizers.L1(0.5)}
+    windows = {"strides": (3, 1), "padding": "same", "data_format": "channels_first"}
+    normal = {"epsilon": 0.5, "center": False, "scale": False, **common("beta", "gamma")}
+    moving = {"moving_mean_initializer": "ones", "moving_variance_initializer": "zeros"}
+    clipped = L.ReLU(max_value=6.0, dtype="mixed_bfloat16")
+    made = [
+        L.InputLayer(batch_shape=(3, None, 5), dtype="int32", optional=True, name="own_name"),
+        L.Dense(7, activation="gelu", use_bias=False, **activity, **common("kernel", "bias")),
+        L.Conv2D(6, (2, 3), **windows, groups=2, activation=clipped, use_bias=False, **activity,
+                 **common("kernel", "bias")),
+        L.Conv2D(6, (2, 3), dilation_rate=(2, 3)),
+        L.DepthwiseConv2D((2, 3), **windows, depth_multiplier=2, activation="relu6", use_bias=False,
+                          **activity, **common("depthwise", "bias")),
+        L.DepthwiseConv2D(3, dilation_rate=(2, 3)),
+        L.MaxPooling2D((3, 4), **windows, **common()),
+        L.AveragePooling2D((3, 4), **windows, **common()),
+        L.GlobalMaxPooling2D(data_format="channels_first", keepdims=True, **common()),
+        L.GlobalAveragePooling2D(data_format="channels_first", keepdims=True, **common()),
+        L.BatchNormalization(axis=1, momentum=0.5, synchronized=True, renorm=True, renorm_momentum=0.5,
+                             renorm_clipping={"rmax": 3.0}, **normal, **moving),
+        L.LayerNormalization(axis=[1, 2], rms_scaling=True, **normal),
+        L.Dropout(0.25, noise_shape=(None, 1), seed=3, **common()),
+        L.Flatten(data_format="channels_first", **common()),
+        L.Reshape((-1, 3), **common()),
+        L.Activation("swish", **common()),
+        L.ReLU(max_value=4.0, negative_slope=0.5, threshold=0.25, **common()),
+        L.Softmax(axis=[1, 2], **common()),
+        L.Add(**common()),
+        L.Multiply(**common()),
+        L.Concatenate(axis=1, **common()),
+        L.Rescaling([1.5, 2.5], offset=[[1.0], [2.0]], **common()),
+        L.Rescaling(np.array([1.5, 2.5]), offset=1.0),
+        L.ZeroPadding2D(((1, 2), (3, 4)), data_format="channels_first", **common()),
+        L.Embedding(3, 4, **activity, **common("embeddings")),
+    ]
+    return [keras.saving.serialize_keras_object(layer) for layer in made]
+
+
+def activations():
+    x = [[-40, -7.25, -3, -1.5, -1, -0.5], [-1e-4, 0, 1e-4, 0.3, 0.5, 1], [1.5, 3, 4, 5.75, 6.5, 40]]
+    # Ties, and a support of more than one, are where sorting matters.
+    close = [[0.1, 0.6, 0.6, -2, 0.45, 0.5], [0.7, 0.7, 0.7, 0.7, 0.7, 0.7]]
+    cases = [(name, {}) for name in sorted(keras.src.activations.ALL_OBJECTS_DICT) if name != "threshold"]
+    cases += [
+        ("relu", {"negative_slope": 0.25}),
+        ("relu", {"max_value": 4.5}),
+        ("relu", {"threshold": 1.25}),
+        ("relu", {"negative_slope": 0.25, "max_value": 4.5, "threshold": 1.25}),
+        ("relu", {"negative_slope": 0.25, "max_value": 4.5}),
+        ("leaky_relu", {"negative_slope": 0.6}),
+        ("celu", {"alpha": 0.5}),
+        ("elu", {"alpha": 0.5}),
+        ("gelu", {"approximate": True}),
+        ("glu", {"axis": 1}),
+        ("hard_shrink", {"threshold": 2.0}),
+        ("soft_shrink", {"threshold": 2.0}),
+        ("log_softmax", {"axis": 0}),
+        ("softmax", {"axis": 0}),
+        ("sparsemax", {"axis": 0}),
+        ("squareplus", {"b": 0.5}),
+        ("threshold", {"threshold": 0.4, "default_value": 7.5}),
+    ]
+    results = []
+    for name, parameters in cases:
+        data = np.array(close if name == "sparsemax" else x, "float32")
+        y = keras.activations.threshold if name == "threshold" else keras.activations.get(name)
+        results.append({"name": name, "parameters": {k: float(v) for k, v in parameters.items()},
+                        "input": tensor(data), "output": tensor(y(data, **parameters))})
+    return results
+
+
+def tensor(value):
+    value = np.array(keras.ops.convert_to_numpy(value))
+    name = str(value.dtype)
+    if name == "bfloat16":
+        value = value.astype("float32")
+    data = [json.loads(str(v).lower()) for v in value.ravel()]  # as few digits as tell the number
+    return {"dtype": name, "shape": list(value.shape), "data": data}
+
+
+RANDOM = np.random.RandomState(11)
+
+
+def call(layer, *shapes, spec=None, dtype="float32", data=None, mask=None, training=None):
+    """One case. spec: the shapes with None that the layer is traced with."""
+    inputs = data or [RANDOM.uniform(-2, 2, shape).round(2).astype(dtype) for shape in shapes]
+    many = len(inputs) > 1
+    keyword = {} if mask is None else {"mask": np.array(mask)}
+    if training is not None:
+        keyword["training"] = training
+    layer.build([x.shape for x in inputs] if many else inputs[0].shape)
+    layer.set_weights([RANDOM.uniform(0.25, 1.5, w.shape).round(2) for w in layer.weights])
+    before = [tensor(w) for w in layer.weights]
+    y = layer(inputs if many else inputs[0], **keyword)
+    case = {
+        "layer": keras.saving.serialize_keras_object(layer),
+        "spec": spec or [[None, *x.shape[1:]] for x in inputs],
+        "inputs": [tensor(x) for x in inputs],
+        "weights": before,
+        "output": tensor(y),
+    }
+    if mask is not None:
+        case["mask"] = tensor(keyword["mask"])
+    if training:
+        case |= {"training": True, "after": [tensor(w) for w in layer.weights]}
+    return case
+
+
+def calls():
+    image = (2, 6, 5, 4)
+    first = {"data_format": "channels_first"}
+    image_spec = [[None, None, None, 4]]
+    return [
+        call(L.Dense(3), (2, 4)),
+        call(L.Dense(3, activation="tanh", use_bias=False), (2, 3, 4)),
+        call(L.Dense(3, activation="softmax"), (2, 2, 3, 4), spec=[[None, None, 3, 4]]),
+        call(L.Dense(3, dtype="float64"), (2, 4), dtype="float64"),
+        call(L.Dense(3, dtype="float16"), (2, 4)),
+        call(L.Dense(3, dtype="mixed_bfloat16"), (2, 4)),
+        call(L.Dense(3), data=[np.array([[1, -2], [3, 4]], "int32")]),
+        call(L.Dense(3, activation=L.ReLU(max_value=1.5, negative_slope=0.25)), (2, 4)),
+        call(L.Conv2D(3, 3), image),
+        call(L.Conv2D(3, (2, 3), strides=(2, 1), padding="same", activation="relu"), image, spec=image_spec),
+        call(L.Conv2D(3, 2, strides=2, padding="same"), (1, 5, 8, 4), spec=image_spec),
+        call(L.Conv2D(3, 2, dilation_rate=(2, 3), padding="same", use_bias=False), image),
+        call(L.Conv2D(3, 2, dilation_rate=2), image, spec=image_spec),
+        call(L.Conv2D(4, 2, groups=2), image),
+        call(L.Conv2D(3, 2, strides=2, padding="same", dtype="mixed_float16"), image),
+        call(L.DepthwiseConv2D(3), image),
+        call(L.DepthwiseConv2D((2, 3), depth_multiplier=2, strides=2, padding="same", activation="relu6"), image),
+        call(L.DepthwiseConv2D(2, dilation_rate=2, use_bias=False), image, spec=image_spec),
+        call(L.MaxPooling2D(), image),
+        call(L.MaxPooling2D((2, 3), strides=1, padding="same"), image, spec=image_spec),
+        call(L.MaxPooling2D(3, strides=2, padding="same", **first), image),
+        call(L.AveragePooling2D(2), image),
+        call(L.AveragePooling2D((3, 2), strides=2, padding="same"), image, spec=image_spec),
+        call(L.AveragePooling2D(3, strides=1, padding="same", **first), image),
+        call(L.AveragePooling2D(2, strides=1, padding="valid"), image, spec=image_spec),
+        call(L.GlobalMaxPooling2D(), image),
+        call(L.GlobalMaxPooling2D(keepdims=True, **first), image),
+        call(L.GlobalAveragePooling2D(keepdims=True), image, spec=image_spec),
+        call(L.GlobalAveragePooling2D(**first), image),
+        call(L.GlobalAveragePooling2D(dtype="float16"), image),
+        call(L.BatchNormalization(), image),
+        call(L.BatchNormalization(axis=1, epsilon=0.25), image),
+        call(L.BatchNormalization(center=False), (3, 4)),
+        call(L.BatchNormalization(scale=False), (3, 4)),
+        call(L.BatchNormalization(center=False, scale=False, dtype="mixed_float16"), (3, 4)),
+        call(L.BatchNormalization(momentum=0.75), (3, 2, 4), training=True),
+        call(L.BatchNormalization(axis=1, momentum=0.75), (3, 2, 4), training=True),
+        call(L.BatchNormalization(momentum=0.75), (3, 2, 4), mask=[[True, False], [True, True], [False, True]],
+             training=True),
+        call(L.BatchNormalization(renorm=True), (3, 4)),
+        call(L.BatchNormalization(trainable=False), (3, 4), training=True),
+        call(L.LayerNormalization(), (2, 3, 4)),
+        call(L.LayerNormalization(axis=1, epsilon=0.25), (2, 3, 4)),
+        call(L.LayerNormalization(axis=[1, 2], center=False), (2, 3, 4)),
+        call(L.LayerNormalization(axis=[1, -1]), (2, 3, 4)),
+        call(L.LayerNormalization(scale=False), (2, 3, 4), spec=[[None, None, 4]]),
+        call(L.LayerNormalization(rms_scaling=True, scale=False), (2, 4)),
+        call(L.LayerNormalization(dtype="mixed_float16"), (2, 4)),
+        call(L.Dropout(0.5, seed=1), (2, 4)),
+        call(L.Flatten(), image),
+        call(L.Flatten(**first), image, spec=[[None, 6, None, 4]]),
+        call(L.Flatten(), (3,)),
+        call(L.Reshape((2, -1)), (2, 3, 4)),
+        call(L.Reshape((-1, 2)), (2, 3, 4), spec=[[None, None, 4]]),
+        call(L.Reshape((6, 2)), (2, 3, 4)),
+        call(L.Reshape(()), (2, 1)),
+        call(L.Activation("silu"), (2, 4)),
+        call(L.Activation("relu", dtype="float16"), (2, 4)),
+        call(L.ReLU(), (2, 4)),
+        call(L.ReLU(max_value=1.0, negative_slope=0.25, threshold=0.5), (2, 4)),
+        call(L.Softmax(), (2, 4)),
+        call(L.Softmax(axis=1), (2, 3, 4)),
+        call(L.Softmax(axis=[1, 2]), (2, 3, 4)),
+        call(L.Softmax(), (2, 3), mask=[[True, False, True], [False, False, False]]),
+        call(L.Softmax(axis=[-1]), (2, 3), mask=[[0.75, 0.25, 1.0]]),
+        call(L.Add(), (2, 3, 4), (2, 3, 4), (2, 3, 4)),
+        call(L.Add(), (2, 3, 4), (2, 4), (2, 1, 1)),
+        call(L.Multiply(), (2, 4), (2, 3, 1)),
+        call(L.Multiply(), (2, 3, 4), (2, 3, 4)),
+        call(L.Concatenate(), (2, 3), (2, 1), (2, 2)),
+        call(L.Concatenate(axis=1), (2, 3, 2), (2, 1, 2), spec=[[None, None, 2], [None, None, 2]]),
+        call(L.Rescaling(0.5), (2, 4)),
+        call(L.Rescaling(1 / 255.0, offset=-1), data=[np.arange(6, dtype="uint8").reshape(2, 3)]),
+        call(L.Rescaling([1.5, 2.5, 3.5], offset=[[1.0], [2.0]]), (2, 2, 3)),
+        call(L.Rescaling(0.5, dtype="float16"), (2, 4), dtype="float64"),
+        call(L.ZeroPadding2D(), image),
+        call(L.ZeroPadding2D((1, 2)), image, spec=image_spec),
+        call(L.ZeroPadding2D(((1, 2), (0, 3)), **first), image),
+        call(L.Embedding(5, 3), data=[np.array([[0, 4, 2], [-1, 1, 1]], "int32")]),
+        call(L.Embedding(5, 3), data=[np.array([[0, 4.75, 2]], "float32")]),
+        call(L.Embedding(5, 3, dtype="mixed_float16"), data=[np.array([[0, 4], [2, 3]], "uint8")]),
+    ]
+
+
+if __name__ == "__main__":
+    write("layer_configs.json", configs())
+    write("activations.json", activations())
+    write("layer_calls.json", calls())
