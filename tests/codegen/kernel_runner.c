@@ -67,6 +67,7 @@ void kernel_runner_load(kt_arena *arena, const kt_target *target, int level, con
                         uint32_t count, kt_kernel_fn **out_functions) {
     if (!kernel_runner_runs(target)) {
         print_message("SKIPPED: this machine cannot run code for %s\n", target->cpu);
+        kt_arena_destroy(arena);
         skip();
     }
     kt_diag diag = {0};

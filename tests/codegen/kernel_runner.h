@@ -12,8 +12,8 @@ bool kernel_runner_runs(const kt_target *target);
  * failure. */
 kt_module *kernel_runner_module(kt_arena *arena, const kt_target *target, int level,
                                 const kt_loops *const *loops, uint32_t count);
-/* The kernels' functions, in order; they live as long as arena. Where target is not this machine's kind, the
- * test is skipped. */
+/* The kernels' functions, in order; they live as long as arena. Where this machine cannot run target's code,
+ * arena is destroyed and the test skipped. */
 void kernel_runner_load(kt_arena *arena, const kt_target *target, int level, const kt_loops *const *loops,
                         uint32_t count, kt_kernel_fn **out_functions);
 

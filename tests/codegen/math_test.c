@@ -1,15 +1,7 @@
 /* Every elementwise operation in every dtype, compiled, against the C library in long double (floats: errors
  * in units of the last place, bounds in one table) or plain C (integers: exact). Lengths do not divide by the
  * number of lanes, so masked tails are run too. */
-#include "kernel_runner.h"
-#include "kt_cmocka.h"
-
-#include "ir/element.h"
-
-#include <float.h>
-#include <math.h>
-
-enum { COUNT = 1603 };
+#include "elementwise.h"
 
 typedef long double real;
 typedef real reference(real x, real y);
@@ -109,155 +101,6 @@ static const struct {
     WITHIN(atan2, 0.6, 2),
 };
 enum { FLOAT_OPS = sizeof floats / sizeof *floats };
-
-/* ---- samples ----------------------------------------------------------------------------------------------
- */
-
-static uint64_t random_bits(uint64_t *state) {
-    *state += 0x9e3779b97f4a7c15;
-    uint64_t z = *state;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
-}
-
-static double uniform(uint64_t *state, double reach) {
-    return ((double)(random_bits(state) >> 11) * 0x1p-52 - 1) * reach;
-}
-
-static const double edges[] = {
-    0.0,
-    -0.0,
-    1,
-    -1,
-    0.5,
-    -0.5,
-    2,
-    -2,
-    3,
-    -3,
-    0.25,
-    1.5,
-    -1.5,
-    2.5,
-    INFINITY,
-    -INFINITY,
-    NAN,
-    1e-3,
-    -1e-3,
-    1e-7,
-    1e-20,
-    -1e-20,
-    0x1p-126,
-    0x1p-149,
-    -0x1p-149,
-    0x1p-140,
-    88.7,
-    88.73,
-    -87.3,
-    -103.9,
-    -104.1,
-    709.7,
-    709.8,
-    -708.3,
-    -745.1,
-    1e30,
-    -1e30,
-    3.4e38,
-    1e300,
-    0x1p-1022,
-    0x1p-1074,
-    1048575.9,
-    1048577,
-    1e10,
-    1e22,
-    3.14159265358979,
-    1.5707963267949,
-    0.7071067811865,
-    65504,
-    65519,
-    65520,
-    0x1p-14,
-    0x1p-24,
-    0x1p-25,
-    0.99999999,
-    1.00000001,
-    16777217,
-    0x1p52,
-    0x1p53,
-};
-
-/* Edges, then a mixture of ordinary numbers and of all exponents. */
-static double sample(uint64_t *state, kt_dtype dtype, int index) {
-    enum { EDGES = sizeof edges / sizeof *edges };
-    if (index < EDGES) return edges[index];
-    uint64_t bits = random_bits(state);
-    double all;
-    float narrow;
-    memcpy(&all, &bits, sizeof all);
-    memcpy(&narrow, &bits, sizeof narrow);
-    switch (index % 4) {
-    case 0: return uniform(state, 1.2);
-    case 1: return uniform(state, 10);
-    case 2: return uniform(state, 120);
-    default: return dtype == KT_F64 ? all : narrow;
-    }
-}
-
-/* ---- kernels ----------------------------------------------------------------------------------------------
- */
-
-/* A kernel of one operation over COUNT elements, a vector at a time with a masked last turn. */
-static kt_loops *kernel_of(kt_graph *graph, const kt_target *target, kt_op op, kt_dtype dtype,
-                           kt_dtype result) {
-    static const int64_t shape[] = {COUNT};
-    kt_arena *arena = graph->arena;
-    kt_diag diag = {0};
-    kt_builder builder;
-    kt_type type = kt_type_of(graph->dims, dtype, 1, shape);
-    kt_attrs_cast attrs = {.dtype = result};
-    kt_value operands[2];
-    int count = kt_op_describe(op)->operands;
-    kt_builder_begin(&builder, graph, KT_FUNC_KERNEL, kt_op_describe(op)->name, &diag);
-    for (int i = 0; i < count; i++)
-        operands[i] = kt_builder_param(&builder, KT_ROLE_PLAIN, NULL, (uint32_t)i, &type);
-    kt_value value = kt_build_node(&builder, op, operands, (uint32_t)count, op == KT_OP_cast ? &attrs : NULL);
-    kt_builder_result(&builder, KT_ROLE_PLAIN, NULL, 0, value);
-    assert_int_equal(builder.status, KT_OK);
-
-    kt_loops *loops = KT_NEW(arena, kt_loops);
-    int lanes = kt_target_lanes(target, dtype);
-    if (lanes > 16) lanes = 16;
-    kt_loops_init(loops, arena, graph, &builder.function, target);
-    kt_reg end = kt_loops_int(loops, COUNT);
-    kt_reg i =
-        kt_loops_begin(loops, KT_LOOP_SERIAL, kt_loops_int(loops, 0), end, kt_loops_int(loops, lanes), NULL);
-    kt_reg mask = kt_loops_mask(loops, kt_loops_index(loops, KT_INDEX_SUB, end, i), lanes);
-    kt_reg x = kt_loops_load(loops, 0, i, lanes, mask);
-    kt_reg y = count > 1 ? kt_loops_load(loops, 1, i, lanes, mask) : 0;
-    kt_reg z = kt_loops_apply(loops, op, kt_graph_type(graph, value)->dtype, x, y, 0);
-    kt_loops_store(loops, (uint32_t)count, i, z, mask);
-    kt_loops_end(loops);
-    return loops;
-}
-
-typedef struct fixture {
-    kt_arena *arena;
-    kt_graph *graph;
-    kt_target target;
-    void *x, *y, *result;
-} fixture;
-
-static fixture begin(const char *cpu) {
-    fixture f = {.arena = kt_arena_create()};
-    kt_diag diag = {0};
-    f.graph = kt_graph_create(f.arena, "math");
-    assert_int_equal(kt_target_describe(NULL, cpu, NULL, f.arena, &f.target, &diag), KT_OK);
-    f.x = kt_arena_alloc(f.arena, COUNT * 8);
-    f.y = kt_arena_alloc(f.arena, COUNT * 8);
-    f.result = kt_arena_alloc(f.arena, COUNT * 8);
-    return f;
-}
 
 /* ---- floats -----------------------------------------------------------------------------------------------
  */
@@ -361,12 +204,43 @@ static void f32_of_avx512(void **state) {
     check_floats("x86-64-v4", KT_F32);
 }
 
+/* NaN compares as IEEE says. */
+static void floats_compare(void **state) {
+    (void)state;
+    static const kt_op ops[] = {KT_OP_eq, KT_OP_ne, KT_OP_lt,     KT_OP_le,
+                                KT_OP_gt, KT_OP_ge, KT_OP_is_nan, KT_OP_is_finite};
+    enum { OPS = sizeof ops / sizeof *ops };
+    for (kt_dtype dtype = KT_F32; dtype <= KT_BF16; dtype++) {
+        fixture f = begin(NULL);
+        const kt_loops *loops[OPS];
+        kt_kernel_fn *kernels[OPS];
+        uint64_t random = 1;
+        for (int i = 0; i < OPS; i++) loops[i] = kernel_of(f.graph, &f.target, ops[i], dtype, KT_BOOL);
+        kernel_runner_load(f.arena, &f.target, 1, loops, OPS, kernels);
+        for (int i = 0; i < COUNT; i++) {
+            kt_element_set_float(dtype, f.x, (size_t)i, edges[random_bits(&random) % 20]);
+            kt_element_set_float(dtype, f.y, (size_t)i, edges[random_bits(&random) % 20]);
+        }
+        for (int i = 0; i < OPS; i++) {
+            void *const args[] = {f.x, i < 6 ? f.y : f.result, f.result};
+            kernels[i](args, NULL, 0, 1);
+            for (size_t j = 0; j < COUNT; j++) {
+                double x = kt_element_float(dtype, f.x, j), y = kt_element_float(dtype, f.y, j);
+                const bool expected[] = {x == y, x != y, x<y, x <= y, x> y, x >= y, isnan(x), isfinite(x)};
+                assert_int_equal(kt_element_integer(KT_BOOL, f.result, j), expected[i]);
+            }
+        }
+        kt_arena_destroy(f.arena);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(f32_is_accurate),  cmocka_unit_test(f64_is_accurate),
         cmocka_unit_test(f16_is_rounded),   cmocka_unit_test(bf16_is_rounded),
         cmocka_unit_test(f32_of_plain_cpu), cmocka_unit_test(f64_of_plain_cpu),
         cmocka_unit_test(f16_of_plain_cpu), cmocka_unit_test(f32_of_avx512),
+        cmocka_unit_test(floats_compare),
     };
     return cmocka_run_group_tests_name("math", tests, NULL, NULL);
 }
