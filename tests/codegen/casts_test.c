@@ -90,9 +90,8 @@ static void casts_of_plain_cpu(void **state) {
  * libm's may be called. */
 static void calls_only_libm(void **state) {
     (void)state;
-    static const char *const targets[][2] = {{"x86_64-linux-gnu", "x86-64"},
-                                             {"x86_64-linux-gnu", "x86-64-v3"},
-                                             {"aarch64-linux-gnu", "generic"}};
+    static const char *const targets[][2] = {
+        {"x86_64-linux-gnu", "x86-64"}, {"x86_64-linux-gnu", "x86-64-v3"}, {"aarch64-linux-gnu", "generic"}};
     static const char allowed[] =
         " fmod fmodf sin cos tan sincos fma floor floorf ceil ceilf trunc truncf rint rintf ";
     for (size_t t = 0; t < sizeof targets / sizeof *targets; t++) {

@@ -80,7 +80,8 @@ static void check_integer(fixture *f, kt_kernel_fn *kernel, kt_op op, kt_dtype d
 }
 
 static void check_integers(const char *cpu) {
-    for (kt_dtype dtype = KT_I8; dtype <= KT_BOOL; dtype++) {
+    for (int number = KT_I8; number <= KT_BOOL; number++) {
+        kt_dtype dtype = (kt_dtype)number;
         fixture f = begin(cpu);
         const kt_loops *loops[KT_OP_COUNT];
         kt_kernel_fn *kernels[KT_OP_COUNT];

@@ -49,7 +49,8 @@ static void unload(void *library) { dlclose(library); }
 
 static void write_file(const char *path, const void *bytes, size_t count) {
     FILE *file = fopen(path, "wb");
-    assert_non_null(file);
+    if (!file) fail_msg("cannot write %s", path);
+    if (!file) return; /* the analyzer does not know that fail_msg never returns */
     assert_int_equal(fwrite(bytes, 1, count, file), count);
     assert_int_equal(fclose(file), 0);
 }

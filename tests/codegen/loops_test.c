@@ -165,7 +165,8 @@ static void parts_share_the_units(void **state) {
 static void check_masks(const char *cpu) {
     enum { MOST = 11, LANES = 8 };
     fixture f = begin_for(cpu);
-    for (kt_dtype dtype = KT_F32; dtype <= KT_BOOL; dtype++) {
+    for (int number = KT_F32; number <= KT_BOOL; number++) {
+        kt_dtype dtype = (kt_dtype)number;
         kt_type types[] = {vector(&f, dtype, MOST), vector(&f, KT_I64, 1), vector(&f, dtype, 2 * MOST)};
         kt_loops *l = kernel(&f, "copy", types, 3);
         kt_reg zero = kt_loops_int(l, 0), step = kt_loops_int(l, LANES);

@@ -210,7 +210,8 @@ static void floats_compare(void **state) {
     static const kt_op ops[] = {KT_OP_eq, KT_OP_ne, KT_OP_lt,     KT_OP_le,
                                 KT_OP_gt, KT_OP_ge, KT_OP_is_nan, KT_OP_is_finite};
     enum { OPS = sizeof ops / sizeof *ops };
-    for (kt_dtype dtype = KT_F32; dtype <= KT_BF16; dtype++) {
+    for (int number = KT_F32; number <= KT_BF16; number++) {
+        kt_dtype dtype = (kt_dtype)number;
         fixture f = begin(NULL);
         const kt_loops *loops[OPS];
         kt_kernel_fn *kernels[OPS];
