@@ -149,7 +149,15 @@ char *kt_arena_vformat(kt_arena *arena, const char *format, va_list arguments) {
 }
 
 void kt_arena_defer(kt_arena *arena, void (*release)(void *object), void *object) {
+    struct guard guard = {.outer = innermost};
+    if (setjmp(guard.leave) != 0) {
+        innermost = guard.outer;
+        release(object);
+        fail();
+    }
+    innermost = &guard;
     struct deferred *deferred = KT_NEW(arena, struct deferred);
+    innermost = guard.outer;
     *deferred = (struct deferred){release, object, arena->deferred};
     arena->deferred = deferred;
 }

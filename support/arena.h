@@ -25,6 +25,7 @@ void *kt_arena_copy(kt_arena *arena, const void *data, size_t bytes);
 char *kt_arena_string(kt_arena *arena, const char *text);
 char *kt_arena_format(kt_arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
 char *kt_arena_vformat(kt_arena *arena, const char *format, va_list arguments);
+/* release(object) is called when the arena goes; at once where there is no memory to remember it. */
 void kt_arena_defer(kt_arena *arena, void (*release)(void *object), void *object);
 
 #define KT_NEW(arena, type)             ((type *)kt_arena_alloc((arena), sizeof(type)))

@@ -72,6 +72,29 @@ static void guards(void **state) {
     kt_arena_destroy(arena);
 }
 
+typedef struct promise {
+    kt_arena *arena;
+    char log[8];
+} promise;
+
+static kt_status defer_one(void *context) {
+    promise *p = context;
+    kt_arena_defer(p->arena, release, p->log);
+    return KT_OK;
+}
+
+static void releases_what_cannot_be_deferred(void **state) {
+    (void)state;
+    kt_diag diag = {0};
+    promise p = {.arena = kt_arena_create()};
+    kt_arena_fail_after(1);
+    assert_int_equal(kt_guarded(defer_one, &p, &diag), KT_OUT_OF_MEMORY);
+    assert_string_equal(p.log, "a");
+    kt_arena_destroy(p.arena);
+    assert_string_equal(p.log, "a");
+    kt_diag_deinit(&diag);
+}
+
 static void vectors_grow(void **state) {
     (void)state;
     kt_arena *arena = kt_arena_create();
@@ -142,6 +165,7 @@ int main(void) {
         cmocka_unit_test(aligns_and_zeroes),
         cmocka_unit_test(defers_in_reverse),
         cmocka_unit_test(guards),
+        cmocka_unit_test(releases_what_cannot_be_deferred),
         cmocka_unit_test(vectors_grow),
         cmocka_unit_test(texts),
         cmocka_unit_test(tables),
