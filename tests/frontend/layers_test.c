@@ -350,6 +350,111 @@ static void masks_are_handed_on(void **state) {
     lab_close(&l);
 }
 
+/* ---- hostile input
+ * ----------------------------------------------------------------------------------------------- */
+static const char *const odd_values[] = {
+    "null",
+    "true",
+    "-1",
+    "0",
+    "1",
+    "3",
+    "7.5",
+    "-1e300",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "\"\"",
+    "\"x\"",
+    "[]",
+    "[1]",
+    "[0, 0]",
+    "[-1, -1]",
+    "[[1]]",
+    "[1, 2, 3, 4, 5, 6, 7, 8, 9]",
+    "{}",
+    "{\"class_name\": \"x\"}",
+    "{\"class_name\": \"__numpy__\"}",
+    "{\"class_name\": \"ReLU\", \"config\": 3}",
+};
+
+/* A layer of a configuration of which nobody knows whether it is right: it must be made, or rejected with a
+ * sentence; a call gives a value or a sentence. */
+static void make_and_call(json_t *config, const char *const *types) {
+    for (; *types; types++) {
+        lab l;
+        lab_open(&l);
+        kt_layer *layer = kt_layer_from_config(&l.context, config, NULL);
+        if (layer) {
+            assert_int_equal(l.diag.count, 0);
+            json_decref(kt_layer_get_config(layer));
+            kt_argument x = lab_tensor(lab_input(&l, *types));
+            kt_value y = lab_call(&l, layer, &x, 1, 0);
+            if (y) assert_false(l.trace.failed);
+        }
+        bool failed = !layer || l.trace.failed;
+        if (failed != (l.diag.count > 0)) {
+            char *text = json_dumps(config, JSON_COMPACT);
+            fail_msg("%s on %s: %u problems", text, *types, l.diag.count);
+        }
+        lab_close(&l);
+    }
+}
+
+static void odd_options(void **state) {
+    (void)state;
+    static const char *const types[] = {"f32[batch,6,5,4]", "i32[batch]", NULL};
+    json_t *configs = lab_read_json("layer_configs.json");
+    size_t i;
+    json_t *config;
+    json_array_foreach(configs, i, config) {
+        json_t *options = json_deep_copy(json_object_get(config, "config"));
+        const char *key;
+        json_t *value;
+        json_object_foreach(options, key, value) {
+            for (size_t k = 0; k < sizeof odd_values / sizeof *odd_values; k++) {
+                json_error_t error;
+                json_object_set_new(json_object_get(config, "config"), key,
+                                    json_loads(odd_values[k], JSON_DECODE_ANY, &error));
+                make_and_call(config, types);
+            }
+            json_object_set(json_object_get(config, "config"), key, value);
+        }
+        json_decref(options);
+    }
+    json_decref(configs);
+}
+
+typedef struct attempt {
+    lab *lab;
+    const json_t *config;
+} attempt;
+
+static kt_status make_one(void *context) {
+    const attempt *a = context;
+    return kt_layer_from_config(&a->lab->context, a->config, NULL) ? KT_OK : KT_INVALID;
+}
+
+/* The n-th allocation fails, for every n: nothing is lost. */
+static void out_of_memory(void **state) {
+    (void)state;
+    json_t *configs = lab_read_json("layer_configs.json");
+    size_t i;
+    json_t *config;
+    json_array_foreach(configs, i, config) {
+        kt_status status = KT_OUT_OF_MEMORY;
+        for (uint64_t n = 1; status == KT_OUT_OF_MEMORY; n++) {
+            lab l;
+            lab_open(&l);
+            kt_arena_fail_after(n);
+            status = kt_guarded(make_one, &(attempt){&l, config}, &l.diag);
+            kt_arena_fail_after(0);
+            lab_close(&l);
+        }
+        assert_int_equal(status, KT_OK);
+    }
+    json_decref(configs);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trips),         cmocka_unit_test(fixtures_change_every_option),
@@ -358,7 +463,8 @@ int main(void) {
         cmocka_unit_test(promotion),           cmocka_unit_test(shapes),
         cmocka_unit_test(bad_inputs),          cmocka_unit_test(problems_are_contained),
         cmocka_unit_test(weights_and_sharing), cmocka_unit_test(training_mode),
-        cmocka_unit_test(masks_are_handed_on),
+        cmocka_unit_test(masks_are_handed_on), cmocka_unit_test(odd_options),
+        cmocka_unit_test(out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

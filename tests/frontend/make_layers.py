@@ -164,6 +164,9 @@ def calls():
         call(L.Conv2D(3, 2, dilation_rate=2), image, spec=image_spec),
         call(L.Conv2D(4, 2, groups=2), image),
         call(L.Conv2D(3, 2, strides=2, padding="same", dtype="mixed_float16"), image),
+        # On a CPU, TensorFlow has channels_first only for these.
+        call(L.Conv2D(4, 2, groups=2, strides=2, padding="same", activation="softmax", **first), image),
+        call(L.DepthwiseConv2D((2, 3), depth_multiplier=2, activation="glu", **first), image),
         call(L.DepthwiseConv2D(3), image),
         call(L.DepthwiseConv2D((2, 3), depth_multiplier=2, strides=2, padding="same", activation="relu6"), image),
         call(L.DepthwiseConv2D(2, dilation_rate=2, use_bias=False), image, spec=image_spec),
