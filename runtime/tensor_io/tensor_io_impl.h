@@ -1,0 +1,57 @@
+/* What the readers and writers of tensor files share. */
+#ifndef KT_RUNTIME_TENSOR_IO_IMPL_H
+#define KT_RUNTIME_TENSOR_IO_IMPL_H
+
+#include "runtime/runtime.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+
+/* What is being read or written, for sentences. */
+typedef struct kt_io {
+    const char *path;
+    const char *member; /* of an .npz, or NULL */
+    char *error;        /* room for KT_IO_ERROR */
+} kt_io;
+
+/* Puts "PATH: [member: ]sentence" into io->error; returns 1. */
+int kt_io_fail(const kt_io *io, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int kt_io_no_memory(const kt_io *io);
+
+/* The whole file, followed by a NUL that is not counted; the caller frees it. "-" is standard input. */
+int kt_io_read_file(const kt_io *io, uint8_t **out_bytes, size_t *out_count);
+
+/* Elements of a shape, -1 if they are too many to have bytes. */
+int64_t kt_io_elements(const kt_buffer *buffer);
+
+/* Appends an array; takes data and a copy of name. */
+int kt_io_push(const kt_io *io, kt_arrays *arrays, const char *name, size_t name_length,
+               const kt_buffer *buffer);
+
+/* Readers. kt_npy_decode takes bytes (from malloc) in any case. */
+int kt_npy_decode(const kt_io *io, uint8_t *bytes, size_t count, kt_buffer *out_buffer);
+int kt_npz_read(const kt_io *io, const uint8_t *bytes, size_t count, kt_arrays *out_arrays);
+int kt_csv_read(const kt_io *io, const char *text, size_t count, kt_arrays *out_arrays);
+int kt_json_read(const kt_io *io, const char *text, kt_arrays *out_arrays); /* up to the NUL */
+
+/* Writers to an open file, whose error state the caller checks. */
+enum { KT_NPY_HEADER = 320 };
+size_t kt_npy_header(const kt_buffer *buffer, char out_header[KT_NPY_HEADER]);
+void kt_npy_write(FILE *file, const kt_buffer *buffer);
+int kt_npz_write(const kt_io *io, FILE *file, const kt_array *arrays, size_t count);
+void kt_csv_write(FILE *file, const kt_buffer *buffer);
+void kt_json_write(FILE *file, const kt_array *arrays, size_t count);
+/* One element as text. */
+void kt_io_print_element(FILE *file, const kt_buffer *buffer, int64_t index, bool json);
+
+/* Inflates count bytes of raw deflate data into exactly out_count bytes; false: damaged. */
+bool kt_inflate(const uint8_t *bytes, size_t count, uint8_t *out, size_t out_count);
+
+/* Growing arrays of numbers. */
+typedef struct kt_numbers {
+    double *at;
+    size_t count, capacity;
+} kt_numbers;
+bool kt_numbers_push(kt_numbers *numbers, double number);
+
+#endif
