@@ -124,8 +124,9 @@ static kt_status call_group(fusing *f, const kt_group *group, kt_builder *builde
     for (uint32_t i = 0; i < count; i++) {
         nodes[i] = group->members.at[count - 1 - i];
         const kt_node_info *node = kt_graph_node(graph, nodes[i]);
-        /* A constant that many layers share says nothing about this one. */
-        if (node->op != KT_OP_constant || count == 1) locs[loc_count++] = node->loc;
+        /* Constants, spread or not, are shared by layers: they say nothing about this one. */
+        bool shared = node->op == KT_OP_constant || node->op == KT_OP_broadcast;
+        if (!shared || count == 1) locs[loc_count++] = node->loc;
     }
     kt_value result = kt_graph_node(graph, group->root)->first_result, called = 0;
     outline o = {.nodes = nodes, .node_count = count, .result = result};
@@ -134,7 +135,7 @@ static kt_status call_group(fusing *f, const kt_group *group, kt_builder *builde
     KT_TRY(make_kernel(f, &o, &kernel));
     kt_value *operands = KT_NEW_ARRAY(f->run.scratch, kt_value, o.params.count);
     for (uint32_t i = 0; i < o.params.count; i++) operands[i] = kt_builder_lookup(builder, o.params.at[i]);
-    builder->loc = kt_loc_fuse(graph, locs, loc_count);
+    builder->loc = loc_count ? kt_loc_fuse(graph, locs, loc_count) : kt_graph_node(graph, group->root)->loc;
     kt_build_call(builder, kernel, operands, o.params.count, &called);
     kt_builder_replace(builder, result, called);
     return KT_OK;

@@ -116,6 +116,31 @@ static void find_anchored(kt_grouping *g, kt_node node) {
     }
 }
 
+/* Is reduce over the last axes of its operand? */
+static bool reduces_rows(const kt_grouping *g, kt_node node, kt_type *out_row, int *out_outer) {
+    const kt_node_info *info = kt_graph_node(g->graph, node);
+    if (info->op != KT_OP_reduce) return false;
+    const kt_attrs_reduce *attrs = info->attrs;
+    *out_row = *kt_graph_type(g->graph, info->operands[0]);
+    *out_outer = out_row->rank - (int)attrs->axes.count;
+    for (uint32_t i = 0; i < attrs->axes.count; i++)
+        if (attrs->axes.at[i] != *out_outer + (int)i) return false;
+    return attrs->axes.count > 0;
+}
+
+static void find_reduced(kt_grouping *g, kt_node node) {
+    const kt_node_info *info = kt_graph_node(g->graph, node);
+    kt_type row;
+    int outer = 0;
+    for (uint32_t i = 0; i < info->operand_count && kt_op_is(info->op, KT_ELEMENTWISE); i++) {
+        kt_node before = defining(g, info->operands[i]);
+        if (reduces_rows(g, before, &row, &outer))
+            g->reduced[node] = before;
+        else if (g->reduced[before])
+            g->reduced[node] = g->reduced[before];
+    }
+}
+
 /* ---- groups ---------------------------------------------------------------------------------------------
  */
 
@@ -178,18 +203,6 @@ static bool is_row_shape(const kt_group *group, const kt_type *type) {
     return type->rank == group->outer && same_dims(type, &group->row, type->rank);
 }
 
-/* Is reduce over the last axes of its operand? */
-static bool reduces_rows(const kt_grouping *g, kt_node node, kt_type *out_row, int *out_outer) {
-    const kt_node_info *info = kt_graph_node(g->graph, node);
-    if (info->op != KT_OP_reduce) return false;
-    const kt_attrs_reduce *attrs = info->attrs;
-    *out_row = *kt_graph_type(g->graph, info->operands[0]);
-    *out_outer = out_row->rank - (int)attrs->axes.count;
-    for (uint32_t i = 0; i < attrs->axes.count; i++)
-        if (attrs->axes.at[i] != *out_outer + (int)i) return false;
-    return attrs->axes.count > 0;
-}
-
 /* Do the group's broadcasts of node go from what stays to what is reduced, axis i to axis i? */
 static bool spreads_along_rows(const kt_grouping *g, const kt_group *group, kt_node node) {
     for (uint32_t i = 0; i < group->members.count; i++) {
@@ -214,10 +227,10 @@ static bool fits_rows(const kt_grouping *g, const kt_group *group, kt_node node)
     return kt_op_is(info->op, KT_ELEMENTWISE) || info->op == KT_OP_broadcast;
 }
 
-/* Makes a row kernel of the group, with a further reduction, if all its members fit. */
-static bool join_rows(const kt_grouping *g, kt_group *group, kt_node node) {
+/* Makes a row kernel of the group, with rows as reduction reduces them, if node and all its members fit. */
+static bool join_rows(const kt_grouping *g, kt_group *group, kt_node node, kt_node reduction) {
     kt_group rows = *group;
-    if (!group->rows && !reduces_rows(g, node, &rows.row, &rows.outer)) return false;
+    if (!group->rows && !reduces_rows(g, reduction, &rows.row, &rows.outer)) return false;
     if (!fits_rows(g, &rows, node)) return false;
     for (uint32_t i = 0; i < group->members.count && !group->rows; i++)
         if (!fits_rows(g, &rows, group->members.at[i])) return false;
@@ -230,16 +243,21 @@ static bool join_rows(const kt_grouping *g, kt_group *group, kt_node node) {
 /* ---- joining --------------------------------------------------------------------------------------------
  */
 
-static bool elementwise_joins(const kt_grouping *g, const kt_group *group, kt_node node, unsigned at) {
-    bool free = !(at & KT_AT_REPEATED) || is_cheap(kt_graph_node(g->graph, node)->op);
+static bool elementwise_joins(const kt_grouping *g, kt_group *group, kt_node node, unsigned at) {
+    bool cheap = is_cheap(kt_graph_node(g->graph, node)->op);
     if (g->uniform[node]) return true;
     if (group->rows) return !g->anchored[node] && fits_rows(g, group, node);
     if (at == KT_AT_RESULT) return true;
     if (g->anchored[node]) return false; /* it is better off behind its contraction */
-    if (!group->heavy) return free && !g->anchored[group->root];
-    kt_op heavy = kt_graph_node(g->graph, group->heavy)->op;
-    if ((at & ~(unsigned)KT_AT_REPEATED) != KT_AT_OPERAND || is_contraction(heavy)) return false;
-    return free && (heavy != KT_OP_reduce_window || is_cheap(kt_graph_node(g->graph, node)->op));
+    if (group->heavy) {
+        kt_op heavy = kt_graph_node(g->graph, group->heavy)->op;
+        if ((at & ~(unsigned)KT_AT_REPEATED) != KT_AT_OPERAND || is_contraction(heavy)) return false;
+        if (heavy == KT_OP_reduce_window && !cheap) return false;
+    } else if (g->anchored[group->root]) {
+        return false;
+    }
+    if (!(at & KT_AT_REPEATED) || cheap) return true;
+    return g->reduced[node] && join_rows(g, group, node, g->reduced[node]); /* once a row, then */
 }
 
 static bool view_joins(const kt_grouping *g, const kt_group *group, kt_node node, unsigned at) {
@@ -259,7 +277,7 @@ static bool heavy_joins(const kt_grouping *g, kt_group *group, kt_node node, uns
         group->heavy = node;
         return true;
     }
-    return join_rows(g, group, node);
+    return join_rows(g, group, node, node);
 }
 
 static bool joins(const kt_grouping *g, kt_group *group, kt_node node, unsigned at) {
@@ -331,10 +349,12 @@ void kt_fuse_group(kt_pass_run *run, const kt_function *function, kt_grouping *o
     g->uses = kt_pass_uses(run, function);
     g->anchored = KT_NEW_ARRAY(run->scratch, bool, graph->nodes.count);
     g->uniform = KT_NEW_ARRAY(run->scratch, bool, graph->nodes.count);
+    g->reduced = KT_NEW_ARRAY(run->scratch, kt_node, graph->nodes.count);
     g->rooted = KT_NEW_ARRAY(run->scratch, uint32_t, graph->nodes.count);
     for (uint32_t i = 0; i < function->nodes.count; i++) {
         find_uniform(g, function->nodes.at[i]);
         find_anchored(g, function->nodes.at[i]);
+        find_reduced(g, function->nodes.at[i]);
     }
     index_list *users =
         KT_NEW_ARRAY(run->scratch, index_list, graph->nodes.count); /* groups that use a node */

@@ -29,7 +29,8 @@ typedef struct kt_grouping {
     const bool *live;     /* by node */
     const uint32_t *uses; /* by value */
     bool *anchored;       /* by node: an elementwise operation that can be the epilogue of a contraction */
-    bool *uniform;        /* by node: a scalar computed from sizes and small constants */
+    kt_node *reduced; /* by node: the reduction of rows that it works on the result of, elementwise; or 0 */
+    bool *uniform;    /* by node: a scalar computed from sizes and small constants */
     KT_VECTOR(kt_group) groups; /* by root, in reverse order of the function */
     uint32_t *rooted;           /* by node: 1 + the group whose root it is, or 0 */
 } kt_grouping;
