@@ -12,10 +12,10 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { MAX_DEPTH = 256 };                         /* of calls */
-static const size_t max_bytes = (size_t)16 << 30; /* of one tensor */
-static const int64_t max_size = (int64_t)1
-                                << 40; /* of a dimension or padding: sums of them do not overflow */
+enum { MAX_DEPTH = 256 };                        /* of calls */
+static const size_t max_bytes = (size_t)4 << 30; /* of one tensor */
+/* Of a dimension or padding: sums of a few of them do not overflow. */
+static const int64_t max_size = (int64_t)1 << 40;
 
 typedef struct kt_eval_walk {
     kt_graph *graph;
