@@ -14,8 +14,8 @@ static const char *const pipelines[] = {
     "function(sroa,early-cse)",
     "function(sroa,early-cse<memssa>,simplifycfg)",
     "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm),early-cse)",
-    "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm),gvn,"
-    "instcombine<no-verify-fixpoint>,simplifycfg)",
+    ("function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm),gvn,"
+     "instcombine<no-verify-fixpoint>,simplifycfg)"),
 };
 
 static kt_status run(kt_module *module, const char *passes, kt_diag *diag) {
