@@ -25,6 +25,7 @@ enum {
 typedef struct cursor {
     kt_bytes file;
     size_t at;
+    bool ended; /* a read went past the end */
 } cursor;
 
 static voidpf open_memory(voidpf opaque, const void *name, int mode) {
@@ -38,6 +39,7 @@ static uLong read_memory(voidpf opaque, voidpf stream, void *buffer, uLong size)
     size_t count = size < c->file.count - c->at ? size : c->file.count - c->at;
     memcpy(buffer, c->file.at + c->at, count);
     c->at += count;
+    c->ended = c->ended || count < size;
     return count;
 }
 
@@ -57,8 +59,13 @@ static long seek_memory(voidpf opaque, voidpf stream, ZPOS64_T offset, int origi
     return 0;
 }
 
-/* Closing, and asking for errors: nothing to do. */
-static int fine_memory(voidpf opaque, voidpf stream) {
+/* minizip takes a short read for zeros unless there is an error. */
+static int error_memory(voidpf opaque, voidpf stream) {
+    (void)opaque;
+    return ((cursor *)stream)->ended;
+}
+
+static int close_memory(voidpf opaque, voidpf stream) {
     (void)opaque, (void)stream;
     return 0;
 }
@@ -150,8 +157,8 @@ kt_status kt_archive_unpack(kt_arena *arena, kt_bytes file, kt_archive *out_arch
                                      .zread_file = read_memory,
                                      .ztell64_file = tell_memory,
                                      .zseek64_file = seek_memory,
-                                     .zclose_file = fine_memory,
-                                     .zerror_file = fine_memory,
+                                     .zclose_file = close_memory,
+                                     .zerror_file = error_memory,
                                      .opaque = over};
     unzFile zip = unzOpen2_64("archive", &functions);
     if (!zip) return damaged(diag);

@@ -20,19 +20,29 @@ static uint32_t value_index(const kt_functional *model, kt_symbolic tensor) {
     return model->calls.at[tensor.call].first_value + tensor.output;
 }
 
-static kt_argument *materialize(const frame *f, const kt_recorded *recorded, uint32_t count) {
+/* The mode of the model's call decides, and masks that are None are filled in, so what was noted of both when
+ * the model was made is not handed on. */
+static bool is_overridden(const kt_recorded *r) {
+    if (!r->name) return false;
+    return strcmp(r->name, "training") == 0 || (strcmp(r->name, "mask") == 0 && r->kind == KT_ARGUMENT_NONE);
+}
+
+/* The arguments with the values that stand for the tensors now; out_count: without those that are overridden.
+ */
+static kt_argument *materialize(const frame *f, const kt_recorded *recorded, uint32_t count,
+                                uint32_t *out_count) {
     kt_argument *arguments = KT_NEW_ARRAY(f->arena, kt_argument, count);
+    *out_count = 0;
     for (uint32_t i = 0; i < count; i++) {
         const kt_recorded *r = &recorded[i];
-        arguments[i] =
-            (kt_argument){.kind = r->kind, .name = r->name, .count = r->count, .literal = r->literal};
-        if (r->kind == KT_ARGUMENT_TENSOR) {
-            arguments[i].value = f->values[value_index(f->model, r->tensor)];
-            arguments[i].mask = f->masks[value_index(f->model, r->tensor)];
-            arguments[i].literal = NULL;
-        } else if (r->kind == KT_ARGUMENT_LIST) {
-            arguments[i].items = materialize(f, r->items, r->count);
-        }
+        if (is_overridden(r)) continue;
+        kt_argument *a = &arguments[(*out_count)++];
+        *a = (kt_argument){.kind = r->kind, .name = r->name};
+        if (r->kind == KT_ARGUMENT_LITERAL) a->literal = r->literal;
+        if (r->kind == KT_ARGUMENT_LIST) a->items = materialize(f, r->items, r->count, &a->count);
+        if (r->kind != KT_ARGUMENT_TENSOR) continue;
+        a->value = f->values[value_index(f->model, r->tensor)];
+        a->mask = f->masks[value_index(f->model, r->tensor)];
     }
     return arguments;
 }
@@ -71,9 +81,10 @@ static void call_functional(kt_layer *layer, kt_layer_call *call) {
         const kt_recorded_call *c = &model->calls.at[model->order.at[i]];
         if (!c->count) continue; /* an InputLayer */
         if (!kt_model_may_call(trace)) return;
-        kt_layer_call_with(model->operations.at[c->operation].layer, trace,
-                           materialize(&f, c->arguments, c->count), c->count, f.values + c->first_value,
-                           f.masks + c->first_value);
+        uint32_t count;
+        kt_argument *arguments = materialize(&f, c->arguments, c->count, &count);
+        kt_layer_call_with(model->operations.at[c->operation].layer, trace, arguments, count,
+                           f.values + c->first_value, f.masks + c->first_value);
     }
     for (uint32_t i = 0; i < model->output_leaves.count; i++) {
         uint32_t value = value_index(model, model->output_leaves.at[i].tensor);

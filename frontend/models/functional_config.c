@@ -158,11 +158,6 @@ static kt_recorded read_argument(reader *r, const json_t *value, uint32_t call, 
     return recorded;
 }
 
-/* Keras's call decides over the mode and fills in masks, so what was noted of both is dropped. */
-static bool is_dropped(const char *key, const json_t *value) {
-    return strcmp(key, "training") == 0 || (strcmp(key, "mask") == 0 && json_is_null(value));
-}
-
 static void read_call(reader *r, const json_t *node, uint32_t number, const char *user) {
     const json_t *args = json_object_get(node, "args"), *kwargs = json_object_get(node, "kwargs");
     if (!json_is_array(args) || (kwargs && !json_is_object(kwargs))) {
@@ -178,7 +173,6 @@ static void read_call(reader *r, const json_t *node, uint32_t number, const char
     uint32_t count = 0;
     json_array_foreach((json_t *)args, i, item) arguments[count++] = read_argument(r, item, number, user);
     json_object_foreach((json_t *)kwargs, key, item) {
-        if (is_dropped(key, item)) continue;
         arguments[count] = read_argument(r, item, number, user);
         arguments[count++].name = kt_arena_string(r->arena, key);
     }
