@@ -101,7 +101,7 @@ typedef struct kt_trace {
     uint32_t calls;          /* made by models so far; past KT_CALL_LIMIT they are refused, because nested models
                                 that are called twice each could ask for any number */
 } kt_trace;
-enum { KT_CALL_LIMIT = 1 << 20 };
+enum { KT_CALL_LIMIT = 1 << 17 };
 
 /* The value of a layer's weight now (cast to the layer's compute dtype if it is a float). */
 kt_value kt_trace_weight(kt_trace *trace, kt_layer *layer, uint32_t weight);
