@@ -128,7 +128,9 @@ static inline kt_loops *kernel_of(kt_graph *graph, const kt_target *target, kt_o
 
     kt_loops *loops = KT_NEW(arena, kt_loops);
     int lanes = kt_target_lanes(target, dtype);
-    if (lanes > 8) lanes = 8; /* divisions of many small integers take LLVM long */
+    /* Integer vectors fall apart into scalars in places, which takes LLVM long. */
+    int most = kt_dtype_is_float(dtype) ? 8 : 4;
+    if (lanes > most) lanes = most;
     kt_loops_init(loops, arena, graph, &builder.function, target);
     kt_reg end = kt_loops_int(loops, COUNT);
     kt_reg i =

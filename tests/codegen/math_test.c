@@ -191,10 +191,6 @@ static void f32_of_plain_cpu(void **state) {
     (void)state;
     check_floats("x86-64", KT_F32);
 }
-static void f64_of_plain_cpu(void **state) {
-    (void)state;
-    check_floats("x86-64", KT_F64);
-}
 static void f16_of_plain_cpu(void **state) {
     (void)state;
     check_floats("x86-64", KT_F16);
@@ -239,9 +235,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(f32_is_accurate),  cmocka_unit_test(f64_is_accurate),
         cmocka_unit_test(f16_is_rounded),   cmocka_unit_test(bf16_is_rounded),
-        cmocka_unit_test(f32_of_plain_cpu), cmocka_unit_test(f64_of_plain_cpu),
-        cmocka_unit_test(f16_of_plain_cpu), cmocka_unit_test(f32_of_avx512),
-        cmocka_unit_test(floats_compare),
+        cmocka_unit_test(f32_of_plain_cpu), cmocka_unit_test(f16_of_plain_cpu),
+        cmocka_unit_test(f32_of_avx512),    cmocka_unit_test(floats_compare),
     };
     return cmocka_run_group_tests_name("math", tests, NULL, NULL);
 }
