@@ -179,11 +179,24 @@ static LLVMValueRef emit_index(const walker *w, const kt_code *code) {
     KT_BUG("index operation %d", (int)code->index_op);
 }
 
-/* <0, 1, 2, …> as i64 lanes. */
-static LLVMValueRef lane_numbers(const walker *w, int lanes) {
+/* <0, 1, 2, …> */
+static LLVMValueRef lane_numbers(const walker *w, LLVMTypeRef type, int lanes) {
     LLVMValueRef *numbers = KT_NEW_ARRAY(w->module->arena, LLVMValueRef, lanes);
-    for (int i = 0; i < lanes; i++) numbers[i] = i64(w, i);
+    for (int i = 0; i < lanes; i++) numbers[i] = LLVMConstInt(type, (unsigned)i, false);
     return LLVMConstVector(numbers, (unsigned)lanes);
+}
+
+/* The first count lanes. Compared as i32, which is as wide as most of what is masked: i64 lanes would be
+ * compared in halves and packed. */
+static LLVMValueRef emit_mask(walker *w, LLVMValueRef count, int lanes) {
+    LLVMBuilderRef b = w->emitter.builder;
+    LLVMTypeRef narrow = LLVMInt32TypeInContext(w->module->context);
+    LLVMValueRef most = i64(w, lanes), none = i64(w, 0);
+    count = LLVMBuildSelect(b, LLVMBuildICmp(b, LLVMIntSGT, count, most, ""), most, count, "");
+    count = LLVMBuildSelect(b, LLVMBuildICmp(b, LLVMIntSLT, count, none, ""), none, count, "");
+    const kt_emitter *e = emitter(w, KT_I32, lanes);
+    LLVMValueRef limit = kt_emit_splat(e, LLVMBuildTrunc(b, count, narrow, ""));
+    return LLVMBuildICmp(b, LLVMIntSLT, lane_numbers(w, narrow, lanes), limit, "");
 }
 
 static LLVMValueRef emit_value(walker *w, const kt_code *code) {
@@ -202,9 +215,9 @@ static LLVMValueRef emit_value(walker *w, const kt_code *code) {
     case KT_CODE_FMA: return kt_emit_fma(e, x, w->values[code->b], w->values[code->c]);
     case KT_CODE_INDEX: return emit_index(w, code);
     case KT_CODE_SPLAT: return kt_emit_splat(e, x);
-    case KT_CODE_RAMP: return LLVMBuildNSWAdd(b, kt_emit_splat(e, x), lane_numbers(w, code->lanes), "");
-    case KT_CODE_MASK:
-        return LLVMBuildICmp(b, LLVMIntSLT, lane_numbers(w, code->lanes), kt_emit_splat(e, x), "");
+    case KT_CODE_RAMP:
+        return LLVMBuildNSWAdd(b, kt_emit_splat(e, x), lane_numbers(w, i64_type(w), code->lanes), "");
+    case KT_CODE_MASK: return emit_mask(w, x, code->lanes);
     case KT_CODE_FOLD:
         e = emitter(w, code->dtype, kt_loops_lanes(w->loops, code->a));
         return kt_emit_fold(e, code->reduction, x);
