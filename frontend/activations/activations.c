@@ -78,7 +78,7 @@ static kt_value relu(kt_builder *b, kt_value x, const double *p) {
     if (slope != 0 && isnan(max_value) && threshold == 0) return leaky_relu(b, x, p);
     kt_value y = threshold != 0 ? kt_build_select(b, above(b, x, threshold), x, kt_build_like(b, x, 0))
                                 : at_least(b, x, 0);
-    if (!isnan(max_value)) y = at_most(b, at_least(b, y, 0), max_value);
+    if (!isnan(max_value)) y = at_most(b, y, max_value);
     if (slope == 0) return y;
     kt_value negative = at_least(b, add_number(b, kt_build_neg(b, x), threshold), 0);
     return kt_build_sub(b, y, scale(b, negative, slope));

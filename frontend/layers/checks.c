@@ -123,8 +123,7 @@ kt_value kt_along_axis(kt_builder *builder, kt_value vector, kt_value x, int axi
     return kt_build_broadcast(builder, vector, type.rank, type.dims, &target);
 }
 
-/* What a reduction over axes left, spread over x's shape again. */
-static kt_value spread(kt_builder *builder, kt_value reduced, kt_value x, const kt_ints *axes) {
+kt_value kt_spread(kt_builder *builder, kt_value reduced, kt_value x, const kt_ints *axes) {
     kt_type type = *kt_build_type(builder, x);
     int64_t kept[KT_MAX_RANK];
     int count = 0;
@@ -137,7 +136,7 @@ static kt_value spread(kt_builder *builder, kt_value reduced, kt_value x, const 
 }
 
 kt_value kt_reduce_spread(kt_builder *builder, kt_value x, kt_reduction kind, const kt_ints *axes) {
-    return spread(builder, kt_build_reduce(builder, x, kind, axes->count, axes->at), x, axes);
+    return kt_spread(builder, kt_build_reduce(builder, x, kind, axes->count, axes->at), x, axes);
 }
 
 kt_value kt_divide_by_count(kt_builder *builder, kt_value x, const kt_type *of, const kt_ints *axes) {
@@ -156,10 +155,10 @@ kt_value kt_divide_by_count(kt_builder *builder, kt_value x, const kt_type *of, 
     return kt_build_div(builder, x, divisor);
 }
 
-kt_value kt_mean_spread(kt_builder *builder, kt_value x, const kt_ints *axes) {
+kt_value kt_mean(kt_builder *builder, kt_value x, const kt_ints *axes) {
     kt_type type = *kt_build_type(builder, x);
     kt_value sum = kt_build_reduce(builder, x, KT_REDUCE_SUM, axes->count, axes->at);
-    return spread(builder, kt_divide_by_count(builder, sum, &type, axes), x, axes);
+    return kt_divide_by_count(builder, sum, &type, axes);
 }
 
 /* ---- dtypes

@@ -81,9 +81,11 @@ kt_value kt_to_channels_last(kt_builder *builder, kt_value x, bool channels_firs
 kt_value kt_from_channels_last(kt_builder *builder, kt_value x, bool channels_first);
 /* A vector along one axis of x's shape. */
 kt_value kt_along_axis(kt_builder *builder, kt_value vector, kt_value x, int axis);
-/* Reductions that keep the axes with size 1, brought back to x's shape; the mean is in x's dtype, a float. */
+/* What a reduction over axes left, spread over x's shape again; and both together. */
+kt_value kt_spread(kt_builder *builder, kt_value reduced, kt_value x, const kt_ints *axes);
 kt_value kt_reduce_spread(kt_builder *builder, kt_value x, kt_reduction kind, const kt_ints *axes);
-kt_value kt_mean_spread(kt_builder *builder, kt_value x, const kt_ints *axes);
+/* The mean over axes, which vanish, of floats. */
+kt_value kt_mean(kt_builder *builder, kt_value x, const kt_ints *axes);
 /* x divided by the number of elements along axes of the type `of`. */
 kt_value kt_divide_by_count(kt_builder *builder, kt_value x, const kt_type *of, const kt_ints *axes);
 

@@ -293,17 +293,15 @@ static kt_value spread_weight(kt_builder *b, kt_value weight, kt_value x, const 
 
 static kt_value normalize_layer(const layer_normalization *self, kt_builder *b, kt_value x, kt_value gamma,
                                 kt_value beta, const kt_ints *axes) {
-    kt_value mean = kt_mean_spread(b, x, axes);
+    kt_value mean = kt_spread(b, kt_mean(b, x, axes), x, axes);
     kt_value centered = kt_build_sub(b, x, mean);
-    kt_value variance = kt_mean_spread(b, kt_build_mul(b, centered, centered), axes);
+    kt_value variance = kt_mean(b, kt_build_mul(b, centered, centered), axes);
+    kt_value inverse = kt_spread(b, invert(b, variance, self->epsilon, 0), x, axes);
     if (gamma) gamma = spread_weight(b, gamma, x, axes);
-    if (beta) beta = spread_weight(b, beta, x, axes);
-    if (self->rms_scaling) {
-        return kt_build_mul(b, kt_build_mul(b, x, invert(b, variance, self->epsilon, 0)), gamma);
-    }
-    kt_value inverse = invert(b, variance, self->epsilon, gamma);
+    if (self->rms_scaling) return kt_build_mul(b, kt_build_mul(b, x, inverse), gamma);
+    if (gamma) inverse = kt_build_mul(b, inverse, gamma);
     kt_value shift = kt_build_mul(b, kt_build_neg(b, mean), inverse);
-    if (beta) shift = kt_build_add(b, shift, beta);
+    if (beta) shift = kt_build_add(b, shift, spread_weight(b, beta, x, axes));
     return kt_build_add(b, kt_build_mul(b, x, inverse), shift);
 }
 

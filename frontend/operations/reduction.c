@@ -134,7 +134,7 @@ static void call_variance(kt_layer *layer, kt_layer_call *call, bool root) {
     kt_value x = take(call, r, &type, &axes);
     if (!x) return;
     x = kt_build_cast(b, x, mean_dtype(type.dtype));
-    kt_value difference = kt_build_sub(b, x, kt_mean_spread(b, x, &axes));
+    kt_value difference = kt_build_sub(b, x, kt_spread(b, kt_mean(b, x, &axes), x, &axes));
     kt_value y = mean(call, kt_build_mul(b, difference, difference), &axes);
     if (root) y = kt_build_sqrt(b, y);
     call->outputs[0] = keep_axes(call, r, kt_build_cast(b, y, kt_dtype_to_float(type.dtype)), &type, &axes);
