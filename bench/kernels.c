@@ -1,0 +1,185 @@
+/* GFLOP/s of single kernels on one core, beside the machine's own peak of multiply-adds: a line each.
+ *
+ *   cmake --build --preset release --target bench_kernels && build/release/bin/bench_kernels [assembly-file]
+ */
+#include "kernel_suite.h"
+
+#include "kt_cmocka.h"
+
+#include <time.h>
+
+enum { PANEL = 16 };
+
+static double seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* Ten independent chains of 8-lane multiply-adds. */
+__attribute__((target("avx2,fma"))) static double peak_gflops(void) {
+    typedef float lanes __attribute__((vector_size(32)));
+    lanes sums[10] = {{0}}, x = {0.5f}, y = {0.25f};
+    double best = 0;
+    for (int run = 0; run < 20; run++) {
+        double begin = seconds();
+        for (int i = 0; i < 200000; i++) {
+            for (int j = 0; j < 10; j++)
+                __asm__ volatile("vfmadd231ps %1, %2, %0" : "+x"(sums[j]) : "x"(x), "x"(y));
+        }
+        double rate = 200000.0 * 10 * 16 / (seconds() - begin) * 1e-9;
+        if (rate > best) best = rate;
+    }
+    return best;
+}
+
+static kt_value bias_relu(suite *s, kt_value x, int64_t columns) {
+    kt_type type = *kt_build_type(&s->b, x);
+    kt_value bias =
+        kt_build_broadcast(&s->b, PARAM(s, KT_F32, columns), type.rank, type.dims, SIZES(type.rank - 1));
+    return relu(s, kt_build_add(&s->b, x, bias));
+}
+
+static void add_dense(suite *s, int64_t rows, int64_t depth, int64_t columns) {
+    begin(s, kt_arena_format(s->arena, "dense %lldx%lld", (long long)depth, (long long)columns));
+    kt_attrs_dot_general attrs = {.lhs_contract = {1, {1}}, .panel = PANEL, .columns = columns};
+    kt_value x = PARAM(s, KT_F32, rows, depth),
+             w = PARAM(s, KT_F32, (columns + PANEL - 1) / PANEL, depth, PANEL);
+    end(s, bias_relu(s, kt_build_dot_general(&s->b, x, w, &attrs), columns));
+}
+
+static void add_conv(suite *s, int64_t size, int64_t channels, int64_t window, int64_t features) {
+    begin(s, kt_arena_format(s->arena, "conv %lldx%lld %lldx%lldx%lld->%lld", (long long)window,
+                             (long long)window, (long long)size, (long long)size, (long long)channels,
+                             (long long)features));
+    kt_dim zero = dim_of(s, 0);
+    kt_attrs_conv attrs = {.strides = {2, {1, 1}},
+                           .low = {2, {zero, zero}},
+                           .high = {2, {zero, zero}},
+                           .dilation = {2, {1, 1}},
+                           .input_dilation = {2, {1, 1}},
+                           .groups = 1,
+                           .window = {2, {window, window}},
+                           .panel = PANEL,
+                           .columns = features};
+    kt_value x = PARAM(s, KT_F32, N, size + window - 1, size + window - 1, channels);
+    kt_value w = PARAM(s, KT_F32, (features + PANEL - 1) / PANEL, window * window * channels, PANEL);
+    end(s, bias_relu(s, kt_build_conv(&s->b, x, w, &attrs), features));
+}
+
+static void add_depthwise(suite *s, int64_t size, int64_t channels) {
+    begin(s, kt_arena_format(s->arena, "depthwise %lldx%lldx%lld", (long long)size, (long long)size,
+                             (long long)channels));
+    kt_dim zero = dim_of(s, 0);
+    kt_attrs_conv attrs = {.strides = {2, {1, 1}},
+                           .low = {2, {zero, zero}},
+                           .high = {2, {zero, zero}},
+                           .dilation = {2, {1, 1}},
+                           .input_dilation = {2, {1, 1}},
+                           .groups = channels};
+    kt_value x = PARAM(s, KT_F32, N, size + 2, size + 2, channels), w = PARAM(s, KT_F32, 3, 3, 1, channels);
+    end(s, bias_relu(s, kt_build_conv(&s->b, x, w, &attrs), channels));
+}
+
+static void add_softmax(suite *s, int64_t columns) {
+    begin(s, kt_arena_format(s->arena, "softmax %lld", (long long)columns));
+    kt_value x = PARAM(s, KT_F32, N, columns);
+    kt_type type = *kt_build_type(&s->b, x);
+    kt_value top = kt_build_reduce(&s->b, x, KT_REDUCE_MAXIMUM, 1, SIZES(1));
+    x = kt_build_exp(&s->b, kt_build_sub(&s->b, x, kt_build_broadcast(&s->b, top, 2, type.dims, SIZES(0))));
+    kt_value sum = kt_build_reduce(&s->b, x, KT_REDUCE_SUM, 1, SIZES(1));
+    end(s, kt_build_div(&s->b, x, kt_build_broadcast(&s->b, sum, 2, type.dims, SIZES(0))));
+}
+
+static void add_gelu(suite *s, int64_t columns) {
+    begin(s, kt_arena_format(s->arena, "gelu %lld", (long long)columns));
+    kt_value x = PARAM(s, KT_F32, N, columns);
+    kt_value e = kt_build_erf(&s->b, kt_build_mul(&s->b, x, kt_build_like(&s->b, x, 0.7071)));
+    e = kt_build_add(&s->b, e, kt_build_like(&s->b, e, 1));
+    end(s, kt_build_mul(&s->b, kt_build_mul(&s->b, x, e), kt_build_like(&s->b, e, 0.5)));
+}
+
+static int64_t elements(const suite *s, kt_value value, const int64_t *symbols) {
+    const kt_type *type = kt_graph_type(s->graph, value);
+    return kt_dim_eval(s->graph->dims, kt_type_elements(s->graph->dims, type), symbols);
+}
+
+static void *new_floats(suite *s, int64_t count) {
+    float *data = kt_arena_alloc(s->arena, (size_t)count * sizeof *data + 64);
+    for (int64_t i = 0; i < count; i++) data[i] = (float)(i % 17) * 0.1f - 0.8f;
+    return data;
+}
+
+static void measure(suite *s, uint32_t number, kt_kernel_fn *run, int64_t batch, double peak) {
+    const kt_function *kernel = kt_graph_function(s->graph, s->kernels.at[number]);
+    int64_t symbols[] = {batch, 1};
+    void *args[8];
+    uint32_t count = kernel->params.count;
+    for (uint32_t i = 0; i < count; i++)
+        args[i] = new_floats(s, elements(s, kernel->params.at[i].value, symbols));
+    args[count] = new_floats(s, elements(s, kernel->results.at[0].value, symbols));
+    /* The second parameter is [panels, depth, panel], or [3, 3, 1, channels]. */
+    const kt_type *w = count > 1 ? kt_graph_type(s->graph, kernel->params.at[1].value) : NULL;
+    double work = (double)elements(s, kernel->results.at[0].value, symbols);
+    if (w) work *= w->rank == 3 ? 2 * (double)kt_dim_eval(s->graph->dims, w->dims[1], symbols) : 18;
+    double best = 1e9;
+    for (double begin = seconds(); seconds() - begin < 0.2;) {
+        double start = seconds();
+        run(args, symbols, 0, 1);
+        double took = seconds() - start;
+        if (took < best) best = took;
+    }
+    double rate = work / best * 1e-9;
+    printf("%-28s batch %4lld %10.2f us %7.2f %s", kernel->name, (long long)batch, best * 1e6, rate,
+           w ? "GFLOP/s" : "G elements/s");
+    if (w) printf(" %3.0f %%", 100 * rate / peak);
+    printf("\n");
+}
+
+static void write_text(const char *path, const void *bytes, size_t count) {
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, count, file), count);
+    assert_int_equal(fclose(file), 0);
+}
+
+int main(int argc, char **argv) {
+    suite s = begin_suite();
+    add_dense(&s, N, 512, 512);
+    add_dense(&s, N, 784, 128);
+    add_conv(&s, 56, 64, 3, 64);
+    add_conv(&s, 28, 128, 3, 128);
+    add_conv(&s, 7, 512, 3, 512);
+    add_conv(&s, 28, 1, 3, 32);
+    add_conv(&s, 56, 64, 1, 256);
+    add_depthwise(&s, 56, 64);
+    add_softmax(&s, 512);
+    add_gelu(&s, 512);
+    kt_target target;
+    kt_arena *arena = s.arena;
+    assert_int_equal(kt_target_describe(NULL, NULL, NULL, arena, &target, &s.diag), KT_OK);
+    const kt_loops **loops = KT_NEW_ARRAY(arena, const kt_loops *, s.kernels.count);
+    for (uint32_t i = 0; i < s.kernels.count; i++) {
+        kt_loops *own = KT_NEW(arena, kt_loops);
+        assert_int_equal(kt_lower_kernel(s.graph, s.kernels.at[i], &target, arena, own, &s.diag), KT_OK);
+        loops[i] = own;
+    }
+    kt_kernel_fn **run = KT_NEW_ARRAY(arena, kt_kernel_fn *, s.kernels.count);
+    double start = seconds();
+    kernel_runner_load(arena, &target, 2, loops, s.kernels.count, run);
+    printf("compiled in %.2f s\n", seconds() - start);
+    if (argc > 1) {
+        const void *bytes;
+        size_t count;
+        kt_module *module = kernel_runner_module(arena, &target, 2, loops, s.kernels.count);
+        assert_int_equal(kt_module_emit(module, KT_CODE_ASSEMBLY, arena, &bytes, &count, &s.diag), KT_OK);
+        write_text(argv[1], bytes, count);
+    }
+    double peak = peak_gflops();
+    printf("peak %.1f GFLOP/s\n", peak);
+    static const int64_t batches[] = {1, 8, 32, 128};
+    for (uint32_t i = 0; i < s.kernels.count; i++)
+        for (int j = 0; j < (i < 2 ? 4 : 1); j++) measure(&s, i, run[i], i < 8 ? batches[j] : 512, peak);
+    end_suite(&s);
+    return 0;
+}

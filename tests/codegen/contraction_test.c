@@ -1,0 +1,203 @@
+/* Contractions and convolutions, by tiles and without. */
+#include "kernel_suite.h"
+
+#include "kt_cmocka.h"
+
+/* ---- contractions ---------------------------------------------------------------------------------------
+ */
+
+enum { PANEL = 16 };
+
+static kt_value dense(suite *s, kt_dtype dtype, int64_t rows, int64_t depth, int64_t columns, bool packed) {
+    kt_value x = PARAM(s, dtype, rows, depth);
+    if (!packed) {
+        kt_attrs_dot_general attrs = {.lhs_contract = {1, {1}}, .rhs_contract = {1, {0}}};
+        return kt_build_dot_general(&s->b, x, PARAM(s, dtype, depth, columns), &attrs);
+    }
+    kt_attrs_dot_general attrs = {.lhs_contract = {1, {1}}, .panel = PANEL, .columns = columns};
+    return kt_build_dot_general(&s->b, x, PARAM(s, dtype, (columns + PANEL - 1) / PANEL, depth, PANEL),
+                                &attrs);
+}
+
+static kt_value add_bias(suite *s, kt_value x) {
+    kt_type type = *kt_build_type(&s->b, x), bias = {.dtype = type.dtype, .rank = 1};
+    bias.dims[0] = type.dims[type.rank - 1];
+    kt_value y = kt_builder_param(&s->b, KT_ROLE_PLAIN, NULL, s->b.function.params.count, &bias);
+    return kt_build_add(&s->b, x, kt_build_broadcast(&s->b, y, type.rank, type.dims, SIZES(type.rank - 1)));
+}
+
+static kt_value gelu(suite *s, kt_value x) {
+    kt_value e = kt_build_erf(&s->b, kt_build_mul(&s->b, x, kt_build_like(&s->b, x, 0.70710678)));
+    e = kt_build_mul(&s->b, kt_build_add(&s->b, e, kt_build_like(&s->b, e, 1)), kt_build_like(&s->b, e, 0.5));
+    kt_value t = kt_build_tanh(&s->b, x); /* heavy enough for a loop of its own */
+    return kt_build_add(&s->b, kt_build_mul(&s->b, x, e), t);
+}
+
+static const int64_t batches[][2] = {{1, 1},  {2, 2},  {3, 3},  {5, 1},  {6, 2},  {7, 5},
+                                     {12, 1}, {13, 1}, {16, 2}, {17, 3}, {33, 1}, {130, 1}};
+
+static void test_dense(void **state) {
+    (void)state;
+    static const int64_t sizes[][2] = {{1, 1},   {2, 3},   {3, 5},   {5, 6},  {7, 12},
+                                       {17, 13}, {12, 17}, {16, 33}, {33, 64}};
+    suite s = begin_suite();
+    for (int i = 0; i < 9; i++) {
+        begin(&s, "packed");
+        end(&s, relu(&s, add_bias(&s, dense(&s, KT_F32, N, sizes[i][0], sizes[i][1], true))));
+        begin(&s, "plain");
+        end(&s, dense(&s, KT_F32, N, sizes[i][0], sizes[i][1], false));
+    }
+    begin(&s, "gelu");
+    end(&s, gelu(&s, add_bias(&s, dense(&s, KT_F32, N, 64, 70, true))));
+    begin(&s, "to_bool");
+    kt_value x = dense(&s, KT_F32, N, 6, 20, true);
+    end(&s, kt_build_gt(&s.b, x, kt_build_like(&s.b, x, 0)));
+    begin(&s, "f64");
+    end(&s, add_bias(&s, dense(&s, KT_F64, N, 17, 21, true)));
+    begin(&s, "f16");
+    end(&s, add_bias(&s, dense(&s, KT_F16, N, 5, 21, true)));
+    begin(&s, "i8");
+    end(&s, dense(&s, KT_I8, N, 5, 21, true));
+    begin(&s, "depth"); /* both symbolic */
+    end(&s, dense(&s, KT_F32, N, T, 21, false));
+    begin(&s, "columns");
+    end(&s, dense(&s, KT_F32, N, 5, T, false));
+    run_suite(&s, NULL, batches, 12);
+    compile_suite(&s, "x86-64-v4");
+    end_suite(&s);
+}
+
+static void test_contractions(void **state) {
+    (void)state;
+    suite s = begin_suite();
+    for (int64_t rows = 1; rows <= 13; rows += 3) {
+        begin(&s, "fixed");
+        end(&s, add_bias(&s, dense(&s, KT_F32, rows, 7, 40, true)));
+    }
+    begin(&s, "blocks");
+    end(&s, dense(&s, KT_F32, 110, 130, 530, true));
+    begin(&s, "scores");
+    kt_attrs_dot_general attrs = {.lhs_batch = {2, {0, 1}},
+                                  .rhs_batch = {2, {0, 1}},
+                                  .lhs_contract = {1, {3}},
+                                  .rhs_contract = {1, {2}}};
+    kt_value x = PARAM(&s, KT_F32, N, 2, T, 8), y = PARAM(&s, KT_F32, N, 2, 8, T);
+    kt_value z = kt_build_dot_general(&s.b, x, y, &attrs);
+    end(&s, kt_build_mul(&s.b, z, kt_build_like(&s.b, z, 0.125)));
+    begin(&s, "values");
+    x = PARAM(&s, KT_F32, N, 2, T, T), y = PARAM(&s, KT_F32, N, 2, T, 8);
+    end(&s, kt_build_dot_general(&s.b, x, y, &attrs));
+    begin(&s, "transposed");
+    attrs = (kt_attrs_dot_general){.lhs_contract = {1, {0}}, .rhs_contract = {1, {1}}};
+    x = PARAM(&s, KT_F32, 7, N), y = PARAM(&s, KT_F32, 19, 7);
+    end(&s, relu(&s, kt_build_dot_general(&s.b, x, y, &attrs)));
+    begin(&s, "vector");
+    attrs = (kt_attrs_dot_general){.lhs_contract = {1, {1}}, .rhs_contract = {1, {0}}};
+    end(&s, kt_build_dot_general(&s.b, PARAM(&s, KT_F32, N, 9), PARAM(&s, KT_F32, 9), &attrs));
+    begin(&s, "inner");
+    attrs = (kt_attrs_dot_general){.lhs_contract = {1, {0}}, .rhs_contract = {1, {0}}};
+    end(&s, kt_build_dot_general(&s.b, PARAM(&s, KT_F32, T), PARAM(&s, KT_F32, T), &attrs));
+    begin(&s, "outer");
+    attrs = (kt_attrs_dot_general){0};
+    end(&s, kt_build_dot_general(&s.b, PARAM(&s, KT_F32, N, 2), PARAM(&s, KT_F32, T, 3), &attrs));
+    begin(&s, "many"); /* several row, depth and column axes */
+    attrs = (kt_attrs_dot_general){.lhs_contract = {2, {2, 3}}, .rhs_contract = {2, {0, 1}}};
+    x = PARAM(&s, KT_F32, N, T, 2, 3), y = PARAM(&s, KT_F32, 2, 3, 4, 5);
+    z = kt_build_dot_general(&s.b, x, y, &attrs);
+    end(&s, kt_build_add(&s.b, z, BROADCAST(&s, PARAM(&s, KT_F32, T, 5), SIZES(1, 3), N, T, 4, 5)));
+    begin(&s, "packed_generic"); /* the operand is computed */
+    attrs = (kt_attrs_dot_general){.lhs_contract = {1, {1}}, .panel = PANEL, .columns = 21};
+    x = relu(&s, PARAM(&s, KT_F32, N, 5));
+    end(&s, kt_build_dot_general(&s.b, x, PARAM(&s, KT_F32, 2, 5, PANEL), &attrs));
+    finish(&s);
+}
+
+/* ---- convolutions ---------------------------------------------------------------------------------------
+ */
+
+typedef struct conv_case {
+    const int64_t *x, *window; /* [batch, space…, channels]; extents */
+    int64_t features, groups;
+    const int64_t *strides, *dilation, *padding, *input_dilation; /* NULL: 1, or 0 */
+    bool packed;
+} conv_case;
+
+static void add_conv(suite *s, const conv_case *c, int spatial) {
+    begin(s, "conv");
+    kt_attrs_conv attrs = {.groups = c->groups};
+    int64_t kernel[KT_MAX_RANK], channels = c->x[spatial + 1] / c->groups, depth = channels;
+    attrs.strides.count = attrs.dilation.count = attrs.input_dilation.count = (uint32_t)spatial;
+    attrs.low.count = attrs.high.count = (uint32_t)spatial;
+    for (int i = 0; i < spatial; i++) {
+        attrs.strides.at[i] = c->strides ? c->strides[i] : 1;
+        attrs.dilation.at[i] = c->dilation ? c->dilation[i] : 1;
+        attrs.input_dilation.at[i] = c->input_dilation ? c->input_dilation[i] : 1;
+        attrs.low.at[i] = dim_of(s, c->padding ? c->padding[2 * i] : 0);
+        attrs.high.at[i] = dim_of(s, c->padding ? c->padding[2 * i + 1] : 0);
+        kernel[i] = c->window[i];
+        depth *= c->window[i];
+    }
+    kt_value x = param_of(s, KT_F32, spatial + 2, c->x), w;
+    if (c->packed) {
+        attrs.panel = PANEL;
+        attrs.columns = c->features;
+        attrs.window.count = (uint32_t)spatial;
+        for (int i = 0; i < spatial; i++) attrs.window.at[i] = c->window[i];
+        int64_t panels = c->groups * ((c->features / c->groups + PANEL - 1) / PANEL);
+        w = PARAM(s, KT_F32, panels, depth, PANEL);
+    } else {
+        kernel[spatial] = channels;
+        kernel[spatial + 1] = c->features;
+        w = param_of(s, KT_F32, spatial + 2, kernel);
+    }
+    end(s, relu(s, add_bias(s, kt_build_conv(&s->b, x, w, &attrs))));
+}
+
+static void test_conv(void **state) {
+    (void)state;
+    const conv_case cases[] = {
+        {SIZES(N, 8, 9, 3), SIZES(3, 3), 20, 1},
+        {SIZES(N, 8, 9, 3), SIZES(3, 3), 20, 1, .strides = SIZES(2, 2)},
+        {SIZES(N, 8, 15, 4), SIZES(2, 3), 33, 1, .strides = SIZES(1, 2), .dilation = SIZES(2, 3)},
+        {SIZES(N, 6, 5, 7), SIZES(1, 1), 18, 1},
+        {SIZES(N, 6, 5, 7), SIZES(1, 1), 18, 1, .strides = SIZES(2, 2)},
+        {SIZES(2, 6, T, 1), SIZES(2, 1), 8, 1},
+        {SIZES(N, 6, 30, 8), SIZES(2, 3), 24, 2},
+        {SIZES(N, 6, 7, 12), SIZES(2, 3), 36, 3, .dilation = SIZES(1, 2)},
+    };
+    suite s = begin_suite();
+    for (int i = 0; i < 8; i++) {
+        conv_case c = cases[i];
+        add_conv(&s, &c, 2);
+        c.packed = true;
+        add_conv(&s, &c, 2);
+    }
+    const conv_case padded[] = {
+        {SIZES(N, 8, 9, 3), SIZES(3, 3), 20, 1, .padding = SIZES(1, 1, 0, 2)},
+        {SIZES(N, 5, 6, 3), SIZES(3, 3), 9, 1, .padding = SIZES(2, 1, 2, 2), .input_dilation = SIZES(2, 2)},
+        {SIZES(N, 5, 6, 4), SIZES(3, 2), 9, 1, .strides = SIZES(2, 1), .padding = SIZES(4, 3, 1, 2),
+         .dilation = SIZES(2, 1), .input_dilation = SIZES(3, 2)},
+        {SIZES(N, 8, 9, 33), SIZES(3, 3), 33, 33, .padding = SIZES(1, 1, 1, 1)},
+        {SIZES(N, 8, 9, 10), SIZES(3, 3), 20, 10, .strides = SIZES(2, 2), .padding = SIZES(1, 1, 1, 1)},
+        {SIZES(N, 8, 9, 16), SIZES(3, 3), 16, 16, .packed = true},
+        {SIZES(N, 8, 9, 6), SIZES(3, 2), 8, 2, .padding = SIZES(1, 1, 1, 1), .packed = true},
+    };
+    for (int i = 0; i < 7; i++) add_conv(&s, &padded[i], 2);
+    conv_case line = {SIZES(N, 19, 5), SIZES(3), 17, 1, .packed = true};
+    add_conv(&s, &line, 1);
+    line.padding = SIZES(2, 0);
+    add_conv(&s, &line, 1);
+    conv_case volume = {SIZES(N, 4, 5, 6, 2),      SIZES(2, 3, 2), 17, 1,
+                        .strides = SIZES(1, 2, 1), .packed = true};
+    add_conv(&s, &volume, 3);
+    finish(&s);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_dense),
+        cmocka_unit_test(test_contractions),
+        cmocka_unit_test(test_conv),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
