@@ -154,7 +154,8 @@ kt_position kt_position_reshape(kt_lower *lower, const kt_position *at, int rank
     for (int i = 0, j = 0; i < at->rank || j < rank;) {
         int from = i, to = j;
         next_boundary(at, left, right, rank, &i, &j);
-        if (to == j) continue;
+        KT_ASSERT(from >= 0 && to >= 0 && j <= rank);
+        if (j <= to) continue;
         if (from < i) result.at[j - 1] = linear(lower, at, from, i);
         for (int axis = to; axis < j - 1; axis++) result.merged |= 1U << axis;
     }

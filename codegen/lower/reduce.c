@@ -87,15 +87,12 @@ static kt_dim run_extent(kt_lower *lower, const reduction *r, int last) {
 /* Opens loops over all reduced runs but the one that ends at skip (-1: none); returns how many. */
 static int open_runs(kt_lower *lower, reduction *r, int skip) {
     int opened = 0;
-    for (int first = 0; first < r->type.rank; first++) {
-        int last = kt_position_run_end(&r->at, first);
-        if ((r->reduced & 1U << first) && last != skip) {
-            kt_reg end = kt_loops_dim(lower->loops, run_extent(lower, r, last));
-            kt_reg index = kt_lower_begin(lower, kt_loops_int(lower->loops, 0), end, 1, "reduced");
-            r->at.at[last] = kt_axis_at(index, 0);
-            opened++;
-        }
-        first = last;
+    for (int axis = 0; axis < r->type.rank; axis++) {
+        if (kt_position_run_end(&r->at, axis) != axis || axis == skip || !(r->reduced & 1U << axis)) continue;
+        kt_reg end = kt_loops_dim(lower->loops, run_extent(lower, r, axis));
+        kt_reg index = kt_lower_begin(lower, kt_loops_int(lower->loops, 0), end, 1, "reduced");
+        r->at.at[axis] = kt_axis_at(index, 0);
+        opened++;
     }
     return opened;
 }

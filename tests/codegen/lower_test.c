@@ -36,7 +36,8 @@ static void test_elementwise(void **state) {
 static void test_dtypes(void **state) {
     (void)state;
     suite s = begin_suite();
-    for (kt_dtype dtype = KT_F32; dtype <= KT_U64; dtype++) {
+    for (int number = KT_F32; number <= KT_U64; number++) {
+        kt_dtype dtype = (kt_dtype)number;
         begin(&s, "add");
         kt_value x = PARAM(&s, dtype, N, 33), y = PARAM(&s, dtype, 33);
         kt_value z = kt_build_add(&s.b, x, BROADCAST(&s, y, SIZES(1), N, 33));
@@ -107,7 +108,7 @@ static void test_shapes(void **state) {
 
 static kt_value pad_of(suite *s, kt_value x, const int64_t *low, const int64_t *high,
                        const int64_t *interior) {
-    kt_dim before[KT_MAX_RANK], behind[KT_MAX_RANK];
+    kt_dim before[KT_MAX_RANK] = {0}, behind[KT_MAX_RANK] = {0};
     const kt_type *type = kt_build_type(&s->b, x);
     for (int i = 0; i < type->rank; i++) {
         before[i] = dim_of(s, low[i]);
@@ -157,7 +158,7 @@ static void test_pad_concat(void **state) {
 
 static kt_value slice_of(suite *s, kt_value x, const int64_t *start, const int64_t *limit,
                          const int64_t *strides) {
-    kt_dim from[KT_MAX_RANK], to[KT_MAX_RANK];
+    kt_dim from[KT_MAX_RANK] = {0}, to[KT_MAX_RANK] = {0};
     for (int i = 0; i < kt_build_type(&s->b, x)->rank; i++) {
         from[i] = dim_of(s, start[i]);
         to[i] = dim_of(s, limit[i]);
