@@ -99,6 +99,7 @@ void kt_context_destroy(kt_context *context) {
 }
 
 const char *kt_context_error(const kt_context *context) { return context->error; }
+int kt_context_threads(const kt_context *context) { return kt_pool_threads(context->pool); }
 
 /* ---- bindings -------------------------------------------------------------------------------------------
  */

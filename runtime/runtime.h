@@ -25,6 +25,7 @@ typedef struct kt_context kt_context;
 kt_context *kt_context_create(const kt_program *program, int threads, char *out_error);
 void kt_context_destroy(kt_context *context); /* NULL is allowed */
 const char *kt_context_error(const kt_context *context); /* "" if there was none */
+int kt_context_threads(const kt_context *context);
 
 /* Runs an entry (its position in the program) on dense buffers: symbols in the order of describe, inputs,
  * outputs. The hot path: no allocation once a binding of the symbols has been seen, no copy of inputs and
@@ -62,6 +63,7 @@ typedef struct kt_array {
 typedef struct kt_arrays {
     kt_array *at;
     size_t count;
+    int flat; /* from CSV: each row is a flattened sample */
 } kt_arrays;
 void kt_arrays_deinit(kt_arrays *arrays);
 /* .npy, .npz, .csv, .jsonl by the file's first bytes; "-" is standard input. CSV: one f64 array [rows, columns]. */

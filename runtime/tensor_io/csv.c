@@ -75,6 +75,7 @@ int kt_csv_read(const kt_io *io, const char *text, size_t count, kt_arrays *out_
         free(numbers.at);
         return code;
     }
+    out_arrays->flat = 1;
     return kt_io_push(io, out_arrays, NULL, 0, &buffer);
 }
 

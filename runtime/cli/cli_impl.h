@@ -1,0 +1,37 @@
+/* What the verbs of a compiled program share. */
+#ifndef KT_RUNTIME_CLI_IMPL_H
+#define KT_RUNTIME_CLI_IMPL_H
+
+#include "runtime/runtime.h"
+
+#include <stdbool.h>
+
+enum { KT_EXIT_DONE = 0, KT_EXIT_FAILED = 1, KT_EXIT_USAGE = 2, KT_MAX_FILES = 64 };
+
+typedef struct kt_cli_options {
+    const char *inputs[KT_MAX_FILES]; /* FILE or NAME=FILE */
+    const char *outputs[KT_MAX_FILES];
+    const char *shapes[KT_MAX_FILES]; /* SYMBOL=N */
+    int input_count, output_count, shape_count;
+    int64_t batch_size, batch, threads;
+    const char *entry;
+} kt_cli_options;
+
+/* One verb: returns the exit status. */
+int kt_cli_predict(const kt_program *program, const kt_cli_options *options);
+int kt_cli_benchmark(const kt_program *program, const kt_cli_options *options);
+
+/* Prints "NAME: error: sentence" on standard error; returns status. */
+int kt_cli_fail(const kt_program *program, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+const kt_abi_entry *kt_cli_find_entry(const kt_program *program, const char *name); /* or NULL */
+/* Does text begin with name and '='? Then what follows, else NULL. */
+const char *kt_cli_after_name(const char *text, const char *name);
+/* A whole number of at least 1. */
+bool kt_cli_parse_count(const char *text, int64_t *out_count);
+
+/* The symbol that counts samples: the first dimension of the first input; -1 if there is none. */
+int kt_cli_sample_symbol(const kt_abi_entry *entry);
+
+#endif

@@ -1,0 +1,162 @@
+/* The command line of a compiled program: verbs and options. */
+#include "runtime/cli/cli_impl.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int kt_cli_fail(const kt_program *program, int status, const char *format, ...) {
+    (void)fflush(stdout);
+    (void)fprintf(stderr, "%s: error: ", program->name);
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    (void)fputc('\n', stderr);
+    return status;
+}
+
+const kt_abi_entry *kt_cli_find_entry(const kt_program *program, const char *name) {
+    for (uint32_t i = 0; i < program->entry_count; i++) {
+        if (strcmp(program->entries[i].name, name) == 0) return &program->entries[i];
+    }
+    return NULL;
+}
+
+const char *kt_cli_after_name(const char *text, const char *name) {
+    size_t length = strlen(name);
+    return strncmp(text, name, length) == 0 && text[length] == '=' ? text + length + 1 : NULL;
+}
+
+bool kt_cli_parse_count(const char *text, int64_t *out_count) {
+    char *end = NULL;
+    errno = 0;
+    long long count = strtoll(text, &end, 10);
+    if (end == text || *end || errno || count < 1) return false;
+    *out_count = count;
+    return true;
+}
+
+int kt_cli_sample_symbol(const kt_abi_entry *entry) {
+    for (uint32_t i = 0; i < entry->symbol_count; i++) {
+        if (entry->symbols[i].input == 0 && entry->symbols[i].axis == 0) return (int)i;
+    }
+    return -1;
+}
+
+static int describe(const kt_program *program, const kt_cli_options *options) {
+    (void)options;
+    return puts(program->describe) < 0 || fflush(stdout) != 0 ? KT_EXIT_FAILED : KT_EXIT_DONE;
+}
+
+static const struct {
+    const char *name, *doc;
+    int (*run)(const kt_program *program, const kt_cli_options *options);
+} verbs[] = {
+    {"predict", "read inputs, run the model, write outputs (the default)", kt_cli_predict},
+    {"describe", "print inputs, outputs, symbolic dimensions and memory as JSON", describe},
+    {"benchmark", "time the model on made-up inputs; prints one JSON line", kt_cli_benchmark},
+};
+enum { VERB_COUNT = sizeof verbs / sizeof verbs[0] };
+
+enum kind { FILES_IN, FILES_OUT, SHAPES, COUNT_BATCH_SIZE, COUNT_BATCH, COUNT_THREADS, ENTRY, IGNORED, FLAG };
+static const struct {
+    const char *name, *value, *doc;
+    enum kind kind;
+} options_table[] = {
+    {"--input", "FILE",
+     "an input, .npy, .npz, .csv or .jsonl; NAME=FILE where there are several; - is standard input",
+     FILES_IN},
+    {"--output", "FILE",
+     "the outputs, .npy, .npz, .csv or .json, or NAME=FILE; - is CSV on standard output [-]", FILES_OUT},
+    {"--batch-size", "N", "how many samples to run at once [32]", COUNT_BATCH_SIZE},
+    {"--threads", "N", "how many threads to use [all cores]", COUNT_THREADS},
+    {"--seed", "N", "seed of random operations", IGNORED},
+    {"--quiet", NULL, "print nothing but results", FLAG},
+    {"--batch", "N", "benchmark: the number of samples [1]", COUNT_BATCH},
+    {"--shape", "NAME=N", "benchmark: the value of another symbolic dimension [1]", SHAPES},
+    {"--entry", "NAME", "benchmark: the entry point [predict]", ENTRY},
+};
+enum { OPTION_COUNT = sizeof options_table / sizeof options_table[0] };
+
+static int help(const kt_program *program) {
+    printf("Usage: %s [VERB] [OPTIONS]\n\nVerbs:\n", program->name);
+    for (int i = 0; i < VERB_COUNT; i++) printf("  %-20s %s\n", verbs[i].name, verbs[i].doc);
+    printf("\nOptions:\n");
+    for (int i = 0; i < OPTION_COUNT; i++) {
+        char head[32];
+        const char *value = options_table[i].value;
+        (void)snprintf(head, sizeof head, "%s%s%s", options_table[i].name, value ? " " : "",
+                       value ? value : "");
+        printf("  %-20s %s\n", head, options_table[i].doc);
+    }
+    printf("\nCompiled by Keratin %s for %s.\n", program->version, program->target);
+    return fflush(stdout) == 0 ? KT_EXIT_DONE : KT_EXIT_FAILED;
+}
+
+static int push(const kt_program *program, const char **list, int *count, const char *value,
+                const char *option) {
+    if (*count == KT_MAX_FILES) {
+        return kt_cli_fail(program, KT_EXIT_USAGE, "%s may be given %d times at most.", option, KT_MAX_FILES);
+    }
+    list[(*count)++] = value;
+    return KT_EXIT_DONE;
+}
+
+static int set_option(const kt_program *program, kt_cli_options *options, int which, const char *value) {
+    const char *name = options_table[which].name;
+    int64_t *count = &options->threads;
+    switch (options_table[which].kind) {
+    case FILES_IN: return push(program, options->inputs, &options->input_count, value, name);
+    case FILES_OUT: return push(program, options->outputs, &options->output_count, value, name);
+    case SHAPES: return push(program, options->shapes, &options->shape_count, value, name);
+    case ENTRY: options->entry = value; return KT_EXIT_DONE;
+    case IGNORED:
+    case FLAG: return KT_EXIT_DONE;
+    case COUNT_BATCH_SIZE: count = &options->batch_size; break;
+    case COUNT_BATCH: count = &options->batch; break;
+    case COUNT_THREADS: break;
+    }
+    if (kt_cli_parse_count(value, count)) return KT_EXIT_DONE;
+    return kt_cli_fail(program, KT_EXIT_USAGE, "%s takes a whole number of at least 1, not '%s'.", name,
+                       value);
+}
+
+/* Reads the option at argv[*at], and moves *at behind it. */
+static int read_option(const kt_program *program, kt_cli_options *options, int argc, char **argv, int *at) {
+    const char *text = argv[(*at)++];
+    for (int i = 0; i < OPTION_COUNT; i++) {
+        const char *value = kt_cli_after_name(text, options_table[i].name);
+        bool same = strcmp(text, options_table[i].name) == 0;
+        if (!same && !value) continue;
+        if (options_table[i].kind == FLAG) {
+            if (value)
+                return kt_cli_fail(program, KT_EXIT_USAGE, "%s takes no value.", options_table[i].name);
+        } else if (same) {
+            if (*at == argc) return kt_cli_fail(program, KT_EXIT_USAGE, "%s wants a value.", text);
+            value = argv[(*at)++];
+        }
+        return set_option(program, options, i, value);
+    }
+    return kt_cli_fail(program, KT_EXIT_USAGE, "There is no option '%s'; --help lists them.", text);
+}
+
+int kt_program_main(const kt_program *program, int argc, char **argv) {
+    kt_cli_options options = {.batch_size = 32, .batch = 1, .entry = "predict"};
+    int at = 1, verb = 0;
+    if (argc > 1 && argv[1][0] != '-') {
+        while (verb < VERB_COUNT && strcmp(argv[1], verbs[verb].name) != 0) verb++;
+        if (verb == VERB_COUNT) {
+            return kt_cli_fail(program, KT_EXIT_USAGE, "There is no verb '%s'; --help lists them.", argv[1]);
+        }
+        at = 2;
+    }
+    while (at < argc) {
+        if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0) return help(program);
+        int status = read_option(program, &options, argc, argv, &at);
+        if (status) return status;
+    }
+    return verbs[verb].run(program, &options);
+}

@@ -1,0 +1,203 @@
+/* The verbs of a compiled program, over programs written by hand. */
+#include "runtime/toy_program.h"
+
+#include "kt_cmocka.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+/* The toy program with one symbol for both inputs. */
+static void toy_common_bind(const int64_t *symbols, int64_t *values) {
+    toy_bind((const int64_t[]){symbols[0], symbols[0]}, values);
+}
+static const kt_abi_tensor toy_common_inputs[] = {{"x", KT_F32, 2, {TOY_BATCH, TOY_4}},
+                                                  {"y", KT_F32, 2, {TOY_BATCH, TOY_4}}};
+
+/* predict(x: f32[4,2,1]) → doubled: f32[4,2]. */
+static void toy_fixed_bind(const int64_t *symbols, int64_t *values) {
+    (void)symbols;
+    for (int64_t i = 0; i < 6; i++) values[i] = i;
+    values[5] = 32;
+}
+static void toy_double(void *const *args, const int64_t *symbols, int64_t part, int64_t parts) {
+    (void)symbols, (void)part, (void)parts;
+    for (int i = 0; i < 8; i++) ((float *)args[1])[i] = 2 * ((const float *)args[0])[i];
+}
+static const kt_abi_tensor toy_fixed_inputs[] = {{"x", KT_F32, 3, {4, 2, 1}}};
+static const kt_abi_tensor toy_fixed_outputs[] = {{"doubled", KT_F32, 2, {4, 2}}};
+static const kt_abi_buffer toy_fixed_buffers[] = {{KT_PLACE_INPUT, 5, 0, 0, 0},
+                                                  {KT_PLACE_OUTPUT, 5, 0, 0, 0}};
+static const uint32_t toy_fixed_args[] = {0, 1};
+static const kt_abi_step toy_fixed_steps[] = {{toy_double, "double", "x", 0, 2, 1, 0}};
+static const kt_abi_entry toy_fixed_entry = {
+    .name = "predict",
+    .bind = toy_fixed_bind,
+    .value_count = 6,
+    .input_count = 1,
+    .output_count = 1,
+    .buffer_count = 2,
+    .arg_count = 2,
+    .step_count = 1,
+    .inputs = toy_fixed_inputs,
+    .outputs = toy_fixed_outputs,
+    .buffers = toy_fixed_buffers,
+    .args = toy_fixed_args,
+    .steps = toy_fixed_steps,
+};
+
+static char directory[] = "/tmp/kt_cli_XXXXXX";
+static char output[4096]; /* what the last run printed, on both streams */
+static kt_program fixed, common;
+static kt_abi_entry common_entry;
+
+static void write_text(const char *name, const char *text) {
+    FILE *file = fopen(name, "wb");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void read_output(const char *name) {
+    FILE *file = fopen(name, "rb");
+    assert_non_null(file);
+    output[fread(output, 1, sizeof output - 1, file)] = '\0';
+    (void)fclose(file);
+}
+
+/* Runs a command line of space-separated words. */
+static int run(const kt_program *program, const char *line) {
+    char words[512], *argv[32] = {0};
+    int argc = 0;
+    (void)snprintf(words, sizeof words, "toy %s", line);
+    for (char *word = strtok(words, " "); word; word = strtok(NULL, " ")) argv[argc++] = word;
+    (void)fflush(stdout);
+    int own_out = dup(1), own_error = dup(2), file = open("printed", O_CREAT | O_TRUNC | O_RDWR, 0600);
+    assert_true(own_out >= 0 && own_error >= 0 && file >= 0);
+    dup2(file, 1);
+    dup2(file, 2);
+    int status = kt_program_main(program, argc, argv);
+    (void)fflush(stdout);
+    dup2(own_out, 1);
+    dup2(own_error, 2);
+    close(own_out);
+    close(own_error);
+    close(file);
+    read_output("printed");
+    return status;
+}
+
+static void expect(const kt_program *program, const char *line, int status, const char *printed) {
+    int found = run(program, line);
+    if (found != status || !strstr(output, printed))
+        fail_msg("'%s' exits %d and prints '%s'", line, found, output);
+}
+
+static void predicts(void **state) {
+    (void)state;
+    write_text("x.csv", "a,b,c,d\n1,2,3,4\n5,6,7,8\n1,1,1,1\n");
+    write_text("y.jsonl", "[0,0,0,0]\n[1,1,1,1]\n[0,1,0,1]\n");
+    static const char *const sizes[] = {"1", "2", "3", "50"};
+    for (int i = 0; i < 4; i++) {
+        char line[128];
+        (void)snprintf(line, sizeof line, "--input x=x.csv --input y=y.jsonl --output sum=- --batch-size %s",
+                       sizes[i]);
+        assert_int_equal(run(&common, line), 0);
+        assert_string_equal(output, "106,214\n124,232\n105,205\n");
+    }
+    /* Two symbols: in one call. */
+    assert_int_equal(
+        run(&toy_program, "predict --input=x=x.csv --input y=y.jsonl --output out.json --threads 2"), 0);
+    read_output("out.json");
+    assert_string_equal(output,
+                        "{\"sum\": [[106, 214], [124, 232], [105, 205]], \"total\": [320, 356, 310]}\n");
+    /* An archive feeds inputs by name. */
+    write_text("both.jsonl", "{\"y\": [0,0,0,0], \"x\": [1,2,3,4]}\n");
+    expect(&common, "--input both.jsonl --output total=t.csv --output sum=s.csv --quiet --seed 1", 0, "");
+    read_output("t.csv");
+    assert_string_equal(output, "320\n");
+    read_output("s.csv");
+    assert_string_equal(output, "106,214\n");
+}
+
+static void pads_a_fixed_batch(void **state) {
+    (void)state;
+    write_text("x.csv", "1,2\n3,4\n5,6\n7,8\n9,10\n");
+    expect(&fixed, "--input x.csv", 0, "2,4\n6,8\n10,12\n14,16\n18,20\n");
+    write_text("x.csv", "1,2\n");
+    assert_int_equal(run(&fixed, "--input x.csv"), 0);
+    assert_string_equal(output, "2,4\n");
+    write_text("x.csv", "1,2,3\n");
+    expect(&fixed, "--input x.csv", 1,
+           "toy: error: x.csv: The input 'x' has the shape [1, 3], but [any, 2, 1] is expected.");
+}
+
+static void wrong_inputs(void **state) {
+    (void)state;
+    write_text("x.csv", "1,2,3,4\n");
+    write_text("narrow.csv", "1,2\n");
+    write_text("y.csv", "1,2,3,4\n1,2,3,4\n");
+    expect(&common, "--input x=x.csv --input y=narrow.csv", 1,
+           "toy: error: narrow.csv: The input 'y' has the shape [1, 2], but [batch, 4] is expected.");
+    expect(&common, "--input x=x.csv --input y=y.csv", 1,
+           "y.csv: The input 'y' has 2 samples, but 'x' has 1.");
+    expect(&toy_program, "--input x=x.csv --input y=y.csv", 1,
+           "x and y must have as many rows. (1 is not 2)");
+    expect(&common, "--input x=x.csv", 2, "The input 'y' is missing; give it with --input y=FILE.");
+    expect(&common, "--input x.csv", 2, "say for which one the file is: --input x=x.csv.");
+    expect(&common, "--input x=x.csv --input x=x.csv", 2, "The input 'x' is given twice.");
+    expect(&common, "--input x=none.csv", 1, "none.csv: It cannot be opened: No such file or directory.");
+    expect(&common, "--input x=x.csv --input y=x.csv --output both.csv", 1, "It can hold one array, not 2");
+    expect(&common, "--input x=x.csv --input y=x.csv --output sum=no/such/folder.npy", 1,
+           "It cannot be written");
+    expect(&common, "", 2, "The input 'x' is missing");
+}
+
+static void wrong_usage(void **state) {
+    (void)state;
+    expect(&common, "dance", 2, "toy: error: There is no verb 'dance'; --help lists them.");
+    expect(&common, "--polka", 2, "There is no option '--polka'");
+    expect(&common, "--input", 2, "--input wants a value.");
+    expect(&common, "--batch-size 0", 2, "--batch-size takes a whole number of at least 1, not '0'.");
+    expect(&common, "--quiet=1", 2, "--quiet takes no value.");
+    expect(&common, "--help", 0, "Usage: toy [VERB] [OPTIONS]");
+    expect(&common, "benchmark --entry train", 2, "There is no entry point 'train'.");
+    expect(&common, "benchmark --shape rows=2", 2, "--shape takes SYMBOL=N");
+}
+
+static void other_verbs(void **state) {
+    (void)state;
+    expect(&common, "describe", 0, "{\"name\": \"toy\"}\n");
+    expect(&toy_program, "benchmark --batch 3 --threads 1 --shape rows=3", 0,
+           "{\"entry\": \"predict\", \"batch\": 3, \"threads\": 1, \"median_us\": ");
+    kt_program unfit = common;
+    unfit.cpu_features = (uint64_t)1 << 62;
+    expect(&unfit, "--input x=x.csv --input y=x.csv", 1, "this CPU does not have");
+}
+
+static int make_directory(void **state) {
+    (void)state;
+    common_entry = toy_entry;
+    common_entry.bind = toy_common_bind;
+    common_entry.symbol_count = 1;
+    common_entry.inputs = toy_common_inputs;
+    common = fixed = toy_program;
+    common.entries = &common_entry;
+    fixed.entries = &toy_fixed_entry;
+    return mkdtemp(directory) && chdir(directory) == 0 ? 0 : -1;
+}
+
+static int remove_directory(void **state) {
+    (void)state;
+    static const char *const names[] = {"printed",    "x.csv",    "y.csv", "y.jsonl", "both.jsonl",
+                                        "narrow.csv", "out.json", "t.csv", "s.csv"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) (void)unlink(names[i]);
+    return chdir("/") == 0 ? rmdir(directory) : -1;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(predicts),    cmocka_unit_test(pads_a_fixed_batch), cmocka_unit_test(wrong_inputs),
+        cmocka_unit_test(wrong_usage), cmocka_unit_test(other_verbs),
+    };
+    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+}
