@@ -86,10 +86,11 @@ static uint64_t feature_named(const char *name, size_t length) {
 }
 
 /* Text that LLVM owns, moved to an arena. */
+static void dispose_message(void *message) { LLVMDisposeMessage(message); }
+
 static const char *take_message(kt_arena *arena, char *message) {
-    const char *copy = kt_arena_string(arena, message);
-    LLVMDisposeMessage(message);
-    return copy;
+    kt_arena_defer(arena, dispose_message, message);
+    return message;
 }
 
 /* Applies "+avx2,-fma,…". strict: an unknown name, or one without a sign, is an error; else it is passed

@@ -322,6 +322,8 @@ static LLVMValueRef constants_symbol(emitter *emit) {
     return global;
 }
 
+static void dispose_builder(void *builder) { LLVMDisposeBuilder(builder); }
+
 kt_status kt_llvm_program(kt_module *module, const kt_program_source *source, const LLVMValueRef *kernels,
                           kt_diag *diag) {
     emitter emit = {.module = module, .source = source};
@@ -329,29 +331,26 @@ kt_status kt_llvm_program(kt_module *module, const kt_program_source *source, co
     emit.i64 = LLVMInt64TypeInContext(module->context);
     emit.pointer = LLVMPointerTypeInContext(module->context, 0);
     emit.builder = LLVMCreateBuilderInContext(module->context);
-    kt_status status = KT_OK;
+    kt_arena_defer(module->arena, dispose_builder, emit.builder);
     rows entries = {0};
-    for (uint32_t i = 0; i < source->plan_count && status == KT_OK; i++) {
+    for (uint32_t i = 0; i < source->plan_count; i++) {
         LLVMValueRef row = NULL;
-        status = entry_row(&emit, &source->plans[i], kernels, diag, &row);
-        if (status == KT_OK) KT_PUSH(module->arena, &entries, row);
+        KT_TRY(entry_row(&emit, &source->plans[i], kernels, diag, &row));
+        KT_PUSH(module->arena, &entries, row);
     }
-    if (status == KT_OK) {
-        const kt_target *target = module->target;
-        LLVMValueRef program =
-            RECORD(&emit, number32(&emit, KT_ABI_VERSION), number32(&emit, entries.count),
-                   string_global(&emit, module->options.name), string_global(&emit, KT_VERSION),
-                   string_global(&emit, kt_arena_format(module->arena, "%s %s", target->triple, target->cpu)),
-                   string_global(&emit, source->describe), number64(&emit, target->cpu_features),
-                   constants_symbol(&emit), number64(&emit, source->constants_bytes),
-                   table_global(&emit, "entries", entries));
-        LLVMValueRef global = LLVMAddGlobal(module->module, LLVMTypeOf(program),
-                                            module->options.library ? "program" : "kt_main_program");
-        LLVMSetInitializer(global, program);
-        LLVMSetGlobalConstant(global, true);
-        LLVMSetLinkage(global, module->options.library ? LLVMInternalLinkage : LLVMExternalLinkage);
-        if (module->options.library) library_functions(&emit, global);
-    }
-    LLVMDisposeBuilder(emit.builder);
-    return status;
+    const kt_target *target = module->target;
+    LLVMValueRef program =
+        RECORD(&emit, number32(&emit, KT_ABI_VERSION), number32(&emit, entries.count),
+               string_global(&emit, module->options.name), string_global(&emit, KT_VERSION),
+               string_global(&emit, kt_arena_format(module->arena, "%s %s", target->triple, target->cpu)),
+               string_global(&emit, source->describe), number64(&emit, target->cpu_features),
+               constants_symbol(&emit), number64(&emit, source->constants_bytes),
+               table_global(&emit, "entries", entries));
+    LLVMValueRef global = LLVMAddGlobal(module->module, LLVMTypeOf(program),
+                                        module->options.library ? "program" : "kt_main_program");
+    LLVMSetInitializer(global, program);
+    LLVMSetGlobalConstant(global, true);
+    LLVMSetLinkage(global, module->options.library ? LLVMInternalLinkage : LLVMExternalLinkage);
+    if (module->options.library) library_functions(&emit, global);
+    return KT_OK;
 }
