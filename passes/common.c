@@ -114,15 +114,18 @@ static bool elements_alike(const kt_attrs_constant *constant) {
     return memcmp(data, data + size, constant->literal.bytes - size) == 0;
 }
 
-bool kt_pass_splat(const kt_graph *graph, kt_value value, double *out_number) {
+const kt_attrs_constant *kt_pass_splat_constant(const kt_graph *graph, kt_value value) {
     const kt_node_info *node = kt_graph_definition(graph, value);
     while (node && (node->op == KT_OP_broadcast || node->op == KT_OP_reshape || node->op == KT_OP_transpose ||
                     node->op == KT_OP_slice || node->op == KT_OP_reverse))
         node = kt_graph_definition(graph, node->operands[0]);
-    if (!node || node->op != KT_OP_constant) return false;
-    const kt_attrs_constant *constant = node->attrs;
+    return node && node->op == KT_OP_constant && elements_alike(node->attrs) ? node->attrs : NULL;
+}
+
+bool kt_pass_splat(const kt_graph *graph, kt_value value, double *out_number) {
+    const kt_attrs_constant *constant = kt_pass_splat_constant(graph, value);
+    if (!constant || constant->type.dtype == KT_C64) return false;
     kt_dtype dtype = constant->type.dtype;
-    if (dtype == KT_STRING || dtype == KT_C64 || !elements_alike(constant)) return false;
     if (kt_dtype_is_float(dtype))
         *out_number = kt_element_float(dtype, constant->literal.data, 0);
     else

@@ -20,16 +20,15 @@ typedef struct fusing {
 
 enum { LONGEST_NAME = 48 };
 
-/* "conv_add_maximum": the operations that compute something; of views alone, the views. */
+/* "conv_add_maximum": the operations, but for those that only spread values; of these alone, all. */
 static const char *kernel_name(fusing *f, const kt_node *nodes, uint32_t count) {
     const kt_graph *graph = f->run.graph;
     kt_text text = {.arena = f->run.scratch};
-    for (int views = 0; views < 2 && text.length == 0; views++)
+    for (int all = 0; all < 2 && text.length == 0; all++)
         for (uint32_t i = 0; i < count; i++) {
             kt_op op = kt_graph_node(graph, nodes[i])->op;
             const char *name = kt_op_describe(op)->name;
-            if (op == KT_OP_constant && count > 1) continue;
-            if (!views && kt_op_is(op, KT_VIEW) && (op != KT_OP_gather)) continue;
+            if (!all && (op == KT_OP_constant || op == KT_OP_broadcast || op == KT_OP_reshape)) continue;
             if (text.length + strlen(name) < LONGEST_NAME)
                 kt_text_format(&text, "%s%s", text.length ? "_" : "", name);
         }
@@ -122,7 +121,7 @@ static kt_status call_group(fusing *f, const kt_group *group, kt_builder *builde
     kt_loc *locs = KT_NEW_ARRAY(f->run.scratch, kt_loc, count);
     uint32_t loc_count = 0;
     for (uint32_t i = 0; i < count; i++) {
-        nodes[i] = group->members.at[count - 1 - i];
+        nodes[i] = group->members.at[count - 1 - i].node;
         const kt_node_info *node = kt_graph_node(graph, nodes[i]);
         /* Constants, spread or not, are shared by layers: they say nothing about this one. */
         bool shared = node->op == KT_OP_constant || node->op == KT_OP_broadcast;

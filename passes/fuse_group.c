@@ -146,7 +146,7 @@ static void find_reduced(kt_grouping *g, kt_node node) {
 
 static int find_member(const kt_group *group, kt_node node) {
     for (uint32_t i = group->members.count; i-- > 0;)
-        if (group->members.at[i] == node) return (int)i;
+        if (group->members.at[i].node == node) return (int)i;
     return -1;
 }
 
@@ -161,17 +161,17 @@ static bool uses_result_of(const kt_grouping *g, kt_node user, kt_node node) {
 static unsigned place(const kt_grouping *g, const kt_group *group, kt_node node) {
     unsigned at = 0;
     for (uint32_t i = 0; i < group->members.count; i++) {
-        kt_node user = group->members.at[i];
+        kt_node user = group->members.at[i].node;
         kt_op op = kt_graph_node(g->graph, user)->op;
         if (!uses_result_of(g, user, node)) continue;
         if (is_reduction(op) || is_contraction(op))
             at |= KT_AT_OPERAND;
         else if (kt_op_is(op, KT_ELEMENTWISE))
-            at |= group->at.at[i];
+            at |= group->members.at[i].at;
         else
-            at |= group->at.at[i] & KT_AT_OPERAND ? KT_AT_OPERAND : KT_AT_VIEW;
+            at |= group->members.at[i].at & KT_AT_OPERAND ? KT_AT_OPERAND : KT_AT_VIEW;
         if (repeats(op)) at |= KT_AT_REPEATED;
-        if (kt_op_is(op, KT_VIEW)) at |= group->at.at[i] & KT_AT_REPEATED;
+        if (kt_op_is(op, KT_VIEW)) at |= group->members.at[i].at & KT_AT_REPEATED;
     }
     return at;
 }
@@ -185,10 +185,10 @@ static bool spreads_parameter(const kt_grouping *g, const kt_group *group, kt_no
 /* May a heavy operation join, whose result the group's other members take at the index of theirs? */
 static bool is_epilogue(const kt_grouping *g, const kt_group *group) {
     for (uint32_t i = 0; i < group->members.count; i++) {
-        kt_node member = group->members.at[i];
+        kt_node member = group->members.at[i].node;
         kt_op op = kt_graph_node(g->graph, member)->op;
         if (g->uniform[member] || op == KT_OP_constant) continue;
-        if (group->at.at[i] != KT_AT_RESULT) return false;
+        if (group->members.at[i].at != KT_AT_RESULT) return false;
         if (op == KT_OP_broadcast ? !spreads_parameter(g, group, member) : !kt_op_is(op, KT_ELEMENTWISE))
             return false;
     }
@@ -206,8 +206,8 @@ static bool is_row_shape(const kt_group *group, const kt_type *type) {
 /* Do the group's broadcasts of node go from what stays to what is reduced, axis i to axis i? */
 static bool spreads_along_rows(const kt_grouping *g, const kt_group *group, kt_node node) {
     for (uint32_t i = 0; i < group->members.count; i++) {
-        const kt_node_info *user = kt_graph_node(g->graph, group->members.at[i]);
-        if (user->op != KT_OP_broadcast || !uses_result_of(g, group->members.at[i], node)) continue;
+        const kt_node_info *user = kt_graph_node(g->graph, group->members.at[i].node);
+        if (user->op != KT_OP_broadcast || !uses_result_of(g, group->members.at[i].node, node)) continue;
         const kt_ints *axes = &((const kt_attrs_broadcast *)user->attrs)->axes;
         for (uint32_t k = 0; k < axes->count; k++)
             if (axes->at[k] != k) return false;
@@ -233,7 +233,7 @@ static bool join_rows(const kt_grouping *g, kt_group *group, kt_node node, kt_no
     if (!group->rows && !reduces_rows(g, reduction, &rows.row, &rows.outer)) return false;
     if (!fits_rows(g, &rows, node)) return false;
     for (uint32_t i = 0; i < group->members.count && !group->rows; i++)
-        if (!fits_rows(g, &rows, group->members.at[i])) return false;
+        if (!fits_rows(g, &rows, group->members.at[i].node)) return false;
     rows.rows = true;
     rows.heavy = 0;
     *group = rows;
@@ -296,8 +296,8 @@ static bool joins(const kt_grouping *g, kt_group *group, kt_node node, unsigned 
 }
 
 static void add_member(const kt_grouping *g, kt_group *group, kt_node node, unsigned at) {
-    KT_PUSH(g->run->scratch, &group->members, node);
-    KT_PUSH(g->run->scratch, &group->at, at);
+    const kt_member member = {node, at};
+    KT_PUSH(g->run->scratch, &group->members, member);
 }
 
 static void begin_group(kt_grouping *g, kt_node node) {
@@ -319,6 +319,7 @@ static void sort_node(kt_grouping *g, kt_node node, const index_list *users, boo
                       index_list *out_joined) {
     bool everywhere = may_be_repeated(g, node);
     for (uint32_t i = 0; i < users->count && (everywhere || (users->count == 1 && !escapes)); i++) {
+        KT_ASSERT(users->at[i] < g->groups.count && g->groups.at);
         kt_group *group = &g->groups.at[users->at[i]];
         unsigned at = place(g, group, node);
         if (!joins(g, group, node, at)) continue;

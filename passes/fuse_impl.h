@@ -12,14 +12,18 @@ enum {
     KT_AT_REPEATED = 8, /* with one of these two: more than once for an element, or in vain */
 };
 
+typedef struct kt_member {
+    kt_node node;
+    unsigned at; /* KT_AT_… bits */
+} kt_member;
+
 typedef struct kt_group {
-    kt_node root;               /* its result is the kernel's; all others are used within the group only */
-    kt_node heavy;              /* the contraction, convolution or reduction, or 0 */
-    bool rows;                  /* a row kernel: any number of reductions over the same trailing axes */
-    kt_type row;                /* rows: the type of what is reduced */
-    int outer;                  /* rows: how many axes stay */
-    KT_VECTOR(kt_node) members; /* in reverse order of the function */
-    KT_VECTOR(unsigned) at;     /* by member: KT_AT_… bits */
+    kt_node root;                 /* its result is the kernel's; all others are used within the group only */
+    kt_node heavy;                /* the contraction, convolution or reduction, or 0 */
+    bool rows;                    /* a row kernel: any number of reductions over the same trailing axes */
+    kt_type row;                  /* rows: the type of what is reduced */
+    int outer;                    /* rows: how many axes stay */
+    KT_VECTOR(kt_member) members; /* in reverse order of the function */
 } kt_group;
 
 typedef struct kt_grouping {

@@ -37,8 +37,9 @@ bool *kt_pass_fixed(kt_pass_run *run, const kt_function *function);
 /* Is func the entry that computes the constants? */
 bool kt_pass_is_prepare(const kt_function *function);
 
-/* The number that all elements of value have, if they come from one constant element: a constant whose
- * elements are equal, or views of one. */
+/* The constant whose elements are all alike and that value repeats, through views or at once; or NULL. */
+const kt_attrs_constant *kt_pass_splat_constant(const kt_graph *graph, kt_value value);
+/* The number that all elements of value have for that reason. */
 bool kt_pass_splat(const kt_graph *graph, kt_value value, double *out_number);
 /* May value's definition be written again wherever it is used, at no cost in memory: up to 16 elements, or
  * all alike. */

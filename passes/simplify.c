@@ -36,12 +36,10 @@ bool kt_simplify_moves(const kt_simplify *s, kt_value value) {
 kt_value kt_simplify_respread(kt_simplify *s, kt_value value, int rank, const kt_dim *shape) {
     const kt_type type = *kt_graph_type(s->graph, value);
     const kt_node_info *node = kt_graph_definition(s->graph, value);
-    double number = 0;
     if (node && node->op == KT_OP_broadcast && kt_graph_type(s->graph, node->operands[0])->rank == 0)
         return kt_build_broadcast(s->builder, node->operands[0], rank, shape, NULL);
-    if (!kt_pass_splat(s->graph, value, &number)) return 0;
-    while (node->op != KT_OP_constant) node = kt_graph_definition(s->graph, node->operands[0]);
-    const kt_attrs_constant *constant = node->attrs;
+    const kt_attrs_constant *constant = kt_pass_splat_constant(s->graph, value);
+    if (!constant) return 0;
     const kt_type scalar = kt_type_scalar(type.dtype);
     return kt_build_broadcast(s->builder, kt_build_constant(s->builder, &scalar, constant->literal.data),
                               rank, shape, NULL);

@@ -123,11 +123,9 @@ static kt_value broadcast_reshape(kt_simplify *s, const kt_node_info *node) {
 /* a constant of equal elements → broadcast(scalar). Measure: bytes of constants. */
 static kt_value constant_alike(kt_simplify *s, const kt_node_info *node) {
     const kt_attrs_constant *attrs = node->attrs;
-    size_t size = kt_dtype_bytes(s->type.dtype);
     const char *data = attrs->literal.data;
-    if (s->type.rank == 0 || size == 0 || attrs->literal.bytes <= size ||
-        memcmp(data, data + size, attrs->literal.bytes - size) != 0)
-        return 0;
+    size_t size = kt_dtype_bytes(s->type.dtype), bytes = attrs->literal.bytes;
+    if (s->type.rank == 0 || bytes <= size || memcmp(data, data + size, bytes - size) != 0) return 0;
     const kt_type scalar = kt_type_scalar(s->type.dtype);
     return kt_build_broadcast(s->builder, kt_build_constant(s->builder, &scalar, data), s->type.rank,
                               s->type.dims, NULL);

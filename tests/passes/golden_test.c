@@ -24,18 +24,21 @@ static bool update;
 
 static char *read_file(kt_arena *arena, const char *path) {
     FILE *file = fopen(path, "rb");
-    assert_non_null(file);
-    kt_text text = {.arena = arena};
-    char part[4096];
-    for (size_t count; (count = fread(part, 1, sizeof part, file)) > 0;)
-        kt_text_add_bytes(&text, part, count);
+    char *text = NULL;
+    if (!file || fseek(file, 0, SEEK_END) != 0) abort();
+    long size = ftell(file);
+    if (size >= 0 && fseek(file, 0, SEEK_SET) == 0) {
+        text = kt_arena_alloc(arena, (size_t)size + 1);
+        if (fread(text, 1, (size_t)size, file) != (size_t)size) text = NULL;
+    }
     fclose(file);
-    return text.at;
+    assert_non_null(text);
+    return text;
 }
 
 static void write_file(const char *path, const char *head, size_t head_length, const char *body) {
     FILE *file = fopen(path, "wb");
-    assert_non_null(file);
+    if (!file) abort();
     fwrite(head, 1, head_length, file);
     fputs(mark, file);
     fputs(body, file);
