@@ -350,6 +350,34 @@ static void masks_are_handed_on(void **state) {
     lab_close(&l);
 }
 
+/* The type of a merged mask of two inputs f32[batch,4], of which the second may have none; "" for none. */
+static const char *merged_mask(lab *l, const char *class_name, const char *options, bool both) {
+    lab_open(l);
+    kt_argument items[2] = {lab_tensor(lab_input(l, "f32[batch,4]")),
+                            lab_tensor(lab_input(l, "f32[batch,4]"))};
+    items[0].mask = lab_input(l, "bool[batch]");
+    if (both) items[1].mask = lab_input(l, "bool[batch]");
+    kt_argument list = {.kind = KT_ARGUMENT_LIST, .items = items, .count = 2};
+    kt_value y;
+    kt_value mask;
+    kt_layer_call_with(kt_layer_create(&l->context, class_name, options), &l->trace, &list, 1, &y, &mask);
+    assert_string_equal(lab_problem(l), "");
+    return mask ? kt_type_string(l->graph->dims, kt_graph_type(l->graph, mask), l->context.arena) : "";
+}
+
+static void masks_are_merged(void **state) {
+    (void)state;
+    lab l;
+    assert_string_equal(merged_mask(&l, "Add", NULL, true), "bool[batch]");
+    lab_close(&l);
+    assert_string_equal(merged_mask(&l, "Multiply", NULL, false), "");
+    lab_close(&l);
+    assert_string_equal(merged_mask(&l, "Concatenate", NULL, false), "bool[batch]");
+    lab_close(&l);
+    assert_string_equal(merged_mask(&l, "Concatenate", "{\"axis\": 0}", true), "bool[2*batch]");
+    lab_close(&l);
+}
+
 /* ---- hostile input
  * ----------------------------------------------------------------------------------------------- */
 static const char *const odd_values[] = {
@@ -463,8 +491,8 @@ int main(void) {
         cmocka_unit_test(promotion),           cmocka_unit_test(shapes),
         cmocka_unit_test(bad_inputs),          cmocka_unit_test(problems_are_contained),
         cmocka_unit_test(weights_and_sharing), cmocka_unit_test(training_mode),
-        cmocka_unit_test(masks_are_handed_on), cmocka_unit_test(odd_options),
-        cmocka_unit_test(out_of_memory),
+        cmocka_unit_test(masks_are_handed_on), cmocka_unit_test(masks_are_merged),
+        cmocka_unit_test(odd_options),         cmocka_unit_test(out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
