@@ -41,7 +41,8 @@ static inline kt_value lab_input(lab *l, const char *text) {
     kt_type type = {0};
     const char *bracket = strchr(text, '[');
     assert_non_null(bracket);
-    assert_true(kt_dtype_parse(kt_arena_format(l->context.arena, "%.*s", (int)(bracket - text), text), &type.dtype));
+    assert_true(
+        kt_dtype_parse(kt_arena_format(l->context.arena, "%.*s", (int)(bracket - text), text), &type.dtype));
     for (const char *at = bracket + 1; *at && *at != ']'; at += *at == ',') {
         assert_true(type.rank < KT_MAX_RANK && kt_dim_parse(l->graph->dims, &at, &type.dims[type.rank]));
         type.rank++;

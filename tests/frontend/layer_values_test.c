@@ -2,14 +2,16 @@
 #include "ir/element.h"
 #include "layer_testing.h"
 
-/* ---- tensors of the fixtures --------------------------------------------------------------------------------------- */
+/* ---- tensors of the fixtures
+ * --------------------------------------------------------------------------------------- */
 static kt_tensor read_tensor(lab *l, const json_t *json) {
     kt_tensor tensor = {0};
     assert_true(kt_dtype_parse_keras(json_string_value(json_object_get(json, "dtype")), &tensor.dtype));
     const json_t *shape = json_object_get(json, "shape");
     const json_t *data = json_object_get(json, "data");
     tensor.rank = (int)json_array_size(shape);
-    for (int i = 0; i < tensor.rank; i++) tensor.dims[i] = json_integer_value(json_array_get(shape, (size_t)i));
+    for (int i = 0; i < tensor.rank; i++)
+        tensor.dims[i] = json_integer_value(json_array_get(shape, (size_t)i));
     size_t count = json_array_size(data);
     assert_int_equal(count, kt_tensor_elements(&tensor));
     tensor.data = kt_arena_array(l->context.arena, count, kt_dtype_bytes(tensor.dtype));
@@ -42,8 +44,8 @@ static double tolerance(kt_dtype dtype) {
 
 static void check_tensor(const char *what, const kt_tensor *given, const kt_tensor *wanted) {
     if (given->dtype != wanted->dtype || given->rank != wanted->rank) {
-        fail_msg("%s: dtype %d, rank %d, not dtype %d, rank %d", what, given->dtype, given->rank, wanted->dtype,
-                 wanted->rank);
+        fail_msg("%s: dtype %d, rank %d, not dtype %d, rank %d", what, given->dtype, given->rank,
+                 wanted->dtype, wanted->rank);
     }
     for (int i = 0; i < wanted->rank; i++) {
         if (given->dims[i] != wanted->dims[i]) {
@@ -59,7 +61,8 @@ static void check_tensor(const char *what, const kt_tensor *given, const kt_tens
     }
 }
 
-/* ---- activations --------------------------------------------------------------------------------------------------- */
+/* ---- activations
+ * --------------------------------------------------------------------------------------------------- */
 static void activations(void **state) {
     (void)state;
     json_t *cases = lab_read_json("activations.json");
@@ -104,7 +107,8 @@ static void every_activation_has_a_case(void **state) {
     json_decref(cases);
 }
 
-/* ---- layers -------------------------------------------------------------------------------------------------------- */
+/* ---- layers
+ * -------------------------------------------------------------------------------------------------------- */
 /* An input whose None dimensions are symbols of their own; None in front is `batch`. */
 static kt_value add_input(lab *l, const json_t *spec, const kt_tensor *tensor) {
     kt_type type = {.dtype = tensor->dtype, .rank = (uint8_t)tensor->rank};
@@ -143,7 +147,8 @@ static void check_call(lab *l, const json_t *item, const char *what) {
     kt_value output = lab_call(l, layer, items, count, mask);
     assert_string_equal(lab_problem(l), "");
     const json_t *weights = json_object_get(item, "weights");
-    if (layer->weights.count != json_array_size(weights)) fail_msg("%s: %u weights", what, layer->weights.count);
+    if (layer->weights.count != json_array_size(weights))
+        fail_msg("%s: %u weights", what, layer->weights.count);
     for (uint32_t i = 0; i < layer->weights.count; i++) {
         kt_tensor weight = read_tensor(l, json_array_get(weights, i));
         kt_variable *variable = &l->graph->variables.at[layer->weights.at[i].variable];
