@@ -89,29 +89,49 @@ int kt_lower_lanes(const kt_lower *lower, int factor, kt_dim extent) {
     return lanes;
 }
 
-/* How many elements of its operand a reducing node takes for one of its result; symbols count as 64. */
+/* Bit a: axis a of the node's operand is reduced; 0 for other nodes. */
+static uint32_t reduced_axes(const kt_node_info *node) {
+    uint32_t reduced = 0;
+    if (node->op == KT_OP_arg_reduce) return 1U << ((const kt_attrs_arg_reduce *)node->attrs)->axis;
+    if (node->op != KT_OP_reduce) return 0;
+    const kt_ints *axes = &((const kt_attrs_reduce *)node->attrs)->axes;
+    for (uint32_t i = 0; i < axes->count; i++) reduced |= 1U << axes->at[i];
+    return reduced;
+}
+
+/* The product of sizes, each symbol counted as 64, and not much more than would make a unit by itself. */
+static int64_t guess_product(const kt_lower *lower, int64_t product, const kt_dim *dims, int begin, int end) {
+    for (int axis = begin; axis < end; axis++) {
+        int64_t size = 64;
+        kt_dim_is_const(lower->dims, dims[axis], &size);
+        product *= size > 0 ? size : 1;
+        if (product > GRAIN) return GRAIN;
+    }
+    return product;
+}
+
+/* How many elements a reducing node combines for one of its result. */
 static int64_t node_depth(const kt_lower *lower, const kt_node_info *node) {
-    int64_t depth = 1, in = 1, out = 1;
-    if (kt_op_is(node->op, KT_ELEMENTWISE | KT_VIEW) || node->operand_count == 0) return 1;
-    const kt_type *type = kt_graph_type(lower->graph, node->operands[node->op == KT_OP_conv]);
-    const kt_type *result = kt_graph_type(lower->graph, node->first_result);
+    int64_t depth = 1;
     if (node->op == KT_OP_reduce_window) {
-        const kt_attrs_reduce_window *attrs = node->attrs;
-        for (uint32_t i = 0; i < attrs->window.count; i++) depth *= attrs->window.at[i];
-        return depth;
+        const kt_ints *window = &((const kt_attrs_reduce_window *)node->attrs)->window;
+        for (uint32_t i = 0; i < window->count && depth < GRAIN; i++) depth *= window->at[i];
+    } else if (node->op == KT_OP_conv) {
+        const kt_type *kernel = kt_graph_type(lower->graph, node->operands[1]);
+        bool packed = ((const kt_attrs_conv *)node->attrs)->panel != 0;
+        depth = guess_product(lower, 1, kernel->dims, packed, kernel->rank - 1);
+    } else if (node->op == KT_OP_dot_general) {
+        const kt_ints *axes = &((const kt_attrs_dot_general *)node->attrs)->lhs_contract;
+        const kt_type *x = kt_graph_type(lower->graph, node->operands[0]);
+        for (uint32_t i = 0; i < axes->count; i++)
+            depth = guess_product(lower, depth, x->dims, (int)axes->at[i], (int)axes->at[i] + 1);
+    } else {
+        uint32_t reduced = reduced_axes(node);
+        const kt_type *x = reduced ? kt_graph_type(lower->graph, node->operands[0]) : NULL;
+        for (int axis = 0; x && axis < x->rank; axis++)
+            if (reduced & 1U << axis) depth = guess_product(lower, depth, x->dims, axis, axis + 1);
     }
-    for (int i = 0; i < type->rank; i++) {
-        int64_t size = 64;
-        kt_dim_is_const(lower->dims, type->dims[i], &size);
-        in *= size > 0 ? size : 1;
-        if (in > GRAIN * 64) in = GRAIN * 64;
-    }
-    for (int i = 0; i < result->rank && node->op == KT_OP_reduce; i++) {
-        int64_t size = 64;
-        kt_dim_is_const(lower->dims, result->dims[i], &size);
-        out *= size > 0 ? size : 1;
-    }
-    return in > out ? in / out : 1;
+    return depth;
 }
 
 static int64_t kernel_depth(const kt_lower *lower) {
@@ -121,16 +141,6 @@ static int64_t kernel_depth(const kt_lower *lower) {
         if (own > depth) depth = own;
     }
     return depth;
-}
-
-/* Bit a: axis a of the node's operand is reduced; 0 for other nodes. */
-static uint32_t reduced_axes(const kt_node_info *node) {
-    uint32_t reduced = 0;
-    if (node->op == KT_OP_arg_reduce) return 1U << ((const kt_attrs_arg_reduce *)node->attrs)->axis;
-    if (node->op != KT_OP_reduce) return 0;
-    const kt_ints *axes = &((const kt_attrs_reduce *)node->attrs)->axes;
-    for (uint32_t i = 0; i < axes->count; i++) reduced |= 1U << axes->at[i];
-    return reduced;
 }
 
 /* ---- vector loops ---------------------------------------------------------------------------------------

@@ -11,6 +11,13 @@ kt_reg kt_lower_begin(kt_lower *lower, kt_reg begin, kt_reg end, int64_t step, c
     return kt_loops_begin(lower->loops, KT_LOOP_SERIAL, begin, end, stride, comment);
 }
 
+kt_reg kt_lower_unroll(kt_lower *lower, int64_t count, const char *comment) {
+    KT_PUSH(lower->arena, &lower->scopes, lower->known.count);
+    kt_reg zero = kt_loops_int(lower->loops, 0), one = kt_loops_int(lower->loops, 1);
+    return kt_loops_begin(lower->loops, KT_LOOP_UNROLL, zero, kt_loops_int(lower->loops, count), one,
+                          comment);
+}
+
 void kt_lower_if(kt_lower *lower, kt_reg condition) {
     KT_PUSH(lower->arena, &lower->scopes, lower->known.count);
     kt_loops_if(lower->loops, condition);

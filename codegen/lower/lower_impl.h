@@ -86,6 +86,7 @@ kt_reg kt_lower_value(kt_lower *lower, kt_value value, const kt_position *at);
 void kt_lower_know(kt_lower *lower, kt_value value, const kt_position *at, kt_reg reg);
 /* Opens a block: registers made in it are forgotten when it ends. */
 kt_reg kt_lower_begin(kt_lower *lower, kt_reg begin, kt_reg end, int64_t step, const char *comment);
+kt_reg kt_lower_unroll(kt_lower *lower, int64_t count, const char *comment); /* from 0, expanded */
 void kt_lower_if(kt_lower *lower, kt_reg condition);
 void kt_lower_end(kt_lower *lower);
 /* How many divisions the value costs where its axes are run together as merged says (a bit an axis). */
@@ -110,7 +111,7 @@ typedef kt_reg kt_lower_fn(kt_lower *lower, const kt_node_info *node, const kt_p
 typedef struct kt_window_axis {
     int64_t stride, dilation, input_dilation;
     kt_dim window, low, extent;
-    bool inside; /* the padding behind is 0 */
+    bool inside; /* nothing is padded behind */
 } kt_window_axis;
 /* Opens a loop over the window indices. out_valid: a condition that remains, of one lane (a block is already
  * opened for it: close two) or of all (0: none). */

@@ -1,9 +1,12 @@
 /* Moving windows: the loops over a window's indices that meet the input, and reduce_window by means of them.
  *
- * Where the output index is one number, the loop's bounds are the part of the window that lies inside the
- * input, so that nothing is masked. Where lanes stand along a windowed axis, the whole window is walked and
- * lanes outside are masked. */
+ * A window that is inside everywhere is walked whole, and expanded if it is small. Else, where the output
+ * index is one number, the loop's bounds are the part of the window that lies inside the input, so that
+ * nothing is masked. Where lanes stand along a windowed axis, the whole window is walked and lanes outside
+ * are masked. */
 #include "codegen/lower/lower_impl.h"
+
+enum { MOST_UNROLLED = 5 };
 
 static kt_reg at_most(kt_lower *lower, kt_reg x, kt_reg bound) {
     return kt_loops_index(lower->loops, KT_INDEX_MIN, x, bound);
@@ -39,9 +42,7 @@ kt_window_turn kt_window_begin(kt_lower *lower, const kt_window_axis *axis, kt_a
     kt_reg low = kt_loops_dim(loops, axis->low), extent = kt_loops_dim(loops, axis->extent);
     kt_axis_index start = kt_axis_scale(lower, output, kt_dim_const(lower->dims, axis->stride), lanes);
     start = kt_axis_add(lower, start, kt_axis_at(kt_loops_index(loops, KT_INDEX_SUB, zero, low), 0), lanes);
-    /* A window of one step that covers nothing outside: the position itself. */
-    bool inside = kt_dim_equals(lower->dims, axis->window, 1) && axis->input_dilation == 1 &&
-                  kt_dim_equals(lower->dims, axis->low, 0) && axis->inside;
+    bool inside = axis->input_dilation == 1 && kt_dim_equals(lower->dims, axis->low, 0) && axis->inside;
     bool varies = kt_axis_varies(lower, output);
     kt_reg first = zero, last = kt_loops_dim(loops, axis->window);
     if (!varies && !inside) {
@@ -52,7 +53,10 @@ kt_window_turn kt_window_begin(kt_lower *lower, const kt_window_axis *axis, kt_a
                              1);
         clip_window(lower, axis, start.at, kt_loops_dim(loops, dilated), &first, &last);
     }
-    turn.window = kt_lower_begin(lower, first, last, 1, "window");
+    int64_t count;
+    bool small = inside && kt_dim_is_const(lower->dims, axis->window, &count) && count <= MOST_UNROLLED;
+    turn.window =
+        small ? kt_lower_unroll(lower, count, "window") : kt_lower_begin(lower, first, last, 1, "window");
     kt_reg step = kt_loops_index(loops, KT_INDEX_MUL, turn.window, kt_loops_int(loops, axis->dilation));
     turn.input = kt_axis_add(lower, start, kt_axis_at(step, 0), lanes);
     if (inside) return turn;
