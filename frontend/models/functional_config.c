@@ -320,8 +320,8 @@ static uint32_t call_position(const kt_operation *operation, uint32_t call) {
 
 static json_t *write_history(const kt_functional *model, kt_symbolic tensor, uint32_t first) {
     const kt_operation *operation = &model->operations.at[model->calls.at[tensor.call].operation];
-    return json_pack("[s, I, I]", operation->name,
-                     (json_int_t)(call_position(operation, tensor.call) + first), (json_int_t)tensor.output);
+    json_int_t call = call_position(operation, tensor.call);
+    return json_pack("[s, I, I]", operation->name, call + first, (json_int_t)tensor.output);
 }
 
 static json_t *write_argument(const kt_functional *model, const kt_recorded *argument) {

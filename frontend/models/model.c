@@ -285,7 +285,7 @@ typedef struct tracing {
 
 static kt_status trace_model(void *object) {
     tracing *t = object;
-    ends e;
+    ends e = {0};
     KT_TRY(find_ends(t->context, t->model, &e));
     t->graph = kt_graph_create(t->context->arena, t->model->name);
     return trace_entry(t->context, t->model, &e, t->graph);

@@ -5,15 +5,16 @@
 enum { OPTIONS = 2 };
 typedef struct function {
     kt_layer layer;
-    const json_t *options[OPTIONS];
+    const json_t *options[OPTIONS]; /* in the order of the class's table */
 } function;
 
 static void call_activation(kt_layer *layer, kt_layer_call *call, const char *name) {
     kt_activation activation;
     kt_operand x;
     if (!kt_activation_find(name, &activation)) KT_BUG("there is no activation %s", name);
-    for (const kt_option *option = layer->class->options; option && option->name; option++) {
-        const json_t *value = *(const json_t *const *)(const void *)((const char *)layer + option->offset);
+    const kt_option *option = layer->class->options;
+    for (int i = 0; option && option->name; i++, option++) {
+        const json_t *value = ((const function *)layer)->options[i];
         bool is_number = json_is_number(value) || json_is_boolean(value);
         double number = json_is_boolean(value) ? json_is_true(value) : json_number_value(value);
         if (is_number && kt_activation_set(&activation, option->name, number)) continue;

@@ -193,9 +193,8 @@ static void test_deep_json(void **state) {
     enum { DEEP = 1000000 };
     fixture f = begin();
     const json_t *json;
-    char *text = kt_arena_alloc(f.arena, DEEP + 6);
-    memcpy(text, "{\"a\":", 5);
-    memset(text + 5, '[', DEEP);
+    char *text = kt_arena_alloc(f.arena, DEEP + 1);
+    memset(text, '[', DEEP);
     assert_int_equal(parse(&f, text, &json), KT_INVALID);
     assert_non_null(strstr(f.diag.problems[0].text, "levels deep"));
     end(&f);
