@@ -207,7 +207,7 @@ static void test_survives_damage(void **state) {
     (void)state;
     fixture made = begin();
     kt_bytes file = small_file(&made);
-    assert_true(file.count > 0);
+    assert_true(file.count > 1000);
     for (size_t length = 0; length < file.count; length += 1 + length / 16) {
         fixture f = begin();
         want_small(&f);
@@ -216,7 +216,7 @@ static void test_survives_damage(void **state) {
         end(&f);
     }
     uint32_t seed = 1;
-    for (int round = 0; round < 80; round++) {
+    for (int round = 0; round < 80 && file.count; round++) {
         fixture f = begin();
         uint8_t *copy = kt_arena_copy(f.arena, file.at, file.count + 1);
         for (int i = 0; i < 8; i++) {
@@ -263,7 +263,7 @@ static void babble(const kt_weights_request *request, int output) {
         if (write(output, bytes, sizeof bytes) < 0) return;
 }
 static void use_much_memory(const kt_weights_request *request, int output) {
-    void *memory = malloc((size_t)1 << 36);
+    void *volatile memory = malloc((size_t)1 << 36); /* volatile: must not be optimised away */
     kt_weights_record record = {.finding = memory ? KT_WEIGHTS_MISSING : KT_WEIGHTS_DAMAGED};
     free(memory);
     for (uint32_t i = 0; i < request->count; i++)
