@@ -41,7 +41,8 @@ extern const kt_pass kt_passes[];
 const kt_pass *kt_pass_find(const char *name);
 
 /* Runs the whole pipeline for options->level: after it every entry is a list of calls to kernels, views
- * (reshape) and nothing else; `prepare` is one of the entries if there are variables. */
+ * (reshape) and nothing else; but for `prepare`, which is one of the entries if there are variables, and is
+ * left to the evaluator. */
 kt_status kt_passes_run(kt_graph *graph, const kt_pass_options *options, kt_diag *diag) KT_MUST_USE;
 /* Runs passes by name: "simplify,fold". */
 kt_status kt_passes_run_named(kt_graph *graph, const char *names, const kt_pass_options *options,

@@ -20,7 +20,9 @@ typedef struct kt_plan_buffer {
 typedef struct kt_plan_step {
     kt_func kernel;
     kt_loc loc;
-    KT_VECTOR(uint32_t) args; /* buffers: the call's operands, then its results */
+    /* Buffers: the call's operands, then its results. A result may be an operand's buffer, of a kernel that
+     * reads each element of the operand only to write the result's element at that place. */
+    KT_VECTOR(uint32_t) args;
 } kt_plan_step;
 
 typedef struct kt_plan {
