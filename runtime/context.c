@@ -101,8 +101,7 @@ void kt_context_destroy(kt_context *context) {
 const char *kt_context_error(const kt_context *context) { return context->error; }
 int kt_context_threads(const kt_context *context) { return kt_pool_threads(context->pool); }
 
-/* ---- bindings -------------------------------------------------------------------------------------------
- */
+/* ---- bindings ---------------------------------------------------------------------------------------- */
 
 static struct binding *allocate_binding(const kt_abi_entry *entry) {
     size_t numbers =
@@ -245,8 +244,7 @@ static int point_arguments(kt_context *context, const kt_abi_entry *entry, struc
     return 0;
 }
 
-/* ---- calls ----------------------------------------------------------------------------------------------
- */
+/* ---- calls ------------------------------------------------------------------------------------------- */
 
 static int missing_pointer(kt_context *context, const kt_abi_entry *entry, const void *const *inputs,
                            void *const *outputs) {
@@ -356,8 +354,8 @@ int kt_context_call_buffers(kt_context *context, const char *name, const kt_buff
     code = check_kinds(context, entry, in);
     if (code) return code;
     size_t pointers = (size_t)entry->input_count + entry->output_count;
-    int64_t *symbols = malloc((entry->symbol_count + 1) * sizeof *symbols);
-    const void **inputs = malloc((pointers + 1) * sizeof *inputs);
+    int64_t *symbols = calloc(entry->symbol_count + 1, sizeof *symbols);
+    const void **inputs = calloc(pointers + 1, sizeof *inputs);
     if (!symbols || !inputs) {
         code = fail(context, KT_ERROR_MEMORY, "There is no memory to call '%s'.", name);
         goto done;

@@ -63,6 +63,13 @@ kt_status kt_guarded(kt_status (*body)(void *context), void *context, kt_diag *d
     return kt_diag_add(diag, KT_OUT_OF_MEMORY, NULL, "Memory is exhausted.");
 }
 
+/* One allocation less until the one that is to fail. */
+static void count_down(void) {
+    if (countdown == 0) return;
+    countdown--;
+    if (countdown == 0) fail();
+}
+
 void kt_arena_fail_after(uint64_t allocations) { countdown = allocations; }
 
 static void *zeroed(size_t bytes) {
@@ -72,7 +79,7 @@ static void *zeroed(size_t bytes) {
 }
 
 kt_arena *kt_arena_create(void) {
-    if (countdown && --countdown == 0) fail();
+    count_down();
     return zeroed(sizeof(kt_arena));
 }
 
@@ -98,7 +105,7 @@ static uintptr_t add_block(kt_arena *arena, size_t bytes) {
 }
 
 void *kt_arena_alloc(kt_arena *arena, size_t bytes) {
-    if (countdown && --countdown == 0) fail();
+    count_down();
     if (bytes > PTRDIFF_MAX - BLOCK_BYTES) fail();
     if (bytes == 0) bytes = 1;
     size_t alignment = bytes >= 64 ? 64 : 16;

@@ -72,8 +72,7 @@ static void probe(struct job *job, int64_t batch_size) {
     if (job->fixed && !is_number(job, first)) job->fixed = job->batched = false;
 }
 
-/* ---- inputs ----------------------------------------------------------------------------------------------
- */
+/* ---- inputs ------------------------------------------------------------------------------------------ */
 
 static void append(char *text, size_t room, const char *more) {
     size_t used = strlen(text);
@@ -232,8 +231,7 @@ static int read_inputs(struct job *job, const kt_cli_options *options) {
     return 0;
 }
 
-/* ---- runs ------------------------------------------------------------------------------------------------
- */
+/* ---- runs -------------------------------------------------------------------------------------------- */
 
 static int make_results(struct job *job) {
     for (uint32_t i = 0; i < job->entry->output_count; i++) {
@@ -314,8 +312,7 @@ static int run(struct job *job, const void **inputs, void **outputs) {
     return 0;
 }
 
-/* ---- outputs ---------------------------------------------------------------------------------------------
- */
+/* ---- outputs ----------------------------------------------------------------------------------------- */
 
 static int write_results(const struct job *job, const kt_cli_options *options) {
     char error[KT_IO_ERROR];

@@ -73,10 +73,9 @@ void kt_arrays_deinit(kt_arrays *arrays) {
     *arrays = (kt_arrays){0};
 }
 
-/* ---- reading --------------------------------------------------------------------------------------------
- */
+/* ---- reading ----------------------------------------------------------------------------------------- */
 
-static int read_all(const kt_io *io, int file, uint8_t **out_bytes, size_t *out_count) {
+static uint8_t *read_all(const kt_io *io, int file, size_t *out_count) {
     struct stat status;
     size_t count = 0, capacity = 1 << 16;
     if (fstat(file, &status) == 0 && S_ISREG(status.st_mode)) capacity = (size_t)status.st_size + 1;
@@ -91,28 +90,33 @@ static int read_all(const kt_io *io, int file, uint8_t **out_bytes, size_t *out_
         ssize_t got = read(file, bytes + count, capacity - count);
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) {
+            (void)kt_io_fail(io, "It cannot be read: %s.", strerror(errno));
             free(bytes);
-            return kt_io_fail(io, "It cannot be read: %s.", strerror(errno));
+            return NULL;
         }
         if (got == 0) {
             bytes[count] = 0;
-            *out_bytes = bytes;
             *out_count = count;
-            return 0;
+            return bytes;
         }
         count += (size_t)got;
     }
     free(bytes);
-    return kt_io_no_memory(io);
+    (void)kt_io_no_memory(io);
+    return NULL;
 }
 
-int kt_io_read_file(const kt_io *io, uint8_t **out_bytes, size_t *out_count) {
-    if (strcmp(io->path, "-") == 0) return read_all(io, STDIN_FILENO, out_bytes, out_count);
+/* The whole file, followed by a NUL that is not counted; NULL, and a sentence, if it cannot be read. */
+static uint8_t *read_file(const kt_io *io, size_t *out_count) {
+    if (strcmp(io->path, "-") == 0) return read_all(io, STDIN_FILENO, out_count);
     int file = open(io->path, O_RDONLY | O_CLOEXEC);
-    if (file < 0) return kt_io_fail(io, "It cannot be opened: %s.", strerror(errno));
-    int code = read_all(io, file, out_bytes, out_count);
+    if (file < 0) {
+        (void)kt_io_fail(io, "It cannot be opened: %s.", strerror(errno));
+        return NULL;
+    }
+    uint8_t *bytes = read_all(io, file, out_count);
     (void)close(file);
-    return code;
+    return bytes;
 }
 
 static int read_text(const kt_io *io, const uint8_t *bytes, size_t count, kt_arrays *arrays) {
@@ -124,11 +128,11 @@ static int read_text(const kt_io *io, const uint8_t *bytes, size_t count, kt_arr
 
 int kt_arrays_read(const char *path, kt_arrays *out_arrays, char *out_error) {
     const kt_io io = {path, NULL, out_error};
-    uint8_t *bytes = NULL;
     size_t count = 0;
+    int code = 0;
     *out_arrays = (kt_arrays){0};
-    int code = kt_io_read_file(&io, &bytes, &count);
-    if (code) return code;
+    uint8_t *bytes = read_file(&io, &count);
+    if (!bytes) return 1;
     if (count >= 6 && memcmp(bytes, "\x93NUMPY", 6) == 0) {
         kt_buffer buffer = {0};
         code = kt_npy_decode(&io, bytes, count, &buffer);
@@ -144,8 +148,7 @@ int kt_arrays_read(const char *path, kt_arrays *out_arrays, char *out_error) {
     return code;
 }
 
-/* ---- writing --------------------------------------------------------------------------------------------
- */
+/* ---- writing ----------------------------------------------------------------------------------------- */
 
 static void print_float(FILE *file, double value, int digits, bool json) {
     if (json && !isfinite(value)) {

@@ -66,7 +66,9 @@ static void load(struct block *block, const uint8_t *from, int32_t dtype, int co
     case KT_F64: LOAD(floats, double) break;
     case KT_F16: LOAD_SMALL(5, 10) break;
     case KT_BF16: LOAD_SMALL(8, 7) break;
-    case KT_I8: LOAD(integers, int8_t) break;
+    case KT_I8:
+        for (int i = 0; i < count; i++) block->integers[i] = from[i] < 128 ? from[i] : from[i] - 256;
+        break;
     case KT_I16: LOAD(integers, int16_t) break;
     case KT_I32: LOAD(integers, int32_t) break;
     case KT_I64: LOAD(integers, int64_t) break;
@@ -155,9 +157,9 @@ int kt_buffer_convert(const kt_buffer *from, int32_t dtype, kt_buffer *out_buffe
     uint8_t *data = malloc(bytes + 1);
     if (!data) return 1;
     const uint8_t *source = from->data;
+    struct block block = {0};
     if (dtype == from->dtype && bytes) memcpy(data, source, bytes);
     for (size_t first = 0; first < elements && dtype != from->dtype; first += BLOCK) {
-        struct block block;
         int count = elements - first < BLOCK ? (int)(elements - first) : BLOCK;
         load(&block, source + first * from_bytes, from->dtype, count);
         store(&block, data + first * to_bytes, dtype, count);

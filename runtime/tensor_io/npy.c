@@ -37,9 +37,10 @@ static const char *find_value(const char *dict, const char *key) {
 
 static int read_descr(const kt_io *io, const char *dict, struct header *header) {
     const char *at = find_value(dict, "'descr'");
-    if (!at || *at++ != '\'') {
+    if (!at || *at != '\'') {
         return kt_io_fail(io, "Structured arrays are not supported; save one plain array.");
     }
+    at++;
     header->swapped = *at == '>';
     if (strchr("<>|=", *at) && *at) at++;
     for (int i = 0; i < KIND_COUNT; i++) {
@@ -55,8 +56,8 @@ static int read_descr(const kt_io *io, const char *dict, struct header *header) 
 
 static int read_shape(const kt_io *io, const char *dict, kt_buffer *buffer) {
     const char *at = find_value(dict, "'shape'");
-    if (!at || *at++ != '(') return kt_io_fail(io, "The header of the array has no shape.");
-    for (;;) {
+    if (!at || *at != '(') return kt_io_fail(io, "The header of the array has no shape.");
+    for (at++;;) {
         while (*at == ' ' || *at == ',') at++;
         if (*at == ')') return 0;
         char *end = NULL;

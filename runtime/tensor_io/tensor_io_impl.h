@@ -18,9 +18,6 @@ typedef struct kt_io {
 int kt_io_fail(const kt_io *io, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int kt_io_no_memory(const kt_io *io);
 
-/* The whole file, followed by a NUL that is not counted; the caller frees it. "-" is standard input. */
-int kt_io_read_file(const kt_io *io, uint8_t **out_bytes, size_t *out_count);
-
 /* Elements of a shape, -1 if they are too many to have bytes. */
 int64_t kt_io_elements(const kt_buffer *buffer);
 
