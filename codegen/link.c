@@ -121,6 +121,8 @@ static kt_status link_archive(command *line, const char *const *objects, uint32_
 
 kt_status kt_link(kt_emit form, const char *const *objects, uint32_t object_count, const char *name,
                   const char *directory, const char *output, kt_arena *arena, kt_diag *diag) {
+    if (kt_file_is_special(output))
+        return kt_diag_add(diag, KT_INVALID, NULL, "Cannot write %s: it is no regular file.", output);
     const char *runtime;
     command line = {.arena = arena};
     KT_TRY(find_runtime(arena, &runtime, diag));

@@ -1,9 +1,11 @@
-/* Files are written beside their place and renamed, so that they appear whole or not at all. */
+/* Files are written beside their place and renamed, so that they appear whole or not at all; devices and
+ * pipes, which must not be replaced, are written into. */
 #include "support/file.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,13 +33,22 @@ static kt_status cannot(kt_diag *diag, const char *what, const char *path) {
     return kt_diag_add(diag, KT_IO, NULL, "Cannot %s %s: %s.", what, path, strerror(errno));
 }
 
-kt_status kt_file_write(const char *path, const void *bytes, size_t count, kt_diag *diag) {
-    if (!strcmp(path, "-"))
-        return write_all(STDOUT_FILENO, bytes, count) ? KT_OK : cannot(diag, "write", "standard output");
-    char beside[4096];
+static kt_status write_into(const char *path, const void *bytes, size_t count, kt_diag *diag) {
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return cannot(diag, "write", path);
+    bool written = write_all(fd, bytes, count);
+    int error = errno;
+    if (close(fd) && written) written = false, error = errno;
+    errno = error;
+    return written ? KT_OK : cannot(diag, "write", path);
+}
+
+/* Writes into a new file, which then takes path's place. */
+static kt_status write_beside(const char *path, const void *bytes, size_t count, kt_diag *diag) {
+    char beside[PATH_MAX];
     if ((size_t)snprintf(beside, sizeof beside, "%s.XXXXXX", path) >= sizeof beside)
         return kt_diag_add(diag, KT_IO, NULL, "Cannot write %.100s…: the path is too long.", path);
-    int fd = mkstemp(beside);
+    int fd = mkostemp(beside, O_CLOEXEC);
     if (fd < 0) return cannot(diag, "write", path);
     mode_t mask = umask(0);
     umask(mask);
@@ -49,6 +60,19 @@ kt_status kt_file_write(const char *path, const void *bytes, size_t count, kt_di
     unlink(beside);
     errno = error;
     return cannot(diag, "write", path);
+}
+
+bool kt_file_is_special(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0 && !S_ISREG(status.st_mode);
+}
+
+kt_status kt_file_write(const char *path, const void *bytes, size_t count, kt_diag *diag) {
+    if (!strcmp(path, "-"))
+        return write_all(STDOUT_FILENO, bytes, count) ? KT_OK : cannot(diag, "write", "standard output");
+    if (kt_file_is_special(path)) return write_into(path, bytes, count, diag);
+    char resolved[PATH_MAX]; /* a link stays: what it leads to is replaced */
+    return write_beside(realpath(path, resolved) ? resolved : path, bytes, count, diag);
 }
 
 static void free_holder(void *holder) { free(*(char **)holder); }

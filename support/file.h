@@ -4,8 +4,10 @@
 
 #include "support/arena.h"
 
-/* Writes beside path and renames; "-" is standard output. */
+/* Writes beside path and renames; "-" is standard output, and devices and pipes are written into. */
 kt_status kt_file_write(const char *path, const void *bytes, size_t count, kt_diag *diag) KT_MUST_USE;
+/* Is there something at path that is no regular file? */
+bool kt_file_is_special(const char *path);
 /* The whole file, a NUL behind it; "-" is standard input. More than limit bytes are an error. */
 kt_status kt_file_read(const char *path, size_t limit, kt_arena *arena, char **out_bytes, size_t *out_count,
                        kt_diag *diag) KT_MUST_USE;

@@ -2,8 +2,8 @@
  * sentence, leaves no file, and (under the asan preset) loses nothing. */
 #include "codegen/codegen.h"
 #include "frontend/layer.h"
-#include "support/file.h"
 #include "kt_cmocka.h"
+#include "support/file.h"
 
 #include <string.h>
 #include <unistd.h>

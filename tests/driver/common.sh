@@ -1,0 +1,25 @@
+# Sourced by every test: $work is a fresh directory, fail ends the test with a sentence.
+set -eu
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+fail() {
+    echo "FAILED: $*" >&2
+    exit 1
+}
+# Runs a command that must end with status $1; its standard error is in $work/errors.
+expect_status() {
+    expected=$1
+    shift
+    status=0
+    "$@" >"$work/output" 2>"$work/errors" || status=$?
+    [ "$status" = "$expected" ] || fail "status $status instead of $expected: $* ($(head -c 600 "$work/errors"))"
+}
+# The last command said exactly $1 lines of "keratin: error: " (or of the program's own) and nothing else.
+expect_errors() {
+    [ "$(grep -c 'error: ' "$work/errors")" = "$1" ] && [ "$(wc -l <"$work/errors")" = "$1" ] ||
+        fail "expected $1 errors, got: $(cat "$work/errors")"
+}
+expect_text() {
+    grep -q -e "$1" "$2" || fail "no '$1' in: $(head -c 600 "$2")"
+}
+digits=$SOURCE/examples/digits

@@ -1,0 +1,64 @@
+# Bad input of every kind: one clear sentence each, status 1, nothing left behind.
+. "$(dirname "$0")/common.sh"
+cd "$work"
+model=$digits/digits.keras
+size=$(wc -c <"$model")
+
+refused() { # FILE ERRORS
+    expect_status 1 "$KERATIN" compile "$1" -o out
+    expect_errors "$2"
+    [ ! -e out ] || fail "$1 was refused, but left a file"
+}
+
+for part in 0 1 20 50 75 90 99; do
+    head -c $((size * part / 100)) "$model" >truncated.keras
+    refused truncated.keras 1
+done
+head -c $((size - 1)) "$model" >truncated.keras
+refused truncated.keras 1
+for at in 3 40 200 $((size / 2)) $((size - 60)) $((size - 10)); do
+    cp "$model" corrupt.keras
+    printf 'XXXXXXXX' | dd of=corrupt.keras bs=1 seek=$at conv=notrunc 2>/dev/null
+    status=0
+    "$KERATIN" compile corrupt.keras -o out 2>errors || status=$?
+    [ $status = 0 ] || { [ $status = 1 ] && [ "$(grep -c 'keratin: error: ' errors)" -ge 1 ]; } ||
+        fail "corrupted at $at: status $status, $(cat errors)"
+    rm -f out
+done
+refused missing.keras 1
+echo 'not a model' >text.kir
+refused text.kir 1
+mkdir directory.keras
+refused directory.keras 1
+
+refused "$SOURCE/tests/driver/lambda.keras" 1
+expect_text 'Lambda' errors
+refused "$SOURCE/tests/driver/unknown.keras" 2
+expect_text 'block/recurrent' errors
+expect_text 'transformed' errors
+
+expect_status 1 "$KERATIN" compile "$model" -o out --shape image=2x9x8x1
+expect_errors 1
+expect_status 1 "$KERATIN" compile "$model" -o out --shape picture=2x8x8x1
+expect_errors 1
+expect_status 1 "$KERATIN" compile "$model" -o out --batch 0
+expect_errors 1
+expect_status 1 "$KERATIN" compile "$model" -o out --cpu no-such-cpu
+expect_errors 1
+expect_status 1 "$KERATIN" compile "$model" -o no/such/directory/out
+expect_errors 1
+expect_status 1 "$KERATIN" compile "$model" -o /dev/full --emit=asm
+expect_errors 1
+expect_status 1 "$KERATIN" compile "$model" -o /dev/full --emit=exe
+expect_errors 1
+[ -c /dev/full ] || fail "a device was replaced by a file"
+expect_status 2 "$KERATIN" compile "$model"
+expect_status 2 "$KERATIN" compile "$model" -o out --no-such-option
+expect_status 2 "$KERATIN" compile "$model" -o out --emit=nothing
+expect_status 2 "$KERATIN" compile "$model" -o out -O7
+expect_status 2 "$KERATIN" compile "$model" -o out --print-after=nothing
+expect_status 2 "$KERATIN" no-such-command
+expect_status 2 "$KERATIN"
+expect_status 1 "$KERATIN" opt "$model" --passes=nothing
+expect_errors 1
+[ ! -e out ] || fail "a refused compilation left a file"

@@ -1,0 +1,16 @@
+# The driver and compiled programs from outside, as users call them: one shell script a subject.
+file(GLOB driver_tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/*_test.sh)
+set(driver_threads_tests library)
+foreach(script ${driver_tests})
+  get_filename_component(name ${script} NAME_WE)
+  string(REGEX REPLACE "_test$" "" name ${name})
+  add_test(NAME driver/${name} COMMAND sh ${script})
+  set_tests_properties(driver/${name} PROPERTIES LABELS driver TIMEOUT 600 SKIP_RETURN_CODE 77
+    ENVIRONMENT "KERATIN=$<TARGET_FILE:keratin>;SOURCE=${CMAKE_SOURCE_DIR};SANITIZE=${KT_SANITIZE};CC=${CMAKE_C_COMPILER};COMPARE=$<TARGET_FILE:npy_compare>")
+  if(name IN_LIST driver_threads_tests)
+    set_tests_properties(driver/${name} PROPERTIES LABELS "driver;threads")
+  endif()
+endforeach()
+add_executable(npy_compare ${CMAKE_CURRENT_LIST_DIR}/npy_compare.c)
+target_link_libraries(npy_compare PRIVATE keratin_testing)
+set_target_properties(npy_compare PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
