@@ -218,6 +218,32 @@ static void try_graph(uint64_t seed, int level) {
     kt_arena_destroy(arena);
 }
 
+/* Any passes in any order, as `keratin opt` may be asked: nothing breaks, results stay. */
+static void try_any_order(uint64_t seed) {
+    kt_arena *arena = kt_arena_create();
+    kt_diag diag = {0};
+    const kt_pass_options options = {.level = 2, .target.panel_columns = 4, .verify = true};
+    random_graph r = {.state = seed ^ 0x5DEECE66DU};
+    kt_tensor inputs[INPUTS];
+    kt_graph *graph = make_random_graph(arena, seed, &diag);
+    assert_non_null(graph);
+    kt_func predict = kt_graph_find(graph, "predict");
+    const kt_port *row = &kt_graph_function(graph, predict)->params.at[1];
+    make_inputs(arena, seed, kt_graph_type(graph, row->value)->dtype, inputs);
+    const outcome original = evaluate(graph, arena, inputs);
+    int pass_count = 0;
+    while (kt_passes[pass_count].name) pass_count++;
+    kt_text order = {.arena = arena};
+    for (int i = 0; i < 8; i++)
+        kt_text_format(&order, "%s%s", i ? "," : "", kt_passes[random_below(&r, pass_count)].name);
+    ASSERT_OK(kt_passes_run_named(graph, kt_text_string(&order), &options, &diag));
+    assert_round_trip(graph);
+    const outcome after = evaluate(graph, arena, inputs);
+    if (!agree(&original, &after, false)) fail_msg("after %s", kt_text_string(&order));
+    kt_diag_deinit(&diag);
+    kt_arena_destroy(arena);
+}
+
 static uint64_t seed_at_work;
 
 static void try_seeds(void **state) {
@@ -225,6 +251,7 @@ static void try_seeds(void **state) {
     for (uint64_t i = 0; i < seed_count; i++) {
         seed_at_work = first_seed + i;
         try_graph(seed_at_work, seed_at_work % 5 ? 2 : 0);
+        try_any_order(seed_at_work);
     }
 }
 
