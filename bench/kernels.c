@@ -138,7 +138,10 @@ static void measure(suite *s, uint32_t number, kt_kernel_fn *run, int64_t batch,
 
 static void write_text(const char *path, const void *bytes, size_t count) {
     FILE *file = fopen(path, "wb");
-    assert_non_null(file);
+    if (!file) {
+        perror(path);
+        exit(1);
+    }
     assert_int_equal(fwrite(bytes, 1, count, file), count);
     assert_int_equal(fclose(file), 0);
 }
