@@ -33,7 +33,7 @@ static long long peak_bytes(void) {
 }
 
 /* Numbers in [0, 1) for floats; 0 and 1 for integers, so that they are good as indices too. */
-static bool make_input(const kt_buffer *shape, kt_buffer *out_buffer) {
+static bool make_tensor(const kt_buffer *shape, kt_buffer *out_buffer) {
     int64_t elements = 1;
     uint64_t seed = 1;
     for (int i = 0; i < shape->rank; i++) {
@@ -141,7 +141,7 @@ static int run(const kt_program *program, const kt_cli_options *options, const k
         shape.dtype = tensor->dtype;
         shape.rank = tensor->rank;
         for (int axis = 0; axis < tensor->rank; axis++) shape.dims[axis] = values[tensor->dims[axis]];
-        if (!make_input(&shape, &buffer)) {
+        if (!make_tensor(&shape, &buffer)) {
             free(values);
             return kt_cli_fail(program, KT_EXIT_FAILED, "There is not enough memory for '%s'.", tensor->name);
         }
