@@ -28,7 +28,9 @@ static uint64_t random_bits(random_graph *r) {
     return z ^ (z >> 31);
 }
 
-static int random_below(random_graph *r, int count) { return (int)(random_bits(r) % (uint64_t)count); }
+static int random_below(random_graph *r, int count) {
+    return count > 0 ? (int)(random_bits(r) % (uint64_t)count) : 0;
+}
 
 static double random_number(random_graph *r) { return (double)(random_bits(r) >> 11) * 0x1p-52 - 1; }
 
