@@ -73,13 +73,13 @@ static double element(const kt_tensor *tensor, size_t i) {
     }
 }
 
-/* tolerance: relative to the largest element; 0: the same numbers. */
+/* exactly: the same numbers; else to a tolerance relative to the largest element. */
 static bool agree(const outcome *a, const outcome *b, bool exactly) {
     for (uint32_t k = 0; k < a->count; k++) {
         const kt_tensor *x = &a->results[k], *y = &b->results[k];
         size_t count = kt_tensor_elements(x);
         double largest = 1e-3;
-        if (x->dtype != y->dtype || kt_tensor_elements(y) != count) return false;
+        if (x->dtype != y->dtype || kt_tensor_elements(y) != count || !x->data || !y->data) return false;
         for (size_t i = 0; i < count; i++)
             if (isfinite(element(x, i))) largest = fmax(largest, fabs(element(x, i)));
         double tolerance = exactly || x->dtype == KT_I32 ? 0 : largest * (x->dtype == KT_F64 ? 1e-11 : 2e-4);

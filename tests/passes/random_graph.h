@@ -205,7 +205,7 @@ static kt_value some_reduce(random_graph *r, kt_value x) {
 static kt_value some_view(random_graph *r, kt_value x) {
     kt_builder *b = &r->builder;
     const kt_type type = *type_of(r, x);
-    kt_dim low[KT_MAX_RANK], high[KT_MAX_RANK], shape[KT_MAX_RANK];
+    kt_dim low[KT_MAX_RANK], high[KT_MAX_RANK], shape[KT_MAX_RANK] = {0};
     int64_t axes[KT_MAX_RANK] = {0}, ones[KT_MAX_RANK], none[KT_MAX_RANK] = {0};
     if (type.rank < 2) return x;
     for (int i = 0; i < type.rank; i++) {
