@@ -1,4 +1,4 @@
-/* Flatten, Reshape and ZeroPadding2D: elements move, nothing is computed. */
+/* Flatten, Reshape, Permute and RepeatVector: elements move, nothing is computed. */
 #include "frontend/layers/layers_impl.h"
 
 #include <string.h>
@@ -116,80 +116,83 @@ const kt_layer_class kt_class_reshape = {
     .call = call_reshape,
 };
 
-/* ---- ZeroPadding2D
- * ----------------------------------------------------------------------------------------------- */
-typedef struct zero_padding {
+/* ---- Permute
+ * ----------------------------------------------------------------------------------------------------- */
+typedef struct permute {
     kt_layer layer;
-    const json_t *padding; /* a number; one an axis; or [before, behind] for each axis */
-    const char *data_format;
-    int64_t low[2], high[2];
-} zero_padding;
+    kt_ints dims; /* counted from 1: the batch stays in front */
+} permute;
 
-// clang-format off
-static const kt_option padding_options[] = {
-    KT_FIELD(zero_padding, padding, JSON, "[[1, 1], [1, 1]]"),
-    KT_FIELD(zero_padding, data_format, CHOICE, "\"channels_last\"", .choices = "channels_last channels_first"),
+static const kt_option permute_options[] = {
+    KT_FIELD(permute, dims, INTS, NULL),
     KT_OPTIONS_END,
 };
-// clang-format on
 
-static bool read_amount(const json_t *value, int64_t *out_amount) {
-    *out_amount = json_integer_value(value);
-    return json_is_integer(value) && *out_amount >= 0 && *out_amount <= INT32_MAX;
-}
-
-static void write_padding(const kt_layer *layer, json_t *config) {
-    const zero_padding *self = (const zero_padding *)layer;
-    json_t *pairs = json_array();
-    for (int i = 0; i < 2; i++) {
-        json_t *pair = json_array();
-        json_array_append_new(pair, json_integer(self->low[i]));
-        json_array_append_new(pair, json_integer(self->high[i]));
-        json_array_append_new(pairs, pair);
-    }
-    json_object_set_new(config, "padding", pairs);
-}
-
-static kt_status check_padding(kt_layer *layer, kt_layer_context *context) {
-    zero_padding *self = (zero_padding *)layer;
-    bool valid = json_is_integer(self->padding) || json_array_size(self->padding) == 2;
-    for (size_t i = 0; valid && i < 2; i++) {
-        const json_t *axis = json_is_array(self->padding) ? json_array_get(self->padding, i) : self->padding;
-        bool pair = json_array_size(axis) == 2;
-        valid = read_amount(pair ? json_array_get(axis, 0) : axis, &self->low[i]) &&
-                read_amount(pair ? json_array_get(axis, 1) : axis, &self->high[i]);
+static kt_status check_permute(kt_layer *layer, kt_layer_context *context) {
+    const kt_ints *dims = &((permute *)layer)->dims;
+    bool valid = dims->count >= 1 && dims->count < KT_MAX_RANK;
+    bool chosen[KT_MAX_RANK] = {false};
+    for (uint32_t i = 0; valid && i < dims->count; i++) {
+        int64_t axis = dims->at[i];
+        valid = axis >= 1 && axis <= dims->count && !chosen[axis - 1];
+        if (valid) chosen[axis - 1] = true;
     }
     if (valid) return KT_OK;
-    return kt_layer_reject(layer, context, KT_INVALID, "padding",
-                           "must be a number, two numbers, or two pairs of numbers, none of them negative.");
+    return kt_layer_reject(layer, context, KT_INVALID, "dims", "must hold each number from 1 on once.");
 }
 
-static void call_padding(kt_layer *layer, kt_layer_call *call) {
-    const zero_padding *self = (const zero_padding *)layer;
-    kt_builder *builder = call->trace->builder;
-    kt_dim_pool *dims = kt_call_dims(call);
-    if (!kt_call_has_inputs(call, 1) || !kt_call_has_rank(call, 4, 4)) return;
-    int first = strcmp(self->data_format, "channels_first") == 0 ? 2 : 1;
-    kt_dim low[4];
-    kt_dim high[4];
-    static const int64_t interior[4] = {0};
-    for (int i = 0; i < 4; i++) low[i] = high[i] = kt_dim_const(dims, 0);
-    for (int i = 0; i < 2; i++) {
-        low[first + i] = kt_dim_const(dims, self->low[i]);
-        high[first + i] = kt_dim_const(dims, self->high[i]);
-    }
-    kt_trace_at(call->trace, "pad");
-    kt_value zero = kt_build_scalar(builder, kt_call_type(call, 0)->dtype, 0);
-    call->outputs[0] = kt_build_pad(builder, call->inputs[0], zero, low, high, interior);
+static void call_permute(kt_layer *layer, kt_layer_call *call) {
+    const kt_ints *dims = &((permute *)layer)->dims;
+    int rank = (int)dims->count + 1;
+    if (!kt_call_has_inputs(call, 1) || !kt_call_has_rank(call, rank, rank)) return;
+    int64_t axes[KT_MAX_RANK] = {0};
+    memcpy(&axes[1], dims->at, dims->count * sizeof *axes);
+    kt_trace_at(call->trace, "permute");
+    call->outputs[0] = kt_build_transpose(call->trace->builder, call->inputs[0], axes);
 }
 
-const kt_layer_class kt_class_zero_padding_2d = {
-    .name = "ZeroPadding2D",
+const kt_layer_class kt_class_permute = {
+    .name = "Permute",
     .module = "keras.layers",
-    .doc = "zeros around images",
-    .bytes = sizeof(zero_padding),
-    .options = padding_options,
-    .check = check_padding,
-    .write_config = write_padding,
-    .call = call_padding,
+    .doc = "the axes of each sample in another order",
+    .bytes = sizeof(permute),
+    .options = permute_options,
+    .check = check_permute,
+    .call = call_permute,
+};
+
+/* ---- RepeatVector
+ * ------------------------------------------------------------------------------------------------ */
+typedef struct repeat_vector {
+    kt_layer layer;
+    int64_t n;
+} repeat_vector;
+
+static const kt_option repeat_options[] = {
+    KT_FIELD(repeat_vector, n, INT, NULL),
+    KT_OPTIONS_END,
+};
+
+static kt_status check_repeat(kt_layer *layer, kt_layer_context *context) {
+    return kt_check_range(layer, context, "n", ((repeat_vector *)layer)->n, 1);
+}
+
+static void call_repeat(kt_layer *layer, kt_layer_call *call) {
+    if (!kt_call_has_inputs(call, 1) || !kt_call_has_rank(call, 2, 2)) return;
+    const kt_type *type = kt_call_type(call, 0);
+    kt_dim shape[] = {type->dims[0], kt_dim_const(kt_call_dims(call), ((repeat_vector *)layer)->n),
+                      type->dims[1]};
+    static const int64_t axes[] = {0, 2};
+    kt_trace_at(call->trace, "repeat");
+    call->outputs[0] = kt_build_broadcast(call->trace->builder, call->inputs[0], 3, shape, axes);
+}
+
+const kt_layer_class kt_class_repeat_vector = {
+    .name = "RepeatVector",
+    .module = "keras.layers",
+    .doc = "each sample n times along a new axis",
+    .bytes = sizeof(repeat_vector),
+    .options = repeat_options,
+    .check = check_repeat,
+    .call = call_repeat,
 };

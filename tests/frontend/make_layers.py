@@ -69,6 +69,16 @@ def configs():
         L.Rescaling([1.5, 2.5], offset=[[1.0], [2.0]], **common()),
         L.Rescaling(np.array([1.5, 2.5]), offset=1.0),
         L.ZeroPadding2D(((1, 2), (3, 4)), data_format="channels_first", **common()),
+        L.Permute((2, 1, 3), **common()),
+        L.RepeatVector(3, **common()),
+        L.ZeroPadding1D((1, 2), data_format="channels_first", **common()),
+        L.ZeroPadding3D(((1, 2), (3, 4), (5, 6)), data_format="channels_first", **common()),
+        L.Cropping1D((1, 2), **common()),
+        L.Cropping2D(((1, 2), (3, 4)), data_format="channels_first", **common()),
+        L.Cropping3D(((1, 2), (3, 4), (5, 6)), data_format="channels_first", **common()),
+        L.UpSampling1D(3, **common()),
+        L.UpSampling2D((3, 2), data_format="channels_first", interpolation="bilinear", **common()),
+        L.UpSampling3D((3, 2, 1), data_format="channels_first", **common()),
         L.Embedding(3, 4, **activity, **common("embeddings")),
     ]
     return [keras.saving.serialize_keras_object(layer) for layer in made]
