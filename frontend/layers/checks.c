@@ -108,12 +108,16 @@ kt_value kt_apply_activation(const kt_layer_call *call, const kt_activation *act
 }
 
 kt_value kt_to_channels_last(kt_builder *builder, kt_value x, bool channels_first) {
-    static const int64_t axes[] = {0, 2, 3, 1};
+    int64_t axes[KT_MAX_RANK] = {0};
+    int rank = kt_build_type(builder, x)->rank;
+    for (int i = 1; i < rank; i++) axes[i] = i + 1 < rank ? i + 1 : 1;
     return channels_first ? kt_build_transpose(builder, x, axes) : x;
 }
 
 kt_value kt_from_channels_last(kt_builder *builder, kt_value x, bool channels_first) {
-    static const int64_t axes[] = {0, 3, 1, 2};
+    int64_t axes[KT_MAX_RANK] = {0};
+    int rank = kt_build_type(builder, x)->rank;
+    for (int i = 1; i < rank; i++) axes[i] = i > 1 ? i - 1 : rank - 1;
     return channels_first ? kt_build_transpose(builder, x, axes) : x;
 }
 

@@ -1,34 +1,39 @@
-/* Conv2D and DepthwiseConv2D: activation(conv(x, kernel) + bias).
+/* Convolutions along one, two or three axes: activation(conv(x, kernel) + bias), plain, depthwise, separable
+ * and transposed.
  *
- * Both are one `conv` over [batch, height, width, channels]; channels_first is transposed there and back. A
- * depthwise convolution has as many groups as channels: its kernel [height, width, channels, multiplier] is
- * reshaped to [height, width, 1, channels * multiplier]. */
+ * Each is one `conv` over [batch, space…, channels], a separable one two; channels_first is transposed there
+ * and back. A depthwise convolution has as many groups as channels: its kernel [window…, channels,
+ * multiplier] is reshaped to [window…, 1, channels * multiplier]. A transposed one moves by single steps over
+ * an input with gaps of strides - 1 zeros, and its kernel [window…, filters, channels] is turned round. The
+ * number of axes is the length of kernel_size, which the option table sees to. */
 #include "frontend/layers/windows_impl.h"
 
 #include <string.h>
 
-enum { SPACE = 2 };
-
 typedef struct convolution {
     kt_layer layer;
-    int64_t filters, groups;  /* Conv2D */
-    int64_t depth_multiplier; /* DepthwiseConv2D; else 0 */
+    int64_t filters, groups;
+    int64_t depth_multiplier;
     kt_ints kernel_size, strides, dilation_rate;
+    kt_ints output_padding; /* count 0: None */
     const char *padding, *data_format;
     kt_activation activation;
     bool use_bias;
     const json_t *kernel_initializer, *kernel_regularizer, *kernel_constraint;
     const json_t *depthwise_initializer, *depthwise_regularizer, *depthwise_constraint;
+    const json_t *pointwise_initializer, *pointwise_regularizer, *pointwise_constraint;
     const json_t *bias_initializer, *bias_regularizer, *bias_constraint;
 } convolution;
 
+/* ---- options
+ * ------------------------------------------------------------------------------------------------- */
 // clang-format off
-#define SHARED_OPTIONS \
-    KT_FIELD(convolution, kernel_size, INTS, NULL, .count = SPACE), \
-    KT_FIELD(convolution, strides, INTS, "1", .count = SPACE), \
-    KT_FIELD(convolution, padding, CHOICE, "\"valid\"", .choices = "valid same"), \
+#define SHARED_OPTIONS(space, paddings) \
+    KT_FIELD(convolution, kernel_size, INTS, NULL, .count = (space)), \
+    KT_FIELD(convolution, strides, INTS, "1", .count = (space)), \
+    KT_FIELD(convolution, padding, CHOICE, "\"valid\"", .choices = (paddings)), \
     KT_FIELD(convolution, data_format, CHOICE, "\"channels_last\"", .choices = "channels_last channels_first"), \
-    KT_FIELD(convolution, dilation_rate, INTS, "1", .count = SPACE), \
+    KT_FIELD(convolution, dilation_rate, INTS, "1", .count = (space)), \
     KT_FIELD(convolution, activation, ACTIVATION, "null"), \
     KT_FIELD(convolution, use_bias, BOOL, "true"), \
     KT_INITIALIZER(convolution, bias_initializer, "\"zeros\""), \
@@ -36,26 +41,44 @@ typedef struct convolution {
     KT_ACTIVITY_REGULARIZER, \
     KT_CONSTRAINT(convolution, bias_constraint)
 
-static const kt_option conv_options[] = {
-    KT_FIELD(convolution, filters, INT, NULL),
-    SHARED_OPTIONS,
-    KT_FIELD(convolution, groups, INT, "1"),
-    KT_INITIALIZER(convolution, kernel_initializer, "\"glorot_uniform\""),
-    KT_REGULARIZER(convolution, kernel_regularizer),
-    KT_CONSTRAINT(convolution, kernel_constraint),
-    KT_UNSUPPORTED_UNWRITTEN("lora_rank"),
-    KT_UNSUPPORTED_UNWRITTEN("lora_alpha"),
-    KT_OPTIONS_END,
-};
+#define KERNEL_OPTIONS(kernel) \
+    KT_INITIALIZER(convolution, kernel##_initializer, "\"glorot_uniform\""), \
+    KT_REGULARIZER(convolution, kernel##_regularizer), \
+    KT_CONSTRAINT(convolution, kernel##_constraint)
 
-static const kt_option depthwise_options[] = {
-    KT_FIELD(convolution, depth_multiplier, INT, "1"),
-    SHARED_OPTIONS,
-    KT_INITIALIZER(convolution, depthwise_initializer, "\"glorot_uniform\""),
-    KT_REGULARIZER(convolution, depthwise_regularizer),
-    KT_CONSTRAINT(convolution, depthwise_constraint),
-    KT_OPTIONS_END,
-};
+#define CONV_OPTIONS(space, paddings) { \
+    KT_FIELD(convolution, filters, INT, NULL), \
+    SHARED_OPTIONS(space, paddings), \
+    KT_FIELD(convolution, groups, INT, "1"), \
+    KERNEL_OPTIONS(kernel), \
+    KT_UNSUPPORTED_UNWRITTEN("lora_rank"), \
+    KT_UNSUPPORTED_UNWRITTEN("lora_alpha"), \
+    KT_OPTIONS_END, \
+}
+
+#define DEPTHWISE_OPTIONS(space) { \
+    KT_FIELD(convolution, depth_multiplier, INT, "1"), \
+    SHARED_OPTIONS(space, "valid same"), \
+    KERNEL_OPTIONS(depthwise), \
+    KT_OPTIONS_END, \
+}
+
+#define SEPARABLE_OPTIONS(space) { \
+    KT_FIELD(convolution, filters, INT, NULL), \
+    KT_FIELD(convolution, depth_multiplier, INT, "1"), \
+    SHARED_OPTIONS(space, "valid same"), \
+    KERNEL_OPTIONS(depthwise), \
+    KERNEL_OPTIONS(pointwise), \
+    KT_OPTIONS_END, \
+}
+
+#define TRANSPOSED_OPTIONS(space) { \
+    KT_FIELD(convolution, filters, INT, NULL), \
+    KT_FIELD(convolution, output_padding, INTS, "null", .count = (space)), \
+    SHARED_OPTIONS(space, "valid same"), \
+    KERNEL_OPTIONS(kernel), \
+    KT_OPTIONS_END, \
+}
 // clang-format on
 
 static kt_status check_shared(const convolution *self, kt_layer_context *context) {
@@ -63,19 +86,29 @@ static kt_status check_shared(const convolution *self, kt_layer_context *context
     kt_status status = kt_check_ranges(layer, context, "kernel_size", &self->kernel_size, 1);
     KT_COLLECT(status, kt_check_ranges(layer, context, "strides", &self->strides, 1));
     KT_COLLECT(status, kt_check_ranges(layer, context, "dilation_rate", &self->dilation_rate, 1));
-    bool strided = self->strides.at[0] > 1 || self->strides.at[1] > 1;
-    bool dilated = self->dilation_rate.at[0] > 1 || self->dilation_rate.at[1] > 1;
-    if (strided && dilated) {
-        status = kt_layer_reject(layer, context, KT_INVALID, "dilation_rate",
+    return status;
+}
+
+static bool has_above_1(const kt_ints *ints) {
+    for (uint32_t i = 0; i < ints->count; i++)
+        if (ints->at[i] > 1) return true;
+    return false;
+}
+
+/* Options of the convolutions that have filters and make no difference between channels. */
+static kt_status check_full(const convolution *self, kt_layer_context *context) {
+    kt_status status = check_shared(self, context);
+    if (has_above_1(&self->strides) && has_above_1(&self->dilation_rate)) {
+        status = kt_layer_reject(&self->layer, context, KT_INVALID, "dilation_rate",
                                  "must be 1 where strides are above 1; Keras has no such convolution.");
     }
+    KT_COLLECT(status, kt_check_range(&self->layer, context, "filters", self->filters, 1));
     return status;
 }
 
 static kt_status check_conv(kt_layer *layer, kt_layer_context *context) {
     const convolution *self = (const convolution *)layer;
-    kt_status status = check_shared(self, context);
-    KT_COLLECT(status, kt_check_range(layer, context, "filters", self->filters, 1));
+    kt_status status = check_full(self, context);
     KT_COLLECT(status, kt_check_range(layer, context, "groups", self->groups, 1));
     if (status == KT_OK && self->filters % self->groups != 0) {
         status = kt_layer_reject(layer, context, KT_INVALID, "groups", "must divide the number of filters.");
@@ -90,105 +123,280 @@ static kt_status check_depthwise(kt_layer *layer, kt_layer_context *context) {
     return status;
 }
 
+static kt_status check_separable(kt_layer *layer, kt_layer_context *context) {
+    kt_status status = check_depthwise(layer, context);
+    KT_COLLECT(status, kt_check_range(layer, context, "filters", ((const convolution *)layer)->filters, 1));
+    return status;
+}
+
+static kt_status check_transposed(kt_layer *layer, kt_layer_context *context) {
+    const convolution *self = (const convolution *)layer;
+    kt_status status = check_full(self, context);
+    KT_COLLECT(status, kt_check_ranges(layer, context, "output_padding", &self->output_padding, 0));
+    for (uint32_t i = 0; i < self->output_padding.count && status == KT_OK; i++) {
+        if (self->output_padding.at[i] < self->strides.at[i]) continue;
+        status = kt_layer_reject(layer, context, KT_INVALID, "output_padding", "must be below the strides.");
+    }
+    return status;
+}
+
+/* ---- weights
+ * ------------------------------------------------------------------------------------------------- */
+static int count_axes(const convolution *self) { return (int)self->kernel_size.count; }
+
 static bool is_channels_first(const convolution *self) {
     return strcmp(self->data_format, "channels_first") == 0;
 }
 
 /* The number of channels of the input, or -1 and a problem. */
 static int64_t count_channels(const convolution *self, const kt_layer_call *call) {
-    if (!kt_call_has_inputs(call, 1) || !kt_call_has_rank(call, SPACE + 2, SPACE + 2)) return -1;
-    return kt_call_static_dim(call, is_channels_first(self) ? 1 : SPACE + 1);
+    int space = count_axes(self);
+    if (!kt_call_has_inputs(call, 1) || !kt_call_has_rank(call, space + 2, space + 2)) return -1;
+    return kt_call_static_dim(call, is_channels_first(self) ? 1 : space + 1);
 }
 
-static kt_status build(kt_layer *layer, kt_trace *trace, const kt_layer_call *call) {
+/* Adds the weight [window…, a, b]; window NULL: of single elements. */
+static void add_kernel(kt_layer *layer, kt_trace *trace, const char *name, const kt_ints *window, int64_t a,
+                       int64_t b, const json_t *initializer) {
+    int space = count_axes((const convolution *)layer);
+    int64_t shape[KT_MAX_RANK];
+    for (int i = 0; i < space; i++) shape[i] = window ? window->at[i] : 1;
+    shape[space] = a;
+    shape[space + 1] = b;
+    kt_type type = kt_type_of(trace->builder->graph->dims, layer->variable_dtype, space + 2, shape);
+    kt_layer_add_weight(layer, trace, name, &type, initializer, true);
+}
+
+static void add_bias(kt_layer *layer, kt_trace *trace, int64_t features) {
+    const convolution *self = (const convolution *)layer;
+    kt_type type = kt_type_of(trace->builder->graph->dims, layer->variable_dtype, 1, &features);
+    if (self->use_bias) kt_layer_add_weight(layer, trace, "bias", &type, self->bias_initializer, true);
+}
+
+static kt_status build_conv(kt_layer *layer, kt_trace *trace, const kt_layer_call *call) {
     const convolution *self = (const convolution *)layer;
     int64_t channels = count_channels(self, call);
     if (channels < 0) return KT_INVALID;
-    bool depthwise = self->depth_multiplier > 0;
-    if (!depthwise && channels % self->groups != 0) {
+    if (channels % self->groups != 0) {
         kt_trace_fail(trace, KT_INVALID, "the input's %lld channels do not fall into %lld groups.",
                       (long long)channels, (long long)self->groups);
         return KT_INVALID;
     }
-    int64_t features = depthwise ? channels * self->depth_multiplier : self->filters;
-    int64_t shape[] = {self->kernel_size.at[0], self->kernel_size.at[1],
-                       depthwise ? channels : channels / self->groups,
-                       depthwise ? self->depth_multiplier : self->filters};
-    kt_type kernel = kt_type_of(kt_call_dims(call), layer->variable_dtype, SPACE + 2, shape);
-    kt_type bias = kt_type_of(kt_call_dims(call), layer->variable_dtype, 1, &features);
-    kt_layer_add_weight(layer, trace, "kernel", &kernel,
-                        depthwise ? self->depthwise_initializer : self->kernel_initializer, true);
-    if (self->use_bias) kt_layer_add_weight(layer, trace, "bias", &bias, self->bias_initializer, true);
+    add_kernel(layer, trace, "kernel", &self->kernel_size, channels / self->groups, self->filters,
+               self->kernel_initializer);
+    add_bias(layer, trace, self->filters);
     return KT_OK;
+}
+
+static kt_status build_depthwise(kt_layer *layer, kt_trace *trace, const kt_layer_call *call) {
+    const convolution *self = (const convolution *)layer;
+    int64_t channels = count_channels(self, call);
+    if (channels < 0) return KT_INVALID;
+    add_kernel(layer, trace, "kernel", &self->kernel_size, channels, self->depth_multiplier,
+               self->depthwise_initializer);
+    add_bias(layer, trace, channels * self->depth_multiplier);
+    return KT_OK;
+}
+
+static kt_status build_separable(kt_layer *layer, kt_trace *trace, const kt_layer_call *call) {
+    const convolution *self = (const convolution *)layer;
+    int64_t channels = count_channels(self, call);
+    if (channels < 0) return KT_INVALID;
+    add_kernel(layer, trace, "depthwise_kernel", &self->kernel_size, channels, self->depth_multiplier,
+               self->depthwise_initializer);
+    add_kernel(layer, trace, "pointwise_kernel", NULL, channels * self->depth_multiplier, self->filters,
+               self->pointwise_initializer);
+    add_bias(layer, trace, self->filters);
+    return KT_OK;
+}
+
+static kt_status build_transposed(kt_layer *layer, kt_trace *trace, const kt_layer_call *call) {
+    const convolution *self = (const convolution *)layer;
+    int64_t channels = count_channels(self, call);
+    if (channels < 0) return KT_INVALID;
+    add_kernel(layer, trace, "kernel", &self->kernel_size, self->filters, channels, self->kernel_initializer);
+    add_bias(layer, trace, self->filters);
+    return KT_OK;
+}
+
+/* ---- calls
+ * --------------------------------------------------------------------------------------------------- */
+/* The input as [batch, space…, channels]. */
+static kt_value take_input(const convolution *self, const kt_layer_call *call) {
+    kt_builder *builder = call->trace->builder;
+    kt_value x = kt_build_cast(builder, call->inputs[0], self->layer.compute_dtype);
+    return kt_to_channels_last(builder, x, is_channels_first(self));
+}
+
+/* A convolution without padding that moves by single steps. */
+static kt_attrs_conv plain_attrs(const kt_builder *builder, uint32_t space) {
+    kt_attrs_conv attrs = {.groups = 1};
+    attrs.strides.count = attrs.low.count = attrs.high.count = space;
+    attrs.dilation.count = attrs.input_dilation.count = space;
+    for (uint32_t i = 0; i < space; i++) {
+        attrs.strides.at[i] = attrs.dilation.at[i] = attrs.input_dilation.at[i] = 1;
+        attrs.low.at[i] = attrs.high.at[i] = kt_dim_const(builder->graph->dims, 0);
+    }
+    return attrs;
 }
 
 static kt_value convolve(const convolution *self, kt_builder *builder, kt_value x, kt_value kernel,
                          int64_t groups) {
     kt_dim_pool *dims = builder->graph->dims;
-    kt_type type = *kt_build_type(builder, x);
-    kt_attrs_conv attrs = {
-        .strides = self->strides,
-        .low = {.count = SPACE},
-        .high = {.count = SPACE},
-        .dilation = self->dilation_rate,
-        .input_dilation = {SPACE, {1, 1}},
-        .groups = groups,
-    };
-    bool same = strcmp(self->padding, "same") == 0;
-    for (int i = 0; i < SPACE; i++) {
-        attrs.low.at[i] = attrs.high.at[i] = kt_dim_const(dims, 0);
-        if (!same) continue;
-        kt_same_padding(dims, type.dims[i + 1], self->kernel_size.at[i], self->strides.at[i],
-                        self->dilation_rate.at[i], &attrs.low.at[i], &attrs.high.at[i]);
+    const kt_type type = *kt_build_type(builder, x);
+    kt_attrs_conv attrs = plain_attrs(builder, self->kernel_size.count);
+    attrs.strides = self->strides;
+    attrs.dilation = self->dilation_rate;
+    attrs.groups = groups;
+    bool same = strcmp(self->padding, "same") == 0, causal = strcmp(self->padding, "causal") == 0;
+    for (uint32_t i = 0; i < self->kernel_size.count; i++) {
+        int64_t window = self->kernel_size.at[i], dilation = self->dilation_rate.at[i];
+        if (same)
+            kt_same_padding(dims, type.dims[i + 1], window, self->strides.at[i], dilation, &attrs.low.at[i],
+                            &attrs.high.at[i]);
+        if (causal) attrs.low.at[i] = kt_dim_const(dims, (window - 1) * dilation);
     }
     return kt_build_conv(builder, x, kernel, &attrs);
 }
 
-static void call(kt_layer *layer, kt_layer_call *call) {
-    const convolution *self = (const convolution *)layer;
+static kt_value convolve_depthwise(const convolution *self, kt_builder *builder, kt_value x, kt_value kernel,
+                                   int64_t channels) {
+    kt_dim_pool *dims = builder->graph->dims;
+    kt_type type = *kt_build_type(builder, kernel);
+    int space = count_axes(self);
+    type.dims[space] = kt_dim_const(dims, 1);
+    type.dims[space + 1] = kt_dim_const(dims, channels * self->depth_multiplier);
+    kernel = kt_build_reshape(builder, kernel, space + 2, type.dims);
+    return convolve(self, builder, x, kernel, channels);
+}
+
+/* The zeros around the input with its gaps, so that "valid" gives (size - 1) * stride + max(window, stride)
+ * places and "same" size * stride, unless output_padding (-1: None) says how many more than the least. The
+ * rule is Keras's own for its JAX backend. */
+static void transposed_padding(int64_t window, int64_t stride, bool same, int64_t output_padding,
+                               int64_t *out_low, int64_t *out_high) {
+    if (!same) {
+        int64_t behind = output_padding;
+        if (output_padding < 0) behind = window < stride ? stride - window : 0;
+        *out_low = window - 1;
+        *out_high = window - 1 + behind;
+        return;
+    }
+    int64_t total = output_padding < 0 ? stride + window - 2 : window + window % 2 - 2 + output_padding;
+    *out_low = total / 2 + total % 2;
+    if (*out_low > window - 1) *out_low = window - 1;
+    *out_high = total - *out_low;
+}
+
+static kt_value convolve_transposed(const convolution *self, kt_builder *builder, kt_value x,
+                                    kt_value kernel) {
+    kt_dim_pool *dims = builder->graph->dims;
+    uint32_t space = self->kernel_size.count;
+    kt_attrs_conv attrs = plain_attrs(builder, space);
+    int64_t axes[KT_MAX_RANK];
+    bool same = strcmp(self->padding, "same") == 0;
+    for (uint32_t i = 0; i < space; i++) {
+        int64_t low, high, window = (self->kernel_size.at[i] - 1) * self->dilation_rate.at[i] + 1;
+        int64_t output_padding = self->output_padding.count ? self->output_padding.at[i] : -1;
+        transposed_padding(window, self->strides.at[i], same, output_padding, &low, &high);
+        attrs.low.at[i] = kt_dim_const(dims, low);
+        attrs.high.at[i] = kt_dim_const(dims, high);
+        axes[i] = i;
+    }
+    attrs.input_dilation = self->strides;
+    attrs.dilation = self->dilation_rate;
+    kernel = kt_build_reverse(builder, kernel, space, axes);
+    axes[space] = space + 1;
+    axes[space + 1] = space;
+    return kt_build_conv(builder, x, kt_build_transpose(builder, kernel, axes), &attrs);
+}
+
+/* Adds the bias, which is weight number `bias`, and applies the activation. */
+static void finish(const convolution *self, kt_layer_call *call, kt_value x, uint32_t bias) {
     kt_trace *trace = call->trace;
     kt_builder *builder = trace->builder;
-    bool channels_first = is_channels_first(self);
-    int64_t channels = count_channels(self, call);
-    if (channels < 0) return;
-    kt_trace_at(trace, "conv");
-    kt_value kernel = kt_trace_weight(trace, layer, 0);
-    int64_t groups = self->groups;
-    if (self->depth_multiplier > 0) {
-        groups = channels;
-        kt_type type = *kt_build_type(builder, kernel);
-        type.dims[SPACE] = kt_dim_const(kt_call_dims(call), 1);
-        type.dims[SPACE + 1] = kt_dim_const(kt_call_dims(call), channels * self->depth_multiplier);
-        kernel = kt_build_reshape(builder, kernel, SPACE + 2, type.dims);
-    }
-    kt_value x = kt_build_cast(builder, call->inputs[0], kt_build_type(builder, kernel)->dtype);
-    x = convolve(self, builder, kt_to_channels_last(builder, x, channels_first), kernel, groups);
     if (self->use_bias) {
         kt_trace_at(trace, "bias");
-        x = kt_build_add(builder, x, kt_along_axis(builder, kt_trace_weight(trace, layer, 1), x, SPACE + 1));
+        kt_value vector = kt_trace_weight(trace, (kt_layer *)&self->layer, bias);
+        x = kt_build_add(builder, x, kt_along_axis(builder, vector, x, count_axes(self) + 1));
     }
-    x = kt_from_channels_last(builder, x, channels_first);
+    x = kt_from_channels_last(builder, x, is_channels_first(self));
     call->outputs[0] = kt_apply_activation(call, &self->activation, x);
 }
 
-const kt_layer_class kt_class_conv_2d = {
-    .name = "Conv2D",
-    .module = "keras.layers",
-    .doc = "convolution of images: activation(conv(x, kernel) + bias)",
-    .bytes = sizeof(convolution),
-    .options = conv_options,
-    .check = check_conv,
-    .build = build,
-    .call = call,
-};
+static void call_conv(kt_layer *layer, kt_layer_call *call) {
+    const convolution *self = (const convolution *)layer;
+    if (count_channels(self, call) < 0) return;
+    kt_trace_at(call->trace, "conv");
+    kt_value x = take_input(self, call), kernel = kt_trace_weight(call->trace, layer, 0);
+    finish(self, call, convolve(self, call->trace->builder, x, kernel, self->groups), 1);
+}
 
-const kt_layer_class kt_class_depthwise_conv_2d = {
-    .name = "DepthwiseConv2D",
-    .module = "keras.layers",
-    .doc = "convolution of each channel of images by itself",
-    .bytes = sizeof(convolution),
-    .options = depthwise_options,
-    .check = check_depthwise,
-    .build = build,
-    .call = call,
-};
+static void call_depthwise(kt_layer *layer, kt_layer_call *call) {
+    const convolution *self = (const convolution *)layer;
+    int64_t channels = count_channels(self, call);
+    if (channels < 0) return;
+    kt_trace_at(call->trace, "conv");
+    kt_value x = take_input(self, call), kernel = kt_trace_weight(call->trace, layer, 0);
+    finish(self, call, convolve_depthwise(self, call->trace->builder, x, kernel, channels), 1);
+}
+
+static void call_separable(kt_layer *layer, kt_layer_call *call) {
+    const convolution *self = (const convolution *)layer;
+    kt_builder *builder = call->trace->builder;
+    int64_t channels = count_channels(self, call);
+    if (channels < 0) return;
+    kt_trace_at(call->trace, "depthwise");
+    kt_value x = take_input(self, call);
+    x = convolve_depthwise(self, builder, x, kt_trace_weight(call->trace, layer, 0), channels);
+    kt_trace_at(call->trace, "pointwise");
+    kt_attrs_conv attrs = plain_attrs(builder, self->kernel_size.count);
+    x = kt_build_conv(builder, x, kt_trace_weight(call->trace, layer, 1), &attrs);
+    finish(self, call, x, 2);
+}
+
+static void call_transposed(kt_layer *layer, kt_layer_call *call) {
+    const convolution *self = (const convolution *)layer;
+    if (count_channels(self, call) < 0) return;
+    kt_trace_at(call->trace, "conv");
+    kt_value x = take_input(self, call), kernel = kt_trace_weight(call->trace, layer, 0);
+    finish(self, call, convolve_transposed(self, call->trace->builder, x, kernel), 1);
+}
+
+/* ---- classes
+ * ------------------------------------------------------------------------------------------------- */
+#define CONVOLUTION(symbol, keras_name, kind, option_rows, text)                                             \
+    static const kt_option symbol##_options[] = option_rows;                                                 \
+    const kt_layer_class kt_class_##symbol = {                                                               \
+        .name = (keras_name),                                                                                \
+        .module = "keras.layers",                                                                            \
+        .doc = (text),                                                                                       \
+        .bytes = sizeof(convolution),                                                                        \
+        .options = symbol##_options,                                                                         \
+        .check = check_##kind,                                                                               \
+        .build = build_##kind,                                                                               \
+        .call = call_##kind,                                                                                 \
+    };
+
+// clang-format off
+CONVOLUTION(conv_1d, "Conv1D", conv, CONV_OPTIONS(1, "valid same causal"),
+            "convolution of sequences: activation(conv(x, kernel) + bias)")
+CONVOLUTION(conv_2d, "Conv2D", conv, CONV_OPTIONS(2, "valid same"),
+            "convolution of images: activation(conv(x, kernel) + bias)")
+CONVOLUTION(conv_3d, "Conv3D", conv, CONV_OPTIONS(3, "valid same"),
+            "convolution of volumes: activation(conv(x, kernel) + bias)")
+CONVOLUTION(depthwise_conv_1d, "DepthwiseConv1D", depthwise, DEPTHWISE_OPTIONS(1),
+            "convolution of each channel of sequences by itself")
+CONVOLUTION(depthwise_conv_2d, "DepthwiseConv2D", depthwise, DEPTHWISE_OPTIONS(2),
+            "convolution of each channel of images by itself")
+CONVOLUTION(separable_conv_1d, "SeparableConv1D", separable, SEPARABLE_OPTIONS(1),
+            "convolution of each channel of sequences by itself, then of single elements across channels")
+CONVOLUTION(separable_conv_2d, "SeparableConv2D", separable, SEPARABLE_OPTIONS(2),
+            "convolution of each channel of images by itself, then of single pixels across channels")
+CONVOLUTION(conv_1d_transpose, "Conv1DTranspose", transposed, TRANSPOSED_OPTIONS(1),
+            "transposed convolution of sequences, which makes them longer")
+CONVOLUTION(conv_2d_transpose, "Conv2DTranspose", transposed, TRANSPOSED_OPTIONS(2),
+            "transposed convolution of images, which makes them larger")
+CONVOLUTION(conv_3d_transpose, "Conv3DTranspose", transposed, TRANSPOSED_OPTIONS(3),
+            "transposed convolution of volumes, which makes them larger")
+// clang-format on

@@ -76,7 +76,7 @@ bool kt_call_axes(const kt_layer_call *call, const kt_ints *axes, kt_ints *out_a
 int64_t kt_call_static_dim(const kt_layer_call *call, int axis);
 /* The activation of a layer, at a location of its name. */
 kt_value kt_apply_activation(const kt_layer_call *call, const kt_activation *activation, kt_value x);
-/* x in NHWC order for data_format "channels_first", and back. */
+/* x as [batch, space…, channels] for data_format "channels_first", and back. */
 kt_value kt_to_channels_last(kt_builder *builder, kt_value x, bool channels_first);
 kt_value kt_from_channels_last(kt_builder *builder, kt_value x, bool channels_first);
 /* A vector along one axis of x's shape. */

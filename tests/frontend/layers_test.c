@@ -120,6 +120,13 @@ static void bad_options(void **state) {
     rejects("Conv2D", "{\"filters\": 3, \"kernel_size\": 3, \"strides\": 2, \"dilation_rate\": 2}",
             "conv2d: option 'dilation_rate' of Conv2D must be 1 where strides are above 1; Keras has no such "
             "convolution.");
+    rejects("Conv2D", "{\"filters\": 3, \"kernel_size\": 3, \"padding\": \"causal\"}",
+            "conv2d: option 'padding' of Conv2D must be one of: valid same, not \"causal\".");
+    rejects("SeparableConv1D", "{\"filters\": 0, \"kernel_size\": 3}",
+            "separable_conv1d: option 'filters' of SeparableConv1D must be from 1 to 2147483647, not 0.");
+    rejects("Conv2DTranspose",
+            "{\"filters\": 3, \"kernel_size\": 3, \"strides\": 2, \"output_padding\": [1, 2]}",
+            "conv2d_transpose: option 'output_padding' of Conv2DTranspose must be below the strides.");
     rejects("AveragePooling2D", "{\"pool_size\": 0}",
             "average_pooling2d: option 'pool_size' of AveragePooling2D must be from 1 to 2147483647, not 0.");
     rejects("Dropout", "{\"rate\": 1.5}", "dropout: option 'rate' of Dropout must be from 0 to 1, not 1.5.");
@@ -187,6 +194,7 @@ static void names(void **state) {
     (void)state;
     static const char *const pairs[][2] = {{"Dense", "dense"},
                                            {"Conv2D", "conv2d"},
+                                           {"Conv1DTranspose", "conv1d_transpose"},
                                            {"ReLU", "re_lu"},
                                            {"InputLayer", "input_layer"},
                                            {"LSTMCell", "lstm_cell"},
@@ -250,6 +258,18 @@ static void shapes(void **state) {
           "{\"kernel_size\": 2, \"depth_multiplier\": 3, \"data_format\": \"channels_first\", \"padding\": "
           "\"same\"}",
           "f32[batch,4,9,8]", "f32[batch,12,9,8]");
+    gives("Conv1D", "{\"filters\": 3, \"kernel_size\": 5, \"padding\": \"causal\"}", "f32[batch,time,4]",
+          "f32[batch,time,3]");
+    gives("Conv3D", "{\"filters\": 3, \"kernel_size\": [1, 2, 3]}", "f32[batch,5,6,7,4]",
+          "f32[batch,5,5,5,3]");
+    gives("Conv1DTranspose", "{\"filters\": 3, \"kernel_size\": 5, \"strides\": 2}", "f32[batch,time,4]",
+          "f32[batch,2*time + 3,3]");
+    gives("Conv2DTranspose", "{\"filters\": 3, \"kernel_size\": 3, \"strides\": 2, \"padding\": \"same\"}",
+          "f32[batch,height,8,4]", "f32[batch,2*height,16,3]");
+    gives("Conv3DTranspose",
+          "{\"filters\": 3, \"kernel_size\": 3, \"strides\": 3, \"padding\": \"same\", "
+          "\"output_padding\": [0, 1, 2], \"data_format\": \"channels_first\"}",
+          "f32[batch,4,2,3,4]", "f32[batch,3,4,8,12]");
     gives("Flatten", NULL, "f32[batch,3,width,2]", "f32[batch,6*width]");
     gives("Reshape", "{\"target_shape\": [-1, 4]}", "f32[batch,time,8]", "f32[batch,2*time,4]");
     gives("Concatenate", NULL, "f32[batch,time] f32[batch,3]", "f32[batch,time + 3]");
