@@ -98,7 +98,7 @@ static const kt_option softmax_options[] = {
 
 static kt_status check_softmax(kt_layer *layer, kt_layer_context *context) {
     softmax *self = (softmax *)layer;
-    return kt_check_axes(layer, context, self->axis, &self->axes);
+    return kt_check_axes(layer, context, "axis", self->axis, &self->axes);
 }
 
 /* The mask as bool, spread over x's shape. */

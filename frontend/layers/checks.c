@@ -22,8 +22,8 @@ kt_status kt_check_ranges(const kt_layer *layer, kt_layer_context *context, cons
     return status;
 }
 
-kt_status kt_check_axes(const kt_layer *layer, kt_layer_context *context, const json_t *axis,
-                        kt_ints *out_axes) {
+kt_status kt_check_axes(const kt_layer *layer, kt_layer_context *context, const char *option,
+                        const json_t *axis, kt_ints *out_axes) {
     size_t count = json_is_integer(axis) ? 1 : json_array_size(axis);
     bool valid = count >= 1 && count <= KT_MAX_RANK;
     for (size_t i = 0; valid && i < count; i++) {
@@ -32,7 +32,7 @@ kt_status kt_check_axes(const kt_layer *layer, kt_layer_context *context, const 
         out_axes->at[i] = json_integer_value(item);
     }
     if (!valid)
-        return kt_layer_reject(layer, context, KT_INVALID, "axis", "must be an axis or a list of axes.");
+        return kt_layer_reject(layer, context, KT_INVALID, option, "must be an axis or a list of axes.");
     out_axes->count = (uint32_t)count;
     return KT_OK;
 }
@@ -163,6 +163,14 @@ kt_value kt_mean(kt_builder *builder, kt_value x, const kt_ints *axes) {
     kt_type type = *kt_build_type(builder, x);
     kt_value sum = kt_build_reduce(builder, x, KT_REDUCE_SUM, axes->count, axes->at);
     return kt_divide_by_count(builder, sum, &type, axes);
+}
+
+kt_value kt_unit_norm(kt_builder *builder, kt_value x, const kt_ints *axes, double epsilon) {
+    kt_value sum =
+        kt_build_reduce(builder, kt_build_mul(builder, x, x), KT_REDUCE_SUM, axes->count, axes->at);
+    kt_value inverse = kt_build_rsqrt(builder, sum);
+    inverse = kt_build_minimum(builder, inverse, kt_build_like(builder, inverse, 1 / epsilon));
+    return kt_build_mul(builder, x, kt_spread(builder, inverse, x, axes));
 }
 
 /* ---- dtypes

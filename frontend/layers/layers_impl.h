@@ -46,9 +46,9 @@ kt_status kt_check_range(const kt_layer *layer, kt_layer_context *context, const
                          int64_t low);
 kt_status kt_check_ranges(const kt_layer *layer, kt_layer_context *context, const char *option,
                           const kt_ints *values, int64_t low);
-/* Reads an axis option that may be an int or a list of ints. */
-kt_status kt_check_axes(const kt_layer *layer, kt_layer_context *context, const json_t *axis,
-                        kt_ints *out_axes);
+/* Reads an option that may be an int or a list of ints. */
+kt_status kt_check_axes(const kt_layer *layer, kt_layer_context *context, const char *option,
+                        const json_t *axis, kt_ints *out_axes);
 #define KT_COLLECT(status, expression)                                                                       \
     do {                                                                                                     \
         kt_status kt_collect_ = (expression);                                                                \
@@ -79,6 +79,11 @@ kt_value kt_apply_activation(const kt_layer_call *call, const kt_activation *act
 /* x as [batch, space…, channels] for data_format "channels_first", and back. */
 kt_value kt_to_channels_last(kt_builder *builder, kt_value x, bool channels_first);
 kt_value kt_from_channels_last(kt_builder *builder, kt_value x, bool channels_first);
+/* A number or nested lists of numbers, as options hold them (also as Keras's serialised array): is value one,
+ * and of which shape? */
+bool kt_numbers_shape(const json_t *value, kt_ints *out_shape);
+/* The same as a constant of dtype. */
+kt_value kt_numbers_constant(const kt_layer_call *call, const json_t *value, kt_dtype dtype);
 /* A vector along one axis of x's shape. */
 kt_value kt_along_axis(kt_builder *builder, kt_value vector, kt_value x, int axis);
 /* What a reduction over axes left, spread over x's shape again; and both together. */
@@ -86,6 +91,8 @@ kt_value kt_spread(kt_builder *builder, kt_value reduced, kt_value x, const kt_i
 kt_value kt_reduce_spread(kt_builder *builder, kt_value x, kt_reduction kind, const kt_ints *axes);
 /* The mean over axes, which vanish, of floats. */
 kt_value kt_mean(kt_builder *builder, kt_value x, const kt_ints *axes);
+/* x with Euclidean norm 1 over axes; a norm below epsilon counts as epsilon. */
+kt_value kt_unit_norm(kt_builder *builder, kt_value x, const kt_ints *axes, double epsilon);
 /* x divided by the number of elements along axes of the type `of`. */
 kt_value kt_divide_by_count(kt_builder *builder, kt_value x, const kt_type *of, const kt_ints *axes);
 

@@ -1,7 +1,7 @@
-/* Add, Multiply and Concatenate: several inputs become one.
+/* Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate and Dot: several inputs become one.
  *
- * Where Add and Multiply get inputs of different ranks, the lower ones get axes of size 1 behind the batch;
- * then NumPy's broadcasting holds. */
+ * Where all but the last two get inputs of different ranks, the lower ones get axes of size 1 behind the
+ * batch; then NumPy's broadcasting holds. */
 #include "frontend/layers/layers_impl.h"
 
 /* The inputs in the dtype of their sum. */
@@ -33,8 +33,8 @@ static kt_value or_masks(const kt_layer_call *call) {
     return mask;
 }
 
-/* ---- Add, Multiply
- * ----------------------------------------------------------------------------------------------- */
+/* ---- element by element
+ * --------------------------------------------------------------------------------------------- */
 static kt_value expand_rank(kt_builder *builder, kt_value x, int rank) {
     kt_type type = *kt_build_type(builder, x);
     if (type.rank == rank || type.rank == 0) return x;
@@ -46,20 +46,29 @@ static kt_value expand_rank(kt_builder *builder, kt_value x, int rank) {
     return kt_build_reshape(builder, x, rank, shape);
 }
 
-static void merge(kt_layer_call *call, const char *what,
-                  kt_value (*combine)(kt_builder *, kt_value, kt_value)) {
-    kt_builder *builder = call->trace->builder;
-    kt_trace_at(call->trace, what);
+typedef kt_value combine_fn(kt_builder *, kt_value, kt_value);
+
+/* The inputs in one dtype and rank; NULL and a problem if there are none. */
+static kt_value *align_parts(const kt_layer_call *call) {
     kt_value *parts = take_parts(call);
-    if (!parts) return;
     int rank = 0;
-    for (uint32_t i = 0; i < call->input_count; i++) {
+    for (uint32_t i = 0; parts && i < call->input_count; i++) {
         int given = kt_call_type(call, i)->rank;
         if (given > rank) rank = given;
     }
-    kt_value result = expand_rank(builder, parts[0], rank);
+    for (uint32_t i = 0; parts && i < call->input_count; i++)
+        parts[i] = expand_rank(call->trace->builder, parts[i], rank);
+    return parts;
+}
+
+static void merge(kt_layer_call *call, const char *what, combine_fn *combine) {
+    kt_builder *builder = call->trace->builder;
+    kt_trace_at(call->trace, what);
+    const kt_value *parts = align_parts(call);
+    if (!parts) return;
+    kt_value result = parts[0];
     for (uint32_t i = 1; i < call->input_count; i++) {
-        kt_value next = expand_rank(builder, parts[i], rank);
+        kt_value next = parts[i];
         kt_build_broadcast_pair(builder, &result, &next);
         result = combine(builder, result, next);
     }
@@ -77,23 +86,80 @@ static void call_multiply(kt_layer *layer, kt_layer_call *call) {
     merge(call, "multiply", kt_build_mul);
 }
 
-const kt_layer_class kt_class_add = {
-    .name = "Add",
-    .module = "keras.layers",
-    .doc = "the sum of the inputs",
-    .bytes = sizeof(kt_layer),
-    .supports_masking = true,
-    .call = call_add,
-};
+static void call_subtract(kt_layer *layer, kt_layer_call *call) {
+    (void)layer;
+    if (kt_call_has_inputs(call, 2)) merge(call, "subtract", kt_build_sub);
+}
 
-const kt_layer_class kt_class_multiply = {
-    .name = "Multiply",
-    .module = "keras.layers",
-    .doc = "the product of the inputs",
-    .bytes = sizeof(kt_layer),
-    .supports_masking = true,
-    .call = call_multiply,
-};
+static void call_average(kt_layer *layer, kt_layer_call *call) {
+    (void)layer;
+    kt_builder *builder = call->trace->builder;
+    merge(call, "average", kt_build_add);
+    if (!call->outputs[0]) return;
+    kt_dtype dtype = kt_build_type(builder, call->outputs[0])->dtype;
+    kt_value sum = kt_build_cast(builder, call->outputs[0], kt_dtype_is_float(dtype) ? dtype : KT_F32);
+    call->outputs[0] = kt_build_div(builder, sum, kt_build_like(builder, sum, call->input_count));
+}
+
+/* An input's mask spread over part's shape; 0: none. */
+static kt_value spread_mask(const kt_layer_call *call, uint32_t input, kt_value part) {
+    kt_type type = *kt_build_type(call->trace->builder, part);
+    if (!call->masks[input] || kt_call_type(call, input)->rank != type.rank) return 0;
+    int64_t leading[KT_MAX_RANK];
+    for (int i = 0; i < type.rank; i++) leading[i] = i;
+    return kt_build_broadcast(call->trace->builder, call->masks[input], type.rank, type.dims, leading);
+}
+
+/* An element that its mask leaves out does not take part. */
+static void choose(kt_layer_call *call, const char *what, combine_fn *combine) {
+    kt_builder *b = call->trace->builder;
+    kt_trace_at(call->trace, what);
+    const kt_value *parts = align_parts(call);
+    if (!parts) return;
+    kt_value result = parts[0];
+    kt_value kept = spread_mask(call, 0, result);
+    for (uint32_t i = 1; i < call->input_count; i++) {
+        kt_value next = parts[i];
+        kt_value next_kept = spread_mask(call, i, next);
+        kt_build_broadcast_pair(b, &result, &next);
+        kt_type type = *kt_build_type(b, result);
+        if (kept) kept = kt_build_broadcast_to(b, kept, type.rank, type.dims);
+        if (next_kept) {
+            next_kept = kt_build_broadcast_to(b, next_kept, type.rank, type.dims);
+            next = kt_build_select(b, next_kept, next, result);
+        }
+        if (kept) result = kt_build_select(b, kept, result, next);
+        kept = kept && next_kept ? kt_build_or(b, kept, next_kept) : 0;
+        result = combine(b, result, next);
+    }
+    call->outputs[0] = result;
+    call->output_masks[0] = or_masks(call);
+}
+
+static void call_maximum(kt_layer *layer, kt_layer_call *call) {
+    (void)layer;
+    choose(call, "maximum", kt_build_maximum);
+}
+
+static void call_minimum(kt_layer *layer, kt_layer_call *call) {
+    (void)layer;
+    choose(call, "minimum", kt_build_minimum);
+}
+
+#define MERGING(c_name, keras_name, documentation, calls)                                                    \
+    const kt_layer_class kt_class_##c_name = {.name = (keras_name),                                          \
+                                              .module = "keras.layers",                                      \
+                                              .doc = (documentation),                                        \
+                                              .bytes = sizeof(kt_layer),                                     \
+                                              .supports_masking = true,                                      \
+                                              .call = (calls)}
+
+MERGING(add, "Add", "the sum of the inputs", call_add);
+MERGING(subtract, "Subtract", "the first input less the second", call_subtract);
+MERGING(multiply, "Multiply", "the product of the inputs", call_multiply);
+MERGING(average, "Average", "the mean of the inputs", call_average);
+MERGING(maximum, "Maximum", "the largest of the inputs", call_maximum);
+MERGING(minimum, "Minimum", "the smallest of the inputs", call_minimum);
 
 /* ---- Concatenate
  * ------------------------------------------------------------------------------------------------- */
@@ -146,4 +212,70 @@ const kt_layer_class kt_class_concatenate = {
     .options = concatenate_options,
     .supports_masking = true,
     .call = call_concatenate,
+};
+
+/* ---- Dot
+ * ----------------------------------------------------------------------------------------------------------
+ */
+typedef struct dot {
+    kt_layer layer;
+    const json_t *axes; /* an axis of both inputs, or one of each */
+    bool normalize;
+    int64_t axis[2];
+} dot;
+
+static const kt_option dot_options[] = {
+    KT_FIELD(dot, axes, JSON, NULL),
+    KT_FIELD(dot, normalize, BOOL, "false"),
+    KT_OPTIONS_END,
+};
+
+static kt_status check_dot(kt_layer *layer, kt_layer_context *context) {
+    dot *self = (dot *)layer;
+    bool valid = json_is_integer(self->axes) || json_array_size(self->axes) == 2;
+    for (size_t i = 0; valid && i < 2; i++) {
+        const json_t *axis = json_is_array(self->axes) ? json_array_get(self->axes, i) : self->axes;
+        valid = json_is_integer(axis) && json_integer_value(axis) != 0;
+        self->axis[i] = json_integer_value(axis);
+    }
+    if (valid) return KT_OK;
+    return kt_layer_reject(layer, context, KT_INVALID, "axes",
+                           "must be an axis or a list of two, none of them the batch.");
+}
+
+static void call_dot(kt_layer *layer, kt_layer_call *call) {
+    const dot *self = (const dot *)layer;
+    kt_builder *builder = call->trace->builder;
+    if (!kt_call_has_inputs(call, 2)) return;
+    kt_trace_at(call->trace, "dot");
+    kt_value *parts = take_parts(call);
+    kt_attrs_dot_general attrs = {.lhs_batch = {1, {0}}, .rhs_batch = {1, {0}}};
+    kt_ints *contract[] = {&attrs.lhs_contract, &attrs.rhs_contract};
+    for (int i = 0; i < 2; i++) {
+        int axis = kt_call_axis(call, self->axis[i], kt_call_type(call, (uint32_t)i)->rank);
+        if (axis < 0) return;
+        if (axis == 0) {
+            kt_trace_fail(call->trace, KT_INVALID, "there is no product along the batch.");
+            return;
+        }
+        *contract[i] = (kt_ints){1, {axis}};
+        if (self->normalize) parts[i] = kt_unit_norm(builder, parts[i], contract[i], 1e-7);
+    }
+    kt_value y = kt_build_dot_general(builder, parts[0], parts[1], &attrs);
+    kt_type type = *kt_build_type(builder, y);
+    if (type.rank == 1) { /* of two vectors */
+        type.dims[1] = kt_dim_const(builder->graph->dims, 1);
+        y = kt_build_reshape(builder, y, 2, type.dims);
+    }
+    call->outputs[0] = y;
+}
+
+const kt_layer_class kt_class_dot = {
+    .name = "Dot",
+    .module = "keras.layers",
+    .doc = "the sums of products of two inputs along an axis of each",
+    .bytes = sizeof(dot),
+    .options = dot_options,
+    .check = check_dot,
+    .call = call_dot,
 };

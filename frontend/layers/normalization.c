@@ -244,7 +244,7 @@ static const kt_option layer_options[] = {
 
 static kt_status check_layer(kt_layer *layer, kt_layer_context *context) {
     layer_normalization *self = (layer_normalization *)layer;
-    kt_status status = kt_check_axes(layer, context, self->axis, &self->axes);
+    kt_status status = kt_check_axes(layer, context, "axis", self->axis, &self->axes);
     if (self->epsilon < 0)
         status = kt_layer_reject(layer, context, KT_INVALID, "epsilon", "%s", keeps_epsilon);
     /* Keras sorts axes as they are written: [1, -1] becomes [-1, 1], which is also the order of gamma's axes.
