@@ -93,6 +93,8 @@ static kt_status link_object(command *line, const char *const *objects, uint32_t
     const char *joined = kt_arena_format(line->arena, "%s/joined.o", directory);
     add(line, "ld");
     add(line, "-r");
+    /* Groups would be shared with another model's object, whose symbols are local as well. */
+    add(line, "--force-group-allocation");
     add(line, "-o");
     add(line, joined);
     add_objects(line, objects, count, runtime);
@@ -123,7 +125,7 @@ kt_status kt_link(kt_emit form, const char *const *objects, uint32_t object_coun
                   const char *directory, const char *output, kt_arena *arena, kt_diag *diag) {
     if (kt_file_is_special(output))
         return kt_diag_add(diag, KT_INVALID, NULL, "Cannot write %s: it is no regular file.", output);
-    const char *runtime;
+    const char *runtime = NULL;
     command line = {.arena = arena};
     KT_TRY(find_runtime(arena, &runtime, diag));
     const char *beside = kt_arena_format(arena, "%s.%ld.tmp", output, (long)getpid());

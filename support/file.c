@@ -122,9 +122,10 @@ kt_status kt_file_read(const char *path, size_t limit, kt_arena *arena, char **o
 static void remove_directory(void *path) {
     DIR *directory = opendir(path);
     if (!directory) return;
-    for (struct dirent *entry; (entry = readdir(directory));)
+    int fd = dirfd(directory);
+    for (struct dirent *entry; fd >= 0 && (entry = readdir(directory));)
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            unlinkat(dirfd(directory), entry->d_name, 0);
+            unlinkat(fd, entry->d_name, 0);
     closedir(directory);
     rmdir(path);
 }

@@ -9,6 +9,13 @@ models() { # ENDING
     "$KERATIN" compile "$digits/digits.keras" -o "digits.$1"
     "$KERATIN" compile "$SOURCE/examples/fashion/fashion.keras" -o "fashion.$1"
 }
+# Under a sanitizer the generated code is instrumented too.
+"$KERATIN" compile "$digits/digits.keras" -o instrumented.ll
+case "$SANITIZE" in
+*address*) expect_text '@__asan_report_store' instrumented.ll ;;
+thread) expect_text 'call void @__tsan_write' instrumented.ll ;;
+esac
+
 models o
 $CC $flags "$source" digits.o fashion.o -o with_objects -lm -pthread
 ./with_objects || fail "objects"

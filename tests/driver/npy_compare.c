@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int64_t count(const kt_buffer *buffer) {
@@ -21,6 +22,7 @@ static int read_doubles(const char *path, kt_buffer *out) {
         return 1;
     }
     int failed = arrays.count != 1 || kt_buffer_convert(&arrays.at[0].buffer, KT_F64, out);
+    kt_arrays_deinit(&arrays);
     if (failed) fprintf(stderr, "%s does not hold one numeric array\n", path);
     return failed;
 }
@@ -44,18 +46,23 @@ static int64_t wrong_classes(const double *a, int64_t columns, const double *b, 
     return wrong;
 }
 
-int main(int argc, char **argv) {
-    kt_buffer a, b;
-    if (argc != 4 || read_doubles(argv[2], &a) || read_doubles(argv[3], &b)) return 2;
-    int64_t wrong, rows = count(&b);
-    if (!strcmp(argv[1], "close")) {
-        if (count(&a) != rows) return fprintf(stderr, "%s and %s differ in size\n", argv[2], argv[3]), 1;
-        wrong = departures(a.data, b.data, rows);
-    } else {
-        if (rows == 0 || count(&a) % rows)
-            return fprintf(stderr, "%s has no row for each of %s\n", argv[2], argv[3]), 1;
-        wrong = wrong_classes(a.data, count(&a) / rows, b.data, rows);
-    }
+static int compare(const char *how, const kt_buffer *a, const kt_buffer *b) {
+    int64_t wrong, rows = count(b);
+    if (rows == 0 || count(a) % rows != 0) return fprintf(stderr, "the sizes do not fit\n"), 1;
+    if (!strcmp(how, "close"))
+        wrong = count(a) == rows ? departures(a->data, b->data, rows) : rows;
+    else
+        wrong = wrong_classes(a->data, count(a) / rows, b->data, rows);
     printf("%lld of %lld depart\n", (long long)wrong, (long long)rows);
     return wrong != 0;
+}
+
+int main(int argc, char **argv) {
+    kt_buffer a = {0}, b = {0};
+    int status = 2;
+    if (argc == 4 && !read_doubles(argv[2], &a) && !read_doubles(argv[3], &b))
+        status = compare(argv[1], &a, &b);
+    free(a.data);
+    free(b.data);
+    return status;
 }

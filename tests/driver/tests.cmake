@@ -1,6 +1,6 @@
 # The driver and compiled programs from outside, as users call them: one shell script a subject.
 file(GLOB driver_tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/*_test.sh)
-set(driver_threads_tests library)
+set(driver_threads_tests library program)
 foreach(script ${driver_tests})
   get_filename_component(name ${script} NAME_WE)
   string(REGEX REPLACE "_test$" "" name ${name})
