@@ -1,11 +1,10 @@
-/* MaxPooling2D, AveragePooling2D, GlobalMaxPooling2D, GlobalAveragePooling2D.
+/* Pooling along one, two or three axes: the largest element, or the mean, of a moving window or of all.
  *
- * Padding never takes part: an average is over those elements of the window that lie in the image. */
+ * Padding never takes part: an average is over those elements of the window that lie inside. The number of
+ * axes is the length of pool_size, which the option table sees to. */
 #include "frontend/layers/windows_impl.h"
 
 #include <string.h>
-
-enum { SPACE = 2, RANK = SPACE + 2 };
 
 /* ---- windows
  * --------------------------------------------------------------------------------------------------- */
@@ -16,16 +15,14 @@ typedef struct pooling {
 } pooling;
 
 // clang-format off
-#define WINDOW_OPTIONS(size) { \
-    KT_FIELD(pooling, pool_size, INTS, size, .count = SPACE), \
-    KT_FIELD(pooling, strides, INTS, "null", .count = SPACE), \
+#define WINDOW_OPTIONS(space, size) { \
+    KT_FIELD(pooling, pool_size, INTS, size, .count = (space)), \
+    KT_FIELD(pooling, strides, INTS, "null", .count = (space)), \
     KT_FIELD(pooling, padding, CHOICE, "\"valid\"", .choices = "valid same"), \
     KT_FIELD(pooling, data_format, CHOICE, "\"channels_last\"", .choices = "channels_last channels_first"), \
     KT_OPTIONS_END, \
 }
 // clang-format on
-static const kt_option max_options[] = WINDOW_OPTIONS("[2, 2]");
-static const kt_option average_options[] = WINDOW_OPTIONS(NULL);
 
 static kt_status check_window(kt_layer *layer, kt_layer_context *context) {
     pooling *self = (pooling *)layer;
@@ -35,36 +32,33 @@ static kt_status check_window(kt_layer *layer, kt_layer_context *context) {
     return status;
 }
 
-/* The window over [batch, height, width, channels]. */
+/* The window over [batch, space…, channels]. */
 static kt_attrs_reduce_window slide(const pooling *self, kt_dim_pool *dims, const kt_type *type,
                                     kt_reduction kind) {
-    kt_dim zero = kt_dim_const(dims, 0);
-    kt_attrs_reduce_window attrs = {
-        .kind = kind,
-        .window = {RANK, {1, self->pool_size.at[0], self->pool_size.at[1], 1}},
-        .strides = {RANK, {1, self->strides.at[0], self->strides.at[1], 1}},
-        .dilation = {RANK, {1, 1, 1, 1}},
-        .low = {RANK, {zero, zero, zero, zero}},
-        .high = {RANK, {zero, zero, zero, zero}},
-    };
-    if (strcmp(self->padding, "same") != 0) return attrs;
-    for (int i = 1; i <= SPACE; i++) {
-        kt_same_padding(dims, type->dims[i], attrs.window.at[i], attrs.strides.at[i], 1, &attrs.low.at[i],
-                        &attrs.high.at[i]);
+    kt_attrs_reduce_window attrs = kt_still_window(dims, type->rank, kind);
+    for (uint32_t i = 0; i < self->pool_size.count; i++) {
+        uint32_t axis = i + 1;
+        attrs.window.at[axis] = self->pool_size.at[i];
+        attrs.strides.at[axis] = self->strides.at[i];
+        if (strcmp(self->padding, "same") == 0)
+            kt_same_padding(dims, type->dims[axis], self->pool_size.at[i], self->strides.at[i], 1,
+                            &attrs.low.at[axis], &attrs.high.at[axis]);
     }
     return attrs;
 }
 
-/* How many elements of each window lie in the image, spread to sums' shape. */
+/* How many elements of each window lie inside, spread to sums' shape. */
 static kt_value count_elements(kt_builder *builder, const kt_attrs_reduce_window *attrs, kt_type type,
                                kt_value sums) {
     kt_dim_pool *dims = builder->graph->dims;
     bool padded = false;
-    for (int i = 1; i <= SPACE; i++) {
+    double elements = 1;
+    for (uint32_t i = 0; i < attrs->window.count; i++) {
         padded |= !kt_dim_equals(dims, attrs->low.at[i], 0) || !kt_dim_equals(dims, attrs->high.at[i], 0);
+        elements *= (double)attrs->window.at[i];
     }
-    if (!padded) return kt_build_like(builder, sums, (double)(attrs->window.at[1] * attrs->window.at[2]));
-    type.dims[0] = type.dims[RANK - 1] = kt_dim_const(dims, 1);
+    if (!padded) return kt_build_like(builder, sums, elements);
+    type.dims[0] = type.dims[type.rank - 1] = kt_dim_const(dims, 1);
     kt_value count = kt_build_reduce_window(builder, kt_build_fill(builder, &type, 1), attrs);
     kt_type shape = *kt_build_type(builder, sums);
     return kt_build_broadcast_to(builder, count, shape.rank, shape.dims);
@@ -72,8 +66,9 @@ static kt_value count_elements(kt_builder *builder, const kt_attrs_reduce_window
 
 static void pool(const pooling *self, kt_layer_call *call, kt_reduction kind) {
     kt_builder *builder = call->trace->builder;
+    int rank = (int)self->pool_size.count + 2;
     bool channels_first = strcmp(self->data_format, "channels_first") == 0;
-    if (!kt_call_has_inputs(call, 1) || !kt_call_has_rank(call, RANK, RANK)) return;
+    if (!kt_call_has_inputs(call, 1) || !kt_call_has_rank(call, rank, rank)) return;
     kt_trace_at(call->trace, "pool");
     kt_value x = kt_to_channels_last(builder, call->inputs[0], channels_first);
     kt_type type = *kt_build_type(builder, x);
@@ -90,27 +85,34 @@ static void call_average(kt_layer *layer, kt_layer_call *call) {
     pool((pooling *)layer, call, KT_REDUCE_SUM);
 }
 
-const kt_layer_class kt_class_max_pooling_2d = {
-    .name = "MaxPooling2D",
-    .module = "keras.layers",
-    .doc = "the largest element under a window that moves over images",
-    .bytes = sizeof(pooling),
-    .options = max_options,
-    .check = check_window,
-    .call = call_max,
-};
+#define WINDOW_POOLING(symbol, keras_name, space, kind, size, text)                                          \
+    static const kt_option symbol##_options[] = WINDOW_OPTIONS(space, size);                                 \
+    const kt_layer_class kt_class_##symbol = {                                                               \
+        .name = (keras_name),                                                                                \
+        .module = "keras.layers",                                                                            \
+        .doc = (text),                                                                                       \
+        .bytes = sizeof(pooling),                                                                            \
+        .options = symbol##_options,                                                                         \
+        .check = check_window,                                                                               \
+        .call = call_##kind,                                                                                 \
+    };
 
-const kt_layer_class kt_class_average_pooling_2d = {
-    .name = "AveragePooling2D",
-    .module = "keras.layers",
-    .doc = "the mean under a window that moves over images",
-    .bytes = sizeof(pooling),
-    .options = average_options,
-    .check = check_window,
-    .call = call_average,
-};
+// clang-format off
+WINDOW_POOLING(max_pooling_1d, "MaxPooling1D", 1, max, "2",
+               "the largest element under a window that moves over sequences")
+WINDOW_POOLING(max_pooling_2d, "MaxPooling2D", 2, max, "2",
+               "the largest element under a window that moves over images")
+WINDOW_POOLING(max_pooling_3d, "MaxPooling3D", 3, max, "2",
+               "the largest element under a window that moves over volumes")
+WINDOW_POOLING(average_pooling_1d, "AveragePooling1D", 1, average, NULL,
+               "the mean under a window that moves over sequences")
+WINDOW_POOLING(average_pooling_2d, "AveragePooling2D", 2, average, NULL,
+               "the mean under a window that moves over images")
+WINDOW_POOLING(average_pooling_3d, "AveragePooling3D", 3, average, NULL,
+               "the mean under a window that moves over volumes")
+// clang-format on
 
-/* ---- whole images
+/* ---- all elements
  * ------------------------------------------------------------------------------------------------ */
 typedef struct global_pooling {
     kt_layer layer;
@@ -126,54 +128,89 @@ static const kt_option global_options[] = {
 };
 // clang-format on
 
-static void pool_all(const global_pooling *self, kt_layer_call *call, kt_reduction kind) {
-    kt_builder *builder = call->trace->builder;
-    if (!kt_call_has_inputs(call, 1) || !kt_call_has_rank(call, RANK, RANK)) return;
-    bool channels_first = strcmp(self->data_format, "channels_first") == 0;
-    kt_ints axes = channels_first ? (kt_ints){SPACE, {2, 3}} : (kt_ints){SPACE, {1, 2}};
-    kt_value x = call->inputs[0];
+static bool pools_channels_first(const global_pooling *self) {
+    return strcmp(self->data_format, "channels_first") == 0;
+}
+
+/* The input's axes of space; false and a problem where there are not so many. */
+static bool find_space(const global_pooling *self, const kt_layer_call *call, int space, kt_ints *out_axes) {
+    if (!kt_call_has_inputs(call, 1) || !kt_call_has_rank(call, space + 2, space + 2)) return false;
+    out_axes->count = (uint32_t)space;
+    for (int i = 0; i < space; i++) out_axes->at[i] = pools_channels_first(self) ? i + 2 : i + 1;
+    return true;
+}
+
+/* y, which a reduction over axes of x left, with the axes kept if keepdims says so. */
+static kt_value keep_axes(const global_pooling *self, kt_builder *builder, kt_value y, kt_value x,
+                          const kt_ints *axes) {
     kt_type type = *kt_build_type(builder, x);
+    if (!self->keepdims) return y;
+    for (uint32_t i = 0; i < axes->count; i++) type.dims[axes->at[i]] = kt_dim_const(builder->graph->dims, 1);
+    return kt_build_reshape(builder, y, type.rank, type.dims);
+}
+
+static void global_max(kt_layer *layer, kt_layer_call *call, int space) {
+    const global_pooling *self = (const global_pooling *)layer;
+    kt_builder *builder = call->trace->builder;
+    kt_ints axes;
+    if (!find_space(self, call, space, &axes)) return;
     kt_trace_at(call->trace, "pool");
-    kt_value y;
-    if (kind == KT_REDUCE_SUM) {
-        /* Keras adds up in float32 at least, and gives floats for integers. */
-        kt_dtype result = kt_dtype_is_float(type.dtype) ? type.dtype : KT_F32;
-        y = kt_build_cast(builder, x, kt_dtype_promote(type.dtype, KT_F32));
-        y = kt_build_reduce(builder, y, kind, axes.count, axes.at);
-        y = kt_build_cast(builder, kt_divide_by_count(builder, y, &type, &axes), result);
-    } else {
-        y = kt_build_reduce(builder, x, kind, axes.count, axes.at);
-    }
-    if (self->keepdims) {
-        for (uint32_t i = 0; i < axes.count; i++)
-            type.dims[axes.at[i]] = kt_dim_const(builder->graph->dims, 1);
-        y = kt_build_reshape(builder, y, type.rank, type.dims);
-    }
-    call->outputs[0] = y;
+    kt_value y = kt_build_reduce(builder, call->inputs[0], KT_REDUCE_MAXIMUM, axes.count, axes.at);
+    call->outputs[0] = keep_axes(self, builder, y, call->inputs[0], &axes);
 }
 
-static void call_global_max(kt_layer *layer, kt_layer_call *call) {
-    pool_all((global_pooling *)layer, call, KT_REDUCE_MAXIMUM);
+/* The mean of the steps that the mask [batch, time] keeps, as x is [batch, time, channels] or, channels
+ * first, [batch, channels, time]. */
+static kt_value masked_mean(kt_builder *builder, kt_value x, kt_value mask, const kt_ints *axes) {
+    kt_type type = *kt_build_type(builder, x);
+    int64_t kept[] = {0, axes->at[0]};
+    if (kt_build_type(builder, mask)->dtype != KT_BOOL)
+        mask = kt_build_ne(builder, mask, kt_build_like(builder, mask, 0));
+    mask = kt_build_broadcast(builder, mask, type.rank, type.dims, kept);
+    x = kt_build_select(builder, mask, x, kt_build_like(builder, x, 0));
+    kt_value count = kt_build_cast(builder, mask, type.dtype);
+    return kt_build_div(builder, kt_build_reduce(builder, x, KT_REDUCE_SUM, axes->count, axes->at),
+                        kt_build_reduce(builder, count, KT_REDUCE_SUM, axes->count, axes->at));
 }
 
-static void call_global_average(kt_layer *layer, kt_layer_call *call) {
-    pool_all((global_pooling *)layer, call, KT_REDUCE_SUM);
+static void global_average(kt_layer *layer, kt_layer_call *call, int space) {
+    const global_pooling *self = (const global_pooling *)layer;
+    kt_builder *builder = call->trace->builder;
+    kt_ints axes;
+    if (!find_space(self, call, space, &axes)) return;
+    kt_trace_at(call->trace, "pool");
+    kt_dtype dtype = kt_call_type(call, 0)->dtype;
+    /* Keras adds up in float32 at least, and gives floats for integers. */
+    kt_dtype result = kt_dtype_is_float(dtype) ? dtype : KT_F32;
+    kt_value x = kt_build_cast(builder, call->inputs[0], kt_dtype_promote(dtype, KT_F32));
+    kt_value y = space == 1 && call->masks[0] ? masked_mean(builder, x, call->masks[0], &axes)
+                                              : kt_mean(builder, x, &axes);
+    call->outputs[0] = keep_axes(self, builder, kt_build_cast(builder, y, result), x, &axes);
 }
 
-const kt_layer_class kt_class_global_max_pooling_2d = {
-    .name = "GlobalMaxPooling2D",
-    .module = "keras.layers",
-    .doc = "the largest element of each channel of images",
-    .bytes = sizeof(global_pooling),
-    .options = global_options,
-    .call = call_global_max,
-};
+#define GLOBAL_POOLING(symbol, keras_name, kind, space, masking, text)                                       \
+    static void call_##symbol(kt_layer *layer, kt_layer_call *call) { kind(layer, call, space); }            \
+    const kt_layer_class kt_class_##symbol = {                                                               \
+        .name = (keras_name),                                                                                \
+        .module = "keras.layers",                                                                            \
+        .doc = (text),                                                                                       \
+        .bytes = sizeof(global_pooling),                                                                     \
+        .options = global_options,                                                                           \
+        .supports_masking = (masking),                                                                       \
+        .call = call_##symbol,                                                                               \
+    };
 
-const kt_layer_class kt_class_global_average_pooling_2d = {
-    .name = "GlobalAveragePooling2D",
-    .module = "keras.layers",
-    .doc = "the mean of each channel of images",
-    .bytes = sizeof(global_pooling),
-    .options = global_options,
-    .call = call_global_average,
-};
+// clang-format off
+GLOBAL_POOLING(global_max_pooling_1d, "GlobalMaxPooling1D", global_max, 1, false,
+               "the largest element of each channel of sequences")
+GLOBAL_POOLING(global_max_pooling_2d, "GlobalMaxPooling2D", global_max, 2, false,
+               "the largest element of each channel of images")
+GLOBAL_POOLING(global_max_pooling_3d, "GlobalMaxPooling3D", global_max, 3, false,
+               "the largest element of each channel of volumes")
+GLOBAL_POOLING(global_average_pooling_1d, "GlobalAveragePooling1D", global_average, 1, true,
+               "the mean of each channel of sequences, of the steps that the mask keeps")
+GLOBAL_POOLING(global_average_pooling_2d, "GlobalAveragePooling2D", global_average, 2, false,
+               "the mean of each channel of images")
+GLOBAL_POOLING(global_average_pooling_3d, "GlobalAveragePooling3D", global_average, 3, false,
+               "the mean of each channel of volumes")
+// clang-format on
