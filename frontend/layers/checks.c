@@ -37,6 +37,16 @@ kt_status kt_check_axes(const kt_layer *layer, kt_layer_context *context, const 
     return KT_OK;
 }
 
+void kt_sort_axes(kt_ints *axes) {
+    for (uint32_t i = 1; i < axes->count; i++) {
+        for (uint32_t j = i; j > 0 && axes->at[j] < axes->at[j - 1]; j--) {
+            int64_t swapped = axes->at[j];
+            axes->at[j] = axes->at[j - 1];
+            axes->at[j - 1] = swapped;
+        }
+    }
+}
+
 /* ---- inputs
  * -------------------------------------------------------------------------------------------------- */
 bool kt_call_has_inputs(const kt_layer_call *call, uint32_t count) {

@@ -49,6 +49,8 @@ kt_status kt_check_ranges(const kt_layer *layer, kt_layer_context *context, cons
 /* Reads an option that may be an int or a list of ints. */
 kt_status kt_check_axes(const kt_layer *layer, kt_layer_context *context, const char *option,
                         const json_t *axis, kt_ints *out_axes);
+/* As Keras sorts axes: as they are written, so that negative ones come first. */
+void kt_sort_axes(kt_ints *axes);
 #define KT_COLLECT(status, expression)                                                                       \
     do {                                                                                                     \
         kt_status kt_collect_ = (expression);                                                                \

@@ -247,15 +247,7 @@ static kt_status check_layer(kt_layer *layer, kt_layer_context *context) {
     kt_status status = kt_check_axes(layer, context, "axis", self->axis, &self->axes);
     if (self->epsilon < 0)
         status = kt_layer_reject(layer, context, KT_INVALID, "epsilon", "%s", keeps_epsilon);
-    /* Keras sorts axes as they are written: [1, -1] becomes [-1, 1], which is also the order of gamma's axes.
-     */
-    for (uint32_t i = 1; i < self->axes.count; i++) {
-        for (uint32_t j = i; j > 0 && self->axes.at[j] < self->axes.at[j - 1]; j--) {
-            int64_t swapped = self->axes.at[j];
-            self->axes.at[j] = self->axes.at[j - 1];
-            self->axes.at[j - 1] = swapped;
-        }
-    }
+    kt_sort_axes(&self->axes); /* [1, -1] becomes [-1, 1], which is also the order of gamma's axes */
     return status;
 }
 
