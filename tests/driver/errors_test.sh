@@ -34,8 +34,8 @@ refused directory.keras 1
 refused "$SOURCE/tests/driver/lambda.keras" 1
 expect_text 'Lambda' errors
 refused "$SOURCE/tests/driver/unknown.keras" 2
-expect_text 'block/recurrent' errors
-expect_text 'transformed' errors
+expect_text 'block/flipped' errors
+expect_text 'contrasted' errors
 
 expect_status 1 "$KERATIN" compile "$model" -o out --shape image=2x9x8x1
 expect_errors 1

@@ -12,5 +12,5 @@ FOLDER = pathlib.Path(__file__).parent
 
 keras.Sequential([keras.Input((4,)), layers.Lambda(lambda x: x + 1, name="shift")]).save(FOLDER / "lambda.keras")
 
-inner = keras.Sequential([keras.Input((5, 3)), layers.LSTM(4, name="recurrent")], name="block")
-keras.Sequential([keras.Input((5, 3)), inner, layers.SpectralNormalization(layers.Dense(2), name="transformed")]).save(FOLDER / "unknown.keras")
+inner = keras.Sequential([keras.Input((5, 4, 3)), layers.RandomFlip(name="flipped")], name="block")
+keras.Sequential([keras.Input((5, 4, 3)), inner, layers.RandomContrast(0.5, name="contrasted")]).save(FOLDER / "unknown.keras")
