@@ -140,7 +140,8 @@ static kt_status run_node(walk *w, const kt_node_info *node, const kt_tensor *op
         KT_TRY(check_type(w, kt_graph_type(w->graph, node->operands[i]), &operands[i], "An operand"));
     if (!kt_op_is(node->op, KT_CALLS)) {
         KT_TRY(tensor_of(w, kt_graph_type(w->graph, node->first_result), out_results));
-        out_results->data = kt_arena_alloc(w->arena, kt_tensor_bytes(out_results));
+        if (node->op != KT_OP_reshape) /* which shares its operand's memory; nothing is ever written twice */
+            out_results->data = kt_arena_alloc(w->arena, kt_tensor_bytes(out_results));
     }
     kt_eval_op e = {
         .walk = w,

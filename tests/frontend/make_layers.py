@@ -12,6 +12,8 @@ import os
 import keras
 import numpy as np
 from keras import layers as L
+from keras.src.applications.convnext import LayerScale
+from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 INITIALIZER = keras.initializers.TruncatedNormal(stddev=0.2, seed=7)
@@ -114,6 +116,8 @@ def configs():
         L.Flatten(data_format="channels_first", **common()),
         L.Reshape((-1, 3), **common()),
         L.Activation("swish", **common()),
+        LayerScale(0.25, 7, **common()),
+        CustomScaleLayer(0.25, **common()),
         L.ReLU(max_value=4.0, negative_slope=0.5, threshold=0.25, **common()),
         L.Softmax(axis=[1, 2], **common()),
         L.Add(**common()),
@@ -270,6 +274,8 @@ def calls():
         call(L.AveragePooling1D(3, strides=2, padding="same"), (2, 8, 4), spec=[[None, None, 4]]),
         call(L.AveragePooling3D(2, padding="same"), (2, 3, 4, 5, 2), spec=[[None, None, None, None, 2]]),
         call(L.AdaptiveAveragePooling2D((4, 2)), image, spec=[[None, 6, 5, None]]),
+        call(LayerScale(0.5, 4), image),
+        call(CustomScaleLayer(0.25), (2, 3, 4), (2, 3, 4)),
         call(L.BatchNormalization(), image),
         call(L.BatchNormalization(axis=1, epsilon=0.25), image),
         call(L.BatchNormalization(center=False), (3, 4)),
