@@ -130,6 +130,7 @@ typedef struct kt_layer_call {
 /* ---- classes and layers ------------------------------------------------------------------------------------- */
 struct kt_layer_class {
     const char *name;         /* "Dense": registered under this name and module */
+    const char *python_name;  /* Python's, where Keras exports the class by another name; else NULL */
     const char *module;       /* "keras.layers", "keras.src.ops.numpy", … */
     const char *doc;
     size_t bytes;             /* of its struct, which begins with a kt_layer */
@@ -171,6 +172,7 @@ struct kt_layer {
     KT_VECTOR(kt_weight) weights; /* in the order of Keras's file: vars/0, vars/1, … */
     KT_VECTOR(kt_layer *) children; /* in the order in which Keras writes them */
     const char *child_group; /* containers: "layers" stands between in the file; else the attribute's name, or NULL */
+    const char *attribute;   /* children of layers that are no model: their name in the file, unless it is theirs */
 };
 
 /* All classes; ends with NULL. A class is one line in frontend/layers/classes.def. */

@@ -122,29 +122,31 @@ static kt_value softmax_over(kt_builder *builder, kt_value x, const kt_ints *axe
     return result;
 }
 
+kt_value kt_softmax(kt_builder *builder, kt_value x, kt_value mask, const kt_ints *axes) {
+    if (mask) {
+        double low = kt_build_type(builder, x)->dtype == KT_F16 ? -3e4 : -1e9;
+        x = kt_build_select(builder, mask, x, kt_build_like(builder, x, low));
+    }
+    if (axes->count > 1) {
+        x = softmax_over(builder, x, axes);
+    } else {
+        kt_activation applied;
+        KT_ASSERT(kt_activation_find("softmax", &applied));
+        kt_activation_set(&applied, "axis", (double)axes->at[0]);
+        x = kt_activation_apply(builder, &applied, x);
+    }
+    return mask ? kt_build_select(builder, mask, x, kt_build_like(builder, x, 0)) : x;
+}
+
 static void call_softmax(kt_layer *layer, kt_layer_call *call) {
     const softmax *self = (const softmax *)layer;
     kt_builder *builder = call->trace->builder;
     kt_ints axes;
     if (!kt_call_has_inputs(call, 1) || !kt_call_axes(call, &self->axes, &axes)) return;
     kt_value x = call->inputs[0];
-    kt_value mask = 0;
     kt_trace_at(call->trace, "softmax");
-    if (call->masks[0]) {
-        double low = kt_build_type(builder, x)->dtype == KT_F16 ? -3e4 : -1e9;
-        mask = spread_mask(builder, call->masks[0], x);
-        x = kt_build_select(builder, mask, x, kt_build_like(builder, x, low));
-    }
-    if (axes.count > 1) {
-        x = softmax_over(builder, x, &axes);
-    } else {
-        kt_activation applied;
-        KT_ASSERT(kt_activation_find("softmax", &applied));
-        kt_activation_set(&applied, "axis", (double)axes.at[0]);
-        x = kt_activation_apply(builder, &applied, x);
-    }
-    if (mask) x = kt_build_select(builder, mask, x, kt_build_like(builder, x, 0));
-    call->outputs[0] = x;
+    kt_value mask = call->masks[0] ? spread_mask(builder, call->masks[0], x) : 0;
+    call->outputs[0] = kt_softmax(builder, x, mask, &axes);
 }
 
 const kt_layer_class kt_class_softmax = {

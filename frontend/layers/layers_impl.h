@@ -81,6 +81,8 @@ kt_value kt_apply_activation(const kt_layer_call *call, const kt_activation *act
 /* x as [batch, space…, channels] for data_format "channels_first", and back. */
 kt_value kt_to_channels_last(kt_builder *builder, kt_value x, bool channels_first);
 kt_value kt_from_channels_last(kt_builder *builder, kt_value x, bool channels_first);
+/* softmax along axes; 0 where mask, of x's shape, is false. mask may be 0: none. */
+kt_value kt_softmax(kt_builder *builder, kt_value x, kt_value mask, const kt_ints *axes);
 /* A number or nested lists of numbers, as options hold them (also as Keras's serialised array): is value one,
  * and of which shape? */
 bool kt_numbers_shape(const json_t *value, kt_ints *out_shape);

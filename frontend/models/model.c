@@ -122,14 +122,16 @@ static void place_variables(place *p, const kt_layer *layer, position at) {
         position below = {.path = is_model ? child->name : join(p->arena, at.path, child->name),
                           .full_path = join(p->arena, at.full_path, child->name)};
         if (is_model) {
-            const char *class_name = kt_layer_snake_case(p->arena, child->class->name);
+            const char *class_name = kt_layer_snake_case(
+                p->arena, child->class->python_name ? child->class->python_name : child->class->name);
             uint32_t *number = kt_table_add(&used, p->arena, class_name, strlen(class_name), 0);
             const char *suffix = *number ? kt_arena_format(p->arena, "_%u", *number) : "";
             ++*number;
             below.file =
                 join(p->arena, at.file, kt_arena_format(p->arena, "layers/%s%s", class_name, suffix));
         } else {
-            below.file = join(p->arena, at.file, layer->child_group ? layer->child_group : child->name);
+            const char *attribute = child->attribute ? child->attribute : layer->child_group;
+            below.file = join(p->arena, at.file, attribute ? attribute : child->name);
         }
         place_variables(p, child, below);
     }
