@@ -98,6 +98,58 @@ static LLVMValueRef element_bytes(const walker *w, uint32_t buffer) {
     return i32(w, (int64_t)kt_dtype_bytes(w->loops->buffer_dtypes[buffer]));
 }
 
+/* Lanes first to first + count of the lanes of low and, behind them, of high. */
+static LLVMValueRef pick_lanes(const walker *w, LLVMValueRef low, LLVMValueRef high, unsigned first,
+                               unsigned count) {
+    LLVMValueRef *lanes = KT_NEW_ARRAY(w->module->arena, LLVMValueRef, count);
+    for (unsigned i = 0; i < count; i++) lanes[i] = i32(w, first + i);
+    return LLVMBuildShuffleVector(w->emitter.builder, low, high, LLVMConstVector(lanes, count), "");
+}
+
+/* A masked access that is wider than a register is made of halves: LLVM 19 would halve it itself, and take a
+ * half whose mask it finds to be all false for one whose mask is all true. */
+static bool is_wide(const walker *w, uint32_t buffer, LLVMTypeRef vector) {
+    int lanes = kt_target_lanes(w->module->target, w->loops->buffer_dtypes[buffer]);
+    return (int)LLVMGetVectorSize(vector) > lanes;
+}
+
+static LLVMValueRef lane_address(const walker *w, LLVMTypeRef vector, LLVMValueRef at, unsigned lane) {
+    LLVMValueRef index = i64(w, lane);
+    return LLVMBuildGEP2(w->emitter.builder, LLVMGetElementType(vector), at, &index, 1, "");
+}
+
+static LLVMValueRef load_masked(const walker *w, uint32_t buffer, LLVMTypeRef vector, LLVMValueRef from,
+                                LLVMValueRef mask) {
+    unsigned half = LLVMGetVectorSize(vector) / 2;
+    if (is_wide(w, buffer, vector)) {
+        LLVMTypeRef part = LLVMVectorType(LLVMGetElementType(vector), half);
+        LLVMValueRef low = load_masked(w, buffer, part, from, pick_lanes(w, mask, mask, 0, half));
+        LLVMValueRef high = load_masked(w, buffer, part, lane_address(w, vector, from, half),
+                                        pick_lanes(w, mask, mask, half, half));
+        return pick_lanes(w, low, high, 0, 2 * half);
+    }
+    LLVMTypeRef types[] = {vector, LLVMTypeOf(from)};
+    LLVMValueRef args[] = {from, element_bytes(w, buffer), mask, LLVMConstNull(vector)};
+    LLVMValueRef loaded = call_overloaded(w, "llvm.masked.load", types, 2, args, 4);
+    mark_access(w, loaded, buffer);
+    return loaded;
+}
+
+static void store_masked(const walker *w, uint32_t buffer, LLVMValueRef value, LLVMValueRef to,
+                         LLVMValueRef mask) {
+    LLVMTypeRef vector = LLVMTypeOf(value);
+    unsigned half = LLVMGetVectorSize(vector) / 2;
+    if (is_wide(w, buffer, vector)) {
+        store_masked(w, buffer, pick_lanes(w, value, value, 0, half), to, pick_lanes(w, mask, mask, 0, half));
+        store_masked(w, buffer, pick_lanes(w, value, value, half, half), lane_address(w, vector, to, half),
+                     pick_lanes(w, mask, mask, half, half));
+        return;
+    }
+    LLVMTypeRef types[] = {vector, LLVMTypeOf(to)};
+    LLVMValueRef args[] = {value, to, element_bytes(w, buffer), mask};
+    mark_access(w, call_overloaded(w, "llvm.masked.store", types, 2, args, 4), buffer);
+}
+
 static LLVMValueRef emit_load(walker *w, const kt_code *code) {
     LLVMBuilderRef b = w->emitter.builder;
     LLVMTypeRef type = kt_emit_memory_type(&w->emitter, code->dtype, code->lanes);
@@ -110,10 +162,14 @@ static LLVMValueRef emit_load(walker *w, const kt_code *code) {
         return kt_emit_unpack(&w->emitter, loaded);
     }
     LLVMTypeRef vector = code->lanes == 1 ? LLVMVectorType(type, 1) : type;
-    LLVMTypeRef types[] = {vector, LLVMTypeOf(from)};
-    LLVMValueRef args[] = {from, element_bytes(w, code->buffer), mask_of(w, code), LLVMConstNull(vector)};
-    loaded = call_overloaded(w, gathers ? "llvm.masked.gather" : "llvm.masked.load", types, 2, args, 4);
-    mark_access(w, loaded, code->buffer);
+    if (gathers) {
+        LLVMTypeRef types[] = {vector, LLVMTypeOf(from)};
+        LLVMValueRef args[] = {from, element_bytes(w, code->buffer), mask_of(w, code), LLVMConstNull(vector)};
+        loaded = call_overloaded(w, "llvm.masked.gather", types, 2, args, 4);
+        mark_access(w, loaded, code->buffer);
+    } else {
+        loaded = load_masked(w, code->buffer, vector, from, mask_of(w, code));
+    }
     if (code->lanes == 1) loaded = LLVMBuildExtractElement(b, loaded, i32(w, 0), "");
     return kt_emit_unpack(&w->emitter, loaded);
 }
@@ -123,15 +179,18 @@ static void emit_store(walker *w, const kt_code *code) {
     LLVMValueRef value = kt_emit_pack(e, w->values[code->b]), stored;
     bool scatters = code->code == KT_CODE_SCATTER;
     LLVMValueRef to = address(w, code, !scatters && !code->mask);
-    if (!scatters && !code->mask) {
-        stored = LLVMBuildStore(e->builder, value, to);
-        LLVMSetAlignment(stored, (unsigned)kt_dtype_bytes(e->dtype));
-    } else {
+    if (!scatters && code->mask) {
+        store_masked(w, code->buffer, as_vector(w, value), to, mask_of(w, code));
+        return;
+    }
+    if (scatters) {
         value = as_vector(w, value);
         LLVMTypeRef types[] = {LLVMTypeOf(value), LLVMTypeOf(to)};
         LLVMValueRef args[] = {value, to, element_bytes(w, code->buffer), mask_of(w, code)};
-        stored =
-            call_overloaded(w, scatters ? "llvm.masked.scatter" : "llvm.masked.store", types, 2, args, 4);
+        stored = call_overloaded(w, "llvm.masked.scatter", types, 2, args, 4);
+    } else {
+        stored = LLVMBuildStore(e->builder, value, to);
+        LLVMSetAlignment(stored, (unsigned)kt_dtype_bytes(e->dtype));
     }
     mark_access(w, stored, code->buffer);
 }

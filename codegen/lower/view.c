@@ -30,8 +30,10 @@ kt_reg kt_lower_broadcast(kt_lower *lower, const kt_node_info *node, const kt_po
 }
 
 /* Makes axis the first of its run, so that the run's index can be shifted along it: returns the run's last
- * axis, and in out_inner the elements behind a step of axis. */
+ * axis, and in out_inner the elements behind a step of axis. An axis of extent 1 gets a run of its own: its
+ * index is known, while the operand, along which later axes of the run would be counted, may be longer. */
 static int lead_run(kt_lower *lower, kt_position *at, int axis, kt_dim *out_inner) {
+    if (kt_dim_equals(lower->dims, at->dims[axis], 1)) kt_position_split(lower, at, axis);
     int begin = kt_position_run_begin(at, axis);
     if (!kt_dim_equals(lower->dims, kt_product(lower, at->dims, begin, axis), 1))
         kt_position_split(lower, at, axis - 1);

@@ -138,6 +138,9 @@ static void test_pad_concat(void **state) {
     begin(&s, "of_broadcast");
     x = BROADCAST(&s, PARAM(&s, KT_F32, N), SIZES(0), N, 9);
     end(&s, pad_of(&s, x, 2, SIZES(1, 1), SIZES(1, 1), SIZES(0, 0)));
+    begin(&s, "half_outside"); /* half of a vector is padding, wherever the row is */
+    x = pad_of(&s, PARAM(&s, KT_F32, N, 1, 1, 4), 4, SIZES(0, 1, 2, 0), SIZES(0, 1, 2, 0), SIZES(0, 0, 0, 0));
+    end(&s, kt_build_mul(&s.b, x, x));
     for (int axis = 0; axis < 3; axis++) {
         begin(&s, "concat");
         kt_value parts[3];
@@ -181,6 +184,12 @@ static void test_views(void **state) {
     end(&s, RESHAPE(&s, x, N, 4, 15));
     begin(&s, "slice");
     end(&s, slice_of(&s, PARAM(&s, KT_F32, N, 9, 20), 3, SIZES(0, 2, 3), SIZES(N, 8, 19), SIZES(1, 1, 1)));
+    begin(&s, "slice_of_ones"); /* each axis of extent 1 comes from a longer one */
+    x = PARAM(&s, KT_F32, 3, N, 13, 4);
+    end(&s, slice_of(&s, x, 4, SIZES(0, 0, 12, 1), SIZES(3, N, 13, 2), SIZES(1, 1, 1, 1)));
+    begin(&s, "slice_behind_ones");
+    x = PARAM(&s, KT_F32, 7, 5, 9);
+    end(&s, slice_of(&s, x, 3, SIZES(6, 2, 0), SIZES(7, 5, 9), SIZES(1, 1, 1)));
     begin(&s, "strided");
     end(&s, slice_of(&s, PARAM(&s, KT_F32, 7, N, 33), 3, SIZES(1, 0, 3), SIZES(7, N, 31), SIZES(2, 1, 3)));
     begin(&s, "halves");
