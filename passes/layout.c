@@ -1,10 +1,11 @@
 /* Layout: contractions and convolutions, and their weights, in the form that kernels want.
  *
- * A convolution gets its padding, and the gaps of a transposed one, from a pad node before it. A dot_general
- * becomes lhs [batch…, rows…, depth] times rhs [batch…, depth, columns], with transposes and reshapes around
- * it. A second operand that depends on variables alone is packed into panels of target.panel_columns columns,
- * each panel [depth, columns] and the last filled with zeros: a kernel reads it with unit steps. Packing is
- * written with reshape, pad and transpose nodes, which split then moves into `prepare`.
+ * A convolution gets its padding, and the gaps of a transposed one, from a pad node before it; or a
+ * transposed one is computed without gaps (see split_phases). A dot_general becomes lhs [batch…, rows…,
+ * depth] times rhs [batch…, depth, columns], with transposes and reshapes around it. A second operand that
+ * depends on variables alone is packed into panels of target.panel_columns columns, each panel [depth,
+ * columns] and the last filled with zeros: a kernel reads it with unit steps. Packing is written with
+ * reshape, pad and transpose nodes, which split then moves into `prepare`.
  *
  * Not packed: integers, which no fast kernel takes; weights of depthwise convolutions, whose kernels run
  * along channels.
@@ -74,15 +75,11 @@ static kt_value pad_input(layouting *l, kt_value x, kt_attrs_conv *attrs) {
     return kt_build_pad(l->builder, x, kt_build_scalar(l->builder, type.dtype, 0), low, high, interior);
 }
 
-static kt_value lay_conv(layouting *l, const kt_node_info *node) {
-    kt_attrs_conv attrs = *(const kt_attrs_conv *)node->attrs;
-    kt_value x = kt_builder_lookup(l->builder, node->operands[0]);
-    kt_value kernel = kt_builder_lookup(l->builder, node->operands[1]);
-    x = pad_input(l, x, &attrs);
-    const kt_type type = *kt_graph_type(l->graph, node->operands[1]);
+/* The convolution with its kernel packed, unless it is so already or is depthwise. */
+static kt_value pack_conv(layouting *l, kt_value x, kt_value kernel, kt_attrs_conv attrs) {
+    const kt_type type = *kt_build_type(l->builder, kernel);
     int64_t features = 0, group_channels = 0;
-    if (!attrs.panel && packs(l, node->operands[1]) &&
-        kt_dim_is_const(l->graph->dims, type.dims[type.rank - 1], &features) &&
+    if (!attrs.panel && kt_dim_is_const(l->graph->dims, type.dims[type.rank - 1], &features) &&
         kt_dim_is_const(l->graph->dims, type.dims[type.rank - 2], &group_channels) && features > 0 &&
         !(group_channels == 1 && attrs.groups == features)) {
         kt_dim depth = number(l, group_channels);
@@ -96,6 +93,147 @@ static kt_value lay_conv(layouting *l, const kt_node_info *node) {
         attrs.columns = features;
     }
     return kt_build_conv(l->builder, x, kernel, &attrs);
+}
+
+/* ---- transposed convolution -----------------------------------------------------------------------------
+ */
+
+/* Along one axis. Place step * q + phase is a sum over t of input q + t - low times kernel element
+ * step * t + rest - phase: an ordinary convolution for each phase. */
+typedef struct phases {
+    int64_t step;      /* the gaps' distance */
+    int64_t window;    /* of the ordinary convolution */
+    int64_t low, high; /* its padding */
+    int64_t before;    /* zeros before the kernel, which makes the phases' elements step * window */
+    int64_t size;      /* of the kernel */
+    int64_t cut;       /* so many places before the output */
+} phases;
+
+static int64_t divide_up(int64_t a, int64_t b) { return a / b + (a % b > 0); } /* b > 0 */
+
+static bool find_phases(layouting *l, const kt_attrs_conv *attrs, const kt_type *kernel, uint32_t axis,
+                        phases *out_phases) {
+    const kt_dim_pool *dims = l->graph->dims;
+    int64_t step = attrs->input_dilation.at[axis], size, low, high;
+    if (attrs->strides.at[axis] != 1 || attrs->dilation.at[axis] != 1 ||
+        !kt_dim_is_const(dims, kernel->dims[axis], &size) ||
+        !kt_dim_is_const(dims, attrs->low.at[axis], &low) ||
+        !kt_dim_is_const(dims, attrs->high.at[axis], &high))
+        return false;
+    /* Where the gaps are much wider than the kernel, most phases would be of zeros alone. */
+    if (step > 2 * size || low > INT32_MAX || high > INT32_MAX) return false;
+    phases p = {.step = step, .size = size, .before = step - 1 - low % step};
+    p.window = divide_up(size, step);
+    if (divide_up(p.before + size, step) > p.window) {
+        /* Phases that begin with the kernel need fewer elements. */
+        p.cut = p.before;
+        p.before = 0;
+        low += p.cut;
+    }
+    p.low = low / step;
+    /* There are step * (input - 1) + low + high - size + 2 places. */
+    p.high = divide_up(low + high - size + 2, step) + p.window - 2 - p.low;
+    *out_phases = p;
+    return p.high >= 0;
+}
+
+/* [window…, channels, features] → [smaller window…, channels, phases… * features] */
+static kt_value split_kernel(layouting *l, kt_value kernel, const phases *p, uint32_t space) {
+    const kt_type type = *kt_build_type(l->builder, kernel);
+    kt_dim low[KT_MAX_RANK], high[KT_MAX_RANK], shape[KT_MAX_RANK];
+    int64_t interior[KT_MAX_RANK] = {0}, reversed[KT_MAX_RANK], order[KT_MAX_RANK];
+    kt_dim features = type.dims[space + 1];
+    for (int i = 0; i < type.rank; i++) low[i] = high[i] = number(l, 0);
+    for (uint32_t i = 0; i < space; i++) {
+        low[i] = number(l, p[i].before);
+        high[i] = number(l, p[i].step * p[i].window - p[i].size - p[i].before);
+        shape[2 * i] = number(l, p[i].window);
+        shape[2 * i + 1] = number(l, p[i].step);
+        reversed[i] = order[space + 1 + i] = 2 * i + 1;
+        order[i] = 2 * i;
+    }
+    order[space] = 2 * space;
+    order[2 * space + 1] = 2 * space + 1;
+    shape[2 * space] = type.dims[space];
+    shape[2 * space + 1] = features;
+    kernel =
+        kt_build_pad(l->builder, kernel, kt_build_scalar(l->builder, type.dtype, 0), low, high, interior);
+    kernel = kt_build_reshape(l->builder, kernel, (int)(2 * space + 2), shape);
+    kernel = kt_build_reverse(l->builder, kernel, space, reversed);
+    kernel = kt_build_transpose(l->builder, kernel, order);
+    for (uint32_t i = 0; i < space; i++) {
+        shape[i] = number(l, p[i].window);
+        features = kt_dim_mul_const(l->graph->dims, features, p[i].step);
+    }
+    shape[space] = type.dims[space];
+    shape[space + 1] = features;
+    return kt_build_reshape(l->builder, kernel, type.rank, shape);
+}
+
+/* [batch, space…, phases… * features] → [batch, (space * phase)…, features], cut to type */
+static kt_value join_phases(layouting *l, kt_value y, const phases *p, uint32_t space, const kt_type *type) {
+    const kt_type split = *kt_build_type(l->builder, y);
+    kt_dim shape[KT_MAX_RANK], start[KT_MAX_RANK], limit[KT_MAX_RANK];
+    int64_t order[KT_MAX_RANK] = {0}, steps[KT_MAX_RANK];
+    shape[0] = split.dims[0];
+    for (uint32_t i = 0; i < space; i++) {
+        shape[i + 1] = split.dims[i + 1];
+        shape[space + 1 + i] = number(l, p[i].step);
+        order[2 * i + 1] = i + 1;
+        order[2 * i + 2] = space + 1 + i;
+    }
+    shape[2 * space + 1] = type->dims[space + 1];
+    order[2 * space + 1] = 2 * space + 1;
+    y = kt_build_reshape(l->builder, y, (int)(2 * space + 2), shape);
+    y = kt_build_transpose(l->builder, y, order);
+    for (uint32_t i = 0; i < space; i++)
+        shape[i + 1] = kt_dim_mul_const(l->graph->dims, split.dims[i + 1], p[i].step);
+    shape[space + 1] = type->dims[space + 1];
+    y = kt_build_reshape(l->builder, y, type->rank, shape);
+    if (kt_type_equal(kt_build_type(l->builder, y), type)) return y;
+    for (int i = 0; i < type->rank; i++) {
+        int64_t cut = i > 0 && i <= (int)space ? p[i - 1].cut : 0;
+        start[i] = number(l, cut);
+        limit[i] = kt_dim_add_const(l->graph->dims, type->dims[i], cut);
+        steps[i] = 1;
+    }
+    return kt_build_slice(l->builder, y, start, limit, steps);
+}
+
+/* A transposed convolution, whose input has gaps, multiplies mostly by zeros. It is instead one ordinary
+ * convolution with the features of all phases (places modulo the gaps' distance), which a transpose then
+ * brings into place. 0 where the sizes are not known or too many axes would be needed. */
+static kt_value split_phases(layouting *l, const kt_node_info *node, kt_value x, kt_value kernel) {
+    kt_attrs_conv attrs = *(const kt_attrs_conv *)node->attrs;
+    const kt_type type = *kt_build_type(l->builder, kernel);
+    uint32_t space = attrs.strides.count;
+    phases p[KT_MAX_RANK];
+    bool gaps = false;
+    if (attrs.groups != 1 || attrs.panel || 2 * space + 2 > KT_MAX_RANK) return 0;
+    for (uint32_t i = 0; i < space; i++) {
+        if (!find_phases(l, &attrs, &type, i, &p[i])) return 0;
+        gaps |= p[i].step > 1;
+    }
+    if (!gaps) return 0;
+    for (uint32_t i = 0; i < space; i++) {
+        attrs.input_dilation.at[i] = 1;
+        attrs.low.at[i] = number(l, p[i].low);
+        attrs.high.at[i] = number(l, p[i].high);
+    }
+    x = pad_input(l, x, &attrs);
+    kt_value y = pack_conv(l, x, split_kernel(l, kernel, p, space), attrs);
+    return join_phases(l, y, p, space, kt_graph_type(l->graph, node->first_result));
+}
+
+static kt_value lay_conv(layouting *l, const kt_node_info *node) {
+    kt_attrs_conv attrs = *(const kt_attrs_conv *)node->attrs;
+    kt_value x = kt_builder_lookup(l->builder, node->operands[0]);
+    kt_value kernel = kt_builder_lookup(l->builder, node->operands[1]);
+    bool packable = packs(l, node->operands[1]);
+    kt_value split = packable ? split_phases(l, node, x, kernel) : 0;
+    if (split) return split;
+    x = pad_input(l, x, &attrs);
+    return packable ? pack_conv(l, x, kernel, attrs) : kt_build_conv(l->builder, x, kernel, &attrs);
 }
 
 /* ---- dot_general ----------------------------------------------------------------------------------------
