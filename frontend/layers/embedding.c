@@ -1,4 +1,5 @@
-/* Embedding: each integer becomes its row of a table. */
+/* Embedding: each integer becomes its row of a table; and Masking, which as Embedding may tell later layers
+ * what to leave out. */
 #include "frontend/layers/layers_impl.h"
 
 typedef struct embedding {
@@ -29,10 +30,6 @@ static kt_status check(kt_layer *layer, kt_layer_context *context) {
     const embedding *self = (const embedding *)layer;
     kt_status status = kt_check_range(layer, context, "input_dim", self->input_dim, 1);
     KT_COLLECT(status, kt_check_range(layer, context, "output_dim", self->output_dim, 1));
-    if (self->mask_zero) {
-        status = kt_layer_reject(layer, context, KT_UNSUPPORTED, "mask_zero",
-                                 "is not supported yet; masks come with the recurrent layers.");
-    }
     return status;
 }
 
@@ -51,6 +48,10 @@ static void call(kt_layer *layer, kt_layer_call *call) {
     kt_trace_at(call->trace, "lookup");
     kt_value indices = call->inputs[0];
     kt_dtype given = kt_call_type(call, 0)->dtype;
+    if (self->mask_zero) {
+        kt_value zero = kt_build_like(builder, indices, 0);
+        call->output_masks[0] = kt_build_ne(builder, indices, zero);
+    }
     if (given != KT_I64) indices = kt_build_cast(builder, indices, KT_I32);
     bool negative = given != KT_BOOL && !kt_dtype_is_unsigned_integer(given);
     if (negative || given == KT_U32 || given == KT_U64) {
@@ -74,4 +75,38 @@ const kt_layer_class kt_class_embedding = {
     .check = check,
     .build = build,
     .call = call,
+};
+
+/* ---- Masking
+ * ------------------------------------------------------------------------------------------------------ */
+typedef struct masking {
+    kt_layer layer;
+    double mask_value;
+} masking;
+
+static const kt_option masking_options[] = {
+    KT_FIELD(masking, mask_value, FLOAT, "0.0"),
+    KT_OPTIONS_END,
+};
+
+static void call_masking(kt_layer *layer, kt_layer_call *call) {
+    kt_builder *b = call->trace->builder;
+    if (!kt_call_has_inputs(call, 1) || !kt_call_has_rank(call, 2, KT_MAX_RANK)) return;
+    kt_value x = call->inputs[0];
+    kt_ints last = {1, {kt_call_type(call, 0)->rank - 1}};
+    kt_trace_at(call->trace, "mask");
+    kt_value other = kt_build_ne(b, x, kt_build_like(b, x, ((masking *)layer)->mask_value));
+    kt_value kept = kt_build_reduce(b, other, KT_REDUCE_MAXIMUM, last.count, last.at);
+    call->outputs[0] = kt_build_select(b, kt_spread(b, kept, x, &last), x, kt_build_like(b, x, 0));
+    call->output_masks[0] = kept;
+}
+
+const kt_layer_class kt_class_masking = {
+    .name = "Masking",
+    .module = "keras.layers",
+    .doc = "steps whose elements all are a certain number become 0, and later layers leave them out",
+    .bytes = sizeof(masking),
+    .options = masking_options,
+    .supports_masking = true,
+    .call = call_masking,
 };

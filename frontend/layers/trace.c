@@ -107,6 +107,14 @@ static void flatten(kt_arena *arena, const kt_argument *argument, flat *out_flat
     }
 }
 
+/* The masks of a `mask` keyword, one an input; 0 for None. */
+static void flatten_masks(kt_arena *arena, const kt_argument *argument, flat *out_flat) {
+    for (uint32_t i = 0; argument->kind == KT_ARGUMENT_LIST && i < argument->count; i++)
+        flatten_masks(arena, &argument->items[i], out_flat);
+    if (argument->kind == KT_ARGUMENT_LIST) return;
+    KT_PUSH(arena, &out_flat->values, argument->kind == KT_ARGUMENT_TENSOR ? argument->value : 0);
+}
+
 static const kt_argument *find_keyword(const kt_argument *arguments, uint32_t count, const char *name) {
     for (uint32_t i = 0; i < count; i++) {
         if (arguments[i].name && strcmp(arguments[i].name, name) == 0) return &arguments[i];
@@ -122,9 +130,9 @@ static bool take_inputs(kt_layer_call *call) {
     flat masks = {0};
     if (call->argument_count) flatten(arena, &call->arguments[0], &inputs);
     const kt_argument *mask = find_keyword(call->arguments, call->argument_count, "mask");
-    if (mask) flatten(arena, mask, &masks);
+    if (mask) flatten_masks(arena, mask, &masks);
     for (uint32_t i = 0; i < masks.values.count && i < inputs.masks.count; i++) {
-        inputs.masks.at[i] = masks.values.at[i];
+        if (masks.values.at[i]) inputs.masks.at[i] = masks.values.at[i];
     }
     call->inputs = inputs.values.at;
     call->masks = inputs.masks.at;

@@ -278,6 +278,22 @@ static void call_cast(kt_layer *layer, kt_layer_call *call) {
 }
 KT_OPERATION_WITH(cast, "Cast", KT_OPERATION_CORE, "x in another dtype", cast, cast_options, call_cast)
 
+static const kt_option convert_options[] = {
+    {"dtype", KT_OPTION_JSON, offsetof(cast, to), "null"},
+    KT_UNSUPPORTED("sparse"),
+    KT_UNSUPPORTED("ragged"),
+    KT_OPTIONS_END,
+};
+
+static void call_convert(kt_layer *layer, kt_layer_call *call) {
+    if (((const cast *)layer)->to)
+        call_cast(layer, call);
+    else
+        call_unary(call, SAME, itself);
+}
+KT_OPERATION_WITH(convert_to_tensor, "ConvertToTensor", KT_OPERATION_CORE, "x, perhaps in another dtype",
+                  cast, convert_options, call_convert)
+
 static void call_stop_gradient(kt_layer *layer, kt_layer_call *call) {
     (void)layer;
     call_unary(call, SAME, itself);

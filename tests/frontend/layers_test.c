@@ -50,8 +50,7 @@ static void fixtures_change_every_option(void **state) {
         if (strcmp((*at)->module, "keras.layers") != 0) continue;
         for (const kt_option *option = (*at)->options; option && option->name; option++) {
             bool only_default = option->kind == KT_OPTION_UNSUPPORTED || option->unwritten ||
-                                strcmp(option->name, "sparse") == 0 || strcmp(option->name, "ragged") == 0 ||
-                                strcmp(option->name, "mask_zero") == 0;
+                                strcmp(option->name, "sparse") == 0 || strcmp(option->name, "ragged") == 0;
             if (!only_default && !has_case(configs, *at, option))
                 fail_msg("%s of %s", option->name, (*at)->name);
         }
@@ -142,9 +141,6 @@ static void bad_options(void **state) {
         "numbers, none of them negative.");
     rejects("Rescaling", "{\"scale\": [[1], [2, 3]]}",
             "rescaling: option 'scale' of Rescaling must be a number or a list of numbers.");
-    rejects("Embedding", "{\"input_dim\": 3, \"output_dim\": 2, \"mask_zero\": true}",
-            "embedding: option 'mask_zero' of Embedding is not supported yet; masks come with the recurrent "
-            "layers.");
     rejects("BatchNormalization", "{\"epsilon\": -1}",
             "batch_normalization: option 'epsilon' of BatchNormalization must be at least 0.");
 }

@@ -150,7 +150,8 @@ def configs():
         L.UpSampling1D(3, **common()),
         L.UpSampling2D((3, 2), data_format="channels_first", interpolation="bilinear", **common()),
         L.UpSampling3D((3, 2, 1), data_format="channels_first", **common()),
-        L.Embedding(3, 4, **activity, **common("embeddings")),
+        L.Masking(0.5, **common()),
+        L.Embedding(3, 4, mask_zero=True, **activity, **common("embeddings")),
     ]
     return [keras.saving.serialize_keras_object(layer) for layer in made]
 
