@@ -22,11 +22,10 @@ void cli_print_help(const cli_command *command) {
     if (command->options) printf("\n");
     for (const cli_option *option = command->options; option && option->name; option++) {
         char left[64];
-        snprintf(left, sizeof left, "%s%s%s", option->name,
-                 option->value && option->name[1] == '-' ? "="
-                 : option->value                         ? " "
-                                                         : "",
-                 option->value ? option->value : "");
+        const char *between = option->kind == CLI_LEVEL || !option->value ? ""
+                              : option->name[1] == '-'                    ? "="
+                                                                          : " ";
+        snprintf(left, sizeof left, "%s%s%s", option->name, between, option->value ? option->value : "");
         printf("  %-32s %s\n", left, option->doc);
     }
 }
