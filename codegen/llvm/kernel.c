@@ -118,6 +118,37 @@ static LLVMValueRef lane_address(const walker *w, LLVMTypeRef vector, LLVMValueR
     return LLVMBuildGEP2(w->emitter.builder, LLVMGetElementType(vector), at, &index, 1, "");
 }
 
+/* ThreadSanitizer's pass passes over accesses that are wider than 16 bytes, and masked ones; so these are
+ * told to its runtime from here. at: where a vector lies, or a vector of addresses. mask: or NULL. */
+static void tell_sanitizer(const walker *w, LLVMValueRef at, LLVMTypeRef type, LLVMValueRef mask,
+                           bool writes) {
+    const char *sanitize = w->module->options.sanitize;
+    if (!sanitize || !strstr(sanitize, "thread")) return;
+    LLVMBuilderRef b = w->emitter.builder;
+    bool scalar = LLVMGetTypeKind(type) != LLVMVectorTypeKind;
+    unsigned lanes = scalar ? 1 : LLVMGetVectorSize(type);
+    uint64_t bytes = LLVMABISizeOfType(LLVMGetModuleDataLayout(w->module->module), type);
+    if (!mask && bytes <= 16) return;
+    LLVMTypeRef word = LLVMInt64TypeInContext(w->module->context);
+    LLVMTypeRef parameters[] = {LLVMPointerTypeInContext(w->module->context, 0), word};
+    LLVMTypeRef signature = LLVMFunctionType(LLVMVoidTypeInContext(w->module->context), parameters, 2, false);
+    const char *name = writes ? "__tsan_write_range" : "__tsan_read_range";
+    LLVMValueRef function = LLVMGetNamedFunction(w->module->module, name);
+    if (!function) function = LLVMAddFunction(w->module->module, name, signature);
+    if (!mask) {
+        LLVMBuildCall2(b, signature, function, (LLVMValueRef[]){at, i64(w, (int64_t)bytes)}, 2, "");
+        return;
+    }
+    bool addresses = LLVMGetTypeKind(LLVMTypeOf(at)) == LLVMVectorTypeKind;
+    for (unsigned i = 0; i < lanes; i++) {
+        LLVMValueRef lane =
+            addresses ? LLVMBuildExtractElement(b, at, i32(w, i), "") : lane_address(w, type, at, i);
+        LLVMValueRef here = LLVMBuildExtractElement(b, mask, i32(w, i), "");
+        LLVMValueRef size = LLVMBuildSelect(b, here, i64(w, (int64_t)(bytes / lanes)), i64(w, 0), "");
+        LLVMBuildCall2(b, signature, function, (LLVMValueRef[]){lane, size}, 2, "");
+    }
+}
+
 static LLVMValueRef load_masked(const walker *w, uint32_t buffer, LLVMTypeRef vector, LLVMValueRef from,
                                 LLVMValueRef mask) {
     unsigned half = LLVMGetVectorSize(vector) / 2;
@@ -130,6 +161,7 @@ static LLVMValueRef load_masked(const walker *w, uint32_t buffer, LLVMTypeRef ve
     }
     LLVMTypeRef types[] = {vector, LLVMTypeOf(from)};
     LLVMValueRef args[] = {from, element_bytes(w, buffer), mask, LLVMConstNull(vector)};
+    tell_sanitizer(w, from, vector, mask, false);
     LLVMValueRef loaded = call_overloaded(w, "llvm.masked.load", types, 2, args, 4);
     mark_access(w, loaded, buffer);
     return loaded;
@@ -147,6 +179,7 @@ static void store_masked(const walker *w, uint32_t buffer, LLVMValueRef value, L
     }
     LLVMTypeRef types[] = {vector, LLVMTypeOf(to)};
     LLVMValueRef args[] = {value, to, element_bytes(w, buffer), mask};
+    tell_sanitizer(w, to, vector, mask, true);
     mark_access(w, call_overloaded(w, "llvm.masked.store", types, 2, args, 4), buffer);
 }
 
@@ -156,6 +189,7 @@ static LLVMValueRef emit_load(walker *w, const kt_code *code) {
     bool gathers = code->code == KT_CODE_GATHER;
     LLVMValueRef from = address(w, code, !gathers && !code->mask), loaded;
     if (!gathers && !code->mask) {
+        tell_sanitizer(w, from, type, NULL, false);
         loaded = LLVMBuildLoad2(b, type, from, "");
         LLVMSetAlignment(loaded, (unsigned)kt_dtype_bytes(code->dtype));
         mark_access(w, loaded, code->buffer);
@@ -165,6 +199,7 @@ static LLVMValueRef emit_load(walker *w, const kt_code *code) {
     if (gathers) {
         LLVMTypeRef types[] = {vector, LLVMTypeOf(from)};
         LLVMValueRef args[] = {from, element_bytes(w, code->buffer), mask_of(w, code), LLVMConstNull(vector)};
+        tell_sanitizer(w, from, vector, args[2], false);
         loaded = call_overloaded(w, "llvm.masked.gather", types, 2, args, 4);
         mark_access(w, loaded, code->buffer);
     } else {
@@ -187,8 +222,10 @@ static void emit_store(walker *w, const kt_code *code) {
         value = as_vector(w, value);
         LLVMTypeRef types[] = {LLVMTypeOf(value), LLVMTypeOf(to)};
         LLVMValueRef args[] = {value, to, element_bytes(w, code->buffer), mask_of(w, code)};
+        tell_sanitizer(w, to, LLVMTypeOf(value), args[3], true);
         stored = call_overloaded(w, "llvm.masked.scatter", types, 2, args, 4);
     } else {
+        tell_sanitizer(w, to, LLVMTypeOf(value), NULL, true);
         stored = LLVMBuildStore(e->builder, value, to);
         LLVMSetAlignment(stored, (unsigned)kt_dtype_bytes(e->dtype));
     }

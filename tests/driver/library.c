@@ -1,4 +1,5 @@
-/* Two models in one program, each with two contexts that predict from two threads at once. */
+/* Two models in one program, each with two contexts that predict from two threads at once. With RACE defined
+ * both threads write to the same place, which ThreadSanitizer must see. */
 #include "digits.h"
 #include "fashion.h"
 
@@ -13,6 +14,7 @@ typedef struct caller {
     digits *a;
     fashion *b;
     float *small, *large, digit[BATCH * 10], garment[BATCH * 10];
+    float *digit_to; /* where digits_predict writes */
     int failed;
 } caller;
 
@@ -20,7 +22,7 @@ static void *call(void *context) {
     caller *self = context;
     for (int round = 0; round < ROUNDS; round++) {
         int64_t batch = 1 + round % BATCH;
-        self->failed |= digits_predict(self->a, batch, self->small, self->digit);
+        self->failed |= digits_predict(self->a, batch, self->small, self->digit_to);
         self->failed |= fashion_predict(self->b, batch, self->large, self->garment);
     }
     return NULL;
@@ -45,6 +47,11 @@ int main(void) {
         memset(&callers[i], 0, sizeof callers[i]);
         callers[i].small = small;
         callers[i].large = large;
+#ifdef RACE
+        callers[i].digit_to = callers[0].digit;
+#else
+        callers[i].digit_to = callers[i].digit;
+#endif
         callers[i].a = digits_create(2);
         callers[i].b = fashion_create(2);
         if (!callers[i].a || !callers[i].b) return fprintf(stderr, "create failed\n"), 1;
