@@ -45,6 +45,26 @@ expect_text '"file_path": "layers/dense/vars/0"' describe.json
 ./digits benchmark --batch 3 --threads 1 >benchmark.json
 expect_text '"entry": "predict", "batch": 3, "threads": 1, "median_us": ' benchmark.json
 
+# Vectors of which half is padding, in rows that are all padding or none: nothing is read outside the input.
+cat >padded.kir <<'END'
+graph "padded"
+symbols batch
+entry @predict(
+    input 0 "x" %0: f32[batch,1,1,4]
+) {
+  %1 = constant literal=[0] : f32[]
+  %2 = pad(%0, %1) low=[0,1,2,0] high=[0,1,2,0] interior=[0,0,0,0] : f32[batch,3,5,4]
+  %3 = mul(%2, %2) : f32[batch,3,5,4]
+  return output 0 "y" %3
+}
+END
+"$KERATIN" compile padded.kir -o padded
+printf '1,2,3,4\n5,6,7,8\n9,10,11,12\n' | ./padded --input - >padded.csv
+zeros=$(printf '0,%.0s' $(seq 28))
+behind=$(printf ',0%.0s' $(seq 28))
+for squares in 1,4,9,16 25,36,49,64 81,100,121,144; do echo "$zeros$squares$behind"; done >expected.csv
+cmp padded.csv expected.csv
+
 # Wrong use and wrong input.
 expect_status 2 ./digits predict --no-such-option
 expect_status 1 ./digits --input missing.npy --output z.npy
