@@ -10,8 +10,8 @@ static const char *const keywords[] = {
     "else",   "enum",     "extern",   "float",    "for",      "goto",     "if",      "inline", "int",
     "long",   "register", "restrict", "return",   "short",    "signed",   "sizeof",  "static", "struct",
     "switch", "typedef",  "union",    "unsigned", "void",     "volatile", "while",   "bool",   "true",
-    "false",  "class",    "new",      "delete",   "template", "context",  "and",     "or",     "not",
-    "xor",    "int64_t",  "int32_t",  NULL};
+    "false",  "class",    "new",      "delete",   "template", "and",      "or",      "not",    "xor",
+    "int64_t", "int32_t", NULL};
 
 const char *kt_identifier(kt_arena *arena, const char *text) {
     kt_text name = {.arena = arena};
@@ -20,14 +20,18 @@ const char *kt_identifier(kt_arena *arena, const char *text) {
         bool plain = isalnum((unsigned char)*c) && (unsigned char)*c < 128;
         kt_text_add_bytes(&name, plain ? c : "_", 1);
     }
+    for (uint32_t i = 0; keywords[i]; i++) {
+        if (strcmp(kt_text_string(&name), keywords[i]) != 0) continue;
+        kt_text_add(&name, "_");
+        break;
+    }
     return kt_text_string(&name);
 }
 
 /* An identifier that no earlier parameter has. */
 static const char *parameter_name(kt_arena *arena, kt_table *taken, const char *text) {
     const char *base = kt_identifier(arena, text), *name = base;
-    for (uint32_t i = 0; keywords[i]; i++)
-        if (!strcmp(base, keywords[i])) name = base = kt_arena_format(arena, "%s_", base);
+    if (!strcmp(base, "context")) name = base = "context_"; /* what the context itself is called */
     for (int n = 1; kt_table_find(taken, name, strlen(name)); n++)
         name = kt_arena_format(arena, "%s_%d", base, n);
     kt_table_add(taken, arena, name, strlen(name), 1);

@@ -135,6 +135,9 @@ static int run(const kt_program *program, const kt_cli_options *options, const k
     int64_t *values = calloc(entry->value_count + 1, sizeof *values);
     if (!values) return kt_cli_fail(program, KT_EXIT_FAILED, "There is not enough memory.");
     entry->bind(bench->symbols, values);
+    /* A program with a fixed batch runs that one, whatever was asked for. */
+    bool counts = entry->input_count > 0 && entry->inputs[0].rank > 0;
+    int64_t batch = counts ? values[entry->inputs[0].dims[0]] : options->batch;
     for (uint32_t i = 0; i < entry->input_count + entry->output_count; i++) {
         bool is_input = i < entry->input_count;
         const kt_abi_tensor *tensor = is_input ? &entry->inputs[i] : &entry->outputs[i - entry->input_count];
@@ -149,7 +152,7 @@ static int run(const kt_program *program, const kt_cli_options *options, const k
     }
     free(values);
     bench->outputs = (void **)(bench->inputs + entry->input_count);
-    return measure(program, entry, bench, options->batch);
+    return measure(program, entry, bench, batch);
 }
 
 int kt_cli_benchmark(const kt_program *program, const kt_cli_options *options) {

@@ -26,6 +26,10 @@ cmp direct through || fail "the graph's text compiles to another program"
 ./some --input "$digits/images.npy" --output y.npy
 "$COMPARE" classes y.npy "$digits/classes.npy"
 
+# A library named by its file, whatever that is called, has a header that compiles.
+"$KERATIN" compile "$model" -o int.so
+expect_text '^int_ \*int__create(int threads);' int.h
+
 # Dumps.
 "$KERATIN" compile "$model" -o dumped --dump-dir dumps --print-after=fuse --time-passes 2>report
 cmp dumped direct || "$KERATIN" compile "$model" -o dumped --name digits

@@ -38,6 +38,8 @@ done
 "$KERATIN" compile "$digits/digits.keras" -o fixed --batch 7
 ./fixed --input "$digits/images.npy" --output fixed.npy
 "$COMPARE" close y.npy fixed.npy
+./fixed benchmark --batch 3 --threads 1 >benchmark.json
+expect_text '"batch": 7, ' benchmark.json
 
 ./digits describe >describe.json
 expect_text '"name": "image", "dtype": "float32", "shape": \["batch", 8, 8, 1\]' describe.json
