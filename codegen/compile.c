@@ -36,7 +36,7 @@ static const char *base_name(kt_arena *arena, const char *path) {
 
 static const char *program_name(const job *work) {
     const kt_compile_options *options = work->options;
-    if (options->name) return options->name;
+    if (options->name) return kt_identifier(work->arena, options->name);
     if (!options->output || !strcmp(options->output, "-"))
         return kt_identifier(work->arena, work->graph->name);
     const char *base = base_name(work->arena, options->output);

@@ -6,6 +6,7 @@
 #include "support/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -129,6 +130,11 @@ kt_status kt_link(kt_emit form, const char *const *objects, uint32_t object_coun
     command line = {.arena = arena};
     KT_TRY(find_runtime(arena, &runtime, diag));
     const char *beside = kt_arena_format(arena, "%s.%ld.tmp", output, (long)getpid());
+    /* Said here, since the linker says it in words of its own. */
+    int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) return kt_diag_add(diag, KT_IO, NULL, "Cannot write %s: %s.", output, strerror(errno));
+    close(fd);
+    unlink(beside);
     kt_status status;
     switch (form) {
     case KT_EMIT_EXE: status = link_executable(&line, objects, object_count, runtime, beside, diag); break;

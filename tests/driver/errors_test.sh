@@ -47,6 +47,7 @@ expect_status 1 "$KERATIN" compile "$model" -o out --cpu no-such-cpu
 expect_errors 1
 expect_status 1 "$KERATIN" compile "$model" -o no/such/directory/out
 expect_errors 1
+expect_text 'Cannot write no/such/directory/out' errors
 expect_status 1 "$KERATIN" compile "$model" -o /dev/full --emit=asm
 expect_errors 1
 expect_status 1 "$KERATIN" compile "$model" -o /dev/full --emit=exe
