@@ -6,12 +6,12 @@
 #include <string.h>
 
 static const char *const keywords[] = {
-    "auto",   "break",    "case",     "char",     "const",    "continue", "default", "do",     "double",
-    "else",   "enum",     "extern",   "float",    "for",      "goto",     "if",      "inline", "int",
-    "long",   "register", "restrict", "return",   "short",    "signed",   "sizeof",  "static", "struct",
-    "switch", "typedef",  "union",    "unsigned", "void",     "volatile", "while",   "bool",   "true",
-    "false",  "class",    "new",      "delete",   "template", "and",      "or",      "not",    "xor",
-    "int64_t", "int32_t", NULL};
+    "auto",     "break",  "case",   "char",     "const",    "continue", "default",  "do",
+    "double",   "else",   "enum",   "extern",   "float",    "for",      "goto",     "if",
+    "inline",   "int",    "long",   "register", "restrict", "return",   "short",    "signed",
+    "sizeof",   "static", "struct", "switch",   "typedef",  "union",    "unsigned", "void",
+    "volatile", "while",  "bool",   "true",     "false",    "class",    "new",      "delete",
+    "template", "and",    "or",     "not",      "xor",      "int64_t",  "int32_t",  NULL};
 
 const char *kt_identifier(kt_arena *arena, const char *text) {
     kt_text name = {.arena = arena};
