@@ -85,18 +85,23 @@ static kt_status dump_after_pass(kt_graph *graph, const graph_command *fields, k
     return kt_file_write("-", kt_text_string(&watch.text), watch.text.length, diag);
 }
 
+/* The stages behind the graph's passes. */
+static const struct {
+    const char *name;
+    kt_emit form;
+} code_stages[] = {{"plan", KT_EMIT_PLAN},
+                   {"loops", KT_EMIT_LOOPS},
+                   {"llvm", KT_EMIT_LLVM},
+                   {"asm", KT_EMIT_ASM},
+                   {NULL, 0}};
+
 static kt_status dump_body(kt_arena *arena, void *context, kt_diag *diag) {
-    static const struct {
-        const char *stage;
-        kt_emit form;
-    } forms[] = {
-        {"plan", KT_EMIT_PLAN}, {"loops", KT_EMIT_LOOPS}, {"llvm", KT_EMIT_LLVM}, {"asm", KT_EMIT_ASM}};
     const graph_command *fields = context;
     kt_graph *graph;
     KT_TRY(kt_model_read(arena, fields->model, &graph, diag));
-    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
-        if (strcmp(forms[i].stage, fields->stage) != 0) continue;
-        kt_compile_options options = {.emit = forms[i].form,
+    for (size_t i = 0; code_stages[i].name; i++) {
+        if (strcmp(code_stages[i].name, fields->stage) != 0) continue;
+        kt_compile_options options = {.emit = code_stages[i].form,
                                       .output = "-",
                                       .cpu = fields->cpu,
                                       .level = fields->level,
@@ -109,12 +114,12 @@ static kt_status dump_body(kt_arena *arena, void *context, kt_diag *diag) {
 }
 
 int cli_run_dump(const cli_command *command, int argc, char **argv) {
-    static const char *const stages[] = {"graph", "optimized", "plan", "loops", "llvm", "asm", NULL};
     graph_command fields = {.stage = "graph", .level = 2};
     int rest, exit_status;
     if (!cli_parse(command, argc, argv, &fields, &fields.model, &rest, &exit_status)) return exit_status;
-    bool known = kt_pass_find(fields.stage) != NULL;
-    for (uint32_t i = 0; stages[i]; i++) known |= !strcmp(stages[i], fields.stage);
+    bool known =
+        kt_pass_find(fields.stage) || !strcmp(fields.stage, "graph") || !strcmp(fields.stage, "optimized");
+    for (size_t i = 0; code_stages[i].name; i++) known |= !strcmp(code_stages[i].name, fields.stage);
     if (!known) return cli_usage_error(command, "There is no stage %s.", fields.stage);
     return cli_guarded(dump_body, &fields, strcmp(fields.model, "-") ? fields.model : "standard input");
 }

@@ -1,9 +1,9 @@
 /* The memory plan of an entry: which buffers there are, how long each lives, and where it lies.
  *
  * Requires the form that kt_pass_fuse leaves: calls to kernels, and views between them. A view (reshape) has
- * the buffer of its operand. Sizes are dimension expressions; lifetimes are known at compile time, so offsets
- * are assigned at compile time where all sizes are numbers, and by the runtime with the same function
- * (runtime/workspace.h) once per binding of the symbols where they are not. */
+ * the buffer of its operand. Sizes are dimension expressions; lifetimes are known at compile time. The runtime
+ * assigns offsets once per binding of the symbols (runtime/workspace.h); what the plan prints and `describe`
+ * tells comes from the same function. */
 #ifndef KT_PASSES_PLAN_H
 #define KT_PASSES_PLAN_H
 

@@ -44,18 +44,29 @@ static kt_dtype sum_dtype(kt_dtype dtype) {
     return dtype == KT_U8 || dtype == KT_U16 ? KT_U32 : dtype;
 }
 
-static void call_total(kt_layer *layer, kt_layer_call *call, kt_reduction kind) {
+static kt_dtype test_dtype(kt_dtype dtype) {
+    (void)dtype;
+    return KT_BOOL;
+}
+
+/* Reduces in the dtype that dtype_of makes of the operand's. */
+static void reduce_as(kt_layer *layer, kt_layer_call *call, kt_reduction kind,
+                      kt_dtype (*dtype_of)(kt_dtype)) {
     kt_builder *b = call->trace->builder;
     kt_type type;
     kt_ints axes;
     kt_value x = take(call, (reduction *)layer, &type, &axes);
     if (!x) return;
-    kt_value y = kt_build_reduce(b, kt_build_cast(b, x, sum_dtype(type.dtype)), kind, axes.count, axes.at);
+    kt_value y = kt_build_reduce(b, kt_build_cast(b, x, dtype_of(type.dtype)), kind, axes.count, axes.at);
     call->outputs[0] = keep_axes(call, (reduction *)layer, y, &type, &axes);
 }
 
-static void call_sum(kt_layer *layer, kt_layer_call *call) { call_total(layer, call, KT_REDUCE_SUM); }
-static void call_prod(kt_layer *layer, kt_layer_call *call) { call_total(layer, call, KT_REDUCE_PRODUCT); }
+static void call_sum(kt_layer *layer, kt_layer_call *call) {
+    reduce_as(layer, call, KT_REDUCE_SUM, sum_dtype);
+}
+static void call_prod(kt_layer *layer, kt_layer_call *call) {
+    reduce_as(layer, call, KT_REDUCE_PRODUCT, sum_dtype);
+}
 KT_OPERATION_WITH(sum, "Sum", KT_OPERATION_NUMPY, "the sum along axes", reduction, reduction_options,
                   call_sum)
 KT_OPERATION_WITH(prod, "Prod", KT_OPERATION_NUMPY, "the product along axes", reduction, reduction_options,
@@ -87,18 +98,12 @@ KT_OPERATION_WITH(min, "Min", KT_OPERATION_NUMPY, "the smallest along axes", red
 KT_OPERATION_WITH(amin, "Amin", KT_OPERATION_NUMPY, "the smallest along axes", reduction, reduction_options,
                   call_min)
 
-static void call_test(kt_layer *layer, kt_layer_call *call, kt_reduction kind) {
-    kt_builder *b = call->trace->builder;
-    kt_type type;
-    kt_ints axes;
-    kt_value x = take(call, (reduction *)layer, &type, &axes);
-    if (!x) return;
-    kt_value y = kt_build_reduce(b, kt_build_cast(b, x, KT_BOOL), kind, axes.count, axes.at);
-    call->outputs[0] = keep_axes(call, (reduction *)layer, y, &type, &axes);
+static void call_any(kt_layer *layer, kt_layer_call *call) {
+    reduce_as(layer, call, KT_REDUCE_MAXIMUM, test_dtype);
 }
-
-static void call_any(kt_layer *layer, kt_layer_call *call) { call_test(layer, call, KT_REDUCE_MAXIMUM); }
-static void call_all(kt_layer *layer, kt_layer_call *call) { call_test(layer, call, KT_REDUCE_MINIMUM); }
+static void call_all(kt_layer *layer, kt_layer_call *call) {
+    reduce_as(layer, call, KT_REDUCE_MINIMUM, test_dtype);
+}
 KT_OPERATION_WITH(any, "Any", KT_OPERATION_NUMPY, "is any true along axes", reduction, reduction_options,
                   call_any)
 KT_OPERATION_WITH(all, "All", KT_OPERATION_NUMPY, "are all true along axes", reduction, reduction_options,

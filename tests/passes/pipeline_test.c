@@ -82,7 +82,7 @@ static bool agree(const outcome *a, const outcome *b, bool exactly) {
         if (x->dtype != y->dtype || kt_tensor_elements(y) != count || !x->data || !y->data) return false;
         for (size_t i = 0; i < count; i++)
             if (isfinite(element(x, i))) largest = fmax(largest, fabs(element(x, i)));
-        double tolerance = exactly || x->dtype == KT_I32 ? 0 : largest * (x->dtype == KT_F64 ? 1e-11 : 2e-4);
+        double tolerance = exactly || x->dtype == KT_I32 ? 0 : largest * (x->dtype == KT_F64 ? 1e-11 : 1e-5);
         for (size_t i = 0; i < count; i++) {
             double p = element(x, i), q = element(y, i);
             if (p == q || (isnan(p) && isnan(q)) || fabs(p - q) <= tolerance) continue;
