@@ -19,9 +19,11 @@ typedef struct kt_layer_class kt_layer_class;
 
 /* What layers are made in. Problems are collected in diag, each with its layer path, so that all are reported
  * at once. */
+typedef struct kt_observer kt_observer;
 typedef struct kt_layer_context {
     kt_arena *arena;
     kt_diag *diag;
+    kt_observer *observer; /* told of the layers that a model calls; NULL: nobody asks */
     kt_table names; /* how many layers without a name of their own were named "dense", … */
 } kt_layer_context;
 
@@ -97,6 +99,8 @@ typedef struct kt_trace {
     const char *path;        /* layer path of what is being called: "functional/dense" */
     KT_VECTOR(kt_value) variables; /* by kt_graph.variables: its value now; 0: not yet read */
     KT_VECTOR(bool) assigned;
+    uint32_t call;           /* which call of the layer this is, as models count them: all calls of the models that it
+                                is in, and the layer's in each */
     bool failed;             /* some call failed: its outputs are 0, and the function must not be finished */
     uint32_t calls;          /* made by models so far; past KT_CALL_LIMIT they are refused, because nested models
                                 that are called twice each could ask for any number */
@@ -228,6 +232,28 @@ kt_layer *kt_functional_layer(kt_functional *model);
 kt_layer *kt_sequential_create(kt_layer_context *context, const char *name);
 void kt_sequential_add(kt_layer *sequential, kt_layer *layer);
 
+/* What a call of a layer gave while a model was traced. */
+typedef struct kt_layer_output {
+    const kt_layer *layer;
+    /* The layer's path below the model, "block/conv"; where the layer had been called N times before, "conv@N"; a
+     * layer's output N but the first, "lstm:N"; both, "lstm@2:1". */
+    const char *name;
+    uint32_t output;
+    kt_value value;
+} kt_layer_output;
+
+/* Sees what layers give, in the order in which they are called: also layers in nested models and in layers that hold
+ * layers, but not what is called in the body of a loop. */
+struct kt_observer {
+    /* Makes what it wants, by name, the outputs of the entry, in place of the model's; NULL: those stay. */
+    bool (*wants)(void *context, const char *name);
+    void *context;
+    kt_layer *model; /* found: the model that was read; NULL: it was a graph, without layers */
+    KT_VECTOR(kt_layer_output) outputs; /* found */
+    kt_table names; /* of the calls seen */
+    const kt_builder *builder; /* of the entry */
+};
+
 /* Traces model (Sequential or Functional) as entry "predict" of a new graph in context->arena: parameters are
  * the inputs (InputLayers' names, None in front is the symbol `batch`, elsewhere `<input>.<axis>`) and the
  * variables; results the outputs by Keras's output_names. Variables have no data yet. */
@@ -239,5 +265,8 @@ kt_status kt_model_trace(kt_layer_context *context, kt_layer *model, kt_graph **
 kt_status kt_keras_read(kt_arena *arena, const char *path, kt_graph **out_graph, kt_diag *diag) KT_MUST_USE;
 /* Any model the driver takes: .keras by its zip signature, .kir by content; "-" too. */
 kt_status kt_model_read(kt_arena *arena, const char *path, kt_graph **out_graph, kt_diag *diag) KT_MUST_USE;
+/* The same with somebody who looks on; what it finds lives in arena. */
+kt_status kt_model_read_observed(kt_arena *arena, const char *path, kt_observer *observer, kt_graph **out_graph,
+                                 kt_diag *diag) KT_MUST_USE;
 
 #endif

@@ -13,7 +13,8 @@ static const size_t file_limit = (size_t)16 << 30;
 
 /* ---- .keras
  * ------------------------------------------------------------------------------------------------ */
-static kt_status read_keras(kt_arena *arena, kt_bytes file, kt_graph **out_graph, kt_diag *diag) {
+static kt_status read_keras(kt_arena *arena, kt_bytes file, kt_observer *observer, kt_graph **out_graph,
+                            kt_diag *diag) {
     kt_archive archive;
     KT_TRY(kt_archive_unpack(arena, file, &archive, diag));
     const kt_bytes *config = kt_archive_find(&archive, "config.json");
@@ -23,9 +24,10 @@ static kt_status read_keras(kt_arena *arena, kt_bytes file, kt_graph **out_graph
                            config ? "model.weights.h5" : "config.json");
     const json_t *json;
     KT_TRY(kt_json_parse(arena, *config, "config.json", &json, diag));
-    kt_layer_context context = {.arena = arena, .diag = diag};
+    kt_layer_context context = {.arena = arena, .diag = diag, .observer = observer};
     uint32_t problems = diag->count;
     kt_layer *model = kt_layer_from_config(&context, json, NULL);
+    if (observer) observer->model = model;
     if (!model) return diag->count > problems ? diag->problems[problems].status : KT_OUT_OF_MEMORY;
     KT_TRY(kt_model_trace(&context, model, out_graph));
     return kt_weights_read(*out_graph, *weights, diag);
@@ -54,13 +56,14 @@ typedef struct request {
     kt_arena *arena;
     const char *path;
     bool keras_only;
+    kt_observer *observer;
     kt_graph *graph;
     kt_diag *diag;
 } request;
 
 static kt_status read_bytes(const request *r, kt_bytes file, kt_graph **out_graph) {
     if (kt_archive_is(file))
-        KT_TRY(read_keras(r->arena, file, out_graph, r->diag));
+        KT_TRY(read_keras(r->arena, file, r->observer, out_graph, r->diag));
     else if (r->keras_only || !is_text(file))
         return not_keras(file, r->diag);
     else
@@ -92,5 +95,11 @@ kt_status kt_keras_read(kt_arena *arena, const char *path, kt_graph **out_graph,
 
 kt_status kt_model_read(kt_arena *arena, const char *path, kt_graph **out_graph, kt_diag *diag) {
     request r = {.arena = arena, .path = path, .diag = diag};
+    return read_guarded(&r, out_graph);
+}
+
+kt_status kt_model_read_observed(kt_arena *arena, const char *path, kt_observer *observer,
+                                 kt_graph **out_graph, kt_diag *diag) {
+    request r = {.arena = arena, .path = path, .observer = observer, .diag = diag};
     return read_guarded(&r, out_graph);
 }

@@ -181,6 +181,28 @@ static void pass_mask(const kt_layer *layer, kt_layer_call *call) {
     }
 }
 
+/* Tells the observer what a call in the entry itself gave. */
+static void observe(const kt_layer *layer, const kt_layer_call *call) {
+    kt_trace *trace = call->trace;
+    kt_observer *observer = trace->context->observer;
+    if (!observer || observer->builder != trace->builder || layer == observer->model) return;
+    kt_arena *arena = trace->context->arena;
+    const char *name = trace->path, *model = observer->model ? observer->model->path : NULL;
+    size_t length = model ? strlen(model) : 0;
+    if (length && !strncmp(name, model, length) && name[length] == '/') name += length + 1;
+    const char *path = name;
+    if (trace->call) name = kt_arena_format(arena, "%s@%u", path, trace->call);
+    /* Layers that hold layers and are no models may call them several times. */
+    for (uint32_t next = trace->call + 1; kt_table_find(&observer->names, name, strlen(name)); next++)
+        name = kt_arena_format(arena, "%s@%u", path, next);
+    kt_table_add(&observer->names, arena, name, strlen(name), 0);
+    for (uint32_t i = 0; i < call->output_count; i++) {
+        kt_layer_output output = {.layer = layer, .output = i, .value = call->outputs[i]};
+        output.name = i ? kt_arena_format(arena, "%s:%u", name, i) : name;
+        if (output.value) KT_PUSH(arena, &observer->outputs, output);
+    }
+}
+
 void kt_layer_call_with(kt_layer *layer, kt_trace *trace, const kt_argument *arguments, uint32_t count,
                         kt_value *out_outputs, kt_value *out_masks) {
     kt_arena *arena = trace->context->arena;
@@ -206,6 +228,7 @@ void kt_layer_call_with(kt_layer *layer, kt_trace *trace, const kt_argument *arg
         layer->class->call(layer, &call);
         pass_mask(layer, &call);
         contain_failure(&call);
+        observe(layer, &call);
     }
 
     trace->path = outer_path;

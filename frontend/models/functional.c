@@ -77,14 +77,18 @@ static void call_functional(kt_layer *layer, kt_layer_call *call) {
             kt_model_take_input(trace, kt_functional_input_layer(model, i), call->inputs[position]);
         f.masks[value] = call->masks[position];
     }
+    uint32_t outer_call = trace->call;
     for (uint32_t i = 0; i < model->order.count; i++) {
         const kt_recorded_call *c = &model->calls.at[model->order.at[i]];
+        const kt_operation *operation = &model->operations.at[c->operation];
         if (!c->count) continue; /* an InputLayer */
         if (!kt_model_may_call(trace)) return;
         uint32_t count;
         kt_argument *arguments = materialize(&f, c->arguments, c->count, &count);
-        kt_layer_call_with(model->operations.at[c->operation].layer, trace, arguments, count,
-                           f.values + c->first_value, f.masks + c->first_value);
+        trace->call = outer_call * operation->calls.count + c->position;
+        kt_layer_call_with(operation->layer, trace, arguments, count, f.values + c->first_value,
+                           f.masks + c->first_value);
+        trace->call = outer_call;
     }
     for (uint32_t i = 0; i < model->output_leaves.count; i++) {
         uint32_t value = value_index(model, model->output_leaves.at[i].tensor);
@@ -132,6 +136,7 @@ static kt_symbolic record(kt_functional *model, kt_layer *layer, kt_recorded *ar
     kt_arena *arena = model->context->arena;
     uint32_t operation = enter(model, layer), number = model->calls.count;
     kt_recorded_call call = {.operation = operation,
+                             .position = model->operations.at[operation].calls.count,
                              .first_value = model->value_count,
                              .value_count = kt_layer_output_count(layer),
                              .arguments = arguments,

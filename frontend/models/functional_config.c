@@ -72,7 +72,8 @@ static void read_operation(reader *r, const json_t *serialized) {
     bool is_input = operation.layer && kt_layer_input_spec(operation.layer, &dtype, &shape);
     size_t count = is_input ? 1 : json_array_size(nodes);
     for (size_t i = 0; i < count; i++) {
-        kt_recorded_call call = {.operation = model->operations.count, .first_value = model->value_count};
+        kt_recorded_call call = {
+            .operation = model->operations.count, .position = (uint32_t)i, .first_value = model->value_count};
         call.value_count = operation.layer ? kt_layer_output_count(operation.layer) : 0;
         model->value_count += call.value_count;
         KT_PUSH(r->arena, &operation.calls, model->calls.count);

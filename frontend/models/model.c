@@ -253,6 +253,15 @@ static kt_type input_type(kt_arena *arena, kt_dim_pool *dims, const kt_layer *in
     return type;
 }
 
+static void give_observed(kt_builder *builder, const kt_observer *observer) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < observer->outputs.count; i++) {
+        const kt_layer_output *output = &observer->outputs.at[i];
+        if (observer->wants(observer->context, output->name))
+            kt_builder_result(builder, KT_ROLE_OUTPUT, output->name, count++, output->value);
+    }
+}
+
 static kt_status trace_entry(kt_layer_context *context, kt_layer *model, const ends *e, kt_graph *graph) {
     kt_arena *arena = context->arena;
     kt_builder builder;
@@ -270,10 +279,14 @@ static kt_status trace_entry(kt_layer_context *context, kt_layer *model, const e
     kt_value *values = KT_NEW_ARRAY(arena, kt_value, e->output_count);
     kt_value *masks = KT_NEW_ARRAY(arena, kt_value, e->output_count);
     kt_trace trace = {.builder = &builder, .context = context, .path = model->path};
+    if (context->observer) context->observer->builder = &builder;
     kt_layer_call_with(model, &trace, &arguments, 1, values, masks);
     if (trace.failed || builder.status != KT_OK) return builder.status != KT_OK ? builder.status : KT_INVALID;
-    for (uint32_t i = 0; i < e->output_count; i++)
-        kt_builder_result(&builder, KT_ROLE_OUTPUT, e->output_names[i], i, values[i]);
+    if (context->observer && context->observer->wants)
+        give_observed(&builder, context->observer);
+    else
+        for (uint32_t i = 0; i < e->output_count; i++)
+            kt_builder_result(&builder, KT_ROLE_OUTPUT, e->output_names[i], i, values[i]);
     name_variables(arena, &builder, model);
     kt_func func;
     return kt_builder_finish(&builder, &func);

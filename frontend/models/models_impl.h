@@ -18,6 +18,7 @@ typedef struct kt_recorded {
 /* A call of a layer. An InputLayer has one, without arguments. */
 typedef struct kt_recorded_call {
     uint32_t operation; /* in kt_functional.operations */
+    uint32_t position;  /* among that one's calls */
     uint32_t first_value, value_count;
     kt_recorded *arguments;
     uint32_t count;

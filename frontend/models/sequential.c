@@ -18,12 +18,18 @@ static void call_sequential(kt_layer *layer, kt_layer_call *call) {
                       call->input_count);
         return;
     }
-    uint32_t count = call->input_count;
+    uint32_t count = call->input_count, outer_call = trace->call;
     kt_argument *items = KT_NEW_ARRAY(arena, kt_argument, count);
     for (uint32_t i = 0; i < count; i++) {
         kt_value x = call->inputs[i];
         if (model->input_layer) x = kt_model_take_input(trace, model->input_layer, x);
         items[i] = (kt_argument){.kind = KT_ARGUMENT_TENSOR, .value = x, .mask = call->masks[i]};
+    }
+    kt_table totals = {0}, positions = {0}; /* by layer: how often it stands in the list, and did so far */
+    for (uint32_t i = 0; i < layer->children.count; i++) {
+        const kt_layer *child = layer->children.at[i];
+        ++*kt_table_add(&totals, arena, &child, sizeof child, 0);
+        kt_table_add(&positions, arena, &child, sizeof child, 0);
     }
     for (uint32_t i = 0; i < layer->children.count; i++) {
         if (!kt_model_may_call(trace)) return;
@@ -32,7 +38,10 @@ static void call_sequential(kt_layer *layer, kt_layer_call *call) {
         kt_value *values = KT_NEW_ARRAY(arena, kt_value, outputs),
                  *masks = KT_NEW_ARRAY(arena, kt_value, outputs);
         kt_argument list = {.kind = KT_ARGUMENT_LIST, .items = items, .count = count};
+        uint32_t *position = kt_table_find(&positions, &child, sizeof child);
+        trace->call = outer_call * *kt_table_find(&totals, &child, sizeof child) + (*position)++;
         kt_layer_call_with(child, trace, count == 1 ? items : &list, 1, values, masks);
+        trace->call = outer_call;
         count = outputs;
         items = KT_NEW_ARRAY(arena, kt_argument, count);
         for (uint32_t o = 0; o < count; o++)

@@ -1,0 +1,154 @@
+"""Makes what tests/driver/diff_test.sh and summary_test.sh compare with: small Keras models, what each of their layers
+gives, and Keras's own summaries.
+
+    KERAS_BACKEND=jax python tests/driver/inspection/make.py        needs keras 3.15.1, jax, numpy, h5py
+
+nested.keras holds nested models, one of which is called twice, a shared layer, an operation, and a layer that is not
+trained; nested.npz what all calls in it give, by layer path as `keratin diff` reads them. spoilt.keras is the same
+model with another number among the weights of tower/block/conv alone. some.npz holds a few of the arrays and one of no
+layer; no_input.npz lacks an input; plain.npz holds an array of another shape. NAME.summary and NAME.expanded.summary
+are what model.summary() prints, wide enough that no cell is broken.
+"""
+
+import io
+import os
+import pathlib
+import re
+import zipfile
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+import h5py
+import keras
+import numpy as np
+from keras import layers as L
+
+FOLDER = pathlib.Path(__file__).parent
+random = np.random.default_rng(5)
+
+
+def nested():
+    inside = keras.Input((8, 8, 4), name="inside")
+    block = keras.Sequential([
+        keras.Input((8, 8, 4)), L.Conv2D(4, 3, padding="same", name="conv"), L.BatchNormalization(name="norm"),
+        L.ReLU(name="relu")], name="block")
+    y = block(inside)
+    tower = keras.Model(inside, L.Add(name="join")([inside, block(y)]), name="tower")
+
+    image = keras.Input((8, 8, 3), name="image")
+    extra = keras.Input((5,), name="extra")
+    x = L.Conv2D(4, 1, name="stem")(image)
+    x = tower(x)
+    x = L.GlobalAveragePooling2D(name="pool")(x) * 2.0
+    shared = L.Dense(4, activation="tanh", name="shared")
+    both = L.Concatenate(name="both")([shared(x), shared(L.Dense(4, name="widen")(extra))])
+    frozen = L.Dense(3, name="frozen")
+    frozen.trainable = False
+    return keras.Model([image, extra], [L.Dense(2, activation="softmax", name="classes")(both), frozen(both)], name="nested")
+
+
+def plain():
+    return keras.Sequential([
+        keras.Input((16,)), L.Dense(64, activation="relu"), L.Dropout(0.5), L.Reshape((8, 8)),
+        L.LayerNormalization(), L.Flatten(), L.Dense(10)], name="plain")
+
+
+def randomize(model):
+    for variable in model.variables:
+        if "seed" in variable.path:
+            continue
+        positive = "variance" in variable.path
+        draw = random.uniform(0.3, 1.5, variable.shape) if positive else 0.5 * random.normal(size=variable.shape)
+        variable.assign(draw)
+
+
+def arrays_of(model, inputs):
+    """What every call of a layer gives, by layer path: Model.call of every model in it is followed by hand."""
+    found, calls = dict(inputs), {}
+
+    def note(path, outputs):
+        number = calls.get(path, 0)
+        calls[path] = number + 1
+        for i, output in enumerate(outputs if isinstance(outputs, (list, tuple)) else [outputs]):
+            found[path + (f"@{number}" if number else "") + (f":{i}" if i else "")] = np.asarray(output)
+
+    def walk(model, values, prefix):
+        if isinstance(model, keras.Sequential):
+            x = values[0]
+            for layer in model.layers:
+                x = run(layer, [x], {}, prefix)
+            return [x]
+        known = {id(tensor): value for tensor, value in zip(model.inputs, values)}
+        for nodes in sorted(model._nodes_by_depth.items(), reverse=True):
+            for node in nodes[1]:
+                if isinstance(node.operation, L.InputLayer):
+                    continue
+                fill = lambda x: known.get(id(x), x)
+                args, kwargs = keras.tree.map_structure(fill, (node.arguments.args, node.arguments.kwargs))
+                outputs = run(node.operation, args, kwargs, prefix)
+                for tensor, value in zip(node.outputs, keras.tree.flatten(outputs)):
+                    known[id(tensor)] = value
+        return [known[id(tensor)] for tensor in model.outputs]
+
+    def run(layer, args, kwargs, prefix):
+        path = prefix + layer.name
+        if isinstance(layer, keras.Model):
+            outputs = walk(layer, keras.tree.flatten(args), path + "/")
+            outputs = outputs if len(outputs) > 1 else outputs[0]
+        else:
+            outputs = layer(*args, **kwargs)
+        note(path, outputs)
+        return outputs
+
+    results = walk(model, [inputs[tensor.name] for tensor in model.inputs], "")
+    for got, expected in zip(results, keras.tree.flatten(model(list(inputs.values())))):
+        np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-6)
+    return found
+
+
+def spoil(path, to, name, place):
+    """The archive with one number of a weight changed."""
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(to, "w") as new:
+        for member in old.namelist():
+            content = old.read(member)
+            if member == "model.weights.h5":
+                file = io.BytesIO(content)
+                with h5py.File(file, "r+") as weights:
+                    weights[name][place] += 0.25
+                content = file.getvalue()
+            new.writestr(member, content)
+
+
+def write_summaries(model, name):
+    for ending, expand in (("summary", False), ("expanded.summary", True)):
+        lines = []
+        model.summary(line_length=200, print_fn=lines.append, expand_nested=expand)
+        text = "\n".join(lines)
+        assert not re.search(r"\x1b", text)
+        (FOLDER / f"{name}.{ending}").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    os.environ["COLUMNS"] = "220"
+    for build in nested, plain:
+        model = build()
+        randomize(model)
+        name = model.name
+        model.save(FOLDER / f"{name}.keras")
+        model = keras.models.load_model(FOLDER / f"{name}.keras")
+        write_summaries(model, name)
+        if name == "plain":
+            inputs = random.normal(size=(2, 16)).astype("float32")
+            shapes = keras.Model(model.inputs, [model.get_layer("dense").output, model.get_layer("reshape").output])
+            dense, reshaped = (np.asarray(x) for x in shapes(inputs))
+            np.savez_compressed(FOLDER / "plain.npz", x=inputs, dense=dense, flatten=reshaped)
+            continue
+        inputs = {"image": random.normal(size=(3, 8, 8, 3)).astype("float32"),
+                  "extra": random.normal(size=(3, 5)).astype("float32")}
+        arrays = arrays_of(model, inputs)
+        np.savez_compressed(FOLDER / "nested.npz", **arrays)
+        some = {"no/such": np.zeros(3), **inputs, "stem": arrays["stem"], "both": arrays["both"]}
+        np.savez_compressed(FOLDER / "some.npz", **some)
+        np.savez_compressed(FOLDER / "no_input.npz", image=inputs["image"], stem=arrays["stem"])
+        spoil(FOLDER / "nested.keras", FOLDER / "spoilt.keras",
+              "layers/functional/layers/sequential/layers/conv2d/vars/0", (1, 1, 2, 3))
