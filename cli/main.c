@@ -12,6 +12,8 @@ const cli_command cli_commands[] = {
     {"dump", "MODEL", "print the graph at a stage of compilation, large constants elided", cli_dump_options,
      1, false, cli_run_dump},
     {"opt", "GRAPH", "run named passes over a graph", cli_opt_options, 1, false, cli_run_opt},
+    {"summary", "MODEL", "print Keras's table of layers, shapes and parameters", cli_summary_options, 1,
+     false, cli_run_summary},
     {"diff", "MODEL --against FILE.npz", "find the first layer whose output departs from given arrays",
      cli_diff_options, 1, false, cli_run_diff},
     {"ops", "", "list the operations of the graph", NULL, 0, false, cli_run_list},

@@ -238,7 +238,7 @@ typedef struct kt_layer_output {
     /* The layer's path below the model, "block/conv"; where the layer had been called N times before, "conv@N"; a
      * layer's output N but the first, "lstm:N"; both, "lstm@2:1". */
     const char *name;
-    uint32_t output;
+    uint32_t call, output; /* N above */
     kt_value value;
 } kt_layer_output;
 
@@ -248,7 +248,8 @@ struct kt_observer {
     /* Makes what it wants, by name, the outputs of the entry, in place of the model's; NULL: those stay. */
     bool (*wants)(void *context, const char *name);
     void *context;
-    kt_layer *model; /* found: the model that was read; NULL: it was a graph, without layers */
+    kt_layer *model;      /* found: the model that was read; NULL: it was a graph, without layers */
+    const json_t *config; /* found: the archive's config.json, which holds compile_config */
     KT_VECTOR(kt_layer_output) outputs; /* found */
     kt_table names; /* of the calls seen */
     const kt_builder *builder; /* of the entry */
@@ -268,5 +269,27 @@ kt_status kt_model_read(kt_arena *arena, const char *path, kt_graph **out_graph,
 /* The same with somebody who looks on; what it finds lives in arena. */
 kt_status kt_model_read_observed(kt_arena *arena, const char *path, kt_observer *observer, kt_graph **out_graph,
                                  kt_diag *diag) KT_MUST_USE;
+
+/* ---- summary ------------------------------------------------------------------------------------------------ */
+typedef struct kt_summary_row {
+    uint32_t level; /* how deep the layer stands in nested models */
+    const char *name, *class_name;
+    const char *shape;     /* as Keras writes it: "(None, 8)" */
+    const char *connected; /* "dense[0][0], add[1][0]", or "-" */
+    int64_t parameters;
+} kt_summary_row;
+typedef struct kt_weight_total {
+    int64_t count, bytes;
+} kt_weight_total;
+/* What Keras's model.summary() tells. */
+typedef struct kt_summary {
+    bool chain; /* every layer takes what the one before gives: Keras shows no connections then */
+    KT_VECTOR(kt_summary_row) rows;
+    kt_weight_total trainable, frozen, optimizer;
+    bool compiled; /* optimizer means something */
+} kt_summary;
+/* Of the model that an observer saw while it was read; expand: with the layers of nested models. */
+kt_status kt_summarize(kt_layer_context *context, const kt_observer *observer, const kt_graph *graph, bool expand,
+                       kt_summary *out_summary) KT_MUST_USE;
 
 #endif

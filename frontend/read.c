@@ -27,7 +27,10 @@ static kt_status read_keras(kt_arena *arena, kt_bytes file, kt_observer *observe
     kt_layer_context context = {.arena = arena, .diag = diag, .observer = observer};
     uint32_t problems = diag->count;
     kt_layer *model = kt_layer_from_config(&context, json, NULL);
-    if (observer) observer->model = model;
+    if (observer) {
+        observer->model = model;
+        observer->config = json;
+    }
     if (!model) return diag->count > problems ? diag->problems[problems].status : KT_OUT_OF_MEMORY;
     KT_TRY(kt_model_trace(&context, model, out_graph));
     return kt_weights_read(*out_graph, *weights, diag);

@@ -197,7 +197,8 @@ static void observe(const kt_layer *layer, const kt_layer_call *call) {
         name = kt_arena_format(arena, "%s@%u", path, next);
     kt_table_add(&observer->names, arena, name, strlen(name), 0);
     for (uint32_t i = 0; i < call->output_count; i++) {
-        kt_layer_output output = {.layer = layer, .output = i, .value = call->outputs[i]};
+        kt_layer_output output = {
+            .layer = layer, .call = trace->call, .output = i, .value = call->outputs[i]};
         output.name = i ? kt_arena_format(arena, "%s:%u", name, i) : name;
         if (output.value) KT_PUSH(arena, &observer->outputs, output);
     }

@@ -51,7 +51,7 @@ expect_text 'f32\[5,8,8,1\]' stage
 "$KERATIN" layers >list && expect_text '^Conv2D ' list
 "$KERATIN" targets >list && expect_text 'x86-64-v3' list
 "$KERATIN" version >list && expect_text '^keratin [0-9]' list
-for command in compile run dump opt diff ops passes layers targets version; do
+for command in compile run dump opt summary diff ops passes layers targets version; do
     "$KERATIN" $command --help >help
     expect_text "usage: keratin $command" help
 done

@@ -53,6 +53,20 @@ def plain():
         L.LayerNormalization(), L.Flatten(), L.Dense(10)], name="plain")
 
 
+def several():
+    """Two inputs, a nested model of two outputs, an unknown length; compiled, so that it has an optimizer."""
+    words = keras.Input((None, 6), name="words")
+    other = keras.Input((None, 6), name="other")
+    seen = L.MultiHeadAttention(2, 3, name="attend")(words, value=other)
+    inner = keras.Input((None, 6))
+    split = keras.Model(inner, [L.Dense(2, name="left")(inner), L.Dense(3, name="right")(inner)], name="split")
+    left, right = split(seen)
+    pooled = L.GlobalAveragePooling1D(name="pooled")(L.Concatenate(name="joined")([left, right]))
+    model = keras.Model([words, other], L.Dense(1, name="score")(pooled), name="several")
+    model.compile(optimizer=keras.optimizers.Nadam(), loss="mse")
+    return model
+
+
 def randomize(model):
     for variable in model.variables:
         if "seed" in variable.path:
@@ -130,13 +144,15 @@ def write_summaries(model, name):
 
 if __name__ == "__main__":
     os.environ["COLUMNS"] = "220"
-    for build in nested, plain:
+    for build in nested, plain, several:
         model = build()
         randomize(model)
         name = model.name
         model.save(FOLDER / f"{name}.keras")
         model = keras.models.load_model(FOLDER / f"{name}.keras")
         write_summaries(model, name)
+        if name == "several":
+            continue
         if name == "plain":
             inputs = random.normal(size=(2, 16)).astype("float32")
             shapes = keras.Model(model.inputs, [model.get_layer("dense").output, model.get_layer("reshape").output])
