@@ -13,7 +13,7 @@ extern char **environ;
 
 typedef struct compile_command {
     const char *model;
-    const char *output, *emit, *name, *batch, *target, *cpu, *features, *dump_dir, *print_after;
+    const char *output, *emit, *name, *batch, *target, *cpu, *features, *dump_dir, *print_after, *report;
     cli_list shapes;
     int level;
     bool time_passes;
@@ -33,11 +33,15 @@ const cli_option cli_compile_options[] = {
     {"--cpu", "CPU", "which CPU, as keratin targets lists them [native]", CLI_TEXT, FIELD(cpu)},
     {"--features", "LIST", "CPU features to add or take away: +avx2,-fma", CLI_TEXT, FIELD(features)},
     {"-O", "0|1|2|3", "how much to optimise; -O0 keeps one kernel a node [-O2]", CLI_LEVEL, FIELD(level)},
-    {"--dump-dir", "DIR", "write every stage there: NNN.pass.kir, then .plan, .loops, .ll, .s", CLI_TEXT,
+    {"--dump-dir", "DIR",
+     "write every stage there: NNN.pass.kir, then .plan, .loops, .ll, .s, and an index.html", CLI_TEXT,
      FIELD(dump_dir)},
+    {"--report", "FILE.html", "write a page: layers, kernels with operations and bytes, memory, times",
+     CLI_TEXT, FIELD(report)},
     {"--print-after", "PASS|all", "print the graph after a pass to standard error", CLI_TEXT,
      FIELD(print_after)},
-    {"--time-passes", NULL, "print how long each pass took to standard error", CLI_FLAG, FIELD(time_passes)},
+    {"--time-passes", NULL, "print how long passes and code generation took to standard error", CLI_FLAG,
+     FIELD(time_passes)},
     {NULL},
 };
 const cli_option cli_run_options[] = {
@@ -94,6 +98,7 @@ static kt_status read_and_compile(kt_arena *arena, compile_command *fields, kt_d
                                   .dump_dir = fields->dump_dir,
                                   .print_after = fields->print_after,
                                   .time_passes = fields->time_passes,
+                                  .report = fields->report,
                                   .verify = cli_verifies()};
     KT_TRY(kt_model_read(arena, fields->model, &graph, diag));
     KT_TRY(cli_bind_shapes(graph, fields->batch, &fields->shapes, &options.bindings, &options.binding_count,

@@ -30,11 +30,20 @@ typedef struct kt_program_source {
 /* The module lives as long as arena. */
 kt_status kt_module_build(const kt_program_source *source, const kt_target *target, const kt_module_options *options,
                           kt_arena *arena, kt_module **out_module, kt_diag *diag) KT_MUST_USE;
+/* Seconds that kernels took to lower, and LLVM to optimise. */
+void kt_module_times(const kt_module *module, double *out_lowering, double *out_optimising);
+const kt_loops *kt_module_kernel(const kt_module *module, const char *name); /* of a kernel that is there */
 void kt_module_print_loops(const kt_module *module, kt_text *out_text);
 void kt_module_print_llvm(const kt_module *module, kt_text *out_text);  /* after optimisation */
 typedef enum kt_machine_code { KT_CODE_ASSEMBLY, KT_CODE_OBJECT } kt_machine_code;
 kt_status kt_module_emit(kt_module *module, kt_machine_code form, kt_arena *arena, const void **out_bytes,
                          size_t *out_count, kt_diag *diag) KT_MUST_USE;
+
+/* What a kernel does (codegen/work.c). */
+typedef struct kt_work {
+    kt_dim operations, bytes;
+} kt_work;
+kt_work kt_kernel_work(const kt_graph *graph, kt_func kernel);
 
 /* ---- whole compilations (codegen/compile.c) ------------------------------------------------------------- */
 typedef enum kt_emit {
@@ -53,6 +62,7 @@ typedef struct kt_compile_options {
     const char *dump_dir;  /* or NULL */
     const char *print_after; /* a pass, "all", or NULL: to standard error */
     bool time_passes;      /* to standard error */
+    const char *report;    /* an HTML file, or NULL */
     bool verify;
 } kt_compile_options;
 

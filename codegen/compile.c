@@ -1,12 +1,9 @@
 /* A whole compilation, in the order in which it happens: bind and passes, plan, prepare, kernels, code, link.
  */
-#include "codegen/codegen.h"
+#include "codegen/inspect.h"
 #include "support/file.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #ifndef KT_SANITIZE
 #define KT_SANITIZE NULL
@@ -19,7 +16,7 @@ typedef struct job {
     kt_arena *arena; /* for everything but the graph */
     const char *name;
     kt_target target;
-    int dump_count;
+    kt_inspection inspection;
     KT_VECTOR(kt_plan) plans;
 } job;
 
@@ -52,35 +49,6 @@ static const char *header_path(kt_arena *arena, const char *output) {
     return kt_arena_format(arena, "%.*s.h", (int)(dot ? (size_t)(dot - output) : strlen(output)), output);
 }
 
-/* ---- dumps ----------------------------------------------------------------------------------------------
- */
-static kt_status dump(job *work, const char *stage, const char *ending, const kt_text *text) {
-    const char *directory = work->options->dump_dir;
-    if (!directory) return KT_OK;
-    const char *path =
-        kt_arena_format(work->arena, "%s/%03d.%s%s", directory, work->dump_count++, stage, ending);
-    return kt_file_write(path, kt_text_string(text), text->length, work->diag);
-}
-
-typedef struct watcher {
-    job *work;
-    kt_status status; /* of the dumps */
-} watcher;
-
-static void after_pass(void *context, const char *pass, const kt_graph *graph, double seconds, bool changed) {
-    watcher *watch = context;
-    const kt_compile_options *options = watch->work->options;
-    if (options->time_passes)
-        fprintf(stderr, "%10.3f ms  %s%s\n", seconds * 1e3, pass, changed ? "" : " (nothing to do)");
-    bool print =
-        options->print_after && (!strcmp(options->print_after, "all") || !strcmp(options->print_after, pass));
-    if (!print && !options->dump_dir) return;
-    kt_text text = {.arena = watch->work->arena};
-    kt_graph_print(graph, &(kt_print_options){.elide = true}, &text);
-    if (print) fprintf(stderr, "// after %s\n%s\n", pass, kt_text_string(&text));
-    if (watch->status == KT_OK) watch->status = dump(watch->work, pass, ".kir", &text);
-}
-
 /* ---- stages ---------------------------------------------------------------------------------------------
  */
 static kt_status write_text(job *work, const kt_text *text) {
@@ -89,21 +57,20 @@ static kt_status write_text(job *work, const kt_text *text) {
 
 static kt_status run_passes(job *work, bool bind_only) {
     const kt_compile_options *options = work->options;
-    watcher watch = {.work = work};
     kt_pass_options pass_options = {
         .target = kt_target_for_passes(&work->target),
         .level = options->level,
         .bindings = options->bindings,
         .binding_count = options->binding_count,
         .verify = options->verify,
-        .after = after_pass,
-        .after_context = &watch,
+        .after = kt_inspect_pass,
+        .after_context = &work->inspection,
     };
     if (bind_only)
         KT_TRY(kt_passes_run_named(work->graph, "bind", &pass_options, work->diag));
     else
         KT_TRY(kt_passes_run(work->graph, &pass_options, work->diag));
-    return watch.status;
+    return work->inspection.status;
 }
 
 static kt_status make_plans(job *work) {
@@ -128,27 +95,20 @@ static kt_status build_module(job *work, bool library, kt_program_source *source
                                   .plans = work->plans.at,
                                   .plan_count = work->plans.count,
                                   .constant_offsets = offsets};
+    double start = kt_seconds_now();
     KT_TRY(
         kt_constants_prepare(work->graph, work->graph->arena, offsets, &source->constants_bytes, work->diag));
+    kt_inspect_stage(&work->inspection, "prepare", kt_seconds_now() - start);
     source->describe = kt_describe_json(work->graph, work->plans.at, work->plans.count, work->name,
                                         &work->target, source->constants_bytes, work->arena);
     kt_module_options options = {
         .name = work->name, .library = library, .level = work->options->level, .sanitize = KT_SANITIZE};
-    return kt_module_build(source, &work->target, &options, work->arena, out_module, work->diag);
-}
-
-static kt_status dump_module(job *work, kt_module *module) {
-    if (!work->options->dump_dir) return KT_OK;
-    kt_text loops = {.arena = work->arena}, llvm = {.arena = work->arena}, assembly = {.arena = work->arena};
-    const void *bytes;
-    size_t count;
-    kt_module_print_loops(module, &loops);
-    kt_module_print_llvm(module, &llvm);
-    KT_TRY(kt_module_emit(module, KT_CODE_ASSEMBLY, work->arena, &bytes, &count, work->diag));
-    kt_text_add_bytes(&assembly, bytes, count);
-    KT_TRY(dump(work, work->name, ".loops", &loops));
-    KT_TRY(dump(work, work->name, ".ll", &llvm));
-    return dump(work, work->name, ".s", &assembly);
+    KT_TRY(kt_module_build(source, &work->target, &options, work->arena, out_module, work->diag));
+    double lowering, optimising;
+    kt_module_times(*out_module, &lowering, &optimising);
+    kt_inspect_stage(&work->inspection, "lower", lowering);
+    kt_inspect_stage(&work->inspection, "llvm", optimising);
+    return KT_OK;
 }
 
 static kt_status link_output(job *work, kt_module *module, const kt_program_source *source) {
@@ -158,7 +118,10 @@ static kt_status link_output(job *work, kt_module *module, const kt_program_sour
     uint32_t object_count = 1;
     KT_TRY(kt_temporary_directory(work->arena, &directory, work->diag));
     objects[0] = kt_arena_format(work->arena, "%s/code.o", directory);
+    double start = kt_seconds_now();
     KT_TRY(kt_module_emit(module, KT_CODE_OBJECT, work->arena, &bytes, &count, work->diag));
+    double emitted = kt_seconds_now();
+    kt_inspect_stage(&work->inspection, "machine code", emitted - start);
     KT_TRY(kt_file_write(objects[0], bytes, count, work->diag));
     if (source->constants_bytes) {
         objects[1] = kt_arena_format(work->arena, "%s/constants.o", directory);
@@ -170,19 +133,12 @@ static kt_status link_output(job *work, kt_module *module, const kt_program_sour
     const char *output = work->options->output;
     KT_TRY(kt_link(work->options->emit, objects, object_count, work->name, directory, output, work->arena,
                    work->diag));
+    kt_inspect_stage(&work->inspection, "link", kt_seconds_now() - emitted);
     if (work->options->emit == KT_EMIT_EXE) return KT_OK;
     kt_text header = {.arena = work->arena};
     kt_header_print(work->graph, work->plans.at, work->plans.count, work->name, &header);
     return kt_file_write(header_path(work->arena, output), kt_text_string(&header), header.length,
                          work->diag);
-}
-
-static kt_status prepare_dump_directory(job *work) {
-    const char *directory = work->options->dump_dir;
-    if (directory && mkdir(directory, 0777) && errno != EEXIST)
-        return kt_diag_add(work->diag, KT_IO, NULL, "Cannot make the directory %s: %s.", directory,
-                           strerror(errno));
-    return KT_OK;
 }
 
 static bool runs_here(const kt_target *target) {
@@ -195,30 +151,21 @@ static bool runs_here(const kt_target *target) {
 #endif
 }
 
-static kt_status compile(void *context) {
-    job *work = context;
+/* Runs the stages that the wanted form needs, and writes it. page: what becomes known on the way. */
+static kt_status write_form(job *work, kt_page_source *page) {
     const kt_compile_options *options = work->options;
     kt_text text = {.arena = work->arena};
-    work->name = program_name(work);
-    KT_TRY(kt_target_describe(options->triple, options->cpu, options->features, work->arena, &work->target,
-                              work->diag));
-    bool linked = options->emit <= KT_EMIT_OBJECT;
-    if (linked && !runs_here(&work->target))
-        return kt_diag_add(
-            work->diag, KT_UNSUPPORTED, NULL,
-            "There is no runtime library for the target %s on this machine, so programs and libraries for "
-            "it cannot be linked here; --emit=asm and --emit=llvm work.",
-            work->target.triple);
-    KT_TRY(prepare_dump_directory(work));
     KT_TRY(run_passes(work, options->emit == KT_EMIT_GRAPH));
     if (options->emit == KT_EMIT_GRAPH || options->emit == KT_EMIT_OPTIMIZED) {
         kt_graph_print(work->graph, &(kt_print_options){0}, &text);
         return write_text(work, &text);
     }
+    double start = kt_seconds_now();
     KT_TRY(make_plans(work));
+    kt_inspect_stage(&work->inspection, "plan", kt_seconds_now() - start);
     if (options->dump_dir || options->emit == KT_EMIT_PLAN) {
         print_plans(work, &text);
-        KT_TRY(dump(work, work->name, ".plan", &text));
+        KT_TRY(kt_inspect_plan(&work->inspection, work->name, &text));
         if (options->emit == KT_EMIT_PLAN) return write_text(work, &text);
     }
     if (options->emit == KT_EMIT_HEADER) {
@@ -227,8 +174,11 @@ static kt_status compile(void *context) {
     }
     kt_program_source source;
     kt_module *module;
-    KT_TRY(build_module(work, linked && options->emit != KT_EMIT_EXE, &source, &module));
-    KT_TRY(dump_module(work, module));
+    bool library = options->emit != KT_EMIT_EXE && options->emit <= KT_EMIT_OBJECT;
+    KT_TRY(build_module(work, library, &source, &module));
+    KT_TRY(kt_inspect_module(&work->inspection, work->name, module));
+    page->module = module;
+    page->constants_bytes = source.constants_bytes;
     const void *bytes;
     size_t count;
     kt_text code = {.arena = work->arena};
@@ -240,6 +190,26 @@ static kt_status compile(void *context) {
         return kt_file_write(options->output, bytes, count, work->diag);
     default: return link_output(work, module, &source);
     }
+}
+
+static kt_status compile(void *context) {
+    job *work = context;
+    const kt_compile_options *options = work->options;
+    work->name = program_name(work);
+    KT_TRY(kt_target_describe(options->triple, options->cpu, options->features, work->arena, &work->target,
+                              work->diag));
+    if (options->emit <= KT_EMIT_OBJECT && !runs_here(&work->target))
+        return kt_diag_add(
+            work->diag, KT_UNSUPPORTED, NULL,
+            "There is no runtime library for the target %s on this machine, so programs and libraries for "
+            "it cannot be linked here; --emit=asm and --emit=llvm work.",
+            work->target.triple);
+    KT_TRY(kt_inspect_begin(&work->inspection, options, work->arena, work->diag));
+    kt_page_source page = {.name = work->name, .target = &work->target, .graph = work->graph};
+    KT_TRY(write_form(work, &page));
+    page.plans = work->plans.at;
+    page.plan_count = work->plans.count;
+    return kt_inspect_end(&work->inspection, &page);
 }
 
 /* The scratch arena is made inside a guard of its own, so that it goes whatever happens. */

@@ -6,8 +6,6 @@
  * occurs twice among the step's arguments. */
 #include "passes/plan.h"
 
-#include "runtime/workspace.h"
-
 #define NO_BUFFER UINT32_MAX
 
 typedef struct planning {
@@ -159,20 +157,27 @@ kt_status kt_plan_entry(const kt_graph *graph, kt_func entry, kt_arena *arena, k
 
 static int64_t whole_lines(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
-kt_plan_memory kt_plan_measure(const kt_graph *graph, const kt_plan *plan, const int64_t *symbols,
-                               kt_arena *arena) {
+/* The lifetimes of the buffers in the arena, in order; returns how many. */
+static uint32_t list_lifetimes(const kt_graph *graph, const kt_plan *plan, const int64_t *symbols,
+                               kt_arena *arena, kt_lifetime *out_lives) {
     uint32_t symbol_count = kt_dim_symbol_count(graph->dims), count = 0;
     int64_t *ones = KT_NEW_ARRAY(arena, int64_t, symbol_count);
     for (uint32_t i = 0; i < symbol_count; i++) ones[i] = 1;
-    kt_lifetime *lives = KT_NEW_ARRAY(arena, kt_lifetime, plan->buffers.count);
-    kt_plan_memory memory = {0};
     for (uint32_t i = 0; i < plan->buffers.count; i++) {
         const kt_plan_buffer *buffer = &plan->buffers.at[i];
         if (buffer->place != KT_PLACE_ARENA) continue;
         int64_t bytes = kt_dim_eval(graph->dims, buffer->bytes, symbols ? symbols : ones);
-        memory.unshared_bytes += whole_lines(bytes);
-        lives[count++] = (kt_lifetime){.bytes = bytes, .first = buffer->first, .last = buffer->last};
+        out_lives[count++] = (kt_lifetime){.bytes = bytes, .first = buffer->first, .last = buffer->last};
     }
+    return count;
+}
+
+kt_plan_memory kt_plan_measure(const kt_graph *graph, const kt_plan *plan, const int64_t *symbols,
+                               kt_arena *arena) {
+    kt_lifetime *lives = KT_NEW_ARRAY(arena, kt_lifetime, plan->buffers.count);
+    uint32_t count = list_lifetimes(graph, plan, symbols, arena, lives);
+    kt_plan_memory memory = {0};
+    for (uint32_t i = 0; i < count; i++) memory.unshared_bytes += whole_lines(lives[i].bytes);
     for (uint32_t step = 0; step < plan->steps.count; step++) {
         int64_t alive = 0;
         for (uint32_t i = 0; i < count; i++)
@@ -181,4 +186,16 @@ kt_plan_memory kt_plan_measure(const kt_graph *graph, const kt_plan *plan, const
     }
     memory.planned_bytes = kt_workspace_assign(lives, count, KT_NEW_ARRAY(arena, uint32_t, count));
     return memory;
+}
+
+const kt_lifetime *kt_plan_place(const kt_graph *graph, const kt_plan *plan, const int64_t *symbols,
+                                 kt_arena *arena) {
+    kt_lifetime *lives = KT_NEW_ARRAY(arena, kt_lifetime, plan->buffers.count);
+    kt_lifetime *placed = KT_NEW_ARRAY(arena, kt_lifetime, plan->buffers.count);
+    uint32_t count = list_lifetimes(graph, plan, symbols, arena, lives);
+    kt_workspace_assign(lives, count, KT_NEW_ARRAY(arena, uint32_t, count));
+    count = 0;
+    for (uint32_t i = 0; i < plan->buffers.count; i++)
+        if (plan->buffers.at[i].place == KT_PLACE_ARENA) placed[i] = lives[count++];
+    return placed;
 }

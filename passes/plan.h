@@ -8,6 +8,7 @@
 #define KT_PASSES_PLAN_H
 
 #include "ir/ir.h"
+#include "runtime/workspace.h"
 
 typedef struct kt_plan_buffer {
     kt_abi_place place;
@@ -42,6 +43,8 @@ typedef struct kt_plan_memory {
 /* For given symbol values (NULL: all 1). */
 kt_plan_memory kt_plan_measure(const kt_graph *graph, const kt_plan *plan, const int64_t *symbols,
                                kt_arena *arena);
+/* Where each buffer lies, for given symbol values (NULL: all 1); only those of the arena mean something. */
+const kt_lifetime *kt_plan_place(const kt_graph *graph, const kt_plan *plan, const int64_t *symbols, kt_arena *arena);
 /* The plan for people: steps with kernels and layer paths, buffers with lifetimes, bytes before and after. */
 void kt_plan_print(const kt_graph *graph, const kt_plan *plan, kt_text *out_text);
 

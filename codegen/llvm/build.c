@@ -1,5 +1,6 @@
 /* From a graph in kernels to an optimised LLVM module: each kernel by way of its loop form, then the tables.
  */
+#include "codegen/inspect.h"
 #include "codegen/llvm/llvm_impl.h"
 
 kt_status kt_module_build(const kt_program_source *source, const kt_target *target,
@@ -8,6 +9,7 @@ kt_status kt_module_build(const kt_program_source *source, const kt_target *targ
     kt_module *module;
     kt_graph *graph = source->graph;
     KT_TRY(kt_module_create(target, options, arena, &module, diag));
+    double start = kt_seconds_now();
     kt_llvm_number_symbols(module, graph);
     LLVMValueRef *kernels = KT_NEW_ARRAY(arena, LLVMValueRef, graph->functions.count);
     for (kt_func func = kt_graph_next(graph, KT_FUNC_KERNEL, 0); func;
@@ -18,7 +20,10 @@ kt_status kt_module_build(const kt_program_source *source, const kt_target *targ
         kernels[func] = kt_llvm_kernel(module, loops);
     }
     KT_TRY(kt_llvm_program(module, source, kernels, diag));
+    double lowered = kt_seconds_now();
     KT_TRY(kt_llvm_optimise(module, diag));
+    module->lower_seconds = lowered - start;
+    module->optimise_seconds = kt_seconds_now() - lowered;
     *out_module = module;
     return KT_OK;
 }

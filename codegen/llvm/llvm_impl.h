@@ -17,6 +17,7 @@ struct kt_module {
     KT_VECTOR(const kt_loops *) kernels; /* in the order of kt_graph_next(…, KT_FUNC_KERNEL, …) */
     uint32_t *symbol_slots; /* by symbol of the graph: its place in the array that generated code is handed */
     uint32_t symbol_count;
+    double lower_seconds, optimise_seconds;
     const char *trouble; /* the last error that LLVM told, or NULL */
 };
 #define KT_NO_SLOT UINT32_MAX

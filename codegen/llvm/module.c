@@ -99,6 +99,17 @@ void kt_llvm_set_attributes(const kt_module *module, LLVMValueRef function) {
     if (sanitize && strstr(sanitize, "thread")) set_flag(module, function, "sanitize_thread");
 }
 
+void kt_module_times(const kt_module *module, double *out_lowering, double *out_optimising) {
+    *out_lowering = module->lower_seconds;
+    *out_optimising = module->optimise_seconds;
+}
+
+const kt_loops *kt_module_kernel(const kt_module *module, const char *name) {
+    for (uint32_t i = 0; i < module->kernels.count; i++)
+        if (!strcmp(module->kernels.at[i]->name, name)) return module->kernels.at[i];
+    KT_BUG("kernel %s was not built", name);
+}
+
 void kt_module_print_loops(const kt_module *module, kt_text *out_text) {
     for (uint32_t i = 0; i < module->kernels.count; i++) {
         if (i > 0) kt_text_add(out_text, "\n");

@@ -130,12 +130,6 @@ static LLVMValueRef buffer_table(emitter *emit, value_list *values, const kt_pla
     return table_global(emit, "buffers", table);
 }
 
-static const kt_loops *loops_of(const kt_module *module, const char *kernel) {
-    for (uint32_t i = 0; i < module->kernels.count; i++)
-        if (!strcmp(module->kernels.at[i]->name, kernel)) return module->kernels.at[i];
-    KT_BUG("kernel %s was not built", kernel);
-}
-
 static LLVMValueRef step_table(emitter *emit, value_list *values, const kt_plan *plan,
                                const LLVMValueRef *kernels, LLVMValueRef *out_args, uint32_t *out_arg_count) {
     const kt_graph *graph = emit->source->graph;
@@ -143,7 +137,7 @@ static LLVMValueRef step_table(emitter *emit, value_list *values, const kt_plan 
     for (uint32_t i = 0; i < plan->steps.count; i++) {
         const kt_plan_step *step = &plan->steps.at[i];
         const char *name = kt_graph_function(graph, step->kernel)->name;
-        const kt_loops *loops = loops_of(emit->module, name);
+        const kt_loops *loops = kt_module_kernel(emit->module, name);
         kt_text where = {.arena = emit->module->arena};
         kt_loc_print(graph, step->loc, &where);
         LLVMValueRef row = RECORD(emit, kernels[step->kernel], string_global(emit, name),

@@ -226,6 +226,7 @@ void kt_layer_call_with(kt_layer *layer, kt_trace *trace, const kt_argument *arg
         call.arguments = convert(trace, arguments, count, layer->compute_dtype);
     }
     if (take_inputs(&call) && build(layer, trace, &call)) {
+        kt_trace_at(trace, kt_layer_snake_case(arena, layer->class->name)); /* unless it says more */
         layer->class->call(layer, &call);
         pass_mask(layer, &call);
         contain_failure(&call);
