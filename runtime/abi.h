@@ -42,6 +42,8 @@ typedef struct kt_abi_step {
     uint32_t arg_count;
     uint32_t units;        /* value index: how many units of work there are (at least 1) */
     uint32_t cost;         /* value index: estimated work, in nanoseconds of one core */
+    uint32_t operations;   /* value index: arithmetic operations, and bytes read and written, for profiles */
+    uint32_t bytes;
 } kt_abi_step;
 
 typedef enum kt_abi_place {

@@ -38,6 +38,8 @@ struct kt_context {
     kt_pool *pool;
     char *workspace;
     int64_t workspace_bytes;
+    void (*observe)(void *observer, kt_pool *pool, const kt_step_call *call); /* NULL: nobody looks on */
+    void *observer;
     char error[ERROR_BYTES];
     struct entry_state entries[];
 };
@@ -99,6 +101,11 @@ void kt_context_destroy(kt_context *context) {
 }
 
 const char *kt_context_error(const kt_context *context) { return context->error; }
+void kt_context_observe(kt_context *context, void (*run)(void *, kt_pool *, const kt_step_call *),
+                        void *observer) {
+    context->observe = run;
+    context->observer = observer;
+}
 int kt_context_threads(const kt_context *context) { return kt_pool_threads(context->pool); }
 
 /* ---- bindings ---------------------------------------------------------------------------------------- */
@@ -283,7 +290,11 @@ int kt_context_call(kt_context *context, uint32_t index, const int64_t *symbols,
     for (uint32_t i = 0; i < entry->step_count; i++) {
         const kt_abi_step *step = &entry->steps[i];
         void *const *args = binding->args + step->first_arg;
-        if (binding->parts[i] == 1) {
+        if (context->observe) {
+            context->observe(
+                context->observer, context->pool,
+                &(kt_step_call){index, i, step, args, binding->symbols, binding->values, binding->parts[i]});
+        } else if (binding->parts[i] == 1) {
             step->kernel(args, binding->symbols, 0, 1);
         } else {
             kt_pool_run(context->pool, step->kernel, args, binding->symbols, binding->parts[i]);

@@ -39,12 +39,24 @@ int kt_context_output_shape(kt_context *context, const char *entry, int index, c
 /* What the workspace takes for these symbols, bytes. */
 int64_t kt_context_workspace_bytes(kt_context *context, uint32_t entry, const int64_t *symbols);
 
+/* One step that is to be run. */
+typedef struct kt_step_call {
+    uint32_t entry, step_index;
+    const kt_abi_step *step;
+    void *const *args;
+    const int64_t *symbols, *values; /* of the entry */
+    int64_t parts;
+} kt_step_call;
+typedef struct kt_pool kt_pool;
+/* From now on run is called for each step, and has to run it (kt_pool_run); NULL: no longer. */
+void kt_context_observe(kt_context *context, void (*run)(void *observer, kt_pool *pool, const kt_step_call *call),
+                        void *observer);
+
 /* The features among KT_CPU_… that this CPU and its operating system have; a name for the first missing one. */
 uint64_t kt_cpu_features(void);
 const char *kt_cpu_feature_name(uint64_t feature);
 
 /* ---- threads.c: a pool that spins briefly, then sleeps ------------------------------------------------------ */
-typedef struct kt_pool kt_pool;
 /* Up to threads - 1 workers, which start with the first job of several parts. NULL: no memory. */
 kt_pool *kt_pool_create(int threads);
 void kt_pool_destroy(kt_pool *pool);

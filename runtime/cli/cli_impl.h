@@ -15,11 +15,19 @@ typedef struct kt_cli_options {
     int input_count, output_count, shape_count;
     int64_t batch_size, batch, threads;
     const char *entry;
+    const char *profile; /* NULL: none; "": a table; else also a trace, in this file */
 } kt_cli_options;
 
 /* One verb: returns the exit status. */
 int kt_cli_predict(const kt_program *program, const kt_cli_options *options);
 int kt_cli_benchmark(const kt_program *program, const kt_cli_options *options);
+
+/* profile.c: begin gives NULL where none is wanted. end prints and writes after a run that ended with status; returns
+ * the exit status. */
+typedef struct kt_profile kt_profile;
+kt_profile *kt_cli_profile_begin(kt_context *context, const kt_program *program, const kt_cli_options *options);
+int kt_cli_profile_end(kt_profile *profile, const kt_program *program, const kt_cli_options *options, int status);
+const char *kt_cli_profile_wish(void); /* what KT_PROFILE asks for, as in kt_cli_options */
 
 /* Prints "NAME: error: sentence" on standard error; returns status. */
 int kt_cli_fail(const kt_program *program, int status, const char *format, ...)

@@ -358,6 +358,7 @@ int kt_cli_predict(const kt_program *program, const kt_cli_options *options) {
     int threads = (int)(options->threads < INT32_MAX ? options->threads : INT32_MAX);
     job.context = kt_context_create(program, threads, error);
     if (!job.context) return FAIL(&job, "%s", error);
+    kt_profile *profile = kt_cli_profile_begin(job.context, program, options);
     job.feeds = calloc(entry->input_count + 1, sizeof *job.feeds);
     job.results = calloc(entry->output_count + 1, sizeof *job.results);
     size_t values = (size_t)entry->value_count + 1;
@@ -372,6 +373,7 @@ int kt_cli_predict(const kt_program *program, const kt_cli_options *options) {
     } else {
         status = no_memory(&job);
     }
+    status = kt_cli_profile_end(profile, program, options, status);
     for (uint32_t i = 0; job.feeds && i < entry->input_count; i++) free(job.feeds[i].buffer.data);
     for (uint32_t i = 0; job.results && i < entry->output_count; i++) free(job.results[i].buffer.data);
     free(job.feeds);

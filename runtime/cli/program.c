@@ -61,7 +61,18 @@ static const struct {
 };
 enum { VERB_COUNT = sizeof verbs / sizeof verbs[0] };
 
-enum kind { FILES_IN, FILES_OUT, SHAPES, COUNT_BATCH_SIZE, COUNT_BATCH, COUNT_THREADS, ENTRY, IGNORED, FLAG };
+enum kind {
+    FILES_IN,
+    FILES_OUT,
+    SHAPES,
+    COUNT_BATCH_SIZE,
+    COUNT_BATCH,
+    COUNT_THREADS,
+    ENTRY,
+    PROFILE,
+    IGNORED,
+    FLAG
+};
 static const struct {
     const char *name, *value, *doc;
     enum kind kind;
@@ -73,6 +84,8 @@ static const struct {
      "the outputs, .npy, .npz, .csv or .json, or NAME=FILE; - is CSV on standard output [-]", FILES_OUT},
     {"--batch-size", "N", "how many samples to run at once [32]", COUNT_BATCH_SIZE},
     {"--threads", "N", "how many threads to use [all cores]", COUNT_THREADS},
+    {"--profile", "[=FILE.json]",
+     "print where time went to standard error; FILE: also a trace for chrome://tracing", PROFILE},
     {"--seed", "N", "seed of random operations", IGNORED},
     {"--quiet", NULL, "print nothing but results", FLAG},
     {"--batch", "N", "benchmark: the number of samples [1]", COUNT_BATCH},
@@ -113,6 +126,7 @@ static int set_option(const kt_program *program, kt_cli_options *options, int wh
     case FILES_OUT: return push(program, options->outputs, &options->output_count, value, name);
     case SHAPES: return push(program, options->shapes, &options->shape_count, value, name);
     case ENTRY: options->entry = value; return KT_EXIT_DONE;
+    case PROFILE: options->profile = value ? value : ""; return KT_EXIT_DONE;
     case IGNORED:
     case FLAG: return KT_EXIT_DONE;
     case COUNT_BATCH_SIZE: count = &options->batch_size; break;
@@ -134,7 +148,7 @@ static int read_option(const kt_program *program, kt_cli_options *options, int a
         if (options_table[i].kind == FLAG) {
             if (value)
                 return kt_cli_fail(program, KT_EXIT_USAGE, "%s takes no value.", options_table[i].name);
-        } else if (same) {
+        } else if (same && options_table[i].kind != PROFILE) {
             if (*at == argc) return kt_cli_fail(program, KT_EXIT_USAGE, "%s wants a value.", text);
             value = argv[(*at)++];
         }
@@ -144,7 +158,8 @@ static int read_option(const kt_program *program, kt_cli_options *options, int a
 }
 
 int kt_program_main(const kt_program *program, int argc, char **argv) {
-    kt_cli_options options = {.batch_size = 32, .batch = 1, .entry = "predict"};
+    kt_cli_options options = {
+        .batch_size = 32, .batch = 1, .entry = "predict", .profile = kt_cli_profile_wish()};
     int at = 1, verb = 0;
     if (argc > 1 && argv[1][0] != '-') {
         while (verb < VERB_COUNT && strcmp(argv[1], verbs[verb].name) != 0) verb++;

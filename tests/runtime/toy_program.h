@@ -71,9 +71,9 @@ static const kt_abi_buffer toy_buffers[] = {
 };
 static const uint32_t toy_args[] = {0, 1, 2, 2, 3, 3, 4, 5, 6};
 static const kt_abi_step toy_steps[] = {
-    {toy_scale, "scale", "x", 0, 3, TOY_BATCH, TOY_COST},
-    {toy_copy, "copy", "x", 3, 2, TOY_BATCH, TOY_COST},
-    {toy_sum, "sum", "x", 5, 4, TOY_BATCH, TOY_COST},
+    {toy_scale, "scale", "x", 0, 3, TOY_BATCH, TOY_COST, TOY_SUM_BYTES, TOY_X_BYTES},
+    {toy_copy, "copy", "x", 3, 2, TOY_BATCH, TOY_COST, TOY_4, TOY_X_BYTES},
+    {toy_sum, "sum", "x \"y\"", 5, 4, TOY_BATCH, TOY_COST, TOY_2, TOY_T_BYTES},
 };
 static const kt_abi_check toy_checks[] = {{TOY_BATCH, TOY_ROWS, "x and y must have as many rows."}};
 static const kt_abi_entry toy_entry = {
