@@ -16,7 +16,7 @@ typedef struct compile_command {
     const char *output, *emit, *name, *batch, *target, *cpu, *features, *dump_dir, *print_after, *report;
     cli_list shapes;
     int level;
-    bool time_passes;
+    bool time_passes, debug;
     kt_emit form;
 } compile_command;
 
@@ -33,6 +33,9 @@ const cli_option cli_compile_options[] = {
     {"--cpu", "CPU", "which CPU, as keratin targets lists them [native]", CLI_TEXT, FIELD(cpu)},
     {"--features", "LIST", "CPU features to add or take away: +avx2,-fma", CLI_TEXT, FIELD(features)},
     {"-O", "0|1|2|3", "how much to optimise; -O0 keeps one kernel a node [-O2]", CLI_LEVEL, FIELD(level)},
+    {"-g", NULL,
+     "debug information: code by lines of the graph, which is among the dumps, or written as OUT.kir",
+     CLI_FLAG, FIELD(debug)},
     {"--dump-dir", "DIR",
      "write every stage there: NNN.pass.kir, then .plan, .loops, .ll, .s, and an index.html", CLI_TEXT,
      FIELD(dump_dir)},
@@ -99,6 +102,7 @@ static kt_status read_and_compile(kt_arena *arena, compile_command *fields, kt_d
                                   .print_after = fields->print_after,
                                   .time_passes = fields->time_passes,
                                   .report = fields->report,
+                                  .debug = fields->debug,
                                   .verify = cli_verifies()};
     KT_TRY(kt_model_read(arena, fields->model, &graph, diag));
     KT_TRY(cli_bind_shapes(graph, fields->batch, &fields->shapes, &options.bindings, &options.binding_count,
@@ -121,6 +125,8 @@ int cli_run_compile(const cli_command *command, int argc, char **argv) {
         return cli_usage_error(
             command,
             "Only text goes to standard output; say --emit=graph, plan, loops, llvm or asm, or name a file.");
+    if (fields.debug && !fields.dump_dir && !strcmp(fields.output, "-"))
+        return cli_usage_error(command, "-g writes the graph beside OUT; name a file, or say --dump-dir.");
     if (fields.name && strcmp(fields.name, "") == 0)
         return cli_usage_error(command, "--name wants an identifier.");
     for (const char *c = fields.name; c && *c; c++)

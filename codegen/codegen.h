@@ -11,10 +11,17 @@
  * for libraries the C entry points. */
 typedef struct kt_module kt_module;
 
+/* Debug information by lines of the text of the graph in kernels. */
+typedef struct kt_debug {
+    const char *directory, *file;
+    const uint32_t *node_lines, *function_lines; /* by kt_node and kt_func */
+} kt_debug;
+
 typedef struct kt_module_options {
     const char *name;   /* prefix of exported symbols */
     bool library;       /* NAME_create … are defined; else the program table is the symbol kt_main_program */
     int level;          /* -O */
+    const kt_debug *debug; /* or NULL */
     const char *sanitize; /* NULL, "address" or "thread": instrument generated code */
 } kt_module_options;
 
@@ -62,6 +69,7 @@ typedef struct kt_compile_options {
     const char *dump_dir;  /* or NULL */
     const char *print_after; /* a pass, "all", or NULL: to standard error */
     bool time_passes;      /* to standard error */
+    bool debug;            /* debug information; the graph that it refers to is among the dumps, or OUT.kir */
     const char *report;    /* an HTML file, or NULL */
     bool verify;
 } kt_compile_options;
@@ -80,8 +88,8 @@ kt_status kt_elf_write_constants(const char *path, const char *symbol, const kt_
                                  uint64_t bytes, const kt_target *target, kt_diag *diag) KT_MUST_USE;
 /* Turns object files into what `form` says, at output, whole or not at all (codegen/link.c). directory: for
  * temporary files. The runtime's members that are needed go in; libraries and objects keep only symbols that begin
- * with `name`_ visible. */
-kt_status kt_link(kt_emit form, const char *const *objects, uint32_t object_count, const char *name,
+ * with `name`_ visible. debug: nothing is stripped. */
+kt_status kt_link(kt_emit form, bool debug, const char *const *objects, uint32_t object_count, const char *name,
                   const char *directory, const char *output, kt_arena *arena, kt_diag *diag) KT_MUST_USE;
 /* The JSON of `describe` (codegen/describe.c). */
 const char *kt_describe_json(const kt_graph *graph, const kt_plan *plans, uint32_t plan_count, const char *name,

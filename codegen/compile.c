@@ -3,6 +3,7 @@
 #include "codegen/inspect.h"
 #include "support/file.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #ifndef KT_SANITIZE
@@ -18,6 +19,7 @@ typedef struct job {
     kt_target target;
     kt_inspection inspection;
     KT_VECTOR(kt_plan) plans;
+    kt_debug debug;
 } job;
 
 /* ---- names ----------------------------------------------------------------------------------------------
@@ -89,20 +91,44 @@ static void print_plans(const job *work, kt_text *text) {
     for (uint32_t i = 0; i < work->plans.count; i++) kt_plan_print(work->graph, &work->plans.at[i], text);
 }
 
+/* Where debug information says that code comes from: the graph behind the last pass, which is among the
+ * dumps, or is written as OUT.kir. */
+static kt_status describe_lines(job *work) {
+    kt_graph *graph = work->graph;
+    uint32_t *node_lines = KT_NEW_ARRAY(work->arena, uint32_t, graph->nodes.count);
+    uint32_t *function_lines = KT_NEW_ARRAY(work->arena, uint32_t, graph->functions.count);
+    kt_print_options print = {.elide = true, .node_lines = node_lines, .function_lines = function_lines};
+    kt_text text = {.arena = work->arena};
+    kt_graph_print(graph, &print, &text);
+    work->debug = (kt_debug){.directory = realpath(".", NULL), .node_lines = node_lines};
+    if (work->debug.directory) kt_arena_defer(work->arena, free, (void *)work->debug.directory);
+    if (!work->debug.directory) work->debug.directory = ".";
+    work->debug.function_lines = function_lines;
+    work->debug.file = work->inspection.last_graph;
+    if (work->debug.file) return KT_OK;
+    work->debug.file = kt_arena_format(work->arena, "%s.kir", work->options->output);
+    return kt_file_write(work->debug.file, kt_text_string(&text), text.length, work->diag);
+}
+
 static kt_status build_module(job *work, bool library, kt_program_source *source, kt_module **out_module) {
     uint64_t *offsets = KT_NEW_ARRAY(work->arena, uint64_t, work->graph->constants.count + 1);
     *source = (kt_program_source){.graph = work->graph,
                                   .plans = work->plans.at,
                                   .plan_count = work->plans.count,
                                   .constant_offsets = offsets};
+    /* Before variables and constants change: the text must be the one that was dumped. */
+    if (work->options->debug) KT_TRY(describe_lines(work));
     double start = kt_seconds_now();
     KT_TRY(
         kt_constants_prepare(work->graph, work->graph->arena, offsets, &source->constants_bytes, work->diag));
     kt_inspect_stage(&work->inspection, "prepare", kt_seconds_now() - start);
     source->describe = kt_describe_json(work->graph, work->plans.at, work->plans.count, work->name,
                                         &work->target, source->constants_bytes, work->arena);
-    kt_module_options options = {
-        .name = work->name, .library = library, .level = work->options->level, .sanitize = KT_SANITIZE};
+    kt_module_options options = {.name = work->name,
+                                 .library = library,
+                                 .level = work->options->level,
+                                 .debug = work->options->debug ? &work->debug : NULL,
+                                 .sanitize = KT_SANITIZE};
     KT_TRY(kt_module_build(source, &work->target, &options, work->arena, out_module, work->diag));
     double lowering, optimising;
     kt_module_times(*out_module, &lowering, &optimising);
@@ -131,8 +157,8 @@ static kt_status link_output(job *work, kt_module *module, const kt_program_sour
         object_count = 2;
     }
     const char *output = work->options->output;
-    KT_TRY(kt_link(work->options->emit, objects, object_count, work->name, directory, output, work->arena,
-                   work->diag));
+    KT_TRY(kt_link(work->options->emit, work->options->debug, objects, object_count, work->name, directory,
+                   output, work->arena, work->diag));
     kt_inspect_stage(&work->inspection, "link", kt_seconds_now() - emitted);
     if (work->options->emit == KT_EMIT_EXE) return KT_OK;
     kt_text header = {.arena = work->arena};

@@ -30,6 +30,7 @@ static kt_status dump(kt_inspection *inspection, const char *stage, const char *
     if (!directory) return KT_OK;
     const char *path =
         kt_arena_format(inspection->arena, "%s/%03u.%s%s", directory, inspection->files++, stage, ending);
+    if (!strcmp(ending, ".kir")) inspection->last_graph = path;
     return kt_file_write(path, kt_text_string(text), text->length, inspection->diag);
 }
 

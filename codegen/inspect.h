@@ -11,6 +11,7 @@ typedef struct kt_inspection {
     kt_status status; /* of what was written after a pass */
     uint32_t files;   /* written so far */
     kt_stages stages;
+    const char *last_graph; /* the file of the last graph that was dumped, or NULL */
     const char *model; /* of the graph as it was read, if a page is wanted */
     const char *plan, *loops, *llvm, *assembly;
 } kt_inspection;

@@ -20,6 +20,7 @@
 typedef struct command {
     kt_arena *arena;
     KT_VECTOR(const char *) words;
+    bool debug; /* keep what debuggers read */
 } command;
 
 static void add(command *line, const char *word) { KT_PUSH(line->arena, &line->words, word); }
@@ -60,7 +61,7 @@ static void add_common(command *line) {
 #ifdef KT_SANITIZE
     add(line, "-fsanitize=" KT_SANITIZE);
 #else
-    add(line, "-s");
+    if (!line->debug) add(line, "-s");
 #endif
 }
 
@@ -104,7 +105,7 @@ static kt_status link_object(command *line, const char *const *objects, uint32_t
     add(&localise, "objcopy");
     add(&localise, "--wildcard");
     add(&localise, kt_arena_format(line->arena, "--keep-global-symbol=%s_*", name));
-    add(&localise, "--strip-unneeded");
+    if (!line->debug) add(&localise, "--strip-unneeded");
     add(&localise, joined);
     add(&localise, output);
     return execute(&localise, diag);
@@ -122,12 +123,13 @@ static kt_status link_archive(command *line, const char *const *objects, uint32_
     return execute(&archive, diag);
 }
 
-kt_status kt_link(kt_emit form, const char *const *objects, uint32_t object_count, const char *name,
-                  const char *directory, const char *output, kt_arena *arena, kt_diag *diag) {
+kt_status kt_link(kt_emit form, bool debug, const char *const *objects, uint32_t object_count,
+                  const char *name, const char *directory, const char *output, kt_arena *arena,
+                  kt_diag *diag) {
     if (kt_file_is_special(output))
         return kt_diag_add(diag, KT_INVALID, NULL, "Cannot write %s: it is no regular file.", output);
     const char *runtime = NULL;
-    command line = {.arena = arena};
+    command line = {.arena = arena, .debug = debug};
     KT_TRY(find_runtime(arena, &runtime, diag));
     const char *beside = kt_arena_format(arena, "%s.%ld.tmp", output, (long)getpid());
     /* Said here, since the linker says it in words of its own. */

@@ -49,6 +49,7 @@ static kt_reg intern(kt_loops *loops, kt_code code) {
 }
 
 static kt_reg append(kt_loops *loops, kt_code code) {
+    code.node = loops->node;
     if (code.dtype != KT_STRING) {
         code.result = loops->registers.count;
         KT_PUSH(loops->arena, &loops->registers, code);

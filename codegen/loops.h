@@ -66,6 +66,7 @@ typedef struct kt_code {
     int64_t integer;       /* CONST */
     double number;         /* CONST of floats */
     kt_dim dim;            /* DIM */
+    kt_node node;          /* of the kernel, that it was made for; 0: of none */
     const char *comment;   /* LOOP and anything else: printed behind it; or NULL */
 } kt_code;
 
@@ -87,6 +88,7 @@ typedef struct kt_loops {
     bool *buffer_is_result;
     kt_dim units;               /* of the parallel loop; 1 where there is none */
     kt_dim cost;                /* estimated nanoseconds, for the decision to use threads */
+    kt_node node;               /* whose code is being added */
     KT_VECTOR(kt_code) code;
     KT_VECTOR(kt_cell_info) cells;   /* [0] unused */
     KT_VECTOR(kt_code) registers;    /* [0] unused; the instruction that makes each */

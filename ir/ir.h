@@ -239,6 +239,8 @@ kt_status kt_graph_verify(kt_graph *graph, kt_diag *diag) KT_MUST_USE;
 typedef struct kt_print_options {
     bool elide;     /* a hash stands for the bytes of constants and variables past 16 elements: for people only */
     bool anonymous; /* no function name, no locations: the key by which equal functions are found */
+    /* By kt_node and kt_func, to be filled in: on which line they stand, the first being 1; or NULL. */
+    uint32_t *node_lines, *function_lines;
 } kt_print_options;
 /* options may be NULL: all false. */
 void kt_graph_print(const kt_graph *graph, const kt_print_options *options, kt_text *out_text);

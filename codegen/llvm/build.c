@@ -11,6 +11,7 @@ kt_status kt_module_build(const kt_program_source *source, const kt_target *targ
     KT_TRY(kt_module_create(target, options, arena, &module, diag));
     double start = kt_seconds_now();
     kt_llvm_number_symbols(module, graph);
+    kt_llvm_debug_begin(module);
     LLVMValueRef *kernels = KT_NEW_ARRAY(arena, LLVMValueRef, graph->functions.count);
     for (kt_func func = kt_graph_next(graph, KT_FUNC_KERNEL, 0); func;
          func = kt_graph_next(graph, KT_FUNC_KERNEL, func)) {
@@ -19,6 +20,7 @@ kt_status kt_module_build(const kt_program_source *source, const kt_target *targ
         KT_PUSH(arena, &module->kernels, loops);
         kernels[func] = kt_llvm_kernel(module, loops);
     }
+    kt_llvm_debug_end(module);
     KT_TRY(kt_llvm_program(module, source, kernels, diag));
     double lowered = kt_seconds_now();
     KT_TRY(kt_llvm_optimise(module, diag));

@@ -22,6 +22,7 @@ typedef struct walker {
     uint32_t *first_cell;
     uint32_t *ends;          /* by position of a LOOP or IF: that of its END */
     LLVMMetadataRef results; /* alias scope of the results, or NULL */
+    LLVMMetadataRef scope;   /* of debug information, or NULL */
 } walker;
 
 static LLVMTypeRef i64_type(const walker *w) { return LLVMInt64TypeInContext(w->module->context); }
@@ -363,6 +364,7 @@ static void emit_loop(walker *w, const kt_code *code, uint32_t begin, uint32_t e
     LLVMValueRef index = LLVMBuildPhi(b, i64_type(w), "");
     w->values[code->result] = index;
     emit_range(w, begin, end);
+    kt_llvm_debug_at(w->module, b, w->scope, w->loops, code->node);
     LLVMValueRef next = LLVMBuildNSWAdd(b, index, step, "");
     LLVMValueRef incoming[] = {first, next};
     LLVMBasicBlockRef from[] = {before, LLVMGetInsertBlock(b)};
@@ -387,6 +389,7 @@ static void emit_if(walker *w, LLVMValueRef condition, uint32_t begin, uint32_t 
 static void emit_range(walker *w, uint32_t begin, uint32_t end) {
     for (uint32_t i = begin; i < end; i++) {
         const kt_code *code = &w->loops->code.at[i];
+        kt_llvm_debug_at(w->module, w->emitter.builder, w->scope, w->loops, code->node);
         switch (code->code) {
         case KT_CODE_LOOP:
             if (code->loop == KT_LOOP_UNROLL)
@@ -491,6 +494,8 @@ LLVMValueRef kt_llvm_kernel(kt_module *module, const kt_loops *loops) {
     match_ends(&w);
     LLVMBuilderRef b = w.emitter.builder;
     LLVMPositionBuilderAtEnd(b, append_block(&w, "entry"));
+    w.scope = kt_llvm_debug_kernel(module, w.function, loops);
+    kt_llvm_debug_at(module, b, w.scope, loops, 0);
     emit_entry(&w);
     LLVMBasicBlockRef work = append_block(&w, "work"), done = append_block(&w, "done");
     if (has_parallel_loop(loops)) {
@@ -501,6 +506,7 @@ LLVMValueRef kt_llvm_kernel(kt_module *module, const kt_loops *loops) {
     }
     LLVMPositionBuilderAtEnd(b, work);
     emit_range(&w, 0, loops->code.count);
+    kt_llvm_debug_at(module, b, w.scope, loops, 0);
     LLVMBuildBr(b, done);
     LLVMMoveBasicBlockAfter(done, LLVMGetInsertBlock(b));
     LLVMPositionBuilderAtEnd(b, done);

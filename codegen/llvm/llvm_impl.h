@@ -5,6 +5,7 @@
 #include "codegen/codegen.h"
 
 #include <llvm-c/Core.h>
+#include <llvm-c/DebugInfo.h>
 #include <llvm-c/TargetMachine.h>
 
 struct kt_module {
@@ -18,6 +19,8 @@ struct kt_module {
     uint32_t *symbol_slots; /* by symbol of the graph: its place in the array that generated code is handed */
     uint32_t symbol_count;
     double lower_seconds, optimise_seconds;
+    LLVMDIBuilderRef debug;     /* NULL: no debug information */
+    LLVMMetadataRef debug_file; /* the graph's text */
     const char *trouble; /* the last error that LLVM told, or NULL */
 };
 #define KT_NO_SLOT UINT32_MAX
@@ -33,6 +36,15 @@ kt_status kt_module_create(const kt_target *target, const kt_module_options *opt
                            kt_module **out_module, kt_diag *diag) KT_MUST_USE;
 /* Gives a function the attributes that all generated functions have: the CPU it is for, sanitizers. */
 void kt_llvm_set_attributes(const kt_module *module, LLVMValueRef function);
+
+/* debug.c: all do nothing where no debug information is wanted. begin comes before the first kernel, end after the
+ * last; kernel gives the scope in which `at` sets the place of what builder builds next: node's line, or the kernel's
+ * for 0. */
+void kt_llvm_debug_begin(kt_module *module);
+LLVMMetadataRef kt_llvm_debug_kernel(kt_module *module, LLVMValueRef function, const kt_loops *loops);
+void kt_llvm_debug_at(const kt_module *module, LLVMBuilderRef builder, LLVMMetadataRef scope, const kt_loops *loops,
+                      kt_node node);
+void kt_llvm_debug_end(kt_module *module);
 
 /* kernel.c: the function of a kernel, by a walk over its loop form; internal linkage, type kt_kernel_fn. */
 LLVMValueRef kt_llvm_kernel(kt_module *module, const kt_loops *loops);

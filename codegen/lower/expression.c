@@ -144,8 +144,11 @@ kt_reg kt_lower_value(kt_lower *lower, kt_value value, const kt_position *at) {
     kt_reg reg = find_known(lower, value, &own);
     if (reg) return reg;
     const kt_node_info *node = kt_graph_definition(lower->graph, value);
+    kt_node outer = lower->loops->node;
+    if (node) lower->loops->node = kt_graph_value(lower->graph, value)->node;
     reg = node ? lowerings[node->op](lower, node, &own)
                : load(lower, kt_graph_value(lower->graph, value)->index, &own);
+    lower->loops->node = outer;
     remember(lower, value, &own, reg);
     return reg;
 }

@@ -5,6 +5,8 @@
 static bool lower_by_tiles(kt_lower *lower) {
     for (uint32_t i = 0; i < lower->kernel->nodes.count; i++) {
         const kt_node_info *node = kt_graph_node(lower->graph, lower->kernel->nodes.at[i]);
+        if (node->op == KT_OP_dot_general || node->op == KT_OP_conv)
+            lower->loops->node = lower->kernel->nodes.at[i];
         if (node->op == KT_OP_dot_general) return kt_lower_dot_root(lower, node);
         if (node->op == KT_OP_conv) return kt_lower_conv_root(lower, node);
     }
@@ -23,6 +25,7 @@ kt_status kt_lower_kernel(kt_graph *graph, kt_func kernel, const kt_target *targ
                       .target = target,
                       .arena = arena,
                       .loops = out_loops};
+    if (function->nodes.count) out_loops->node = function->nodes.at[function->nodes.count - 1];
     if (!lower_by_tiles(&lower)) kt_lower_elementwise(&lower);
     kt_dim one = kt_dim_const(graph->dims, 1);
     out_loops->cost = kt_dim_max(graph->dims, one, out_loops->cost);

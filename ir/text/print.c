@@ -45,6 +45,8 @@ typedef struct printer {
     kt_print_options options;
     kt_text *out;
     kt_table numbers; /* of the function's values, by handle */
+    size_t counted;   /* how much of out line_number has seen, and how many lines ended there */
+    uint32_t lines;
 } printer;
 
 bool kt_text_is_word(char c) { return isalnum((unsigned char)c) || (c && strchr("_./$-", c)); }
@@ -273,6 +275,12 @@ static void print_port(const printer *p, const kt_port *port) {
     }
 }
 
+/* Of what is printed next. */
+static uint32_t line_number(printer *p) {
+    for (; p->counted < p->out->length; p->counted++) p->lines += p->out->at[p->counted] == '\n';
+    return p->lines + 1;
+}
+
 static void print_node(printer *p, const kt_node_info *node) {
     kt_text *out = p->out;
     const kt_op_info *op = kt_op_describe(node->op);
@@ -332,8 +340,10 @@ static void print_function(printer *p, const kt_function *function) {
         kt_type_print(p->graph->dims, kt_graph_type(p->graph, port->value), out);
     }
     kt_text_add(out, entry && function->params.count ? "\n) {\n" : ") {\n");
-    for (uint32_t i = 0; i < function->nodes.count; i++)
+    for (uint32_t i = 0; i < function->nodes.count; i++) {
+        if (p->options.node_lines) p->options.node_lines[function->nodes.at[i]] = line_number(p);
         print_node(p, kt_graph_node(p->graph, function->nodes.at[i]));
+    }
     kt_text_add(out, "  return");
     for (uint32_t i = 0; i < function->results.count; i++) {
         const kt_port *port = &function->results.at[i];
@@ -408,6 +418,7 @@ static void print_callees_first(printer *p, kt_func func, bool *done) {
             print_callees_first(p, ((const kt_attrs_call *)node->attrs)->callee, done);
     }
     kt_text_add(p->out, "\n");
+    if (p->options.function_lines) p->options.function_lines[func] = line_number(p);
     print_function(p, function);
 }
 
