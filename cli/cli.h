@@ -5,6 +5,8 @@
 #include "codegen/codegen.h"
 #include "frontend/layer.h"
 
+#include <stdio.h>
+
 enum { EXIT_DONE = 0, EXIT_WRONG_INPUT = 1, EXIT_WRONG_USAGE = 2 };
 
 /* ---- options.c: command lines ------------------------------------------------------------------------------ */
@@ -26,6 +28,7 @@ typedef struct cli_option {
     const char *doc;
     cli_kind kind;
     size_t offset; /* of the field */
+    bool inspects; /* shows what happens inside: docs/debugging.md lists it */
 } cli_option;
 
 typedef struct cli_command {
@@ -42,7 +45,20 @@ typedef struct cli_command {
 bool cli_parse(const cli_command *command, int argc, char **argv, void *fields, const char **out_operands,
                int *out_rest, int *out_exit);
 int cli_usage_error(const cli_command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- help.c --------------------------------------------------------------------------------------------------- */
 void cli_print_help(const cli_command *command);
+void cli_print_commands(FILE *out);
+void cli_print_markdown(void); /* options that inspect, and variables, as docs/debugging.md holds them */
+
+/* ---- environment.c: what may be set instead of options -------------------------------------------------------- */
+typedef struct cli_variable {
+    const char *name, *value, *doc;
+} cli_variable;
+extern const cli_variable cli_variables[]; /* ends with a NULL name */
+void cli_apply_variables(kt_compile_options *options);
+/* Whether graphs are verified after every pass. */
+bool cli_verifies(void);
 
 /* Prints the problems as the contract says; returns EXIT_WRONG_INPUT. */
 int cli_report(const char *file, kt_diag *diag);
@@ -65,7 +81,5 @@ kt_status cli_bind_shapes(kt_graph *graph, const char *batch, const cli_list *sh
                           const kt_symbol_binding **out_bindings, uint32_t *out_count, kt_diag *diag) KT_MUST_USE;
 /* Runs body in an arena of its own, guarded; reports what it left in diag. file: for problems that name none. */
 int cli_guarded(kt_status (*body)(kt_arena *arena, void *context, kt_diag *diag), void *context, const char *file);
-/* Whether this build verifies after every pass. */
-bool cli_verifies(void);
 
 #endif

@@ -35,16 +35,16 @@ const cli_option cli_compile_options[] = {
     {"-O", "0|1|2|3", "how much to optimise; -O0 keeps one kernel a node [-O2]", CLI_LEVEL, FIELD(level)},
     {"-g", NULL,
      "debug information: code by lines of the graph, which is among the dumps, or written as OUT.kir",
-     CLI_FLAG, FIELD(debug)},
+     CLI_FLAG, FIELD(debug), true},
     {"--dump-dir", "DIR",
      "write every stage there: NNN.pass.kir, then .plan, .loops, .ll, .s, and an index.html", CLI_TEXT,
-     FIELD(dump_dir)},
+     FIELD(dump_dir), true},
     {"--report", "FILE.html", "write a page: layers, kernels with operations and bytes, memory, times",
-     CLI_TEXT, FIELD(report)},
+     CLI_TEXT, FIELD(report), true},
     {"--print-after", "PASS|all", "print the graph after a pass to standard error", CLI_TEXT,
-     FIELD(print_after)},
+     FIELD(print_after), true},
     {"--time-passes", NULL, "print how long passes and code generation took to standard error", CLI_FLAG,
-     FIELD(time_passes)},
+     FIELD(time_passes), true},
     {NULL},
 };
 const cli_option cli_run_options[] = {
@@ -104,6 +104,7 @@ static kt_status read_and_compile(kt_arena *arena, compile_command *fields, kt_d
                                   .report = fields->report,
                                   .debug = fields->debug,
                                   .verify = cli_verifies()};
+    cli_apply_variables(&options);
     KT_TRY(kt_model_read(arena, fields->model, &graph, diag));
     KT_TRY(cli_bind_shapes(graph, fields->batch, &fields->shapes, &options.bindings, &options.binding_count,
                            diag));

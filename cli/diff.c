@@ -28,16 +28,18 @@ typedef struct diff_command {
 #define FIELD(field) offsetof(diff_command, field)
 const cli_option cli_diff_options[] = {
     {"--against", "FILE.npz", "what the layers should give: arrays by layer path, and the inputs by name",
-     CLI_TEXT, FIELD(against)},
-    {"--evaluate", NULL, "run the reference evaluator instead of compiled code", CLI_FLAG, FIELD(evaluates)},
+     CLI_TEXT, FIELD(against), true},
+    {"--evaluate", NULL, "run the reference evaluator instead of compiled code", CLI_FLAG, FIELD(evaluates),
+     true},
     {"--rtol", "R", "allow R times the largest value of a layer's array [1e-4 for float32]", CLI_TEXT,
-     FIELD(relative)},
-    {"--atol", "A", "allow A besides [0]", CLI_TEXT, FIELD(absolute)},
+     FIELD(relative), true},
+    {"--atol", "A", "allow A besides [0]", CLI_TEXT, FIELD(absolute), true},
     {"--all", NULL, "list all layers that were compared, not only the first that departs", CLI_FLAG,
-     FIELD(lists)},
-    {"--cpu", "CPU", "which CPU to compile for, as keratin targets lists them [native]", CLI_TEXT,
-     FIELD(cpu)},
-    {"-O", "0|1|2|3", "how much to optimise; -O0 keeps one kernel a node [-O2]", CLI_LEVEL, FIELD(level)},
+     FIELD(lists), true},
+    {"--cpu", "CPU", "which CPU to compile for, as keratin targets lists them [native]", CLI_TEXT, FIELD(cpu),
+     true},
+    {"-O", "0|1|2|3", "how much to optimise; -O0 keeps one kernel a node [-O2]", CLI_LEVEL, FIELD(level),
+     true},
     {NULL},
 };
 
@@ -211,6 +213,7 @@ static kt_status run_compiled(comparison *c) {
                                   .cpu = c->fields->cpu,
                                   .level = c->fields->level,
                                   .verify = cli_verifies()};
+    cli_apply_variables(&options);
     const char **names = KT_NEW_ARRAY(c->arena, const char *, output_count + 1);
     for (uint32_t i = 0; i < output_count; i++) names[i] = port_name(c, false, i);
     KT_TRY(kt_compile(c->graph, &options, c->diag));

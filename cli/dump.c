@@ -13,8 +13,8 @@ typedef struct graph_command {
 
 #define FIELD(field) offsetof(graph_command, field)
 const cli_option cli_dump_options[] = {
-    {"--stage", "STAGE", "graph, a pass, optimized, plan, loops, llvm or asm [graph]", CLI_TEXT,
-     FIELD(stage)},
+    {"--stage", "STAGE", "graph, a pass, optimized, plan, loops, llvm or asm [graph]", CLI_TEXT, FIELD(stage),
+     true},
     {"--batch", "N", "fix the batch size [any]", CLI_TEXT, FIELD(batch)},
     {"--shape", "INPUT=1x28x28", "fix the dimensions of an input [any]", CLI_LIST, FIELD(shapes)},
     {"--cpu", "CPU", "which CPU the stages are for [native]", CLI_TEXT, FIELD(cpu)},

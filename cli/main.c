@@ -24,21 +24,17 @@ const cli_command cli_commands[] = {
     {NULL},
 };
 
-static void print_commands(FILE *out) {
-    fprintf(out, "usage: keratin COMMAND …\n\n");
-    for (const cli_command *command = cli_commands; command->name; command++)
-        fprintf(out, "  %-9s %-24s %s\n", command->name, command->operands, command->doc);
-    fprintf(out, "\nMODEL is a .keras archive or a .kir graph; - is standard input. keratin COMMAND --help "
-                 "tells more.\n");
-}
-
 int main(int argc, char **argv) {
     if (argc < 2) {
-        print_commands(stderr);
+        cli_print_commands(stderr);
         return EXIT_WRONG_USAGE;
     }
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
-        print_commands(stdout);
+        cli_print_commands(stdout);
+        return EXIT_DONE;
+    }
+    if (!strcmp(argv[1], "--help=markdown")) {
+        cli_print_markdown();
         return EXIT_DONE;
     }
     const char *name = strcmp(argv[1], "--version") ? argv[1] : "version";

@@ -34,15 +34,6 @@ int cli_guarded(kt_status (*body)(kt_arena *arena, void *context, kt_diag *diag)
     return result;
 }
 
-bool cli_verifies(void) {
-#ifdef NDEBUG
-    const char *wish = getenv("KT_VERIFY");
-    return wish && *wish && strcmp(wish, "0") != 0;
-#else
-    return true;
-#endif
-}
-
 /* ---- --batch and --shape
  * -------------------------------------------------------------------------------------- */
 typedef struct binding_list {

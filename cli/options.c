@@ -15,21 +15,6 @@ int cli_usage_error(const cli_command *command, const char *format, ...) {
     return EXIT_WRONG_USAGE;
 }
 
-void cli_print_help(const cli_command *command) {
-    printf("usage: keratin %s%s%s%s\n\n%s\n", command->name,
-           command->options && !command->passes_rest ? " [options] " : " ", command->operands, "",
-           command->doc);
-    if (command->options) printf("\n");
-    for (const cli_option *option = command->options; option && option->name; option++) {
-        char left[64];
-        const char *between = option->kind == CLI_LEVEL || !option->value ? ""
-                              : option->name[1] == '-'                    ? "="
-                                                                          : " ";
-        snprintf(left, sizeof left, "%s%s%s", option->name, between, option->value ? option->value : "");
-        printf("  %-32s %s\n", left, option->doc);
-    }
-}
-
 /* Does argument name option? *out_value: what stands behind '=', or NULL. */
 static bool names(const char *argument, const cli_option *option, const char **out_value) {
     size_t length = strlen(option->name);

@@ -15,7 +15,7 @@ typedef struct summary_command {
 
 const cli_option cli_summary_options[] = {
     {"--expand-nested", NULL, "show the layers of nested models too", CLI_FLAG,
-     offsetof(summary_command, expand)},
+     offsetof(summary_command, expand), true},
     {NULL},
 };
 
