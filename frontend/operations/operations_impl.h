@@ -9,6 +9,8 @@
 #define KT_OPERATION_NUMPY "keras.src.ops.numpy"
 #define KT_OPERATION_NN    "keras.src.ops.nn"
 #define KT_OPERATION_CORE  "keras.src.ops.core"
+#define KT_OPERATION_IMAGE "keras.src.ops.image"
+#define KT_OPERATION_MATH  "keras.src.ops.math"
 
 /* A row of an operation class without options. */
 #define KT_OPERATION(c_name, keras_name, module_name, documentation, call_function)                          \
