@@ -12,7 +12,8 @@
  *   elementwise  elementwise operations and views, evaluated backwards from the index of the result
  *   heavy        one contraction, convolution or reduction; behind it elementwise operations on results of
  * its shape, with broadcasts of parameters, constants and scalars; before it, reductions only, elementwise
- *                operations and views
+ *                operations and views. A contraction also takes transposes that change strides alone: of
+ *                operands that it can read where they lie, and of its result, vectors staying whole
  *   rows         several reductions over the same trailing axes, and elementwise operations of the shape of
  * what is reduced or of what stays: softmax, layer norm */
 #include "passes/fuse_impl.h"
@@ -157,6 +158,41 @@ static bool uses_result_of(const kt_grouping *g, kt_node user, kt_node node) {
     return false;
 }
 
+/* Is node a transpose that keeps the last axis last? */
+static bool keeps_vectors(const kt_grouping *g, kt_node node) {
+    const kt_node_info *info = kt_graph_node(g->graph, node);
+    if (info->op != KT_OP_transpose) return false;
+    const kt_ints *axes = &((const kt_attrs_transpose *)info->attrs)->axes;
+    return axes->count > 0 && axes->at[axes->count - 1] == (int64_t)axes->count - 1;
+}
+
+/* What the group computes, at the same index in other words: its result before the transpose that it may end
+ * in. */
+static const kt_type *stored_type(const kt_grouping *g, const kt_group *group) {
+    if (!keeps_vectors(g, group->root)) return result_type(g, group->root);
+    return kt_graph_type(g->graph, kt_graph_node(g->graph, group->root)->operands[0]);
+}
+
+/* Can the contraction read operand number i as it lies before the transpose? Its rows must keep one distance,
+ * and columns stay side by side. */
+static bool reads_transposed(const kt_grouping *g, kt_node contraction, kt_node transpose) {
+    const kt_node_info *info = kt_graph_node(g->graph, contraction);
+    const kt_attrs_dot_general *attrs = info->attrs;
+    const kt_ints *axes = &((const kt_attrs_transpose *)kt_graph_node(g->graph, transpose)->attrs)->axes;
+    if (info->op != KT_OP_dot_general || attrs->lhs_contract.count != 1) return false;
+    kt_value value = kt_graph_node(g->graph, transpose)->first_result;
+    if (!kt_dtype_is_float(kt_graph_type(g->graph, value)->dtype) || info->operands[0] == info->operands[1])
+        return false;
+    int rank = (int)axes->count, batch = (int)attrs->lhs_batch.count;
+    if (info->operands[1] == value)
+        return attrs->panel == 0 && attrs->rhs_contract.at[0] == batch && rank == batch + 2 &&
+               keeps_vectors(g, transpose);
+    if (attrs->lhs_contract.at[0] != rank - 1) return false;
+    for (int axis = batch; axis + 2 < rank; axis++)
+        if (axes->at[axis + 1] != axes->at[axis] + 1) return false;
+    return true;
+}
+
 /* Where a node would be evaluated, given its users in the group. */
 static unsigned place(const kt_grouping *g, const kt_group *group, kt_node node) {
     unsigned at = 0;
@@ -166,7 +202,7 @@ static unsigned place(const kt_grouping *g, const kt_group *group, kt_node node)
         if (!uses_result_of(g, user, node)) continue;
         if (is_reduction(op) || is_contraction(op))
             at |= KT_AT_OPERAND;
-        else if (kt_op_is(op, KT_ELEMENTWISE))
+        else if (kt_op_is(op, KT_ELEMENTWISE) || (user == group->root && keeps_vectors(g, user)))
             at |= group->members.at[i].at;
         else
             at |= group->members.at[i].at & KT_AT_OPERAND ? KT_AT_OPERAND : KT_AT_VIEW;
@@ -188,6 +224,7 @@ static bool is_epilogue(const kt_grouping *g, const kt_group *group) {
         kt_node member = group->members.at[i].node;
         kt_op op = kt_graph_node(g->graph, member)->op;
         if (g->uniform[member] || op == KT_OP_constant) continue;
+        if (member == group->root && keeps_vectors(g, member)) continue;
         if (group->members.at[i].at != KT_AT_RESULT) return false;
         if (op == KT_OP_broadcast ? !spreads_parameter(g, group, member) : !kt_op_is(op, KT_ELEMENTWISE))
             return false;
@@ -247,6 +284,8 @@ static bool elementwise_joins(const kt_grouping *g, kt_group *group, kt_node nod
     bool cheap = is_cheap(kt_graph_node(g->graph, node)->op);
     if (g->uniform[node]) return true;
     if (group->rows) return !g->anchored[node] && fits_rows(g, group, node);
+    /* Rows are one kernel, which a transpose is not part of. */
+    if (g->reduced[node] && kt_graph_node(g->graph, group->root)->op == KT_OP_transpose) return false;
     if (at == KT_AT_RESULT) return true;
     if (g->anchored[node]) return false; /* it is better off behind its contraction */
     if (group->heavy) {
@@ -272,8 +311,10 @@ static bool view_joins(const kt_grouping *g, const kt_group *group, kt_node node
 }
 
 static bool heavy_joins(const kt_grouping *g, kt_group *group, kt_node node, unsigned at) {
-    if (!group->rows && !group->heavy && at == KT_AT_RESULT && is_epilogue(g, group) &&
-        same_shape(result_type(g, node), result_type(g, group->root))) {
+    bool moved = keeps_vectors(g, group->root),
+         contraction = is_contraction(kt_graph_node(g->graph, node)->op);
+    if (!group->rows && !group->heavy && at == KT_AT_RESULT && (contraction || !moved) &&
+        is_epilogue(g, group) && same_shape(result_type(g, node), stored_type(g, group))) {
         group->heavy = node;
         return true;
     }
@@ -284,7 +325,10 @@ static bool joins(const kt_grouping *g, kt_group *group, kt_node node, unsigned 
     const kt_node_info *info = kt_graph_node(g->graph, node);
     bool contraction_operand =
         group->heavy && (at & KT_AT_OPERAND) && is_contraction(kt_graph_node(g->graph, group->heavy)->op);
-    if (contraction_operand || group->members.count >= MOST_MEMBERS) return false;
+    if (group->members.count >= MOST_MEMBERS) return false;
+    if (contraction_operand)
+        return info->op == KT_OP_transpose && g->run->options->level > 0 && at == KT_AT_OPERAND &&
+               uses_result_of(g, group->heavy, node) && reads_transposed(g, group->heavy, node);
     if (kt_pass_is_small_constant(g->graph, info)) return true;
     if (g->run->options->level == 0) return false;
     if (kt_op_is(info->op, KT_ELEMENTWISE) || info->op == KT_OP_size)

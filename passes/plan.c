@@ -1,8 +1,8 @@
 /* The memory plan: from an entry of kernel calls to steps over buffers with lifetimes.
  *
  * A reshape is another name of its operand's buffer. A result that an entry offers is written where the
- * caller wants it. A kernel of elementwise operations alone, which reads each element of an operand where it
- * writes the result's, writes over that operand if nobody reads it later: then both are one buffer, which
+ * caller wants it. A kernel of elementwise operations and views, which reads each element of an operand where
+ * it writes the result's, writes over that operand if nobody reads it later: then both are one buffer, which
  * occurs twice among the step's arguments. */
 #include "passes/plan.h"
 
@@ -73,14 +73,24 @@ static kt_status add_ports(planning *p) {
     return KT_OK;
 }
 
-/* Does the kernel compute each element of its result from the elements at the same place of its parameters,
- * and from scalars? Parameters of other shapes are not counted in. */
-static bool works_in_place(const kt_graph *graph, const kt_function *kernel) {
-    for (uint32_t i = 0; i < kernel->nodes.count; i++) {
+/* Is parameter number index of a kernel read only where the result is written that it goes into? So it is if
+ * elementwise operations alone lead from it to the result. */
+static bool is_read_in_place(planning *p, const kt_function *kernel, uint32_t index) {
+    const kt_graph *graph = p->graph;
+    kt_value result = kernel->results.at[0].value, param = kernel->params.at[index].value;
+    kt_value first = kt_graph_node(graph, kernel->nodes.at[0])->first_result;
+    KT_ASSERT(result >= first);
+    /* By value of the kernel, which are consecutive: is it read at the result's index? */
+    bool *in_place = KT_NEW_ARRAY(p->arena, bool, result - first + 1);
+    in_place[result - first] = true;
+    for (uint32_t i = kernel->nodes.count; i-- > 0;) {
         const kt_node_info *node = kt_graph_node(graph, kernel->nodes.at[i]);
-        bool scalar = node->op == KT_OP_constant || node->op == KT_OP_size ||
-                      (node->op == KT_OP_broadcast && kt_graph_type(graph, node->operands[0])->rank == 0);
-        if (!scalar && !kt_op_is(node->op, KT_ELEMENTWISE)) return false;
+        if (!kt_op_is(node->op, KT_ELEMENTWISE | KT_VIEW) && node->operand_count > 0) return false;
+        bool here = in_place[node->first_result - first] && kt_op_is(node->op, KT_ELEMENTWISE);
+        for (uint32_t k = 0; k < node->operand_count; k++) {
+            if (node->operands[k] == param && !here) return false;
+            if (here && node->operands[k] >= first) in_place[node->operands[k] - first] = true;
+        }
     }
     return true;
 }
@@ -92,18 +102,30 @@ static bool same_shape(const kt_type *a, const kt_type *b) {
     return true;
 }
 
+/* Are all operands that lie in buffer of the result's shape, and read in place? */
+static bool are_read_in_place(planning *p, const kt_node_info *call, const kt_function *kernel,
+                              uint32_t buffer) {
+    const kt_type *result = kt_graph_type(p->graph, call->first_result);
+    for (uint32_t k = 0; k < call->operand_count; k++)
+        if (p->buffer[p->base[call->operands[k]]] == buffer &&
+            (!same_shape(kt_graph_type(p->graph, call->operands[k]), result) ||
+             !is_read_in_place(p, kernel, k)))
+            return false;
+    return true;
+}
+
 /* The buffer of an operand that dies at this step and that the result can take over, or NO_BUFFER. */
-static uint32_t find_reusable(const planning *p, const kt_node_info *call, const kt_function *kernel,
+static uint32_t find_reusable(planning *p, const kt_node_info *call, const kt_function *kernel,
                               uint32_t step) {
     const kt_graph *graph = p->graph;
-    if (call->result_count != 1 || !works_in_place(graph, kernel)) return NO_BUFFER;
+    if (call->result_count != 1) return NO_BUFFER;
     const kt_type *result = kt_graph_type(graph, call->first_result);
     for (uint32_t k = 0; k < call->operand_count; k++) {
         kt_value base = p->base[call->operands[k]];
         uint32_t buffer = p->buffer[base];
         if (p->plan->buffers.at[buffer].place == KT_PLACE_ARENA && p->plan->buffers.at[buffer].last == step &&
             p->plan->buffers.at[buffer].bytes == kt_type_bytes(graph->dims, result) &&
-            same_shape(kt_graph_type(graph, call->operands[k]), result))
+            are_read_in_place(p, call, kernel, buffer))
             return buffer;
     }
     return NO_BUFFER;

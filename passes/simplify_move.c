@@ -58,8 +58,39 @@ static int common_dims(const kt_type *a, const kt_type *b, bool trailing) {
     return i;
 }
 
+/* broadcast, whose result a reshape from before made, under that shape: its operand's axes that the reshape
+ * changed are all of them, or none; else 0. */
+static kt_value unreshape_broadcast(kt_simplify *s, const kt_node_info *broadcast, const kt_type *before,
+                                    const kt_type *after) {
+    const kt_ints *axes = &((const kt_attrs_broadcast *)broadcast->attrs)->axes;
+    const kt_type small = *kt_graph_type(s->graph, broadcast->operands[0]);
+    int leading = common_dims(before, after, false), trailing = common_dims(before, after, true);
+    int least = before->rank < after->rank ? before->rank : after->rank;
+    if (leading + trailing > least) trailing = least - leading;
+    int changed = after->rank - leading - trailing, count = 0, rank = 0;
+    kt_dim shape[KT_MAX_RANK];
+    int64_t moved[KT_MAX_RANK];
+    for (uint32_t i = 0; i < axes->count; i++) {
+        int axis = (int)axes->at[i];
+        bool inside = axis >= leading && axis < after->rank - trailing;
+        if (inside && small.dims[i] != after->dims[axis]) return 0;
+        if (inside && count++ > 0) continue;
+        for (int k = leading; inside && k < before->rank - trailing; k++) {
+            shape[rank] = before->dims[k];
+            moved[rank++] = k;
+        }
+        if (inside) continue;
+        shape[rank] = small.dims[i];
+        moved[rank++] = axis < leading ? axis : axis + before->rank - after->rank;
+    }
+    if (count != 0 && count != changed) return 0;
+    kt_value operand = broadcast->operands[0];
+    if (count > 0) operand = kt_build_reshape(s->builder, operand, rank, shape);
+    return kt_build_broadcast(s->builder, operand, before->rank, before->dims, moved);
+}
+
 /* value under the shape before a reshape from before to after, if that is a broadcast that the reshape leaves
- * alone or the same reshape; else 0. */
+ * whole or the same reshape; else 0. */
 static kt_value unreshape(kt_simplify *s, kt_value value, const kt_type *before, const kt_type *after) {
     const kt_node_info *found = kt_graph_definition(s->graph, value);
     kt_value spread = kt_simplify_respread(s, value, before->rank, before->dims);
@@ -70,19 +101,7 @@ static kt_value unreshape(kt_simplify *s, kt_value value, const kt_type *before,
                    ? found->operands[0]
                    : 0;
     }
-    if (found->op != KT_OP_broadcast) return 0;
-    const kt_ints *axes = &((const kt_attrs_broadcast *)found->attrs)->axes;
-    int leading = common_dims(before, after, false), trailing = common_dims(before, after, true);
-    int64_t moved[KT_MAX_RANK];
-    for (uint32_t i = 0; i < axes->count; i++) {
-        moved[i] = axes->at[i];
-        if (axes->at[i] >= leading) {
-            if (axes->at[i] < after->rank - trailing) return 0;
-            moved[i] += before->rank - after->rank;
-        }
-        if (i > 0 && moved[i] <= moved[i - 1]) return 0;
-    }
-    return kt_build_broadcast(s->builder, found->operands[0], before->rank, before->dims, moved);
+    return found->op == KT_OP_broadcast ? unreshape_broadcast(s, found, before, after) : 0;
 }
 
 /* f(reshape(x), y) → reshape(f(x, y')). Measure: nodes below reshapes. */

@@ -117,6 +117,34 @@ static bool is_marked(const kt_node_info *node, const bool *marks, kt_value firs
     return false;
 }
 
+/* A result's value in the order of the heavy operation's axes: before the transpose that may end the kernel.
+ * That transpose keeps the last axis, so that vectors stay whole. */
+static kt_value before_transpose(const kt_lower *lower, kt_value result) {
+    const kt_node_info *node = kt_graph_definition(lower->graph, result);
+    if (!node || node->op != KT_OP_transpose) return result;
+    const kt_ints *axes = &((const kt_attrs_transpose *)node->attrs)->axes;
+    return axes->at[axes->count - 1] == (int64_t)axes->count - 1 ? node->operands[0] : result;
+}
+
+static bool ends_kernel(const kt_lower *lower, kt_value value) {
+    for (uint32_t i = 0; i < lower->kernel->results.count; i++)
+        if (lower->kernel->results.at[i].value == value) return before_transpose(lower, value) != value;
+    return false;
+}
+
+/* Where result number i has what stands at a position of the heavy value. */
+static kt_reg result_index(kt_lower *lower, uint32_t i, const kt_position *at) {
+    kt_value result = lower->kernel->results.at[i].value;
+    if (before_transpose(lower, result) == result) return kt_position_linear(lower, at).at;
+    const kt_ints *axes =
+        &((const kt_attrs_transpose *)kt_graph_definition(lower->graph, result)->attrs)->axes;
+    const kt_type *type = kt_graph_type(lower->graph, result);
+    int map[KT_MAX_RANK];
+    for (int axis = 0; axis < type->rank; axis++) map[axes->at[axis]] = axis;
+    kt_position moved = kt_position_map(lower, at, map, type->rank, type->dims);
+    return kt_position_linear(lower, &moved).at;
+}
+
 /* What depends on the heavy value must be elementwise: a view of it would read sums of other tiles. */
 static bool is_epilogue(const kt_lower *lower, const kt_node_info *heavy) {
     const kt_function *kernel = lower->kernel;
@@ -132,7 +160,9 @@ static bool is_epilogue(const kt_lower *lower, const kt_node_info *heavy) {
         const kt_node_info *node = kt_graph_node(lower->graph, kernel->nodes.at[i]);
         bool plain = kt_op_is(node->op, KT_ELEMENTWISE | KT_VIEW) || node->operand_count == 0;
         bool depends = node == heavy || is_marked(node, marks, first, count);
-        if (node != heavy && (!plain || (depends && !kt_op_is(node->op, KT_ELEMENTWISE)))) return false;
+        bool moves =
+            depends && !kt_op_is(node->op, KT_ELEMENTWISE) && !ends_kernel(lower, node->first_result);
+        if (node != heavy && (!plain || moves)) return false;
         marks[node->first_result - first] = depends;
     }
     return true;
@@ -143,7 +173,8 @@ bool kt_lower_has_epilogue_only(const kt_lower *lower, const kt_node_info *heavy
     for (int axis = 0; axis < type->rank; axis++)
         if (kt_dim_equals(lower->dims, type->dims[axis], 0)) return false;
     for (uint32_t i = 0; i < lower->kernel->results.count; i++) {
-        const kt_type *result = kt_graph_type(lower->graph, lower->kernel->results.at[i].value);
+        kt_value value = before_transpose(lower, lower->kernel->results.at[i].value);
+        const kt_type *result = kt_graph_type(lower->graph, value);
         if (result->rank != type->rank) return false;
         for (int axis = 0; axis < type->rank; axis++)
             if (result->dims[axis] != type->dims[axis]) return false;
@@ -155,11 +186,10 @@ void kt_lower_epilogue(kt_lower *lower, kt_value heavy, const kt_position *at, k
     kt_loops *loops = lower->loops;
     kt_dtype dtype = kt_graph_type(lower->graph, heavy)->dtype;
     kt_lower_know(lower, heavy, at, kt_loops_apply(loops, KT_OP_cast, dtype, sum, 0, 0));
-    kt_reg place = kt_position_linear(lower, at).at;
     for (uint32_t i = 0; i < lower->kernel->results.count; i++) {
-        kt_reg value = kt_lower_value(lower, lower->kernel->results.at[i].value, at);
+        kt_reg value = kt_lower_value(lower, before_transpose(lower, lower->kernel->results.at[i].value), at);
         value = kt_loops_splat(loops, value, at->lanes);
-        kt_loops_store(loops, lower->kernel->params.count + i, place, value, at->mask);
+        kt_loops_store(loops, lower->kernel->params.count + i, result_index(lower, i, at), value, at->mask);
     }
 }
 
@@ -194,8 +224,7 @@ static void store_sum(kt_lower *lower, const kt_tiling *tiling, kt_reg row, kt_r
     const product *p = tiling->context;
     kt_position at = result_place(lower, p, row, column, tiling->lanes, mask);
     if (p->deferred)
-        kt_loops_store(lower->loops, lower->kernel->params.count, kt_position_linear(lower, &at).at, sum,
-                       mask);
+        kt_loops_store(lower->loops, lower->kernel->params.count, result_index(lower, 0, &at), sum, mask);
     else
         kt_lower_epilogue(lower, p->shape->heavy, &at, sum);
 }
@@ -209,7 +238,7 @@ typedef struct finish {
 static void finish_turn(kt_lower *lower, kt_reg column, kt_reg mask, void *context) {
     const finish *f = context;
     kt_position at = result_place(lower, f->p, f->row, column, f->lanes, mask);
-    kt_reg place = kt_position_linear(lower, &at).at;
+    kt_reg place = result_index(lower, 0, &at);
     kt_reg sum = kt_loops_load(lower->loops, lower->kernel->params.count, place, f->lanes, mask);
     kt_lower_epilogue(lower, f->p->shape->heavy, &at, sum);
 }
@@ -246,22 +275,48 @@ static int64_t block_tiles(const kt_lower *lower, const kt_tiling *tiling, kt_di
     return count > 2 ? (count + 3) / 4 * 4 : count;
 }
 
+static kt_reg plus(kt_lower *lower, kt_reg a, kt_reg b) {
+    return kt_loops_index(lower->loops, KT_INDEX_ADD, a, b);
+}
+
+static kt_reg times(kt_lower *lower, kt_reg a, kt_dim by) {
+    return kt_loops_index(lower->loops, KT_INDEX_MUL, a, kt_loops_dim(lower->loops, by));
+}
+
+/* Where the unit's matrix begins. */
+static kt_reg matrix_begin(kt_lower *lower, const product *p, const kt_matrices *matrices) {
+    kt_loops *loops = lower->loops;
+    const kt_dim *extents = kt_graph_type(lower->graph, p->shape->heavy)->dims, *strides = matrices->batch;
+    kt_reg begin = kt_loops_int(loops, 0), rest = p->batch;
+    int last = p->shape->batch_axes - 1;
+    bool even = true; /* one stride from matrix to matrix */
+    for (int axis = 0; axis < last; axis++)
+        even = even && strides[axis] == kt_dim_mul(lower->dims, strides[axis + 1], extents[axis + 1]);
+    for (int axis = last; axis >= 0; axis--) {
+        if (even) return times(lower, rest, strides[axis]);
+        kt_reg extent = kt_loops_dim(loops, extents[axis]);
+        kt_reg index = axis > 0 ? kt_loops_index(loops, KT_INDEX_MOD, rest, extent) : rest;
+        begin = plus(lower, begin, times(lower, index, strides[axis]));
+        rest = kt_loops_index(loops, KT_INDEX_DIV, rest, extent);
+    }
+    return begin;
+}
+
 void kt_lower_product(kt_lower *lower, const kt_product_shape *shape) {
     kt_loops *loops = lower->loops;
     kt_dim_pool *dims = lower->dims;
-    kt_dim one = kt_dim_const(dims, 1);
     product p = {.shape = shape};
-    kt_tiling tiling = {.a = shape->a,
-                        .b = shape->b,
-                        .row_stride = shape->depth,
+    kt_tiling tiling = {.a = shape->a.buffer,
+                        .b = shape->b.buffer,
+                        .row_stride = shape->a.rows,
                         .loop_count = 1,
                         .store = store_sum,
                         .context = &p};
     kt_dtype dtype = kt_graph_type(lower->graph, shape->heavy)->dtype;
     kt_tiling_init(lower, &tiling, kt_accumulator(dtype), shape->panel, shape->columns);
-    kt_dim b_stride = shape->panel ? kt_dim_const(dims, shape->panel) : shape->columns;
-    tiling.loops[0] = (kt_tile_loop){.extent = shape->depth, .a_stride = one, .b_stride = b_stride};
-    tiling.panel_stride = kt_dim_mul(dims, shape->depth, b_stride);
+    tiling.loops[0] =
+        (kt_tile_loop){.extent = shape->depth, .a_stride = shape->a.depth, .b_stride = shape->b.depth};
+    tiling.panel_stride = kt_dim_mul(dims, shape->depth, shape->b.depth);
     tiling.prefetch = shape->panel != 0;
     p.deferred = defers(lower, shape, &tiling);
 
@@ -294,12 +349,8 @@ void kt_lower_product(kt_lower *lower, const kt_product_shape *shape) {
     kt_reg first = kt_loops_index(loops, KT_INDEX_MUL, column_block, kt_loops_int(loops, wide));
     kt_reg last = kt_loops_index(loops, KT_INDEX_ADD, first, kt_loops_int(loops, wide));
     last = kt_loops_index(loops, KT_INDEX_MIN, last, kt_loops_dim(loops, tiles));
-    kt_dim a_matrix = kt_dim_mul(dims, shape->rows, shape->depth);
-    kt_dim b_matrix = kt_dim_mul(dims, shape->depth, shape->columns);
-    kt_reg a = kt_loops_index(loops, KT_INDEX_MUL, p.batch, kt_loops_dim(loops, a_matrix));
-    a = kt_loops_index(loops, KT_INDEX_ADD, a,
-                       kt_loops_index(loops, KT_INDEX_MUL, p.row, kt_loops_dim(loops, shape->depth)));
-    kt_reg b = kt_loops_index(loops, KT_INDEX_MUL, p.batch, kt_loops_dim(loops, b_matrix));
+    kt_reg a = plus(lower, matrix_begin(lower, &p, &shape->a), times(lower, p.row, shape->a.rows));
+    kt_reg b = matrix_begin(lower, &p, &shape->b);
     if (kt_dim_equals(dims, kt_dim_mod(dims, shape->rows, high), 0)) rows = kt_loops_dim(loops, high);
     kt_tile_block(lower, &tiling, a, b, rows, first, last);
     if (p.deferred) finish_block(lower, &tiling, rows, first, last);
@@ -316,22 +367,69 @@ static bool are_consecutive(const kt_ints *axes, int from) {
     return true;
 }
 
+/* The buffer that value is read from and each axis's stride there, in elements; values that are neither
+ * parameters nor transposes of such: false. */
+static bool find_strides(kt_lower *lower, kt_value value, uint32_t *out_buffer, kt_dim *out_strides) {
+    const kt_node_info *node = kt_graph_definition(lower->graph, value);
+    const kt_attrs_transpose *moved = node && node->op == KT_OP_transpose ? node->attrs : NULL;
+    int64_t buffer = kt_lower_buffer(lower, moved ? node->operands[0] : value);
+    if (buffer < 0) return false;
+    const kt_type *type = kt_graph_type(lower->graph, moved ? node->operands[0] : value);
+    for (int axis = 0; axis < type->rank; axis++) {
+        int from = moved ? (int)moved->axes.at[axis] : axis;
+        out_strides[axis] = kt_product(lower, type->dims, from + 1, type->rank);
+    }
+    *out_buffer = (uint32_t)buffer;
+    return true;
+}
+
+/* Are axes [begin, end) of type as one, given their strides? out_stride: its stride. */
+static bool is_one_axis(kt_lower *lower, const kt_type *type, const kt_dim *strides, int begin, int end,
+                        kt_dim *out_stride) {
+    *out_stride = begin < end ? strides[end - 1] : kt_dim_const(lower->dims, 1);
+    for (int axis = begin; axis + 1 < end; axis++)
+        if (strides[axis] != kt_dim_mul(lower->dims, strides[axis + 1], type->dims[axis + 1])) return false;
+    return true;
+}
+
+/* value as [batch, first, second] matrices; its axes from middle on are the second. */
+static bool read_matrices(kt_lower *lower, kt_value value, int batch, int middle, kt_matrices *out_matrices,
+                          kt_dim *out_first, kt_dim *out_second) {
+    const kt_type *type = kt_graph_type(lower->graph, value);
+    kt_dim strides[KT_MAX_RANK];
+    if (!find_strides(lower, value, &out_matrices->buffer, strides)) return false;
+    for (int axis = 0; axis < batch; axis++) out_matrices->batch[axis] = strides[axis];
+    return is_one_axis(lower, type, strides, batch, middle, out_first) &&
+           is_one_axis(lower, type, strides, middle, type->rank, out_second);
+}
+
 bool kt_lower_dot_root(kt_lower *lower, const kt_node_info *heavy) {
     const kt_attrs_dot_general *attrs = heavy->attrs;
     const kt_type *x = kt_graph_type(lower->graph, heavy->operands[0]);
     const kt_type *y = kt_graph_type(lower->graph, heavy->operands[1]);
     const kt_type *result = kt_graph_type(lower->graph, heavy->first_result);
-    int64_t a = kt_lower_buffer(lower, heavy->operands[0]), b = kt_lower_buffer(lower, heavy->operands[1]);
     int batch = (int)attrs->lhs_batch.count, depth_axis = x->rank - (int)attrs->lhs_contract.count;
     int rows_end = depth_axis,
         right_rank = attrs->panel ? 1 : y->rank - batch - (int)attrs->lhs_contract.count;
-    if (a < 0 || b < 0 || right_rank == 0 || !kt_lower_has_epilogue_only(lower, heavy)) return false;
+    if (right_rank == 0 || !kt_lower_has_epilogue_only(lower, heavy)) return false;
     if (!are_consecutive(&attrs->lhs_batch, 0) || !are_consecutive(&attrs->rhs_batch, 0)) return false;
     if (!are_consecutive(&attrs->lhs_contract, depth_axis)) return false;
     if (attrs->panel == 0 && !are_consecutive(&attrs->rhs_contract, batch)) return false;
+    kt_matrices a, b;
+    kt_dim column_stride = kt_dim_const(lower->dims, 1);
+    if (!read_matrices(lower, heavy->operands[0], batch, depth_axis, &a, &a.rows, &a.depth)) return false;
+    if (attrs->panel) {
+        int64_t packed = kt_lower_buffer(lower, heavy->operands[1]);
+        if (packed < 0) return false;
+        b = (kt_matrices){.buffer = (uint32_t)packed, .depth = kt_dim_const(lower->dims, attrs->panel)};
+    } else if (!read_matrices(lower, heavy->operands[1], batch, batch + (int)attrs->rhs_contract.count, &b,
+                              &b.depth, &column_stride) ||
+               !kt_dim_equals(lower->dims, column_stride, 1)) {
+        return false;
+    }
     kt_product_shape shape = {.heavy = heavy->first_result,
-                              .a = (uint32_t)a,
-                              .b = (uint32_t)b,
+                              .a = a,
+                              .b = b,
                               .batch = kt_product(lower, x->dims, 0, batch),
                               .rows = kt_product(lower, x->dims, batch, rows_end),
                               .depth = kt_product(lower, x->dims, depth_axis, x->rank),

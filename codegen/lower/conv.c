@@ -270,15 +270,17 @@ bool kt_lower_conv_root(kt_lower *lower, const kt_node_info *heavy) {
     int64_t a = kt_lower_buffer(lower, heavy->operands[0]), b = kt_lower_buffer(lower, heavy->operands[1]);
     if (a < 0 || b < 0 || !is_unpadded(lower, &c) || !kt_lower_has_epilogue_only(lower, heavy)) return false;
     if (is_product(lower, &c)) {
-        kt_product_shape shape = {.heavy = heavy->first_result,
-                                  .a = (uint32_t)a,
-                                  .b = (uint32_t)b,
-                                  .batch = kt_dim_const(lower->dims, 1),
-                                  .rows = kt_product(lower, c.result->dims, 0, c.spatial + 1),
-                                  .depth = c.channels,
-                                  .columns = c.features,
-                                  .panel = c.attrs->panel,
-                                  .row_axes = c.spatial + 1};
+        kt_dim b_step = kt_dim_const(lower->dims, c.attrs->panel);
+        kt_product_shape shape = {
+            .heavy = heavy->first_result,
+            .a = {.buffer = (uint32_t)a, .rows = c.channels, .depth = kt_dim_const(lower->dims, 1)},
+            .b = {.buffer = (uint32_t)b, .depth = c.attrs->panel ? b_step : c.features},
+            .batch = kt_dim_const(lower->dims, 1),
+            .rows = kt_product(lower, c.result->dims, 0, c.spatial + 1),
+            .depth = c.channels,
+            .columns = c.features,
+            .panel = c.attrs->panel,
+            .row_axes = c.spatial + 1};
         kt_lower_product(lower, &shape);
         return true;
     }

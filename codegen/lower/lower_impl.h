@@ -189,10 +189,17 @@ void kt_tile_block(kt_lower *lower, const kt_tiling *tiling, kt_reg a_base, kt_r
 bool kt_lower_dot_root(kt_lower *lower, const kt_node_info *heavy);
 bool kt_lower_conv_root(kt_lower *lower, const kt_node_info *heavy);
 
+/* An operand of a product: matrices in a buffer, by their strides in elements. */
+typedef struct kt_matrices {
+    uint32_t buffer;
+    kt_dim batch[KT_MAX_RANK]; /* from matrix to matrix, along each batch axis */
+    kt_dim rows;               /* from row to row; of the first operand */
+    kt_dim depth;              /* from product to product; the second operand's columns are adjacent */
+} kt_matrices;
 /* A product of matrices, [batch, rows, depth] * [batch, depth, columns], as part of either. */
 typedef struct kt_product_shape {
     kt_value heavy;
-    uint32_t a, b;
+    kt_matrices a, b;
     kt_dim batch, rows, depth, columns;
     int64_t panel;
     int batch_axes, row_axes; /* of the result; the others are columns */

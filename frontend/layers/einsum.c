@@ -63,8 +63,24 @@ static void add_pair(kt_ints *lhs, kt_ints *rhs, const char *x, const char *y, c
     rhs->at[rhs->count++] = strchr(y, letter) - y;
 }
 
+/* Does the result name the axes that y alone has before those that x alone has? */
+static bool is_turned(const kt_einsum *e) {
+    const char *letter = e->result;
+    while (*letter && strchr(e->x, *letter) && strchr(e->y, *letter)) letter++;
+    return *letter && !strchr(e->x, *letter);
+}
+
 kt_value kt_einsum_build(kt_builder *builder, const kt_einsum *einsum, kt_value x, kt_value y) {
     kt_einsum e = *einsum;
+    if (is_turned(&e)) { /* then the contraction's axes come in the result's order */
+        kt_einsum turned = e;
+        memcpy(turned.x, e.y, sizeof turned.x);
+        memcpy(turned.y, e.x, sizeof turned.y);
+        kt_value first = y;
+        e = turned;
+        y = x;
+        x = first;
+    }
     x = sum_away(builder, x, e.x, e.y, e.result);
     y = sum_away(builder, y, e.y, e.x, e.result);
     kt_attrs_dot_general attrs = {0};

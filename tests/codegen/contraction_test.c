@@ -87,6 +87,21 @@ static void test_contractions(void **state) {
     begin(&s, "values");
     x = PARAM(&s, KT_F32, N, 2, T, T), y = PARAM(&s, KT_F32, N, 2, T, 8);
     end(&s, kt_build_dot_general(&s.b, x, y, &attrs));
+    begin(&s, "heads"); /* all read and written in the order [batch, time, head, …] */
+    x = kt_build_transpose(&s.b, PARAM(&s, KT_F32, N, T, 3, 8), SIZES(0, 2, 1, 3));
+    y = kt_build_transpose(&s.b, PARAM(&s, KT_F32, N, 8, 3, 21), SIZES(0, 2, 1, 3));
+    z = kt_build_dot_general(&s.b, x, y, &attrs);
+    end(&s, kt_build_transpose(&s.b, relu(&s, z), SIZES(0, 2, 1, 3)));
+    begin(&s, "heads_gelu"); /* the epilogue has a loop of its own */
+    x = PARAM(&s, KT_F32, N, 3, T, 8);
+    y = kt_build_transpose(&s.b, PARAM(&s, KT_F32, 8, N, 3, 21), SIZES(1, 2, 0, 3));
+    z = kt_build_dot_general(&s.b, x, y, &attrs);
+    end(&s, kt_build_transpose(&s.b, gelu(&s, z), SIZES(2, 0, 1, 3)));
+    begin(&s, "turned"); /* rows are adjacent, depth is not; columns are not: no tiles */
+    attrs = (kt_attrs_dot_general){.lhs_contract = {1, {1}}, .rhs_contract = {1, {0}}};
+    x = kt_build_transpose(&s.b, PARAM(&s, KT_F32, 7, N), SIZES(1, 0));
+    z = kt_build_dot_general(&s.b, x, PARAM(&s, KT_F32, 7, 19), &attrs);
+    end(&s, kt_build_transpose(&s.b, z, SIZES(1, 0)));
     begin(&s, "transposed");
     attrs = (kt_attrs_dot_general){.lhs_contract = {1, {0}}, .rhs_contract = {1, {1}}};
     x = PARAM(&s, KT_F32, 7, N), y = PARAM(&s, KT_F32, 19, 7);
