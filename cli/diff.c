@@ -281,7 +281,7 @@ static kt_status compare(comparison *c, uint32_t output, difference *out) {
         out->shapes = kt_text_string(&text);
         return KT_OK;
     }
-    const double *a, *b;
+    const double *a = NULL, *b = NULL;
     KT_TRY(as_doubles(c, expected, &a));
     KT_TRY(as_doubles(c, got, &b));
     for (int64_t i = 0; i < out->elements; i++)
