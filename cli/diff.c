@@ -259,14 +259,16 @@ static double distance(double expected, double got) {
     return isnan(distance) ? INFINITY : distance;
 }
 
-static kt_status as_doubles(comparison *c, const kt_buffer *buffer, const double **out_numbers) {
+/* NULL, and a problem, where elements are no numbers. */
+static const double *as_doubles(comparison *c, const kt_buffer *buffer) {
     kt_buffer converted;
-    if (kt_buffer_convert(buffer, KT_F64, &converted))
-        return kt_diag_add(c->diag, KT_INVALID, NULL, "Arrays of %s cannot be compared.",
-                           kt_abi_dtype_name(buffer->dtype));
+    if (kt_buffer_convert(buffer, KT_F64, &converted)) {
+        kt_diag_add(c->diag, KT_INVALID, NULL, "Arrays of %s cannot be compared.",
+                    kt_abi_dtype_name(buffer->dtype));
+        return NULL;
+    }
     kt_arena_defer(c->arena, release, converted.data);
-    *out_numbers = converted.data;
-    return KT_OK;
+    return converted.data;
 }
 
 static kt_status compare(comparison *c, uint32_t output, difference *out) {
@@ -281,9 +283,8 @@ static kt_status compare(comparison *c, uint32_t output, difference *out) {
         out->shapes = kt_text_string(&text);
         return KT_OK;
     }
-    const double *a = NULL, *b = NULL;
-    KT_TRY(as_doubles(c, expected, &a));
-    KT_TRY(as_doubles(c, got, &b));
+    const double *a = as_doubles(c, expected), *b = as_doubles(c, got);
+    if (!a || !b) return KT_INVALID;
     for (int64_t i = 0; i < out->elements; i++)
         if (isfinite(a[i]) && fabs(a[i]) > out->largest) out->largest = fabs(a[i]);
     out->rtol = c->fields->rtol < 0 ? default_rtol[got->dtype] : c->fields->rtol;
@@ -336,7 +337,9 @@ static void explain(const comparison *c, uint32_t output, const difference *d, u
 
 static kt_status compare_all(comparison *c, diff_command *fields) {
     difference *differences = KT_NEW_ARRAY(c->arena, difference, c->output_count);
-    uint32_t compared = 0, worst = 0;
+    difference worst = {0}; /* by what part of its tolerance it departs */
+    const char *worst_name = NULL;
+    uint32_t compared = 0;
     bool first = true;
     for (uint32_t i = 0; i < c->output_count; i++) {
         if (!c->expected[i]) continue;
@@ -346,14 +349,15 @@ static kt_status compare_all(comparison *c, diff_command *fields) {
             first = false;
         }
         compared++;
-        /* By what part of its tolerance it departs. */
-        const difference *w = &differences[worst], *d = &differences[i];
-        if (d->worst * w->allowed > w->worst * d->allowed || !c->expected[worst]) worst = i;
+        const difference *d = &differences[i];
+        if (worst_name && d->worst * worst.allowed <= worst.worst * d->allowed) continue;
+        worst = *d;
+        worst_name = c->expected[i]->name;
     }
     fields->departs = !first;
-    if (first)
+    if (first && worst_name)
         printf("%u compared agree; the largest difference is %.6g, of %.6g allowed, in %s\n", compared,
-               differences[worst].worst, differences[worst].allowed, c->expected[worst]->name);
+               worst.worst, worst.allowed, worst_name);
     for (uint32_t i = 0; i < c->output_count && fields->lists; i++) {
         if (!c->expected[i]) continue;
         const difference *d = &differences[i];

@@ -57,9 +57,11 @@ static void add_edge(modelling *m, uint32_t from, uint32_t to) {
 /* Somebody takes a value. */
 static void give(modelling *m, kt_value value) {
     uint32_t owner = m->owner[value];
-    if (!owner || m->layers.at[owner - 1].given) return;
-    m->layers.at[owner - 1].type = *kt_graph_type(m->graph, value);
-    m->layers.at[owner - 1].given = true;
+    if (!owner) return;
+    KT_ASSERT(owner <= m->layers.count);
+    page_layer *layer = &m->layers.at[owner - 1];
+    if (!layer->given) layer->type = *kt_graph_type(m->graph, value);
+    layer->given = true;
 }
 
 static void model_node(modelling *m, const kt_node_info *node) {

@@ -27,9 +27,9 @@ static void call_sequential(kt_layer *layer, kt_layer_call *call) {
     }
     kt_table totals = {0}, positions = {0}; /* by layer: how often it stands in the list, and did so far */
     for (uint32_t i = 0; i < layer->children.count; i++) {
-        const kt_layer *child = layer->children.at[i];
-        ++*kt_table_add(&totals, arena, &child, sizeof child, 0);
-        kt_table_add(&positions, arena, &child, sizeof child, 0);
+        const void *address = layer->children.at[i];
+        ++*kt_table_add(&totals, arena, &address, sizeof address, 0);
+        kt_table_add(&positions, arena, &address, sizeof address, 0);
     }
     for (uint32_t i = 0; i < layer->children.count; i++) {
         if (!kt_model_may_call(trace)) return;
@@ -38,8 +38,9 @@ static void call_sequential(kt_layer *layer, kt_layer_call *call) {
         kt_value *values = KT_NEW_ARRAY(arena, kt_value, outputs),
                  *masks = KT_NEW_ARRAY(arena, kt_value, outputs);
         kt_argument list = {.kind = KT_ARGUMENT_LIST, .items = items, .count = count};
-        uint32_t *position = kt_table_find(&positions, &child, sizeof child);
-        trace->call = outer_call * *kt_table_find(&totals, &child, sizeof child) + (*position)++;
+        const void *address = child;
+        uint32_t *position = kt_table_find(&positions, &address, sizeof address);
+        trace->call = outer_call * *kt_table_find(&totals, &address, sizeof address) + (*position)++;
         kt_layer_call_with(child, trace, count == 1 ? items : &list, 1, values, masks);
         trace->call = outer_call;
         count = outputs;

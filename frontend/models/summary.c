@@ -71,7 +71,8 @@ static void add_weight(const kt_graph *graph, const kt_weight *weight, kt_weight
 static void add_weights(const summarizing *s, const kt_graph *graph, const kt_layer *layer, bool trainable,
                         kt_table *met, kt_weight_total *in, kt_weight_total *out) {
     uint32_t before = met->count;
-    kt_table_add(met, s->arena, &layer, sizeof layer, 0);
+    const void *address = layer;
+    kt_table_add(met, s->arena, &address, sizeof address, 0);
     if (met->count == before) return;
     trainable = trainable && layer->trainable;
     for (uint32_t i = 0; i < layer->weights.count; i++) {

@@ -51,3 +51,11 @@ expect_text 'shape \[2, 64\] instead of \[2, 8, 8\]' output
 expect_status 2 "$KERATIN" diff "$data/nested.keras"
 expect_status 2 "$KERATIN" diff "$data/nested.keras" --against "$data/nested.npz" --rtol -1
 expect_status 2 "$KERATIN" diff "$data/nested.keras" --against "$data/nested.npz" --atol much
+
+# A graph has no layers any more, but outputs.
+"$KERATIN" compile "$data/nested.keras" -o nested.kir
+expect_status 0 "$KERATIN" diff nested.kir --against "$data/nested.npz"
+expect_text '^2 compared agree' output
+"$KERATIN" compile "$data/spoilt.keras" -o spoilt.kir
+expect_status 1 "$KERATIN" diff spoilt.kir --against "$data/nested.npz"
+first_line classes

@@ -64,7 +64,8 @@ static void every_part_is_an_event(void **state) {
             assert_int_equal(json_integer_value(json_object_get(args, "bytes")), 16 * BATCH);
             assert_in_range(json_integer_value(json_object_get(event, "tid")), 0, threads - 1);
             assert_true(json_number_value(json_object_get(event, "dur")) >= 0);
-            assert_string_equal(json_string_value(json_object_get(args, "layers")), step == 2 ? "x \"y\"" : "x");
+            assert_string_equal(json_string_value(json_object_get(args, "layers")),
+                                step == 2 ? "x \"y\"" : "x");
         }
         for (int step = 0; step < 3; step++) assert_int_equal(parts[step], CALLS * threads);
         json_decref(trace);
