@@ -76,6 +76,8 @@ int cli_run_version(const cli_command *command, int argc, char **argv);
 extern const cli_option cli_compile_options[], cli_run_options[], cli_dump_options[], cli_opt_options[],
     cli_diff_options[], cli_summary_options[];
 
+extern const char cli_layers_script[]; /* layers.py; made by the build */
+
 /* model.c: --batch and --shape as bindings of the symbols of the graph's entries. */
 kt_status cli_bind_shapes(kt_graph *graph, const char *batch, const cli_list *shapes,
                           const kt_symbol_binding **out_bindings, uint32_t *out_count, kt_diag *diag) KT_MUST_USE;

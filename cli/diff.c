@@ -18,7 +18,7 @@
 #include <string.h>
 
 typedef struct diff_command {
-    const char *model, *against, *relative, *absolute, *cpu;
+    const char *model, *against, *python, *relative, *absolute, *cpu;
     double rtol, atol; /* rtol below 0: by dtype */
     int level;
     bool evaluates, lists;
@@ -29,6 +29,9 @@ typedef struct diff_command {
 const cli_option cli_diff_options[] = {
     {"--against", "FILE.npz", "what the layers should give: arrays by layer path, and the inputs by name",
      CLI_TEXT, FIELD(against), true},
+    {"--keras", "PYTHON",
+     "compute the arrays with Keras by this Python; --against gives the inputs, else they are made up",
+     CLI_TEXT, FIELD(python), true},
     {"--evaluate", NULL, "run the reference evaluator instead of compiled code", CLI_FLAG, FIELD(evaluates),
      true},
     {"--rtol", "R", "allow R times the largest value of a layer's array [1e-4 for float32]", CLI_TEXT,
@@ -69,7 +72,7 @@ static kt_status about_arrays(comparison *c, kt_status status, const char *forma
     va_start(arguments, format);
     const char *text = kt_arena_vformat(c->arena, format, arguments);
     va_end(arguments);
-    c->diag->file = c->fields->against;
+    if (c->fields->against) c->diag->file = c->fields->against;
     kt_diag_add(c->diag, status, NULL, "%s", text);
     c->diag->file = outer;
     return status;
@@ -145,7 +148,8 @@ static void report_unknown(const comparison *c) {
         if (!c->used[i])
             fprintf(stderr,
                     "keratin: note: %s: '%s' is neither a layer nor an input of the model; it is skipped.\n",
-                    c->fields->against, c->arrays.at[i].name ? c->arrays.at[i].name : "");
+                    c->fields->against ? c->fields->against : "Keras",
+                    c->arrays.at[i].name ? c->arrays.at[i].name : "");
 }
 
 /* ---- running ------------------------------------------------------------------------------------------- */
@@ -370,12 +374,26 @@ static kt_status compare_all(comparison *c, diff_command *fields) {
     return KT_OK;
 }
 
+/* Has Keras compute the arrays: a file that goes when arena goes. */
+static kt_status ask_keras(comparison *c, const char **out_path) {
+    const char *directory;
+    KT_TRY(kt_temporary_directory(c->arena, &directory, c->diag));
+    const char *script = kt_arena_format(c->arena, "%s/layers.py", directory);
+    *out_path = kt_arena_format(c->arena, "%s/layers.npz", directory);
+    KT_TRY(kt_file_write(script, cli_layers_script, strlen(cli_layers_script), c->diag));
+    const char *inputs = c->fields->against ? c->fields->against : "-";
+    const char *command[] = {c->fields->python, script, c->fields->model, inputs, *out_path, NULL};
+    return kt_command_run(command, c->diag);
+}
+
 static kt_status diff_body(kt_arena *arena, void *context, kt_diag *diag) {
     diff_command *fields = context;
     comparison c = {.fields = fields, .arena = arena, .diag = diag};
     kt_observer observer = {.wants = wants, .context = &c};
     kt_arrays *arrays = KT_NEW(arena, kt_arrays);
-    KT_TRY(read_arrays(&c, fields->against, arrays));
+    const char *path = fields->against;
+    if (fields->python) KT_TRY(ask_keras(&c, &path));
+    KT_TRY(read_arrays(&c, path, arrays));
     c.arrays = *arrays;
     c.used = KT_NEW_ARRAY(arena, bool, c.arrays.count);
     KT_TRY(kt_model_read_observed(arena, fields->model, &observer, &c.graph, diag));
@@ -400,7 +418,9 @@ int cli_run_diff(const cli_command *command, int argc, char **argv) {
     diff_command fields = {.level = 2, .rtol = -1};
     int rest, exit_status;
     if (!cli_parse(command, argc, argv, &fields, &fields.model, &rest, &exit_status)) return exit_status;
-    if (!fields.against) return cli_usage_error(command, "--against FILE.npz is missing.");
+    if (fields.python && !strcmp(fields.model, "-"))
+        return cli_usage_error(command, "--keras wants the model as a file.");
+    if (!fields.against && !fields.python) return cli_usage_error(command, "--against FILE.npz is missing.");
     if (fields.relative && !parse_tolerance(fields.relative, &fields.rtol))
         return cli_usage_error(command, "--rtol wants a number of at least 0, not %s.", fields.relative);
     if (fields.absolute && !parse_tolerance(fields.absolute, &fields.atol))

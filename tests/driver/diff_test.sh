@@ -59,3 +59,17 @@ expect_text '^2 compared agree' output
 "$KERATIN" compile "$data/spoilt.keras" -o spoilt.kir
 expect_status 1 "$KERATIN" diff spoilt.kir --against "$data/nested.npz"
 first_line classes
+
+# Keras may be asked on the spot, where a Python has it.
+expect_status 1 "$KERATIN" diff "$data/nested.keras" --keras no-such-python
+expect_errors 1
+python=${KERAS_PYTHON:-python3}
+if "$python" -c 'import keras' 2>imported; then
+    expect_status 0 "$KERATIN" diff "$data/nested.keras" --keras "$python"
+    expect_text '^19 compared agree' output
+    expect_status 0 "$KERATIN" diff "$data/several.keras" --keras "$python"
+    expect_status 1 "$KERATIN" diff "$data/nested.keras" --keras "$python" --against "$data/no_input.npz"
+    expect_text "no array for the input 'extra'" errors
+else
+    echo "SKIPPED: --keras, since $python has no Keras (KERAS_PYTHON names another)"
+fi

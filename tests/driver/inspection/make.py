@@ -14,6 +14,7 @@ import io
 import os
 import pathlib
 import re
+import sys
 import zipfile
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -24,6 +25,9 @@ import numpy as np
 from keras import layers as L
 
 FOLDER = pathlib.Path(__file__).parent
+sys.path.insert(0, str(FOLDER.parents[2] / "cli"))
+from layers import outputs_of_layers
+
 random = np.random.default_rng(5)
 
 
@@ -76,50 +80,6 @@ def randomize(model):
         variable.assign(draw)
 
 
-def arrays_of(model, inputs):
-    """What every call of a layer gives, by layer path: Model.call of every model in it is followed by hand."""
-    found, calls = dict(inputs), {}
-
-    def note(path, outputs):
-        number = calls.get(path, 0)
-        calls[path] = number + 1
-        for i, output in enumerate(outputs if isinstance(outputs, (list, tuple)) else [outputs]):
-            found[path + (f"@{number}" if number else "") + (f":{i}" if i else "")] = np.asarray(output)
-
-    def walk(model, values, prefix):
-        if isinstance(model, keras.Sequential):
-            x = values[0]
-            for layer in model.layers:
-                x = run(layer, [x], {}, prefix)
-            return [x]
-        known = {id(tensor): value for tensor, value in zip(model.inputs, values)}
-        for nodes in sorted(model._nodes_by_depth.items(), reverse=True):
-            for node in nodes[1]:
-                if isinstance(node.operation, L.InputLayer):
-                    continue
-                fill = lambda x: known.get(id(x), x)
-                args, kwargs = keras.tree.map_structure(fill, (node.arguments.args, node.arguments.kwargs))
-                outputs = run(node.operation, args, kwargs, prefix)
-                for tensor, value in zip(node.outputs, keras.tree.flatten(outputs)):
-                    known[id(tensor)] = value
-        return [known[id(tensor)] for tensor in model.outputs]
-
-    def run(layer, args, kwargs, prefix):
-        path = prefix + layer.name
-        if isinstance(layer, keras.Model):
-            outputs = walk(layer, keras.tree.flatten(args), path + "/")
-            outputs = outputs if len(outputs) > 1 else outputs[0]
-        else:
-            outputs = layer(*args, **kwargs)
-        note(path, outputs)
-        return outputs
-
-    results = walk(model, [inputs[tensor.name] for tensor in model.inputs], "")
-    for got, expected in zip(results, keras.tree.flatten(model(list(inputs.values())))):
-        np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-6)
-    return found
-
-
 def spoil(path, to, name, place):
     """The archive with one number of a weight changed."""
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(to, "w") as new:
@@ -161,7 +121,7 @@ if __name__ == "__main__":
             continue
         inputs = {"image": random.normal(size=(3, 8, 8, 3)).astype("float32"),
                   "extra": random.normal(size=(3, 5)).astype("float32")}
-        arrays = arrays_of(model, inputs)
+        arrays = outputs_of_layers(model, inputs)
         np.savez_compressed(FOLDER / "nested.npz", **arrays)
         some = {"no/such": np.zeros(3), **inputs, "stem": arrays["stem"], "both": arrays["both"]}
         np.savez_compressed(FOLDER / "some.npz", **some)
