@@ -29,7 +29,8 @@ const cli_option cli_compile_options[] = {
     {"--name", "NAME", "prefix of every exported symbol [OUT's base name]", CLI_TEXT, FIELD(name)},
     {"--batch", "N", "fix the batch size [any]", CLI_TEXT, FIELD(batch)},
     {"--shape", "INPUT=1x28x28", "fix the dimensions of an input [any]", CLI_LIST, FIELD(shapes)},
-    {"--target", "TRIPLE", "what the code is for [this machine]", CLI_TEXT, FIELD(target)},
+    {"--target", "TRIPLE", "what the code is for, as keratin targets lists them [this machine]", CLI_TEXT,
+     FIELD(target)},
     {"--cpu", "CPU", "which CPU, as keratin targets lists them [native]", CLI_TEXT, FIELD(cpu)},
     {"--features", "LIST", "CPU features to add or take away: +avx2,-fma", CLI_TEXT, FIELD(features)},
     {"-O", "0|1|2|3", "how much to optimise; -O0 keeps one kernel a node [-O2]", CLI_LEVEL, FIELD(level)},
@@ -115,6 +116,26 @@ static kt_status compile_body(kt_arena *arena, void *context, kt_diag *diag) {
     return read_and_compile(arena, context, diag);
 }
 
+typedef struct target_check {
+    const cli_command *command;
+    const compile_command *fields;
+    int exit;
+} target_check;
+
+/* What is wrong with --target, --cpu and --features is the usage. */
+static kt_status check_target(kt_arena *arena, void *context, kt_diag *diag) {
+    target_check *check = context;
+    const compile_command *fields = check->fields;
+    kt_target target;
+    kt_diag found = {0};
+    (void)diag;
+    if (kt_target_describe(fields->target, fields->cpu, fields->features, arena, &target, &found) != KT_OK)
+        check->exit = cli_usage_error(check->command, "%s",
+                                      found.count ? found.problems[0].text : "There is not enough memory.");
+    kt_diag_deinit(&found);
+    return KT_OK;
+}
+
 int cli_run_compile(const cli_command *command, int argc, char **argv) {
     compile_command fields = {.level = 2};
     int rest, exit_status;
@@ -137,6 +158,9 @@ int cli_run_compile(const cli_command *command, int argc, char **argv) {
     if (fields.print_after && strcmp(fields.print_after, "all") != 0 && !kt_pass_find(fields.print_after))
         return cli_usage_error(command, "There is no pass %s; keratin passes lists them.",
                                fields.print_after);
+    target_check check = {.command = command, .fields = &fields};
+    exit_status = cli_guarded(check_target, &check, NULL);
+    if (exit_status || check.exit) return exit_status ? exit_status : check.exit;
     return cli_guarded(compile_body, &fields, strcmp(fields.model, "-") ? fields.model : "standard input");
 }
 

@@ -19,10 +19,29 @@ static void list_layers(void) {
         printf("%-28s %-24s %s\n", (*class)->name, (*class)->module, (*class)->doc);
 }
 
-static void list_targets(void) {
-    for (const kt_target_entry *target = kt_targets; target->name; target++)
-        printf("%-28s %s\n", target->name, target->doc);
+/* A line for each CPU, and one for each triple that says what can be made for it here. */
+static kt_status list_targets_body(kt_arena *arena, void *context, kt_diag *diag) {
+    const char *triple = "";
+    (void)context;
+    for (const kt_target_entry *entry = kt_targets; entry->triple; entry++) {
+        if (strcmp(triple, entry->triple) != 0) {
+            kt_target target;
+            kt_diag missing = {0};
+            triple = entry->triple;
+            KT_TRY(kt_target_describe(triple, NULL, NULL, arena, &target, diag));
+            bool links = kt_link_check(&target, arena, &missing) == KT_OK;
+            printf("%-24s %s\n", triple,
+                   links           ? "programs, libraries and text forms"
+                   : missing.count ? missing.problems[0].text
+                                   : "");
+            kt_diag_deinit(&missing);
+        }
+        printf("  --cpu %-16s %s\n", entry->cpu, entry->doc);
+    }
+    return KT_OK;
 }
+
+static void list_targets(void) { cli_guarded(list_targets_body, NULL, NULL); }
 
 int cli_run_list(const cli_command *command, int argc, char **argv) {
     static const struct {

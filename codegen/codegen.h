@@ -89,8 +89,10 @@ kt_status kt_elf_write_constants(const char *path, const char *symbol, const kt_
 /* Turns object files into what `form` says, at output, whole or not at all (codegen/link.c). directory: for
  * temporary files. The runtime's members that are needed go in; libraries and objects keep only symbols that begin
  * with `name`_ visible. debug: nothing is stripped. */
-kt_status kt_link(kt_emit form, bool debug, const char *const *objects, uint32_t object_count, const char *name,
+kt_status kt_link(kt_emit form, const kt_target *target, bool debug, const char *const *objects, uint32_t object_count, const char *name,
                   const char *directory, const char *output, kt_arena *arena, kt_diag *diag) KT_MUST_USE;
+/* Whether programs for target can be linked on this machine; else diag says what to install. */
+kt_status kt_link_check(const kt_target *target, kt_arena *arena, kt_diag *diag) KT_MUST_USE;
 /* The JSON of `describe` (codegen/describe.c). */
 const char *kt_describe_json(const kt_graph *graph, const kt_plan *plans, uint32_t plan_count, const char *name,
                              const kt_target *target, uint64_t constants_bytes, kt_arena *arena);

@@ -128,7 +128,7 @@ static kt_status build_module(job *work, bool library, kt_program_source *source
                                  .library = library,
                                  .level = work->options->level,
                                  .debug = work->options->debug ? &work->debug : NULL,
-                                 .sanitize = KT_SANITIZE};
+                                 .sanitize = work->target.at_home ? KT_SANITIZE : NULL};
     KT_TRY(kt_module_build(source, &work->target, &options, work->arena, out_module, work->diag));
     double lowering, optimising;
     kt_module_times(*out_module, &lowering, &optimising);
@@ -157,24 +157,14 @@ static kt_status link_output(job *work, kt_module *module, const kt_program_sour
         object_count = 2;
     }
     const char *output = work->options->output;
-    KT_TRY(kt_link(work->options->emit, work->options->debug, objects, object_count, work->name, directory,
-                   output, work->arena, work->diag));
+    KT_TRY(kt_link(work->options->emit, &work->target, work->options->debug, objects, object_count,
+                   work->name, directory, output, work->arena, work->diag));
     kt_inspect_stage(&work->inspection, "link", kt_seconds_now() - emitted);
     if (work->options->emit == KT_EMIT_EXE) return KT_OK;
     kt_text header = {.arena = work->arena};
     kt_header_print(work->graph, work->plans.at, work->plans.count, work->name, &header);
     return kt_file_write(header_path(work->arena, output), kt_text_string(&header), header.length,
                          work->diag);
-}
-
-static bool runs_here(const kt_target *target) {
-#if defined(__x86_64__)
-    return !strncmp(target->triple, "x86_64", 6);
-#elif defined(__aarch64__)
-    return !strncmp(target->triple, "aarch64", 7);
-#else
-    return false;
-#endif
 }
 
 /* Runs the stages that the wanted form needs, and writes it. page: what becomes known on the way. */
@@ -224,12 +214,7 @@ static kt_status compile(void *context) {
     work->name = program_name(work);
     KT_TRY(kt_target_describe(options->triple, options->cpu, options->features, work->arena, &work->target,
                               work->diag));
-    if (options->emit <= KT_EMIT_OBJECT && !runs_here(&work->target))
-        return kt_diag_add(
-            work->diag, KT_UNSUPPORTED, NULL,
-            "There is no runtime library for the target %s on this machine, so programs and libraries for "
-            "it cannot be linked here; --emit=asm and --emit=llvm work.",
-            work->target.triple);
+    if (options->emit <= KT_EMIT_OBJECT) KT_TRY(kt_link_check(&work->target, work->arena, work->diag));
     KT_TRY(kt_inspect_begin(&work->inspection, options, work->arena, work->diag));
     kt_page_source page = {.name = work->name, .target = &work->target, .graph = work->graph};
     KT_TRY(write_form(work, &page));

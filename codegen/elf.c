@@ -30,7 +30,7 @@ const char *kt_constants_symbol(kt_arena *arena, const char *program_name) {
 }
 
 static Elf64_Half machine(const kt_target *target) {
-    return strncmp(target->triple, "aarch64", 7) == 0 ? EM_AARCH64 : EM_X86_64;
+    return target->arch == KT_ARCH_AARCH64 ? EM_AARCH64 : EM_X86_64;
 }
 
 static void write_zeros(FILE *file, uint64_t count) {

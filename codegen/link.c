@@ -1,13 +1,14 @@
 /* From object files to a program, a shared library, a static library or one relocatable object, by the C
- * compiler driver and binutils of the machine. The runtime's members that are needed go in; libraries and
- * objects keep only the symbols that begin with their name visible, so that two models can live in one
- * program. */
+ * compiler driver and binutils of the machine, or by cross tools for another one, which have their triple in
+ * front. The runtime's members that are needed go in; libraries and objects keep only the symbols that begin
+ * with their name visible, so that two models can live in one program. */
 #include "codegen/codegen.h"
 #include "support/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,21 +18,55 @@
 #define LINKER "cc"
 #endif
 
+/* How programs for an architecture are linked on machines of another one. */
+static const struct {
+    const char *triple;   /* in front of the tools' names; and where its runtime lies, below lib/ */
+    const char *packages; /* that hold the tools, on Debian */
+} cross_tools[] = {
+    [KT_ARCH_X86_64] = {"x86_64-linux-gnu", "gcc-x86-64-linux-gnu and libc6-dev-amd64-cross"},
+    [KT_ARCH_AARCH64] = {"aarch64-linux-gnu", "gcc-aarch64-linux-gnu and libc6-dev-arm64-cross"},
+    [KT_ARCH_RISCV64] = {NULL, NULL},
+    [KT_ARCH_WASM32] = {NULL, NULL},
+};
+
 typedef struct command {
     kt_arena *arena;
     KT_VECTOR(const char *) words;
+    const kt_target *target;
     bool debug; /* keep what debuggers read */
 } command;
 
 static void add(command *line, const char *word) { KT_PUSH(line->arena, &line->words, word); }
+
+/* A tool for the target. */
+static void add_tool(command *line, const char *tool) {
+    const kt_target *target = line->target;
+    add(line, target->at_home
+                  ? tool
+                  : kt_arena_format(line->arena, "%s-%s", cross_tools[target->arch].triple, tool));
+}
+
+/* The C compiler drives the linker. */
+static void add_linker(command *line) { add_tool(line, line->target->at_home ? LINKER : "gcc"); }
 
 static kt_status execute(command *line, kt_diag *diag) {
     add(line, NULL);
     return kt_command_run(line->words.at, diag);
 }
 
-/* libkeratin_rt.a lies in lib/ beside the bin/ of the running compiler. */
-static kt_status find_runtime(kt_arena *arena, const char **out_path, kt_diag *diag) {
+static bool is_in_path(kt_arena *arena, const char *tool) {
+    const char *path = getenv("PATH");
+    for (size_t length; path && *path; path += length + (path[length] == ':')) {
+        length = strcspn(path, ":");
+        if (!access(kt_arena_format(arena, "%.*s/%s", (int)length, path, tool), X_OK)) return true;
+    }
+    return false;
+}
+
+/* libkeratin_rt.a lies in lib/ beside the bin/ of the running compiler; those for other machines in folders
+ * there. */
+static kt_status find_runtime(kt_arena *arena, const kt_target *target, const char **out_path,
+                              kt_diag *diag) {
     char path[4096];
     ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
     if (length < 0)
@@ -42,11 +77,31 @@ static kt_status find_runtime(kt_arena *arena, const char **out_path, kt_diag *d
         char *slash = strrchr(path, '/');
         if (slash) *slash = 0;
     }
-    *out_path = kt_arena_format(arena, "%s/lib/libkeratin_rt.a", path);
-    if (access(*out_path, R_OK))
+    const char *folder =
+        target->at_home ? "" : kt_arena_format(arena, "%s/", cross_tools[target->arch].triple);
+    *out_path = kt_arena_format(arena, "%s/lib/%slibkeratin_rt.a", path, folder);
+    if (!access(*out_path, R_OK)) return KT_OK;
+    if (target->at_home)
         return kt_diag_add(diag, KT_IO, NULL, "The runtime library %s is missing; install Keratin whole.",
                            *out_path);
-    return KT_OK;
+    return kt_diag_add(diag, KT_IO, NULL,
+                       "The runtime library %s is missing; install %s, and build Keratin again.", *out_path,
+                       cross_tools[target->arch].packages);
+}
+
+kt_status kt_link_check(const kt_target *target, kt_arena *arena, kt_diag *diag) {
+    const char *runtime, *triple = cross_tools[target->arch].triple;
+    if (!triple)
+        return kt_diag_add(diag, KT_UNSUPPORTED, NULL,
+                           "Programs and libraries for %s cannot be linked; --emit=asm and --emit=llvm work.",
+                           target->triple);
+    if (!target->at_home && !is_in_path(arena, kt_arena_format(arena, "%s-gcc", triple)))
+        return kt_diag_add(
+            diag, KT_IO, NULL,
+            "Linking for %s wants %s-gcc, which is not installed; install %s, or say --emit=asm "
+            "or --emit=llvm.",
+            target->triple, triple, cross_tools[target->arch].packages);
+    return find_runtime(arena, target, &runtime, diag);
 }
 
 static void add_objects(command *line, const char *const *objects, uint32_t count, const char *runtime) {
@@ -59,15 +114,17 @@ static void add_common(command *line) {
     add(line, "-pthread");
     add(line, "-Wl,--gc-sections,--as-needed,--build-id=none");
 #ifdef KT_SANITIZE
-    add(line, "-fsanitize=" KT_SANITIZE);
-#else
-    if (!line->debug) add(line, "-s");
+    if (line->target->at_home) {
+        add(line, "-fsanitize=" KT_SANITIZE);
+        return;
+    }
 #endif
+    if (!line->debug) add(line, "-s");
 }
 
 static kt_status link_executable(command *line, const char *const *objects, uint32_t count,
                                  const char *runtime, const char *output, kt_diag *diag) {
-    add(line, LINKER);
+    add_linker(line);
     add(line, "-o");
     add(line, output);
     add_objects(line, objects, count, runtime);
@@ -80,7 +137,7 @@ static kt_status link_shared(command *line, const char *const *objects, uint32_t
     const char *script = kt_arena_format(line->arena, "%s/exports", directory);
     const char *text = kt_arena_format(line->arena, "{ global: %s_*; local: *; };\n", name);
     KT_TRY(kt_file_write(script, text, strlen(text), diag));
-    add(line, LINKER);
+    add_linker(line);
     add(line, "-shared");
     add(line, "-o");
     add(line, output);
@@ -93,7 +150,7 @@ static kt_status link_shared(command *line, const char *const *objects, uint32_t
 static kt_status link_object(command *line, const char *const *objects, uint32_t count, const char *runtime,
                              const char *name, const char *directory, const char *output, kt_diag *diag) {
     const char *joined = kt_arena_format(line->arena, "%s/joined.o", directory);
-    add(line, "ld");
+    add_tool(line, "ld");
     add(line, "-r");
     /* Groups would be shared with another model's object, whose symbols are local as well. */
     add(line, "--force-group-allocation");
@@ -101,8 +158,8 @@ static kt_status link_object(command *line, const char *const *objects, uint32_t
     add(line, joined);
     add_objects(line, objects, count, runtime);
     KT_TRY(execute(line, diag));
-    command localise = {.arena = line->arena};
-    add(&localise, "objcopy");
+    command localise = {.arena = line->arena, .target = line->target};
+    add_tool(&localise, "objcopy");
     add(&localise, "--wildcard");
     add(&localise, kt_arena_format(line->arena, "--keep-global-symbol=%s_*", name));
     if (!line->debug) add(&localise, "--strip-unneeded");
@@ -115,22 +172,22 @@ static kt_status link_archive(command *line, const char *const *objects, uint32_
                               const char *name, const char *directory, const char *output, kt_diag *diag) {
     const char *member = kt_arena_format(line->arena, "%s/%s.o", directory, name);
     KT_TRY(link_object(line, objects, count, runtime, name, directory, member, diag));
-    command archive = {.arena = line->arena};
-    add(&archive, "ar");
+    command archive = {.arena = line->arena, .target = line->target};
+    add_tool(&archive, "ar");
     add(&archive, "rcsD");
     add(&archive, output);
     add(&archive, member);
     return execute(&archive, diag);
 }
 
-kt_status kt_link(kt_emit form, bool debug, const char *const *objects, uint32_t object_count,
-                  const char *name, const char *directory, const char *output, kt_arena *arena,
-                  kt_diag *diag) {
+kt_status kt_link(kt_emit form, const kt_target *target, bool debug, const char *const *objects,
+                  uint32_t object_count, const char *name, const char *directory, const char *output,
+                  kt_arena *arena, kt_diag *diag) {
     if (kt_file_is_special(output))
         return kt_diag_add(diag, KT_INVALID, NULL, "Cannot write %s: it is no regular file.", output);
     const char *runtime = NULL;
-    command line = {.arena = arena, .debug = debug};
-    KT_TRY(find_runtime(arena, &runtime, diag));
+    command line = {.arena = arena, .target = target, .debug = debug};
+    KT_TRY(find_runtime(arena, target, &runtime, diag));
     const char *beside = kt_arena_format(arena, "%s.%ld.tmp", output, (long)getpid());
     /* Said here, since the linker says it in words of its own. */
     int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);

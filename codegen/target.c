@@ -9,7 +9,15 @@
 #include <llvm-c/TargetMachine.h>
 #include <string.h>
 
-typedef enum arch { ARCH_NONE, ARCH_X86_64, ARCH_AARCH64 } arch;
+/* Spellings are those that clang takes; the first of an architecture is LLVM's own. */
+static const struct {
+    const char *spelling;
+    kt_arch arch;
+} spellings[] = {
+    {"x86_64", KT_ARCH_X86_64}, {"amd64", KT_ARCH_X86_64},    {"aarch64", KT_ARCH_AARCH64},
+    {"arm64", KT_ARCH_AARCH64}, {"riscv64", KT_ARCH_RISCV64}, {"wasm32", KT_ARCH_WASM32},
+};
+enum { SPELLING_COUNT = sizeof spellings / sizeof *spellings };
 
 enum {
     LEVEL_1 = 0,
@@ -22,40 +30,43 @@ enum {
 
 typedef struct cpu_entry {
     const char *name;
-    arch arch;
+    kt_arch arch;
     uint64_t features;
 } cpu_entry;
 
 static const cpu_entry cpus[] = {
-    {"x86-64", ARCH_X86_64, LEVEL_1},         {"x86-64-v2", ARCH_X86_64, LEVEL_2},
-    {"x86-64-v3", ARCH_X86_64, LEVEL_3},      {"x86-64-v4", ARCH_X86_64, LEVEL_4},
-    {"nehalem", ARCH_X86_64, LEVEL_2},        {"westmere", ARCH_X86_64, LEVEL_2},
-    {"goldmont", ARCH_X86_64, LEVEL_2},       {"haswell", ARCH_X86_64, LEVEL_3},
-    {"broadwell", ARCH_X86_64, LEVEL_3},      {"skylake", ARCH_X86_64, LEVEL_3},
-    {"alderlake", ARCH_X86_64, LEVEL_3},      {"skylake-avx512", ARCH_X86_64, LEVEL_4},
-    {"cascadelake", ARCH_X86_64, LEVEL_4},    {"icelake-server", ARCH_X86_64, LEVEL_4},
-    {"sapphirerapids", ARCH_X86_64, LEVEL_4}, {"znver1", ARCH_X86_64, LEVEL_3},
-    {"znver2", ARCH_X86_64, LEVEL_3},         {"znver3", ARCH_X86_64, LEVEL_3},
-    {"znver4", ARCH_X86_64, LEVEL_4},         {"generic", ARCH_AARCH64, 0},
-    {"cortex-a53", ARCH_AARCH64, 0},          {"cortex-a55", ARCH_AARCH64, 0},
-    {"cortex-a57", ARCH_AARCH64, 0},          {"cortex-a72", ARCH_AARCH64, 0},
-    {"cortex-a76", ARCH_AARCH64, 0},          {"cortex-a78", ARCH_AARCH64, 0},
-    {"neoverse-n1", ARCH_AARCH64, 0},         {"neoverse-n2", ARCH_AARCH64, 0},
-    {"neoverse-v1", ARCH_AARCH64, 0},         {"apple-m1", ARCH_AARCH64, 0},
+    {"x86-64", KT_ARCH_X86_64, LEVEL_1},           {"x86-64-v2", KT_ARCH_X86_64, LEVEL_2},
+    {"x86-64-v3", KT_ARCH_X86_64, LEVEL_3},        {"x86-64-v4", KT_ARCH_X86_64, LEVEL_4},
+    {"nehalem", KT_ARCH_X86_64, LEVEL_2},          {"westmere", KT_ARCH_X86_64, LEVEL_2},
+    {"goldmont", KT_ARCH_X86_64, LEVEL_2},         {"haswell", KT_ARCH_X86_64, LEVEL_3},
+    {"broadwell", KT_ARCH_X86_64, LEVEL_3},        {"skylake", KT_ARCH_X86_64, LEVEL_3},
+    {"alderlake", KT_ARCH_X86_64, LEVEL_3},        {"skylake-avx512", KT_ARCH_X86_64, LEVEL_4},
+    {"cascadelake", KT_ARCH_X86_64, LEVEL_4},      {"icelake-server", KT_ARCH_X86_64, LEVEL_4},
+    {"sapphirerapids", KT_ARCH_X86_64, LEVEL_4},   {"znver1", KT_ARCH_X86_64, LEVEL_3},
+    {"znver2", KT_ARCH_X86_64, LEVEL_3},           {"znver3", KT_ARCH_X86_64, LEVEL_3},
+    {"znver4", KT_ARCH_X86_64, LEVEL_4},           {"generic", KT_ARCH_AARCH64, KT_CPU_NEON},
+    {"cortex-a53", KT_ARCH_AARCH64, KT_CPU_NEON},  {"cortex-a55", KT_ARCH_AARCH64, KT_CPU_NEON},
+    {"cortex-a57", KT_ARCH_AARCH64, KT_CPU_NEON},  {"cortex-a72", KT_ARCH_AARCH64, KT_CPU_NEON},
+    {"cortex-a76", KT_ARCH_AARCH64, KT_CPU_NEON},  {"cortex-a78", KT_ARCH_AARCH64, KT_CPU_NEON},
+    {"neoverse-n1", KT_ARCH_AARCH64, KT_CPU_NEON}, {"neoverse-n2", KT_ARCH_AARCH64, KT_CPU_NEON},
+    {"neoverse-v1", KT_ARCH_AARCH64, KT_CPU_NEON}, {"apple-m1", KT_ARCH_AARCH64, KT_CPU_NEON},
+    {"generic-rv64", KT_ARCH_RISCV64, 0},          {"generic", KT_ARCH_WASM32, 0},
 };
 
 const kt_target_entry kt_targets[] = {
-    {"native", "this machine's CPU (the default)"},
-    {"x86-64", "any x86-64 CPU: SSE2"},
-    {"x86-64-v2", "x86-64 with SSE4.2 (2009); also nehalem, westmere, goldmont"},
-    {"x86-64-v3",
+    {"x86_64-linux-gnu", "native", "this machine's CPU (the default)"},
+    {"x86_64-linux-gnu", "x86-64", "any x86-64 CPU: SSE2"},
+    {"x86_64-linux-gnu", "x86-64-v2", "x86-64 with SSE4.2 (2009); also nehalem, westmere, goldmont"},
+    {"x86_64-linux-gnu", "x86-64-v3",
      "x86-64 with AVX2 and FMA (2013); also haswell, broadwell, skylake, alderlake, znver1 to znver3"},
-    {"x86-64-v4",
+    {"x86_64-linux-gnu", "x86-64-v4",
      "x86-64 with AVX-512 (2017); also skylake-avx512, cascadelake, icelake-server, sapphirerapids, znver4"},
-    {"generic",
-     "any 64-bit ARM CPU: NEON (--target aarch64-linux-gnu); also cortex-a53, -a55, -a57, -a72, -a76, "
-     "-a78, neoverse-n1, -n2, -v1, apple-m1"},
-    {NULL, NULL},
+    {"aarch64-linux-gnu", "generic",
+     "any 64-bit ARM CPU: NEON; also cortex-a53, -a55, -a57, -a72, -a76, -a78, neoverse-n1, -n2, -v1, "
+     "apple-m1"},
+    {"riscv64-linux-gnu", "generic-rv64", "RV64GC, without vectors; only as --emit=llvm and asm"},
+    {"wasm32-unknown-unknown", "generic", "WebAssembly with 128-bit SIMD; only as --emit=llvm and asm"},
+    {NULL},
 };
 
 /* In the order of their bits. */
@@ -72,10 +83,32 @@ static const struct {
 };
 enum { FEATURE_COUNT = sizeof features_of_x86 / sizeof *features_of_x86 };
 
-static arch arch_of(const char *triple) {
-    if (strncmp(triple, "x86_64-", 7) == 0) return ARCH_X86_64;
-    if (strncmp(triple, "aarch64-", 8) == 0) return ARCH_AARCH64;
-    return ARCH_NONE;
+/* Is it the part of a triple that ends at "-" or at its end? */
+static bool is_part(const char *part, const char *name) {
+    size_t length = strlen(name);
+    return strncmp(part, name, length) == 0 && (part[length] == '-' || !part[length]);
+}
+
+static const char *next_part(const char *part) {
+    part += strcspn(part, "-");
+    return *part ? part + 1 : part;
+}
+
+/* The triple as LLVM spells it, and its architecture; NULL: no code can be made for it. ARCH-VENDOR-OS-LIBC,
+ * where LLVM has put "unknown" for what was left out. */
+static const char *normalise(const char *given, kt_arena *arena, kt_arch *out_arch) {
+    char *normal = LLVMNormalizeTargetTriple(given);
+    const char *triple = kt_arena_string(arena, normal);
+    LLVMDisposeMessage(normal);
+    const char *vendor = next_part(triple), *os = next_part(vendor), *libc = next_part(os);
+    int i = 0;
+    while (i < SPELLING_COUNT && !is_part(triple, spellings[i].spelling)) i++;
+    if (i == SPELLING_COUNT) return NULL;
+    *out_arch = spellings[i].arch;
+    bool linux_gnu = is_part(os, "linux") && (!*libc || is_part(libc, "gnu"));
+    if (*out_arch != KT_ARCH_WASM32 && !linux_gnu) return NULL;
+    while (i > 0 && spellings[i - 1].arch == *out_arch) i--;
+    return kt_arena_format(arena, "%s-%s", spellings[i].spelling, vendor);
 }
 
 static uint64_t feature_named(const char *name, size_t length) {
@@ -102,8 +135,9 @@ static kt_status apply_features(const char *list, bool strict, uint64_t *feature
         bool sign = *at == '+' || *at == '-';
         if (strict && (!sign || !feature))
             return kt_diag_add(diag, KT_INVALID, NULL,
-                               "CPU feature \"%.*s\" is not known; give a comma-separated list like "
-                               "+avx2,-fma of avx, avx2, fma, f16c, avx512f, avx512bw, avx512dq, avx512vl, "
+                               "CPU feature \"%.*s\" is not known (`keratin targets` lists CPUs); give a "
+                               "comma-separated list like +avx2,-fma of avx, avx2, fma, f16c, avx512f, "
+                               "avx512bw, avx512dq, avx512vl, "
                                "avx512cd, sse4.1, sse4.2, popcnt, bmi, bmi2, lzcnt, movbe.",
                                (int)length, at);
         if (*at == '+')
@@ -136,27 +170,38 @@ static const char *feature_string(uint64_t features, kt_arena *arena) {
     return kt_text_string(&text);
 }
 
-static const cpu_entry *find_cpu(const char *name, arch arch) {
+static const cpu_entry *find_cpu(const char *name, kt_arch arch) {
     for (size_t i = 0; i < sizeof cpus / sizeof *cpus; i++)
         if (cpus[i].arch == arch && strcmp(cpus[i].name, name) == 0) return &cpus[i];
     return NULL;
 }
 
-static void describe_registers(kt_target *target, arch arch) {
+/* What shapes kernels, by architecture; x86-64 goes by its features instead. */
+static const struct {
+    const char *cpu, *features; /* the default CPU, and what LLVM gets */
+    int vector_registers, tile_rows;
+    bool fma;
+} architectures[] = {
+    [KT_ARCH_X86_64] = {"x86-64", NULL, 0, 0, false},
+    [KT_ARCH_AARCH64] = {"generic", "+neon", 32, 8, true},
+    [KT_ARCH_RISCV64] = {"generic-rv64", "+m,+a,+f,+d,+c", 32, 4, true},
+    [KT_ARCH_WASM32] = {"generic", "+simd128", 16, 4, false},
+};
+
+static void describe_registers(kt_target *target) {
     uint64_t features = target->cpu_features;
-    target->fma = arch == ARCH_AARCH64 || (features & KT_CPU_FMA);
-    target->masks = (features & KT_CPU_AVX512F) != 0;
-    target->vector_bytes = features & KT_CPU_AVX512F ? 64 : features & KT_CPU_AVX2 ? 32 : 16;
-    target->vector_registers = arch == ARCH_AARCH64 || (features & KT_CPU_AVX512F) ? 32 : 16;
+    target->vector_bytes = 16;
+    target->vector_registers = architectures[target->arch].vector_registers;
+    target->tile_rows = architectures[target->arch].tile_rows;
     target->tile_vectors = 2;
-    if (arch == ARCH_AARCH64)
-        target->tile_rows = 8;
-    else if (target->masks)
-        target->tile_rows = 14;
-    else if (target->fma)
-        target->tile_rows = 6;
-    else
-        target->tile_rows = 4; /* products need registers of their own */
+    target->fma = architectures[target->arch].fma;
+    if (target->arch != KT_ARCH_X86_64) return;
+    target->fma = (features & KT_CPU_FMA) != 0;
+    target->masks = (features & KT_CPU_AVX512F) != 0;
+    target->vector_bytes = target->masks ? 64 : features & KT_CPU_AVX2 ? 32 : 16;
+    target->vector_registers = target->masks ? 32 : 16;
+    /* Without fused ones, products need registers of their own. */
+    target->tile_rows = target->masks ? 14 : target->fma ? 6 : 4;
 }
 
 kt_status kt_target_describe(const char *triple, const char *cpu, const char *features, kt_arena *arena,
@@ -164,25 +209,30 @@ kt_status kt_target_describe(const char *triple, const char *cpu, const char *fe
     LLVMInitializeX86TargetInfo();
     LLVMInitializeAArch64TargetInfo();
     const char *host = take_message(arena, LLVMGetDefaultTargetTriple());
+    kt_arch host_arch = KT_ARCH_X86_64;
+    normalise(host, arena, &host_arch);
     if (!triple) triple = host;
-    arch arch = arch_of(triple);
-    if (arch == ARCH_NONE || !strstr(triple, "linux"))
+    kt_target target = {0};
+    target.triple = normalise(triple, arena, &target.arch);
+    if (!target.triple)
         return kt_diag_add(diag, KT_UNSUPPORTED, NULL,
-                           "Target \"%s\" is not known; give x86_64-linux-gnu or aarch64-linux-gnu.", triple);
-    bool at_home = arch == arch_of(host);
-    if (!cpu) cpu = at_home ? "native" : arch == ARCH_AARCH64 ? "generic" : "x86-64";
-
-    kt_target target = {.triple = kt_arena_string(arena, triple)};
+                           "Target \"%s\" is not known; `keratin targets` lists those that are.", triple);
+    target.at_home = target.arch == host_arch;
+    if (!cpu) cpu = target.at_home ? "native" : architectures[target.arch].cpu;
     if (strcmp(cpu, "native") == 0) {
-        if (!at_home)
+        if (!target.at_home)
             return kt_diag_add(diag, KT_INVALID, NULL,
-                               "CPU \"native\" is this machine's, which is no %s; name a CPU of the target.",
+                               "CPU \"native\" is this machine's, which is no %s; name one that `keratin "
+                               "targets` lists for it.",
                                triple);
         target.cpu = take_message(arena, LLVMGetHostCPUName());
         const char *host_features = take_message(arena, LLVMGetHostCPUFeatures());
-        if (arch == ARCH_X86_64) KT_TRY(apply_features(host_features, false, &target.cpu_features, diag));
+        if (target.arch == KT_ARCH_X86_64)
+            KT_TRY(apply_features(host_features, false, &target.cpu_features, diag));
+        else
+            target.cpu_features = KT_CPU_NEON;
     } else {
-        const cpu_entry *entry = find_cpu(cpu, arch);
+        const cpu_entry *entry = find_cpu(cpu, target.arch);
         if (!entry)
             return kt_diag_add(diag, KT_INVALID, NULL,
                                "CPU \"%s\" is not known for %s; `keratin targets` lists those that are.", cpu,
@@ -191,13 +241,15 @@ kt_status kt_target_describe(const char *triple, const char *cpu, const char *fe
         target.cpu_features = entry->features;
     }
     if (features && *features) {
-        if (arch != ARCH_X86_64)
-            return kt_diag_add(diag, KT_INVALID, NULL, "Features can be chosen for x86-64 only.");
+        if (target.arch != KT_ARCH_X86_64)
+            return kt_diag_add(diag, KT_INVALID, NULL,
+                               "Features can be chosen for x86-64 only; `keratin targets` lists CPUs.");
         KT_TRY(apply_features(features, true, &target.cpu_features, diag));
     }
-    target.cpu_features = close_features(target.cpu_features);
-    target.features = arch == ARCH_X86_64 ? feature_string(target.cpu_features, arena) : "+neon";
-    describe_registers(&target, arch);
+    if (target.arch == KT_ARCH_X86_64) target.cpu_features = close_features(target.cpu_features);
+    target.features = target.arch == KT_ARCH_X86_64 ? feature_string(target.cpu_features, arena)
+                                                    : architectures[target.arch].features;
+    describe_registers(&target);
     *out_target = target;
     return KT_OK;
 }

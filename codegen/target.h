@@ -4,7 +4,11 @@
 
 #include "passes/passes.h"
 
+typedef enum kt_arch { KT_ARCH_X86_64, KT_ARCH_AARCH64, KT_ARCH_RISCV64, KT_ARCH_WASM32 } kt_arch;
+
 typedef struct kt_target {
+    kt_arch arch;
+    bool at_home;         /* this machine's architecture: what is linked runs here, on a CPU that has the features */
     const char *triple, *cpu, *features; /* as LLVM names them */
     int vector_bytes;     /* 16, 32 or 64: the registers that kernels use */
     int vector_registers; /* 16 or 32 */
@@ -21,7 +25,7 @@ kt_status kt_target_describe(const char *triple, const char *cpu, const char *fe
 int kt_target_lanes(const kt_target *target, kt_dtype dtype); /* elements of a vector register */
 kt_pass_target kt_target_for_passes(const kt_target *target);
 
-typedef struct kt_target_entry { const char *name, *doc; } kt_target_entry;
-extern const kt_target_entry kt_targets[]; /* for `keratin targets`; ends with a NULL name */
+typedef struct kt_target_entry { const char *triple, *cpu, *doc; } kt_target_entry;
+extern const kt_target_entry kt_targets[]; /* for `keratin targets`, by triple; ends with a NULL triple */
 
 #endif

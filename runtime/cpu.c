@@ -1,14 +1,17 @@
-/* What this CPU can do, and what its operating system lets programs use of it. */
+/* What this CPU can do, and what its operating system lets programs use of it: by CPUID and XGETBV on x86, by
+ * the capabilities that Linux hands every process on ARM, where user code may not ask the CPU itself. */
 #include "runtime/runtime.h"
 
-enum { LEAF_1_ECX, LEAF_7_EBX, LEAF_EXTENDED_ECX, LEAF_COUNT };
-enum { YMM_STATE = 0x06, ZMM_STATE = 0xe6 }; /* of XCR0: which registers the operating system saves */
-
-static const struct {
+typedef struct cpu_feature {
     const char *name;
     uint32_t feature;
     uint8_t leaf, bit, state;
-} features[] = {
+} cpu_feature;
+
+enum { LEAF_NONE, LEAF_1_ECX, LEAF_7_EBX, LEAF_EXTENDED_ECX, LEAF_COUNT }; /* of CPUID, with a register */
+enum { YMM_STATE = 0x06, ZMM_STATE = 0xe6 }; /* of XCR0: which registers the operating system saves */
+
+static const cpu_feature features[] = {
     {"SSE4.1", KT_CPU_SSE41, LEAF_1_ECX, 19, 0},
     {"SSE4.2", KT_CPU_SSE42, LEAF_1_ECX, 20, 0},
     {"POPCNT", KT_CPU_POPCNT, LEAF_1_ECX, 23, 0},
@@ -25,6 +28,7 @@ static const struct {
     {"AVX-512CD", KT_CPU_AVX512CD, LEAF_7_EBX, 28, ZMM_STATE},
     {"AVX-512BW", KT_CPU_AVX512BW, LEAF_7_EBX, 30, ZMM_STATE},
     {"AVX-512VL", KT_CPU_AVX512VL, LEAF_7_EBX, 31, ZMM_STATE},
+    {"NEON", KT_CPU_NEON, LEAF_NONE, 0, 0},
 };
 enum { FEATURE_COUNT = sizeof features / sizeof features[0] };
 
@@ -52,6 +56,11 @@ uint64_t kt_cpu_features(void) {
     }
     return found;
 }
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+
+uint64_t kt_cpu_features(void) { return getauxval(AT_HWCAP) & HWCAP_ASIMD ? KT_CPU_NEON : 0; }
 #else
 uint64_t kt_cpu_features(void) { return 0; }
 #endif

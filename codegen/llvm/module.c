@@ -36,6 +36,14 @@ static kt_status create_machine(kt_module *module, kt_diag *diag) {
     LLVMInitializeAArch64Target();
     LLVMInitializeAArch64TargetMC();
     LLVMInitializeAArch64AsmPrinter();
+    LLVMInitializeRISCVTargetInfo();
+    LLVMInitializeRISCVTarget();
+    LLVMInitializeRISCVTargetMC();
+    LLVMInitializeRISCVAsmPrinter();
+    LLVMInitializeWebAssemblyTargetInfo();
+    LLVMInitializeWebAssemblyTarget();
+    LLVMInitializeWebAssemblyTargetMC();
+    LLVMInitializeWebAssemblyAsmPrinter();
     const kt_target *target = module->target;
     LLVMTargetRef backend;
     char *text = NULL;
@@ -45,7 +53,9 @@ static kt_status create_machine(kt_module *module, kt_diag *diag) {
         LLVMDisposeMessage(text);
         return status;
     }
-    const char *base = strncmp(target->triple, "x86_64", 6) == 0 ? "x86-64" : "generic";
+    const char *base = target->arch == KT_ARCH_X86_64    ? "x86-64"
+                       : target->arch == KT_ARCH_RISCV64 ? "generic-rv64"
+                                                         : "generic";
     int level = module->options.level < 0 ? 0 : module->options.level > 3 ? 3 : module->options.level;
     module->machine = LLVMCreateTargetMachine(backend, target->triple, base, target->features, levels[level],
                                               LLVMRelocPIC, LLVMCodeModelDefault);

@@ -4,11 +4,8 @@
 #include "codegen/math/math_impl.h"
 
 #include <math.h>
-#include <string.h>
 
-static bool has_f16(const kt_emitter *e) {
-    return (e->target->cpu_features & KT_CPU_F16C) || strncmp(e->target->triple, "aarch64", 7) == 0;
-}
+static bool has_f16(const kt_emitter *e) { return e->target->cpu_features & (KT_CPU_F16C | KT_CPU_NEON); }
 
 static LLVMTypeRef f16_type(const kt_emitter *e) {
     LLVMTypeRef half = LLVMHalfTypeInContext(e->context);

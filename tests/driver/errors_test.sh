@@ -43,8 +43,6 @@ expect_status 1 "$KERATIN" compile "$model" -o out --shape picture=2x8x8x1
 expect_errors 1
 expect_status 1 "$KERATIN" compile "$model" -o out --batch 0
 expect_errors 1
-expect_status 1 "$KERATIN" compile "$model" -o out --cpu no-such-cpu
-expect_errors 1
 expect_status 1 "$KERATIN" compile "$model" -o no/such/directory/out
 expect_errors 1
 expect_text 'Cannot write no/such/directory/out' errors
