@@ -54,6 +54,7 @@ typedef struct comparison {
     const diff_command *fields;
     kt_arena *arena;
     kt_diag *diag;
+    const kt_observer *observer;
     kt_arrays arrays; /* of the file */
     bool *used;       /* by array */
     kt_graph *graph;
@@ -100,7 +101,14 @@ static const kt_array *find_array(comparison *c, const char *name) {
     return NULL;
 }
 
-static bool wants(void *context, const char *name) { return find_array(context, name); }
+/* By a layer's path below the model, or with the model's name in front, as problems and dumps have it. */
+static const kt_array *find_layer_array(comparison *c, const char *name) {
+    const kt_array *found = find_array(c, name);
+    if (found || !c->observer->model) return found;
+    return find_array(c, kt_arena_format(c->arena, "%s/%s", c->observer->model->path, name));
+}
+
+static bool wants(void *context, const char *name) { return find_layer_array(context, name); }
 
 /* The inputs' arrays by name; a model's only input may have any name that is no layer's, since Sequential
  * models hide theirs. */
@@ -135,7 +143,7 @@ static kt_status choose_outputs(comparison *c) {
     uint32_t found = 0;
     for (uint32_t i = 0; i < entry->results.count; i++) {
         if (entry->results.at[i].role != KT_ROLE_OUTPUT) continue;
-        c->expected[c->output_count] = find_array(c, entry->results.at[i].name);
+        c->expected[c->output_count] = find_layer_array(c, entry->results.at[i].name);
         if (c->expected[c->output_count++]) found++;
     }
     if (found) return KT_OK;
@@ -390,6 +398,7 @@ static kt_status diff_body(kt_arena *arena, void *context, kt_diag *diag) {
     diff_command *fields = context;
     comparison c = {.fields = fields, .arena = arena, .diag = diag};
     kt_observer observer = {.wants = wants, .context = &c};
+    c.observer = &observer;
     kt_arrays *arrays = KT_NEW(arena, kt_arrays);
     const char *path = fields->against;
     if (fields->python) KT_TRY(ask_keras(&c, &path));

@@ -33,7 +33,7 @@ expect_status 0 "$KERATIN" diff "$data/nested.keras" --against "$data/nested.npz
 
 # Missing arrays are skipped; unknown ones, and an input that is not there, are told.
 expect_status 1 "$KERATIN" diff "$data/spoilt.keras" --against "$data/some.npz"
-first_line both
+first_line nested/both
 expect_text "note: .*some.npz: 'no/such' is neither a layer nor an input" errors
 expect_status 1 "$KERATIN" diff "$data/nested.keras" --against "$data/no_input.npz"
 expect_errors 1

@@ -26,6 +26,10 @@ awk -v calls=$(((samples + 6) / 7)) -v steps="$steps" '
 ./plain benchmark --batch 3 --threads 1 --profile=trace.json >line 2>table
 expect_text '"median_us"' line
 expect_text "\"operations\": $((3 * (2 * 16 * 64 + 64 + 64))), \"bytes\": $((4 * (3 * 16 + 16 * 64 + 64 + 3 * 64))), \"layers\": \"plain/dense/matmul" trace.json
+# A convolution of 3 x 3 x 1 to 8 x 8 x 24, its bias (of batch normalization) and rectifier; a 2 x 2 maximum of that.
+./digits benchmark --batch 1 --threads 1 --profile=trace.json >line 2>table
+expect_text "\"operations\": $((8 * 8 * 24 * (2 * 9 + 2))), .*\"layers\": \"digits/conv2d/conv" trace.json
+expect_text "\"operations\": $((4 * 4 * 24 * 4)), .*\"layers\": \"digits/max_pooling2d/" trace.json
 KT_PROFILE=1 ./plain benchmark 2>table >line
 expect_text ' total *$' table
 KT_PROFILE=other.json ./plain benchmark 2>table >line

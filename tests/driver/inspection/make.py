@@ -5,9 +5,9 @@ gives, and Keras's own summaries.
 
 nested.keras holds nested models, one of which is called twice, a shared layer, an operation, and a layer that is not
 trained; nested.npz what all calls in it give, by layer path as `keratin diff` reads them. spoilt.keras is the same
-model with another number among the weights of tower/block/conv alone. some.npz holds a few of the arrays and one of no
-layer; no_input.npz lacks an input; plain.npz holds an array of another shape. NAME.summary and NAME.expanded.summary
-are what model.summary() prints, wide enough that no cell is broken.
+model with another number among the weights of tower/block/conv alone. some.npz holds a few of the arrays, one of them
+by the longer path, and one of no layer; no_input.npz lacks an input; plain.npz holds an array of another shape.
+NAME.summary and NAME.expanded.summary are what model.summary() prints, wide enough that no cell is broken.
 """
 
 import io
@@ -123,7 +123,7 @@ if __name__ == "__main__":
                   "extra": random.normal(size=(3, 5)).astype("float32")}
         arrays = outputs_of_layers(model, inputs)
         np.savez_compressed(FOLDER / "nested.npz", **arrays)
-        some = {"no/such": np.zeros(3), **inputs, "stem": arrays["stem"], "both": arrays["both"]}
+        some = {"no/such": np.zeros(3), **inputs, "stem": arrays["stem"], "nested/both": arrays["both"]}
         np.savez_compressed(FOLDER / "some.npz", **some)
         np.savez_compressed(FOLDER / "no_input.npz", image=inputs["image"], stem=arrays["stem"])
         spoil(FOLDER / "nested.keras", FOLDER / "spoilt.keras",
