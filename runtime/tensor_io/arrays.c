@@ -29,13 +29,13 @@ int kt_io_no_memory(const kt_io *io) { return kt_io_fail(io, "There is not enoug
 
 int64_t kt_io_elements(const kt_buffer *buffer) {
     int64_t elements = 1, bytes = 0;
-    bool overflow = false;
+    bool overflow = false, empty = false;
     for (int i = 0; i < buffer->rank; i++) {
-        if (buffer->dims[i] == 0) return 0;
-        overflow |= __builtin_mul_overflow(elements, buffer->dims[i], &elements);
+        empty |= buffer->dims[i] == 0;
+        overflow |= __builtin_mul_overflow(elements, buffer->dims[i] ? buffer->dims[i] : 1, &elements);
     }
     overflow |= __builtin_mul_overflow(elements, 16, &bytes);
-    return overflow ? -1 : elements;
+    return overflow ? -1 : empty ? 0 : elements;
 }
 
 bool kt_numbers_push(kt_numbers *numbers, double number) {

@@ -18,7 +18,7 @@ typedef struct kt_io {
 int kt_io_fail(const kt_io *io, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int kt_io_no_memory(const kt_io *io);
 
-/* Elements of a shape, -1 if they are too many to have bytes. */
+/* Elements of a shape, -1 if they, or its strides where it is empty, are too many to have bytes. */
 int64_t kt_io_elements(const kt_buffer *buffer);
 
 /* Appends an array; takes data and a copy of name. */

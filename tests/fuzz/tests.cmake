@@ -1,0 +1,73 @@
+# Fuzz targets: NAME_fuzz.c. Everywhere each runs over its seeds and over what once went wrong (corpus/NAME): test
+# fuzz/NAME, label replay. Under AddressSanitizer with clang libFuzzer also looks for more, for a minute: test
+# fuzz/NAME_search, label fuzz. It starts from the same files and writes below the build folder only.
+set(fuzz ${CMAKE_CURRENT_LIST_DIR})
+set(fuzz_out ${CMAKE_BINARY_DIR}/tests/fuzz)
+set(fuzz_seeds ${fuzz_out}/seeds)
+file(MAKE_DIRECTORY ${fuzz_out})
+file(GLOB fuzz_sources CONFIGURE_DEPENDS ${fuzz}/*_fuzz.c)
+file(GLOB fuzz_models CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/frontend/models/*.keras
+  ${CMAKE_CURRENT_SOURCE_DIR}/driver/*.keras)
+add_library(fuzz_common STATIC ${fuzz}/fuzz.c ${fuzz}/json.c)
+target_link_libraries(fuzz_common PUBLIC keratin_testing)
+add_library(fuzz_replay STATIC ${fuzz}/replay.c)
+target_link_libraries(fuzz_replay PUBLIC fuzz_common z)
+
+add_executable(fuzz_seeds ${fuzz}/seeds.c)
+target_link_libraries(fuzz_seeds PRIVATE keratin_testing)
+set_target_properties(fuzz_seeds PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+add_custom_command(OUTPUT ${fuzz_seeds}.made
+  COMMAND fuzz_seeds ${fuzz_seeds} ${CMAKE_CURRENT_SOURCE_DIR}/frontend/layer_configs.json ${fuzz_models}
+  COMMAND ${CMAKE_COMMAND} -E touch ${fuzz_seeds}.made
+  DEPENDS fuzz_seeds ${fuzz_models} ${CMAKE_CURRENT_SOURCE_DIR}/frontend/layer_configs.json)
+add_custom_target(fuzz_made_seeds ALL DEPENDS ${fuzz_seeds}.made)
+
+# Where else seeds lie.
+set(fuzz_seeds_kir ${CMAKE_CURRENT_SOURCE_DIR}/passes)
+set(fuzz_seeds_npy ${CMAKE_CURRENT_SOURCE_DIR}/runtime/data)
+set(fuzz_seeds_npz ${CMAKE_CURRENT_SOURCE_DIR}/runtime/data)
+foreach(source ${fuzz_sources})
+  get_filename_component(name ${source} NAME_WE)
+  string(REGEX REPLACE "_fuzz$" "" name ${name})
+  add_executable(fuzz_${name} ${source})
+  target_link_libraries(fuzz_${name} PRIVATE fuzz_replay)
+  set_target_properties(fuzz_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  add_test(NAME fuzz/${name} COMMAND fuzz_${name} ${fuzz}/corpus/${name} ${fuzz_seeds}/${name} ${fuzz_seeds_${name}})
+  set_tests_properties(fuzz/${name} PROPERTIES LABELS replay TIMEOUT 300
+    ENVIRONMENT "ASAN_OPTIONS=allocator_may_return_null=1")
+endforeach()
+
+if(KT_SANITIZE MATCHES address AND CMAKE_C_COMPILER_ID MATCHES Clang)
+  # The readers once more, optimised, and with what libFuzzer needs to see where it has been.
+  add_library(fuzz_instrumented STATIC ${fuzz}/fuzz.c ${fuzz}/json.c)
+  foreach(part support ir frontend runtime)
+    get_target_property(sources keratin_${part} SOURCES)
+    get_target_property(links keratin_${part} LINK_LIBRARIES)
+    list(FILTER sources EXCLUDE REGEX "runtime/main\\.c$")
+    list(FILTER links EXCLUDE REGEX "^keratin_[a-z]*$")
+    target_sources(fuzz_instrumented PRIVATE ${sources})
+    target_link_libraries(fuzz_instrumented PUBLIC ${links})
+  endforeach()
+  target_compile_options(fuzz_instrumented PRIVATE -O1 -fsanitize=fuzzer-no-link)
+  target_link_libraries(fuzz_instrumented PUBLIC keratin_options z)
+  foreach(source ${fuzz_sources})
+    get_filename_component(name ${source} NAME_WE)
+    string(REGEX REPLACE "_fuzz$" "" name ${name})
+    file(MAKE_DIRECTORY ${fuzz_out}/${name} ${fuzz_out}/findings)
+    set(places ${fuzz_out}/${name} ${fuzz_seeds}/${name} ${fuzz}/corpus/${name} ${fuzz_seeds_${name}})
+    if(EXISTS ${fuzz}/${name}.dict)
+      list(APPEND places -dict=${fuzz}/${name}.dict)
+    elseif(name STREQUAL kir)
+      list(APPEND places -dict=${fuzz_seeds}/kir.dict)
+    endif()
+    add_executable(fuzz_${name}_search ${source})
+    target_compile_options(fuzz_${name}_search PRIVATE -O1 -fsanitize=fuzzer-no-link)
+    target_link_libraries(fuzz_${name}_search PRIVATE fuzz_instrumented -fsanitize=fuzzer)
+    set_target_properties(fuzz_${name}_search PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+    file(MAKE_DIRECTORY ${fuzz_seeds}/${name})
+    add_test(NAME fuzz/${name}_search COMMAND fuzz_${name}_search -max_total_time=60 -seed=1 -timeout=20
+      -rss_limit_mb=3000 -print_final_stats=1 -verbosity=1 -artifact_prefix=${fuzz_out}/findings/${name}- ${places})
+    set_tests_properties(fuzz/${name}_search PROPERTIES LABELS fuzz TIMEOUT 300
+      ENVIRONMENT "ASAN_OPTIONS=allocator_may_return_null=1")
+  endforeach()
+endif()
