@@ -1,0 +1,175 @@
+/* Running a graph in all ways: see subject.h. */
+#include "random/subject.h"
+
+#include "codegen/codegen.h"
+#include "support/file.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+typedef struct check {
+    kt_arena *arena;
+    const subject *s;
+    subject_way way;
+    kt_diag *diag;
+    kt_graph *graph;
+    uint32_t entry; /* at work */
+    const char *wrong;
+} check;
+
+static const char *sentence(const check *c, const char *what) {
+    const char *text = c->diag->count ? c->diag->problems[0].text : "failed without a word";
+    return kt_arena_format(c->arena, "%s: %s", what, text);
+}
+
+static void compare(check *c, const char *how, uint32_t index, const kt_tensor *found, bool exactly) {
+    const char *differs =
+        random_difference(c->arena, &c->s->entries[c->entry].outputs[index], found, exactly);
+    if (differs && !c->wrong) c->wrong = kt_arena_format(c->arena, "%s, output %u: %s", how, index, differs);
+}
+
+static kt_status evaluate(check *c, const char *how, bool exactly) {
+    for (uint32_t k = 0; k < c->s->count && !c->wrong; k++) {
+        const subject_entry *entry = &c->s->entries[k];
+        kt_tensor results[RANDOM_MOST_PORTS];
+        c->entry = k;
+        KT_TRY(kt_eval(c->graph, kt_graph_find(c->graph, entry->name), c->s->sizes, entry->inputs,
+                       entry->input_count, c->arena, results, c->diag));
+        for (uint32_t i = 0; i < entry->output_count; i++) compare(c, how, i, &results[i], exactly);
+    }
+    return KT_OK;
+}
+
+/* ---- the compiled library --------------------------------------------------------------------------------
+ */
+static void close_library(void *handle) { dlclose(handle); }
+
+static kt_buffer buffer_of(const kt_tensor *tensor) {
+    kt_buffer buffer = {
+        .dtype = tensor->dtype, .rank = tensor->rank, .capacity = (int64_t)kt_tensor_bytes(tensor)};
+    memcpy(buffer.dims, tensor->dims, sizeof buffer.dims);
+    return buffer;
+}
+
+/* Buffers are of their own and of exactly their size, so that AddressSanitizer sees what leaves them. */
+static void call_entry(check *c, int (*call)(void *, const char *, const kt_buffer *, kt_buffer *),
+                       const char *(*error)(const void *), void *context) {
+    const subject_entry *entry = &c->s->entries[c->entry];
+    kt_buffer in[SUBJECT_MOST_INPUTS], out[RANDOM_MOST_PORTS];
+    for (uint32_t i = 0; i < entry->input_count; i++) {
+        in[i] = buffer_of(&entry->inputs[i]);
+        in[i].data = malloc((size_t)in[i].capacity);
+        if (in[i].capacity) memcpy(in[i].data, entry->inputs[i].data, (size_t)in[i].capacity);
+    }
+    for (uint32_t i = 0; i < entry->output_count; i++) {
+        out[i] = buffer_of(&entry->outputs[i]);
+        out[i].data = malloc((size_t)out[i].capacity + 1);
+        memset(out[i].data, 0x7b, (size_t)out[i].capacity + 1);
+    }
+    if (call(context, entry->name, in, out))
+        c->wrong = kt_arena_format(c->arena, "called: %s", error(context));
+    for (uint32_t i = 0; i < entry->output_count; i++) {
+        kt_tensor found = {.dtype = (kt_dtype)out[i].dtype, .rank = out[i].rank, .data = out[i].data};
+        memcpy(found.dims, out[i].dims, sizeof found.dims);
+        if (!c->wrong) compare(c, "called", i, &found, false);
+        if (!c->wrong && ((const char *)out[i].data)[out[i].capacity] != 0x7b)
+            c->wrong = kt_arena_format(c->arena, "called, output %u: something is written behind it", i);
+        free(out[i].data);
+    }
+    for (uint32_t i = 0; i < entry->input_count; i++) free(in[i].data);
+}
+
+static kt_status run_library(check *c, const char *path) {
+    void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!handle) return kt_diag_add(c->diag, KT_IO, NULL, "%s", dlerror());
+    kt_arena_defer(c->arena, close_library, handle);
+    void *(*create)(int) = (void *(*)(int))dlsym(handle, "random_create");
+    int (*call)(void *, const char *, const kt_buffer *, kt_buffer *) =
+        (int (*)(void *, const char *, const kt_buffer *, kt_buffer *))dlsym(handle, "random_call");
+    const char *(*error)(const void *) = (const char *(*)(const void *))dlsym(handle, "random_error");
+    void (*destroy)(void *) = (void (*)(void *))dlsym(handle, "random_destroy");
+    void *context = create(c->way.level ? 2 : 1);
+    if (!context) return kt_diag_add(c->diag, KT_IO, NULL, "no context");
+    for (uint32_t k = 0; k < c->s->count && !c->wrong; k++) {
+        c->entry = k;
+        call_entry(c, call, error, context);
+    }
+    destroy(context);
+    return KT_OK;
+}
+
+/* ---- all of it --------------------------------------------------------------------------------------------
+ */
+static kt_status run_check(void *context) {
+    check *c = context;
+    const char *directory;
+    kt_text again = {.arena = c->arena};
+    KT_TRY(kt_graph_parse(c->arena, c->s->text, strlen(c->s->text), &c->graph, c->diag));
+    kt_graph_print(c->graph, NULL, &again);
+    if (strcmp(kt_text_string(&again), c->s->text) != 0) c->wrong = "it prints otherwise once it is parsed";
+    KT_TRY(evaluate(c, "evaluated", true));
+    KT_TRY(kt_temporary_directory(c->arena, &directory, c->diag));
+    kt_symbol_binding bindings[RANDOM_SYMBOLS];
+    kt_compile_options options = {
+        .emit = c->way.compiled ? KT_EMIT_SHARED : KT_EMIT_OPTIMIZED,
+        .output = kt_arena_format(c->arena, "%s/random.%s", directory, c->way.compiled ? "so" : "kir"),
+        .level = c->way.level,
+        .bindings = bindings,
+        .verify = true};
+    while (c->way.bind && options.binding_count < kt_dim_symbol_count(c->graph->dims)) {
+        uint32_t i = options.binding_count++;
+        bindings[i] = (kt_symbol_binding){kt_dim_symbol_name(c->graph->dims, i), c->s->sizes[i]};
+    }
+    KT_TRY(kt_compile(c->graph, &options, c->diag));
+    if (!c->way.compiled) {
+        uint64_t *offsets = KT_NEW_ARRAY(c->arena, uint64_t, c->graph->constants.count + 1), bytes;
+        KT_TRY(kt_constants_prepare(c->graph, c->arena, offsets, &bytes, c->diag));
+    }
+    KT_TRY(evaluate(c, "optimised and evaluated", false));
+    return c->way.compiled && !c->wrong ? run_library(c, options.output) : KT_OK;
+}
+
+const char *subject_check(kt_arena *arena, const subject *s, subject_way way, uint32_t *out_entry) {
+    kt_diag diag = {0};
+    check c = {.arena = arena, .s = s, .way = way, .diag = &diag};
+    if (kt_guarded(run_check, &c, &diag) != KT_OK && !c.wrong) c.wrong = sentence(&c, "not compiled");
+    kt_diag_deinit(&diag);
+    *out_entry = c.entry;
+    return c.wrong;
+}
+
+typedef struct verdict {
+    uint32_t entry;
+    bool done;
+    char text[1000];
+} verdict;
+
+const char *subject_check_apart(const subject *s, subject_way way, uint32_t *out_entry) {
+    static verdict *shared;
+    if (!shared)
+        shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED) KT_BUG("no memory");
+    memset(shared, 0, sizeof *shared);
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        kt_arena *arena = kt_arena_create();
+        const char *wrong = subject_check(arena, s, way, &shared->entry);
+        if (wrong) (void)snprintf(shared->text, sizeof shared->text, "%s", wrong);
+        shared->done = true;
+        kt_arena_destroy(arena);
+        exit(0);
+    }
+    int state = 0;
+    while (child > 0 && waitpid(child, &state, 0) < 0) {}
+    *out_entry = shared->entry;
+    if (shared->done && (shared->text[0] || (WIFEXITED(state) && WEXITSTATUS(state) == 0)))
+        return shared->text[0] ? shared->text : NULL;
+    (void)snprintf(shared->text, sizeof shared->text, "the process ended with status %x", (unsigned)state);
+    return shared->text;
+}

@@ -1,0 +1,41 @@
+/* A graph under test, as text, with the inputs of its entries and what their outputs must be; how it is run;
+ * and how it is made smaller. */
+#ifndef KT_TESTS_RANDOM_SUBJECT_H
+#define KT_TESTS_RANDOM_SUBJECT_H
+
+#include "random/generator.h"
+
+enum { SUBJECT_MOST_INPUTS = 64 };
+
+typedef struct subject_entry {
+    const char *name;
+    uint32_t input_count, output_count;
+    kt_tensor inputs[SUBJECT_MOST_INPUTS], outputs[RANDOM_MOST_PORTS];
+} subject_entry;
+
+typedef struct subject {
+    const char *text;
+    int64_t sizes[RANDOM_SYMBOLS]; /* of the symbols, by index */
+    subject_entry *entries;
+    uint32_t count;
+} subject;
+
+/* How a subject is compiled. */
+typedef struct subject_way {
+    int level;
+    bool bind;     /* the symbols, before compiling */
+    bool compiled; /* else the optimised graph is only evaluated */
+} subject_way;
+
+/* NULL if the text prints as it was, the evaluator finds the outputs on the graph as it is and on the
+ * optimised one, and so does the compiled library; else a sentence in arena, and which entry. */
+const char *subject_check(kt_arena *arena, const subject *s, subject_way way, uint32_t *out_entry);
+/* The same in a process of its own, which may crash. The sentence is good until the next call. */
+const char *subject_check_apart(const subject *s, subject_way way, uint32_t *out_entry);
+
+/* shrink.c: a smaller subject of one entry that still fails in this way. */
+void subject_shrink(kt_arena *arena, const subject *s, uint32_t entry, subject_way way, subject *out_smaller);
+/* The graph, and its inputs as comments, to standard error. */
+void subject_print(const subject *s);
+
+#endif
