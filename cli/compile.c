@@ -66,6 +66,7 @@ static const struct {
     {"object", ".o", KT_EMIT_OBJECT},
     {"header", ".h", KT_EMIT_HEADER},
     {"graph", ".kir", KT_EMIT_GRAPH},
+    {"graph", ".kpb", KT_EMIT_GRAPH},
     {"optimized", NULL, KT_EMIT_OPTIMIZED},
     {"plan", NULL, KT_EMIT_PLAN},
     {"loops", NULL, KT_EMIT_LOOPS},

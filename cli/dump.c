@@ -23,7 +23,7 @@ const cli_option cli_dump_options[] = {
 };
 const cli_option cli_opt_options[] = {
     {"--passes", "a,b,c", "which, in this order; keratin passes lists them", CLI_TEXT, FIELD(passes)},
-    {"-o", "OUT", "where to write the graph [-]", CLI_TEXT, FIELD(output)},
+    {"-o", "OUT", "where to write the graph, .kir or .kpb [-, as text]", CLI_TEXT, FIELD(output)},
     {"--batch", "N", "what the pass bind fixes the batch size to", CLI_TEXT, FIELD(batch)},
     {"--shape", "INPUT=1x28x28", "what the pass bind fixes the dimensions of an input to", CLI_LIST,
      FIELD(shapes)},
@@ -131,12 +131,10 @@ static kt_status opt_body(kt_arena *arena, void *context, kt_diag *diag) {
     const graph_command *fields = context;
     kt_graph *graph;
     kt_pass_options options;
-    kt_text text = {.arena = arena};
     KT_TRY(kt_model_read(arena, fields->model, &graph, diag));
     KT_TRY(describe_passes(graph, fields, &options, diag));
     KT_TRY(kt_passes_run_named(graph, fields->passes, &options, diag));
-    kt_graph_print(graph, &(kt_print_options){0}, &text);
-    return kt_file_write(fields->output, kt_text_string(&text), text.length, diag);
+    return kt_graph_write(graph, fields->output, arena, diag);
 }
 
 int cli_run_opt(const cli_command *command, int argc, char **argv) {

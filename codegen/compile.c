@@ -172,10 +172,8 @@ static kt_status write_form(job *work, kt_page_source *page) {
     const kt_compile_options *options = work->options;
     kt_text text = {.arena = work->arena};
     KT_TRY(run_passes(work, options->emit == KT_EMIT_GRAPH));
-    if (options->emit == KT_EMIT_GRAPH || options->emit == KT_EMIT_OPTIMIZED) {
-        kt_graph_print(work->graph, &(kt_print_options){0}, &text);
-        return write_text(work, &text);
-    }
+    if (options->emit == KT_EMIT_GRAPH || options->emit == KT_EMIT_OPTIMIZED)
+        return kt_graph_write(work->graph, options->output, work->arena, work->diag);
     double start = kt_seconds_now();
     KT_TRY(make_plans(work));
     kt_inspect_stage(&work->inspection, "plan", kt_seconds_now() - start);

@@ -1,4 +1,5 @@
-/* Reading a model from a file: a .keras archive by its zip signature, else a graph in text form.
+/* Reading a model from a file: a .keras archive by its zip signature, a graph in protobuf by its first field,
+ * else a graph in text form.
  *
  * What fails in reading an archive fails in one place: unpacking, parsing the configuration, making the
  * layers, tracing, reading the weights. Each stage starts only if the one before found no problem, and the
@@ -67,6 +68,9 @@ typedef struct request {
 static kt_status read_bytes(const request *r, kt_bytes file, kt_graph **out_graph) {
     if (kt_archive_is(file))
         KT_TRY(read_keras(r->arena, file, r->observer, out_graph, r->diag));
+    else if (!r->keras_only && kt_packed_is(file.at, file.count))
+        KT_TRY(kt_graph_read_packed(r->arena, file.at, file.count, strcmp(r->path, "-") ? r->path : NULL,
+                                    out_graph, r->diag));
     else if (r->keras_only || !is_text(file))
         return not_keras(file, r->diag);
     else

@@ -248,6 +248,20 @@ void kt_function_print(const kt_graph *graph, const kt_function *function, const
 /* text is NUL-terminated; the graph lives in arena. Problems carry "line N". */
 kt_status kt_graph_parse(kt_arena *arena, const char *text, size_t length, kt_graph **out_graph, kt_diag *diag) KT_MUST_USE;
 
+/* ---- protobuf form -------------------------------------------------------------------------------------- */
+/* Holds the same as the text form (ir/packed/keratin.proto); reading and writing again gives the same bytes. */
+#define KT_PACKED_INSIDE ((size_t)1 << 30)
+/* Elements of more than `inside` bytes in all go into PATH.data beside path; "-" is standard output. */
+kt_status kt_graph_write_packed(const kt_graph *graph, const char *path, size_t inside, kt_diag *diag) KT_MUST_USE;
+bool kt_packed_is(const void *bytes, size_t count); /* by the first bytes */
+/* path: where bytes come from, so that PATH.data is found; NULL: from standard input. The graph lives in arena, which
+ * nothing of bytes is left in. Problems carry a function's or variable's name. */
+kt_status kt_graph_read_packed(kt_arena *arena, const void *bytes, size_t count, const char *path,
+                               kt_graph **out_graph, kt_diag *diag) KT_MUST_USE;
+
+/* Writes path whole or not at all: in protobuf if it ends in .kpb, else as text; "-" is standard output. */
+kt_status kt_graph_write(const kt_graph *graph, const char *path, kt_arena *scratch, kt_diag *diag) KT_MUST_USE;
+
 /* ---- reference evaluator -------------------------------------------------------------------------------- */
 typedef struct kt_tensor {
     kt_dtype dtype;
