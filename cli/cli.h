@@ -15,6 +15,7 @@ typedef enum cli_kind {
     CLI_TEXT,   /* const char *; --name=VALUE or --name VALUE */
     CLI_LIST,   /* cli_list: an option that may stand more than once */
     CLI_LEVEL,  /* int: -O0 … -O3 */
+    CLI_SIZE,   /* int64_t: a number of at least 1 */
 } cli_kind;
 
 typedef struct cli_list {
@@ -44,6 +45,8 @@ typedef struct cli_command {
  * operands where the command passes it on. */
 bool cli_parse(const cli_command *command, int argc, char **argv, void *fields, const char **out_operands,
                int *out_rest, int *out_exit);
+/* The digits between text and end as a size: a number of at least 1. */
+bool cli_read_size(const char *text, const char *end, int64_t *out_size);
 int cli_usage_error(const cli_command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- help.c --------------------------------------------------------------------------------------------------- */
@@ -78,8 +81,8 @@ extern const cli_option cli_compile_options[], cli_run_options[], cli_dump_optio
 
 extern const char cli_layers_script[]; /* layers.py; made by the build */
 
-/* model.c: --batch and --shape as bindings of the symbols of the graph's entries. */
-kt_status cli_bind_shapes(kt_graph *graph, const char *batch, const cli_list *shapes,
+/* model.c: --batch (0: not given) and --shape as bindings of the symbols of the graph's entries. */
+kt_status cli_bind_shapes(kt_graph *graph, int64_t batch, const cli_list *shapes,
                           const kt_symbol_binding **out_bindings, uint32_t *out_count, kt_diag *diag) KT_MUST_USE;
 /* Runs body in an arena of its own, guarded; reports what it left in diag. file: for problems that name none. */
 int cli_guarded(kt_status (*body)(kt_arena *arena, void *context, kt_diag *diag), void *context, const char *file);

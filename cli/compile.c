@@ -13,8 +13,9 @@ extern char **environ;
 
 typedef struct compile_command {
     const char *model;
-    const char *output, *emit, *name, *batch, *target, *cpu, *features, *dump_dir, *print_after, *report;
+    const char *output, *emit, *name, *target, *cpu, *features, *dump_dir, *print_after, *report;
     cli_list shapes;
+    int64_t batch;
     int level;
     bool time_passes, debug;
     kt_emit form;
@@ -27,7 +28,7 @@ const cli_option cli_compile_options[] = {
      "exe, shared, static, object, header, graph, optimized, plan, loops, llvm or asm [from OUT's ending]",
      CLI_TEXT, FIELD(emit)},
     {"--name", "NAME", "prefix of every exported symbol [OUT's base name]", CLI_TEXT, FIELD(name)},
-    {"--batch", "N", "fix the batch size [any]", CLI_TEXT, FIELD(batch)},
+    {"--batch", "N", "fix the batch size [any]", CLI_SIZE, FIELD(batch)},
     {"--shape", "INPUT=1x28x28", "fix the dimensions of an input [any]", CLI_LIST, FIELD(shapes)},
     {"--target", "TRIPLE", "what the code is for, as keratin targets lists them [this machine]", CLI_TEXT,
      FIELD(target)},
@@ -49,7 +50,7 @@ const cli_option cli_compile_options[] = {
     {NULL},
 };
 const cli_option cli_run_options[] = {
-    {"--batch", "N", "fix the batch size [any]", CLI_TEXT, FIELD(batch)},
+    {"--batch", "N", "fix the batch size [any]", CLI_SIZE, FIELD(batch)},
     {"--shape", "INPUT=1x28x28", "fix the dimensions of an input [any]", CLI_LIST, FIELD(shapes)},
     {"-O", "0|1|2|3", "how much to optimise [-O2]", CLI_LEVEL, FIELD(level)},
     {NULL},

@@ -6,8 +6,9 @@
 #include <string.h>
 
 typedef struct graph_command {
-    const char *model, *stage, *passes, *output, *batch, *cpu;
+    const char *model, *stage, *passes, *output, *cpu;
     cli_list shapes;
+    int64_t batch;
     int level;
 } graph_command;
 
@@ -15,7 +16,7 @@ typedef struct graph_command {
 const cli_option cli_dump_options[] = {
     {"--stage", "STAGE", "graph, a pass, optimized, plan, loops, llvm or asm [graph]", CLI_TEXT, FIELD(stage),
      true},
-    {"--batch", "N", "fix the batch size [any]", CLI_TEXT, FIELD(batch)},
+    {"--batch", "N", "fix the batch size [any]", CLI_SIZE, FIELD(batch)},
     {"--shape", "INPUT=1x28x28", "fix the dimensions of an input [any]", CLI_LIST, FIELD(shapes)},
     {"--cpu", "CPU", "which CPU the stages are for [native]", CLI_TEXT, FIELD(cpu)},
     {"-O", "0|1|2|3", "how much to optimise [-O2]", CLI_LEVEL, FIELD(level)},
@@ -24,7 +25,7 @@ const cli_option cli_dump_options[] = {
 const cli_option cli_opt_options[] = {
     {"--passes", "a,b,c", "which, in this order; keratin passes lists them", CLI_TEXT, FIELD(passes)},
     {"-o", "OUT", "where to write the graph, .kir or .kpb [-, as text]", CLI_TEXT, FIELD(output)},
-    {"--batch", "N", "what the pass bind fixes the batch size to", CLI_TEXT, FIELD(batch)},
+    {"--batch", "N", "what the pass bind fixes the batch size to", CLI_SIZE, FIELD(batch)},
     {"--shape", "INPUT=1x28x28", "what the pass bind fixes the dimensions of an input to", CLI_LIST,
      FIELD(shapes)},
     {"--cpu", "CPU", "which CPU the passes are for [native]", CLI_TEXT, FIELD(cpu)},
@@ -142,5 +143,9 @@ int cli_run_opt(const cli_command *command, int argc, char **argv) {
     int rest, exit_status;
     if (!cli_parse(command, argc, argv, &fields, &fields.model, &rest, &exit_status)) return exit_status;
     if (!fields.passes) return cli_usage_error(command, "--passes=a,b,c is missing.");
+    const char *unknown = kt_passes_unknown(fields.passes);
+    if (unknown)
+        return cli_usage_error(command, "There is no pass %.*s; keratin passes lists them.",
+                               (int)strcspn(unknown, ","), unknown);
     return cli_guarded(opt_body, &fields, strcmp(fields.model, "-") ? fields.model : "standard input");
 }

@@ -1,8 +1,6 @@
 /* What the commands that read a model share. */
 #include "cli/cli.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 typedef struct guarded_body {
@@ -41,13 +39,6 @@ typedef struct binding_list {
     kt_diag *diag;
     KT_VECTOR(kt_symbol_binding) bindings;
 } binding_list;
-
-static bool parse_size(const char *text, const char *end, int64_t *out_size) {
-    char *stop;
-    errno = 0;
-    *out_size = strtoll(text, &stop, 10);
-    return stop == end && stop != text && !errno && *out_size >= 1 && *text != '+' && *text != ' ';
-}
 
 static kt_status add_binding(binding_list *list, const char *symbol, int64_t value) {
     for (uint32_t i = 0; i < list->bindings.count; i++) {
@@ -103,7 +94,7 @@ static kt_status bind_shape(binding_list *list, const char *shape) {
         const char *end = at + strcspn(at, "x");
         int64_t size;
         bool last = axis == type->rank - 1;
-        if (!parse_size(at, end, &size) || (*end == 0) != last)
+        if (!cli_read_size(at, end, &size) || (*end == 0) != last)
             return kt_diag_add(list->diag, KT_INVALID, NULL,
                                "--shape wants %d sizes for input %s, joined by x and at least 1, not %s.",
                                type->rank, input, equals + 1);
@@ -113,16 +104,10 @@ static kt_status bind_shape(binding_list *list, const char *shape) {
     return KT_OK;
 }
 
-kt_status cli_bind_shapes(kt_graph *graph, const char *batch, const cli_list *shapes,
+kt_status cli_bind_shapes(kt_graph *graph, int64_t batch, const cli_list *shapes,
                           const kt_symbol_binding **out_bindings, uint32_t *out_count, kt_diag *diag) {
     binding_list list = {.graph = graph, .diag = diag};
-    int64_t size;
-    if (batch) {
-        if (!parse_size(batch, batch + strlen(batch), &size))
-            return kt_diag_add(diag, KT_INVALID, NULL, "--batch wants a number of at least 1, not %s.",
-                               batch);
-        KT_TRY(add_binding(&list, "batch", size));
-    }
+    if (batch) KT_TRY(add_binding(&list, "batch", batch));
     for (uint32_t i = 0; i < shapes->count; i++) KT_TRY(bind_shape(&list, shapes->at[i]));
     *out_bindings = list.bindings.at;
     *out_count = list.bindings.count;

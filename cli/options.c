@@ -1,8 +1,10 @@
 /* Command lines by table: one row an option serves parsing and --help. */
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 int cli_usage_error(const cli_command *command, const char *format, ...) {
@@ -28,6 +30,13 @@ static bool names(const char *argument, const cli_option *option, const char **o
     return argument[length] == 0 || argument[length] == '=';
 }
 
+bool cli_read_size(const char *text, const char *end, int64_t *out_size) {
+    char *stop;
+    errno = 0;
+    *out_size = strtoll(text, &stop, 10);
+    return stop == end && stop != text && !errno && *out_size >= 1 && *text >= '0' && *text <= '9';
+}
+
 /* 0: taken; else the exit status. */
 static int take(const cli_command *command, const cli_option *option, const char *value, void *fields) {
     void *field = (char *)fields + option->offset;
@@ -47,6 +56,10 @@ static int take(const cli_command *command, const cli_option *option, const char
         if (value[0] < '0' || value[0] > '3' || value[1])
             return cli_usage_error(command, "-O%s is no level; there are -O0 to -O3.", value);
         *(int *)field = value[0] - '0';
+        return 0;
+    case CLI_SIZE:
+        if (!cli_read_size(value, value + strlen(value), field))
+            return cli_usage_error(command, "%s wants a number of at least 1, not %s.", option->name, value);
         return 0;
     }
     return 0;

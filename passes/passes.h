@@ -44,7 +44,9 @@ const kt_pass *kt_pass_find(const char *name);
  * (reshape) and nothing else; but for `prepare`, which is one of the entries if there are variables, and is
  * left to the evaluator. */
 kt_status kt_passes_run(kt_graph *graph, const kt_pass_options *options, kt_diag *diag) KT_MUST_USE;
-/* Runs passes by name: "simplify,fold". */
+/* The first of the names "simplify,fold" that is no pass, or NULL. */
+const char *kt_passes_unknown(const char *names);
+/* Runs passes by name. */
 kt_status kt_passes_run_named(kt_graph *graph, const char *names, const kt_pass_options *options,
                               kt_diag *diag) KT_MUST_USE;
 

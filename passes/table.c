@@ -104,6 +104,15 @@ static const kt_pass *find_pass(const char *names, size_t length) {
     return NULL;
 }
 
+const char *kt_passes_unknown(const char *names) {
+    for (const char *at = names; *at; at += strspn(at, ",")) {
+        size_t length = strcspn(at, ",");
+        if (!find_pass(at, length)) return at;
+        at += length;
+    }
+    return NULL;
+}
+
 kt_status kt_passes_run_named(kt_graph *graph, const char *names, const kt_pass_options *options,
                               kt_diag *diag) {
     kt_status status = KT_OK;

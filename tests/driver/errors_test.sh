@@ -41,7 +41,7 @@ expect_status 1 "$KERATIN" compile "$model" -o out --shape image=2x9x8x1
 expect_errors 1
 expect_status 1 "$KERATIN" compile "$model" -o out --shape picture=2x8x8x1
 expect_errors 1
-expect_status 1 "$KERATIN" compile "$model" -o out --batch 0
+expect_status 2 "$KERATIN" compile "$model" -o out --batch 0
 expect_errors 1
 expect_status 1 "$KERATIN" compile "$model" -o no/such/directory/out
 expect_errors 1
@@ -58,6 +58,6 @@ expect_status 2 "$KERATIN" compile "$model" -o out -O7
 expect_status 2 "$KERATIN" compile "$model" -o out --print-after=nothing
 expect_status 2 "$KERATIN" no-such-command
 expect_status 2 "$KERATIN"
-expect_status 1 "$KERATIN" opt "$model" --passes=nothing
+expect_status 2 "$KERATIN" opt "$model" --passes=nothing
 expect_errors 1
 [ ! -e out ] || fail "a refused compilation left a file"
