@@ -70,12 +70,14 @@ static int64_t elements_of(const suite *s, const kt_type *type, const int64_t *s
     return count;
 }
 
-/* At least one element's room, filled up to a 64-byte line with a pattern that would be noticed. */
+/* Between stretches of a pattern that would be noticed: what a kernel reads there, though it has no business
+ * to, becomes part of a result. */
+enum { MARGIN = 512 };
 static void *new_buffer(const suite *s, const kt_type *type, const int64_t *symbols) {
     size_t bytes = (size_t)elements_of(s, type, symbols) * kt_dtype_bytes(type->dtype);
-    char *data = kt_arena_alloc(s->arena, bytes + 64);
-    memset(data, 0x7b, bytes + 64);
-    return data;
+    char *data = kt_arena_alloc(s->arena, bytes + 2 * MARGIN);
+    memset(data, 0x7b, bytes + 2 * MARGIN);
+    return data + MARGIN;
 }
 
 static void fill(const suite *s, const kt_type *type, const int64_t *symbols, void *data, uint64_t *state) {
@@ -155,8 +157,9 @@ static void run_kernel(const suite *s, kt_func func, kt_kernel_fn *run, const in
                 first[i] = args[params + i];
             }
             assert_memory_equal(data, first[i], bytes);
-            for (int j = 0; j < 64; j++)
-                if (data[bytes + (size_t)j] != 0x7b) fail_msg("%s writes past its result", kernel->name);
+            for (size_t j = 0; j < MARGIN; j++)
+                if (data[bytes + j] != 0x7b || data[-1 - (ptrdiff_t)j] != 0x7b)
+                    fail_msg("%s writes beside its result", kernel->name);
         }
     }
     kt_arena_destroy(arena);
@@ -177,7 +180,7 @@ void run_suite(suite *s, const char *cpu, const int64_t (*symbols)[2], int count
     check(s, kt_target_describe(NULL, cpu, NULL, s->arena, &target, &s->diag));
     if (!kernel_runner_runs(&target)) return;
     kt_kernel_fn **functions = KT_NEW_ARRAY(s->arena, kt_kernel_fn *, s->kernels.count);
-    kernel_runner_load(s->arena, &target, 1, lower_all(s, &target), s->kernels.count, functions);
+    kernel_runner_load(s->arena, &target, 2, lower_all(s, &target), s->kernels.count, functions);
     for (uint32_t i = 0; i < s->kernels.count; i++)
         for (int j = 0; j < count; j++) run_kernel(s, s->kernels.at[i], functions[i], symbols[j]);
 }
