@@ -3,7 +3,7 @@
  * made for it, so that rates computed from them compare across targets and compilers.
  *
  *   elementwise        one for each element of the result
- *   reductions         one for each element of the operand, or of the windows
+ *   reductions         one for each element of the operand, of the windows, or of scattered updates
  *   dot_general, conv  two for each product; the gaps of transposed convolutions do not count
  *   everything else    none: it moves elements */
 #include "codegen/codegen.h"
@@ -43,7 +43,9 @@ static kt_dim node_work(const kt_graph *graph, const kt_node_info *node) {
     if (kt_op_is(node->op, KT_ELEMENTWISE)) return elements(graph, node->first_result);
     switch (node->op) {
     case KT_OP_reduce:
-    case KT_OP_arg_reduce: return elements(graph, node->operands[0]);
+    case KT_OP_arg_reduce:
+    case KT_OP_cumulative: return elements(graph, node->operands[0]);
+    case KT_OP_scatter: return elements(graph, node->operands[2]);
     case KT_OP_reduce_window: {
         const kt_attrs_reduce_window *attrs = node->attrs;
         kt_dim work = elements(graph, node->first_result);

@@ -171,6 +171,16 @@ kt_value kt_build_reduce_window(kt_builder *builder, kt_value x, const kt_attrs_
     return kt_build_node(builder, KT_OP_reduce_window, &x, 1, attrs);
 }
 
+kt_value kt_build_cumulative(kt_builder *builder, kt_value x, const kt_attrs_cumulative *attrs) {
+    return kt_build_node(builder, KT_OP_cumulative, &x, 1, attrs);
+}
+
+kt_value kt_build_scatter(kt_builder *builder, kt_value x, kt_value positions, kt_value updates,
+                          const kt_attrs_scatter *attrs) {
+    kt_value operands[] = {x, positions, updates};
+    return kt_build_node(builder, KT_OP_scatter, operands, 3, attrs);
+}
+
 kt_value kt_build_dot_general(kt_builder *builder, kt_value x, kt_value y,
                               const kt_attrs_dot_general *attrs) {
     return kt_build_node(builder, KT_OP_dot_general, (const kt_value[]){x, y}, 2, attrs);

@@ -196,6 +196,8 @@ kt_value kt_build_gather(kt_builder *builder, kt_value x, kt_value indices, int 
 kt_value kt_build_reduce(kt_builder *builder, kt_value x, kt_reduction kind, uint32_t count, const int64_t *axes);
 kt_value kt_build_arg_reduce(kt_builder *builder, kt_value x, kt_reduction kind, int axis, kt_dtype dtype);
 kt_value kt_build_reduce_window(kt_builder *builder, kt_value x, const kt_attrs_reduce_window *attrs);
+kt_value kt_build_cumulative(kt_builder *builder, kt_value x, const kt_attrs_cumulative *attrs);
+kt_value kt_build_scatter(kt_builder *builder, kt_value x, kt_value positions, kt_value updates, const kt_attrs_scatter *attrs);
 kt_value kt_build_dot_general(kt_builder *builder, kt_value x, kt_value y, const kt_attrs_dot_general *attrs);
 kt_value kt_build_conv(kt_builder *builder, kt_value x, kt_value kernel, const kt_attrs_conv *attrs);
 /* results: one value for each result of callee. */

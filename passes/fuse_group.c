@@ -26,6 +26,9 @@ static bool is_reduction(kt_op op) {
     return op == KT_OP_reduce || op == KT_OP_arg_reduce || op == KT_OP_reduce_window;
 }
 
+/* Goes through its result in an order of its own, so that nothing is computed along with it. */
+static bool is_alone(kt_op op) { return op == KT_OP_cumulative || op == KT_OP_scatter; }
+
 /* Does computing it for every element of a larger shape cost little? */
 static bool is_cheap(kt_op op) {
     switch (op) {
@@ -323,6 +326,7 @@ static bool heavy_joins(const kt_grouping *g, kt_group *group, kt_node node, uns
 
 static bool joins(const kt_grouping *g, kt_group *group, kt_node node, unsigned at) {
     const kt_node_info *info = kt_graph_node(g->graph, node);
+    if (is_alone(kt_graph_node(g->graph, group->root)->op)) return kt_pass_is_small_constant(g->graph, info);
     bool contraction_operand =
         group->heavy && (at & KT_AT_OPERAND) && is_contraction(kt_graph_node(g->graph, group->heavy)->op);
     if (group->members.count >= MOST_MEMBERS) return false;

@@ -1,14 +1,17 @@
-/* From a kernel function to its loop form. A kernel has at most one operation that is worth tiles; everything
- * else, and every such kernel that tiles cannot do, goes element by element. */
+/* From a kernel function to its loop form. A kernel has at most one operation that is worth tiles, or that goes
+ * through its result in an order of its own; everything else, and every kernel that tiles cannot do, goes
+ * element by element. */
 #include "codegen/lower/lower_impl.h"
 
-static bool lower_by_tiles(kt_lower *lower) {
+static bool lower_by_root(kt_lower *lower) {
     for (uint32_t i = 0; i < lower->kernel->nodes.count; i++) {
         const kt_node_info *node = kt_graph_node(lower->graph, lower->kernel->nodes.at[i]);
         if (node->op == KT_OP_dot_general || node->op == KT_OP_conv)
             lower->loops->node = lower->kernel->nodes.at[i];
         if (node->op == KT_OP_dot_general) return kt_lower_dot_root(lower, node);
         if (node->op == KT_OP_conv) return kt_lower_conv_root(lower, node);
+        if (node->op == KT_OP_cumulative) return kt_lower_cumulative_root(lower, node);
+        if (node->op == KT_OP_scatter) return kt_lower_scatter_root(lower, node);
     }
     return false;
 }
@@ -26,7 +29,7 @@ kt_status kt_lower_kernel(kt_graph *graph, kt_func kernel, const kt_target *targ
                       .arena = arena,
                       .loops = out_loops};
     if (function->nodes.count) out_loops->node = function->nodes.at[function->nodes.count - 1];
-    if (!lower_by_tiles(&lower)) kt_lower_elementwise(&lower);
+    if (!lower_by_root(&lower)) kt_lower_elementwise(&lower);
     kt_dim one = kt_dim_const(graph->dims, 1);
     out_loops->cost = kt_dim_max(graph->dims, one, out_loops->cost);
     return KT_OK;

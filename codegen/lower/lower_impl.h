@@ -182,6 +182,12 @@ int kt_tile_width(const kt_tiling *tiling); /* columns */
 void kt_tile_block(kt_lower *lower, const kt_tiling *tiling, kt_reg a_base, kt_reg b_base, kt_reg rows,
                    kt_reg first, kt_reg last);
 
+/* ---- accumulate.c ---------------------------------------------------------------------------------------
+ */
+/* A kernel of one cumulative or scatter, which fusion leaves alone. */
+bool kt_lower_cumulative_root(kt_lower *lower, const kt_node_info *node);
+bool kt_lower_scatter_root(kt_lower *lower, const kt_node_info *node);
+
 /* ---- contraction.c, conv.c ------------------------------------------------------------------------------
  */
 /* The kernel's only heavy operation by tiles. False: it is not of the form that tiles can do; nothing was

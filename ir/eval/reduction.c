@@ -1,8 +1,9 @@
-/* reduce, arg_reduce, reduce_window: folds with the scalar functions, in row-major order, in double or 64-bit
- * integers; the result is rounded or wrapped once, at the end. */
+/* reduce, arg_reduce, reduce_window, cumulative, scatter: folds with the scalar functions, in row-major
+ * order, in double or 64-bit integers; the result is rounded or wrapped once, at the end. */
 #include "ir/eval/eval_impl.h"
 
 #include <math.h>
+#include <string.h>
 
 static kt_scalar_binary *const combine[] = {
     [KT_REDUCE_SUM] = kt_scalar_add,
@@ -131,5 +132,66 @@ kt_status kt_eval_reduce_window(kt_eval_op *e) {
         kt_next_position(x->rank, e->result->dims, at);
     }
     kt_numbers_store(x->dtype, e->result->data, 0, count, totals);
+    return KT_OK;
+}
+
+/* The operand as [before, extent, behind] around an axis. */
+kt_status kt_eval_cumulative(kt_eval_op *e) {
+    const kt_attrs_cumulative *attrs = e->attrs;
+    const kt_tensor *x = &e->operands[0];
+    KT_TRY(check_numeric(e));
+    int64_t strides[KT_MAX_RANK];
+    kt_tensor_strides(x, strides);
+    int64_t extent = x->dims[attrs->axis], stride = strides[attrs->axis];
+    const kt_number *numbers = kt_numbers_of(e->arena, x);
+    size_t count = kt_tensor_elements(x);
+    kt_number *totals = KT_NEW_ARRAY(e->arena, kt_number, count);
+    int64_t lines = extent ? (int64_t)count / extent : 0;
+    for (int64_t line = 0; line < lines; line++) {
+        int64_t first = line / stride * extent * stride + line % stride;
+        kt_number total = neutral(attrs->kind, x->dtype);
+        for (int64_t i = 0; i < extent; i++) {
+            int64_t at = first + (attrs->reverse ? extent - 1 - i : i) * stride;
+            if (attrs->exclusive) totals[at] = total;
+            total = combine[attrs->kind](x->dtype, total, numbers[at]);
+            if (!attrs->exclusive) totals[at] = total;
+        }
+    }
+    kt_numbers_store(x->dtype, e->result->data, 0, count, totals);
+    return KT_OK;
+}
+
+static int64_t extent_of(const kt_tensor *tensor, int from, int to) {
+    int64_t product = 1;
+    for (int i = from; i < to; i++) product *= tensor->dims[i];
+    return product;
+}
+
+/* With operand [batch, before, extent, behind], positions [batch, picks] and updates [batch, before, picks,
+ * behind]. */
+kt_status kt_eval_scatter(kt_eval_op *e) {
+    const kt_attrs_scatter *attrs = e->attrs;
+    const kt_tensor *x = &e->operands[0], *positions = &e->operands[1], *updates = &e->operands[2];
+    KT_TRY(check_numeric(e));
+    int axis = (int)attrs->axis, shared = (int)attrs->batch_dims;
+    int64_t batch = extent_of(x, 0, shared), before = extent_of(x, shared, axis), extent = x->dims[axis];
+    int64_t behind = extent_of(x, axis + 1, x->rank), picks = extent_of(positions, shared, positions->rank);
+    if (extent_of(positions, 0, shared) != batch ||
+        (size_t)(batch * before) * (size_t)(picks * behind) != kt_tensor_elements(updates))
+        return kt_eval_fail(e, KT_INVALID, "the shapes of scatter's operands do not agree.");
+    kt_number *totals = KT_NEW_ARRAY(e->arena, kt_number, kt_tensor_elements(x));
+    if (kt_tensor_elements(x))
+        memcpy(totals, kt_numbers_of(e->arena, x), kt_tensor_elements(x) * sizeof *totals);
+    const kt_number *places = kt_numbers_of(e->arena, positions), *news = kt_numbers_of(e->arena, updates);
+    for (int64_t outer = 0; outer < batch * before; outer++)
+        for (int64_t pick = 0; pick < picks; pick++) {
+            int64_t place = places[outer / before * picks + pick].integer;
+            if (place < 0 || place >= extent) continue;
+            for (int64_t i = 0; i < behind; i++) {
+                kt_number *total = &totals[(outer * extent + place) * behind + i];
+                *total = combine[attrs->kind](x->dtype, *total, news[(outer * picks + pick) * behind + i]);
+            }
+        }
+    kt_numbers_store(x->dtype, e->result->data, 0, kt_tensor_elements(x), totals);
     return KT_OK;
 }

@@ -87,3 +87,66 @@ kt_status kt_infer_reduce_window(kt_infer *infer) {
     }
     return KT_OK;
 }
+
+/* C1 the operand is numbers
+ * C2 the axis is one of the operand's
+ * C3 reverse and exclusive are 0 or 1 */
+kt_status kt_infer_cumulative(kt_infer *infer) {
+    const kt_attrs_cumulative *attrs = infer->attrs;
+    const kt_type *x = &infer->operands[0];
+    if (!kt_domain_has(KT_NUMBER, x->dtype))
+        return kt_infer_fail(infer, 1, "the operand must be numbers, but is %s.", kt_infer_show(infer, x));
+    KT_TRY(kt_infer_axis(infer, 2, attrs->axis, x->rank));
+    if (attrs->reverse < 0 || attrs->reverse > 1 || attrs->exclusive < 0 || attrs->exclusive > 1)
+        return kt_infer_fail(infer, 3, "reverse and exclusive must be 0 or 1.");
+    infer->results[0] = *x;
+    return KT_OK;
+}
+
+/* The shape of what picking from x by positions gives. */
+static kt_type picked(const kt_type *x, const kt_type *positions, int axis, int batch) {
+    kt_type result = {.dtype = x->dtype};
+    for (int i = 0; i < axis; i++) result.dims[result.rank++] = x->dims[i];
+    for (int i = batch; i < positions->rank; i++) result.dims[result.rank++] = positions->dims[i];
+    for (int i = axis + 1; i < x->rank; i++) result.dims[result.rank++] = x->dims[i];
+    return result;
+}
+
+/* C1 the first operand is numbers, and the updates have its dtype
+ * C2 the positions are integers
+ * C3 first operand and positions have at least batch_dims axes, and batch_dims is at least 0
+ * C4 the axis is one of the first operand's, behind its batch axes
+ * C5 the batch axes agree
+ * C6 the updates have the shape that gather would give */
+kt_status kt_infer_scatter(kt_infer *infer) {
+    const kt_attrs_scatter *attrs = infer->attrs;
+    const kt_type *x = &infer->operands[0], *positions = &infer->operands[1], *updates = &infer->operands[2];
+    if (!kt_domain_has(KT_NUMBER, x->dtype) || updates->dtype != x->dtype)
+        return kt_infer_fail(infer, 1, "%s and %s must be numbers of one dtype.", kt_infer_show(infer, x),
+                             kt_infer_show(infer, updates));
+    if (!kt_dtype_is_integer(positions->dtype))
+        return kt_infer_fail(infer, 2, "the positions must be integers, but are %s.",
+                             kt_infer_show(infer, positions));
+    if (attrs->batch_dims < 0 || attrs->batch_dims > x->rank || attrs->batch_dims > positions->rank)
+        return kt_infer_fail(infer, 3, "%s and %s cannot share %lld leading axes.", kt_infer_show(infer, x),
+                             kt_infer_show(infer, positions), (long long)attrs->batch_dims);
+    int axis = (int)attrs->axis, batch = (int)attrs->batch_dims;
+    KT_TRY(kt_infer_axis(infer, 4, attrs->axis, x->rank));
+    if (axis < batch)
+        return kt_infer_fail(infer, 4, "axis %d is one of the %d shared leading axes.", axis, batch);
+    for (int i = 0; i < batch; i++)
+        if (x->dims[i] != positions->dims[i])
+            KT_TRY(kt_infer_equal(infer, 5, x->dims[i], positions->dims[i], "dimensions %d of %s and %s", i,
+                                  kt_infer_show(infer, x), kt_infer_show(infer, positions)));
+    int rank = x->rank - 1 + positions->rank - batch;
+    if (rank != updates->rank)
+        return kt_infer_fail(infer, 6, "the updates must have %d axes, but are %s.", rank,
+                             kt_infer_show(infer, updates));
+    kt_type expected = picked(x, positions, axis, batch);
+    for (int i = 0; i < rank; i++)
+        if (expected.dims[i] != updates->dims[i])
+            KT_TRY(kt_infer_equal(infer, 6, expected.dims[i], updates->dims[i], "dimensions %d of %s and %s",
+                                  i, kt_infer_show(infer, &expected), kt_infer_show(infer, updates)));
+    infer->results[0] = *x;
+    return KT_OK;
+}

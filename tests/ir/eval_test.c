@@ -204,6 +204,21 @@ static const expectation reductions[] = {
      "%r = reduce_window(%x) kind=product window=[2] strides=[1] dilation=[3] low=[0] high=[0] : i32[2]", "i32[2] = [4, 10]"},
     {"%x = constant literal=[1, 2] : f32[2] "
      "%r = reduce_window(%x) kind=minimum window=[1] strides=[1] dilation=[1] low=[1] high=[0] : f32[3]", "f32[3] = [inf, 1, 2]"},
+    {MATRIX "%r = cumulative(%x) kind=sum axis=1 : i32[2,3]", "i32[2,3] = [1, 3, 6, 4, 9, 15]"},
+    {MATRIX "%r = cumulative(%x) kind=product reverse=1 : i32[2,3]", "i32[2,3] = [4, 10, 18, 4, 5, 6]"},
+    {MATRIX "%r = cumulative(%x) kind=sum axis=1 exclusive=1 : i32[2,3]", "i32[2,3] = [0, 1, 3, 0, 4, 9]"},
+    {MATRIX "%r = cumulative(%x) kind=product axis=1 reverse=1 exclusive=1 : i32[2,3]", "i32[2,3] = [6, 3, 1, 30, 6, 1]"},
+    {"%x = constant literal=[2, -1, nan, 3] : f32[4] %r = cumulative(%x) kind=minimum : f32[4]", "f32[4] = [2, -1, nan, nan]"},
+    {"%x = constant literal=[2, 1, 3, 2] : i8[4] %r = cumulative(%x) kind=maximum : i8[4]", "i8[4] = [2, 2, 3, 3]"},
+    {"%x = constant literal=[] : f32[0,2] %r = cumulative(%x) kind=sum : f32[0,2]", "f32[0,2] = []"},
+    {MATRIX "%i = constant literal=[1, -1, 1, 2] : i32[4] %u = constant literal=[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12] : i32[4,3] "
+     "%r = scatter(%x, %i, %u) kind=sum : i32[2,3]", "i32[2,3] = [1, 2, 3, 12, 15, 18]"},
+    {MATRIX "%i = constant literal=[2, 2] : u8[2] %u = constant literal=[9, 1, 2, 3] : i32[2,2] "
+     "%r = scatter(%x, %i, %u) kind=maximum axis=1 : i32[2,3]", "i32[2,3] = [1, 2, 9, 4, 5, 6]"},
+    {MATRIX "%i = constant literal=[2, 0, 1, 1] : i64[2,2] %u = constant literal=[9, 10, 2, 3] : i32[2,2] "
+     "%r = scatter(%x, %i, %u) kind=product axis=1 batch_dims=1 : i32[2,3]", "i32[2,3] = [10, 2, 27, 4, 30, 6]"},
+    {MATRIX "%i = constant literal=[1] : i64[] %u = constant literal=[9, -5, 2] : i32[3] "
+     "%r = scatter(%x, %i, %u) kind=minimum : i32[2,3]", "i32[2,3] = [1, 2, 3, 4, -5, 2]"},
 };
 
 static const expectation contractions[] = {

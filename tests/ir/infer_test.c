@@ -332,6 +332,30 @@ static void reduce_window(void **state) {
     BAD(reduce_window, &attrs, "reduce_window C3: low[1]", "f32[2,8]");
 }
 
+static void accumulation(void **state) {
+    fixture *f = *state;
+    kt_attrs_cumulative cumulative = {.kind = KT_REDUCE_SUM, .axis = 1};
+    GOOD(cumulative, &cumulative, "f32[batch,8]", "f32[batch,8]");
+    BAD(cumulative, &cumulative, "cumulative C1: the operand must be numbers, but is bool[batch,8]", "bool[batch,8]");
+    BAD(cumulative, &cumulative, "cumulative C2", "f32[8]");
+    cumulative.reverse = 2;
+    BAD(cumulative, &cumulative, "cumulative C3", "f32[2,8]");
+
+    kt_attrs_scatter scatter = {.kind = KT_REDUCE_SUM, .axis = 1, .batch_dims = 1};
+    GOOD(scatter, &scatter, "f32[batch,8,3]", "f32[batch,8,3]", "i32[batch,5,2]", "f32[batch,5,2,3]");
+    BAD(scatter, &scatter, "scatter C1", "bool[2,8]", "i32[2,5]", "bool[2,5]");
+    BAD(scatter, &scatter, "scatter C1", "f32[2,8]", "i32[2,5]", "f64[2,5]");
+    BAD(scatter, &scatter, "scatter C2", "f32[2,8]", "f32[2,5]", "f32[2,5]");
+    BAD(scatter, &scatter, "scatter C3", "f32[2,8]", "i32", "f32[2,5]");
+    BAD(scatter, &scatter, "scatter C5: dimensions 0 of f32[2,8] and i32[3,5]", "f32[2,8]", "i32[3,5]", "f32[2,5]");
+    BAD(scatter, &scatter, "scatter C6: the updates must have 2 axes", "f32[2,8]", "i32[2,5]", "f32[2]");
+    BAD(scatter, &scatter, "scatter C6: dimensions 1 of f32[2,5] and f32[2,6]", "f32[2,8]", "i32[2,5]", "f32[2,6]");
+    scatter.axis = 2;
+    BAD(scatter, &scatter, "scatter C4: there is no axis 2", "f32[2,8]", "i32[2,5]", "f32[2,5]");
+    scatter.axis = 0;
+    BAD(scatter, &scatter, "scatter C4: axis 0 is one of the 1 shared", "f32[2,8]", "i32[2,5]", "f32[2,5]");
+}
+
 static void dot_general(void **state) {
     fixture *f = *state;
     kt_attrs_dot_general dense = {.lhs_contract = INTS(1), .rhs_contract = INTS(0)};
@@ -479,6 +503,7 @@ int main(void) {
         FIXTURE_TEST(gather),
         FIXTURE_TEST(reductions),
         FIXTURE_TEST(reduce_window),
+        FIXTURE_TEST(accumulation),
         FIXTURE_TEST(dot_general),
         FIXTURE_TEST(packed_dot_general),
         FIXTURE_TEST(conv),
