@@ -13,11 +13,24 @@
 typedef struct frame {
     const kt_functional *model;
     kt_arena *arena;
+    kt_trace *trace;
     kt_value *values, *masks; /* of all calls' outputs */
 } frame;
 
 static uint32_t value_index(const kt_functional *model, kt_symbolic tensor) {
     return model->calls.at[tensor.call].first_value + tensor.output;
+}
+
+/* What stands for a tensor now. 0 where its call failed; or where it is an output that an operation turned out
+ * not to have, which is a problem. */
+static kt_value value_of(const frame *f, kt_symbolic tensor) {
+    kt_value value = f->values[value_index(f->model, tensor)];
+    if (!value && !f->trace->failed) {
+        uint32_t operation = f->model->calls.at[tensor.call].operation;
+        kt_trace_fail(f->trace, KT_INVALID, "output %u of “%s” is used, and there is none.", tensor.output,
+                      f->model->operations.at[operation].name);
+    }
+    return value;
 }
 
 /* The mode of the model's call decides, and masks that are None are filled in, so what was noted of both when
@@ -41,7 +54,7 @@ static kt_argument *materialize(const frame *f, const kt_recorded *recorded, uin
         if (r->kind == KT_ARGUMENT_LITERAL) a->literal = r->literal;
         if (r->kind == KT_ARGUMENT_LIST) a->items = materialize(f, r->items, r->count, &a->count);
         if (r->kind != KT_ARGUMENT_TENSOR) continue;
-        a->value = f->values[value_index(f->model, r->tensor)];
+        a->value = value_of(f, r->tensor);
         a->mask = f->masks[value_index(f->model, r->tensor)];
     }
     return arguments;
@@ -67,7 +80,7 @@ static void call_functional(kt_layer *layer, kt_layer_call *call) {
                       model->input_leaves.count, call->input_count);
         return;
     }
-    frame f = {.model = model, .arena = trace->context->arena};
+    frame f = {.model = model, .arena = trace->context->arena, .trace = trace};
     f.values = KT_NEW_ARRAY(f.arena, kt_value, model->value_count);
     f.masks = KT_NEW_ARRAY(f.arena, kt_value, model->value_count);
     for (uint32_t i = 0; i < model->input_leaves.count; i++) {
@@ -91,9 +104,9 @@ static void call_functional(kt_layer *layer, kt_layer_call *call) {
         trace->call = outer_call;
     }
     for (uint32_t i = 0; i < model->output_leaves.count; i++) {
-        uint32_t value = value_index(model, model->output_leaves.at[i].tensor);
-        call->outputs[i] = f.values[value];
-        call->output_masks[i] = f.masks[value];
+        kt_symbolic tensor = model->output_leaves.at[i].tensor;
+        call->outputs[i] = value_of(&f, tensor);
+        call->output_masks[i] = f.masks[value_index(model, tensor)];
     }
 }
 

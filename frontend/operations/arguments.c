@@ -1,6 +1,7 @@
 /* The arguments of operation nodes: tensors, numbers, nested lists and serialised arrays. */
 #include "frontend/operations/operations_impl.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 const kt_argument *kt_operation_argument(const kt_layer_call *call, uint32_t position, const char *name) {
@@ -135,6 +136,15 @@ kt_value kt_operation_tensor(const kt_layer_call *call, uint32_t position, const
     return kt_operand_cast(call, &operand, operand.dtype);
 }
 
+bool kt_operation_number(const kt_layer_call *call, uint32_t position, const char *name, double *number) {
+    const kt_argument *argument = kt_operation_argument(call, position, name);
+    kt_dtype dtype;
+    if (!argument || argument->kind == KT_ARGUMENT_NONE) return true;
+    if (argument->kind == KT_ARGUMENT_LITERAL && read_number(argument->literal, &dtype, number)) return true;
+    kt_trace_fail(call->trace, KT_UNSUPPORTED, "its argument “%s” is no number.", name);
+    return false;
+}
+
 bool kt_operation_tensors(const kt_layer_call *call, uint32_t position, const char *name, uint32_t *out_count,
                           kt_value **out_values) {
     const kt_argument *list = kt_operation_argument(call, position, name);
@@ -185,4 +195,20 @@ bool kt_operation_axes(const kt_layer_call *call, const json_t *axis, int rank, 
     for (int i = 0; i < rank; i++)
         if (all || chosen[i]) out_axes->at[out_axes->count++] = i;
     return true;
+}
+
+bool kt_operation_ints(const kt_layer_call *call, const char *option, const json_t *value,
+                       kt_ints *out_ints) {
+    size_t count = json_is_array(value) ? json_array_size(value) : 1;
+    bool valid = value && count <= KT_MAX_RANK;
+    *out_ints = (kt_ints){0};
+    for (size_t i = 0; valid && i < count; i++) {
+        const json_t *item = json_is_array(value) ? json_array_get(value, i) : value;
+        valid = json_is_integer(item) && llabs(json_integer_value(item)) <= INT32_MAX;
+        out_ints->at[out_ints->count++] = json_integer_value(item);
+    }
+    if (!valid)
+        kt_trace_fail(call->trace, KT_INVALID, "the option '%s' must be an integer or at most %d of them.",
+                      option, KT_MAX_RANK);
+    return valid;
 }

@@ -1,34 +1,24 @@
 /* Operation nodes that compute element by element: arithmetic, comparison, logic, elementary functions. */
-#include "frontend/operations/operations_impl.h"
+#include "frontend/operations/elementwise_impl.h"
 
 #include <math.h>
 
-/* What dtype an operation computes in, from the promoted dtype of its operands. */
-typedef enum rule {
-    SAME,    /* as promoted */
-    NUMBERS, /* as promoted; bool becomes int32 */
-    FLOATS,  /* float32 unless it is a float */
-    TRUTH,   /* bool */
-} rule;
-
-static kt_dtype apply_rule(rule r, kt_dtype dtype) {
+kt_dtype kt_rule_apply(kt_rule r, kt_dtype dtype) {
     switch (r) {
-    case SAME: return dtype;
-    case NUMBERS: return dtype == KT_BOOL ? KT_I32 : dtype;
-    case FLOATS: return kt_dtype_to_float(dtype);
-    case TRUTH: return KT_BOOL;
+    case KT_RULE_SAME: return dtype;
+    case KT_RULE_NUMBERS: return dtype == KT_BOOL ? KT_I32 : dtype;
+    case KT_RULE_FLOATS: return kt_dtype_to_float(dtype);
+    case KT_RULE_TRUTH: return KT_BOOL;
     }
     KT_BUG("rule %d", (int)r);
 }
 
 /* ---- two operands
  * ------------------------------------------------------------------------------------------ */
-typedef kt_value binary_fn(kt_builder *builder, kt_value x, kt_value y);
-
-static void call_binary(kt_layer_call *call, rule r, binary_fn *apply) {
+void kt_operation_binary(kt_layer_call *call, kt_rule r, kt_binary_fn *apply) {
     kt_operand x, y;
     if (!kt_operation_operand(call, 0, "x1", &x) || !kt_operation_operand(call, 1, "x2", &y)) return;
-    kt_dtype dtype = apply_rule(r, kt_operand_promote(&x, &y));
+    kt_dtype dtype = kt_rule_apply(r, kt_operand_promote(&x, &y));
     kt_value a = kt_operand_cast(call, &x, dtype), b = kt_operand_cast(call, &y, dtype);
     kt_build_broadcast_pair(call->trace->builder, &a, &b);
     call->outputs[0] = apply(call->trace->builder, a, b);
@@ -61,45 +51,36 @@ static kt_value length_of(kt_builder *b, kt_value x, kt_value y) {
     return kt_build_sqrt(b, kt_build_add(b, kt_build_mul(b, x, x), kt_build_mul(b, y, y)));
 }
 
-#define BINARY(c_name, keras_name, rule, apply, doc)                                                         \
-    static void call_##c_name(kt_layer *layer, kt_layer_call *call) {                                        \
-        (void)layer;                                                                                         \
-        call_binary(call, rule, apply);                                                                      \
-    }                                                                                                        \
-    KT_OPERATION(c_name, keras_name, KT_OPERATION_NUMPY, doc, call_##c_name)
-
 // clang-format off
-BINARY(add,           "Add",           NUMBERS, kt_build_add,     "x1 + x2")
-BINARY(subtract,      "Subtract",      NUMBERS, kt_build_sub,     "x1 - x2")
-BINARY(multiply,      "Multiply",      NUMBERS, kt_build_mul,     "x1 * x2")
-BINARY(divide,        "Divide",        FLOATS,  kt_build_div,     "x1 / x2")
-BINARY(true_divide,   "TrueDivide",    FLOATS,  kt_build_div,     "x1 / x2")
-BINARY(floor_divide,  "FloorDivide",   NUMBERS, floor_divide,     "x1 // x2, rounded down")
-BINARY(mod,           "Mod",           NUMBERS, modulo,           "x1 % x2, with the sign of x2")
-BINARY(power,         "Power",         NUMBERS, kt_build_pow,     "x1 to the x2")
-BINARY(maximum,       "Maximum",       NUMBERS, kt_build_maximum, "the larger of x1 and x2")
-BINARY(minimum,       "Minimum",       NUMBERS, kt_build_minimum, "the smaller of x1 and x2")
-BINARY(arctan2,       "Arctan2",       FLOATS,  kt_build_atan2,   "the angle of the point (x2, x1)")
-BINARY(hypot,         "Hypot",         FLOATS,  length_of, "the length of (x1, x2)")
-BINARY(equal,         "Equal",         SAME,    kt_build_eq,      "x1 == x2")
-BINARY(not_equal,     "NotEqual",      SAME,    kt_build_ne,      "x1 != x2")
-BINARY(less,          "Less",          NUMBERS, kt_build_lt,      "x1 < x2")
-BINARY(less_equal,    "LessEqual",     NUMBERS, kt_build_le,      "x1 <= x2")
-BINARY(greater,       "Greater",       NUMBERS, kt_build_gt,      "x1 > x2")
-BINARY(greater_equal, "GreaterEqual",  NUMBERS, kt_build_ge,      "x1 >= x2")
-BINARY(logical_and,   "LogicalAnd",    TRUTH,   kt_build_and,     "x1 and x2")
-BINARY(logical_or,    "LogicalOr",     TRUTH,   kt_build_or,      "x1 or x2")
-BINARY(logical_xor,   "LogicalXor",    TRUTH,   kt_build_xor,     "either x1 or x2")
+BINARY(add, "Add", NUMBERS, kt_build_add,     "x1 + x2")
+BINARY(subtract, "Subtract", NUMBERS, kt_build_sub,     "x1 - x2")
+BINARY(multiply, "Multiply", NUMBERS, kt_build_mul,     "x1 * x2")
+BINARY(divide, "Divide", FLOATS, kt_build_div,     "x1 / x2")
+BINARY(true_divide, "TrueDivide", FLOATS, kt_build_div,     "x1 / x2")
+BINARY(floor_divide, "FloorDivide", NUMBERS, floor_divide,     "x1 // x2, rounded down")
+BINARY(mod, "Mod", NUMBERS, modulo,           "x1 % x2, with the sign of x2")
+BINARY(power, "Power", NUMBERS, kt_build_pow,     "x1 to the x2")
+BINARY(maximum, "Maximum", NUMBERS, kt_build_maximum, "the larger of x1 and x2")
+BINARY(minimum, "Minimum", NUMBERS, kt_build_minimum, "the smaller of x1 and x2")
+BINARY(arctan2, "Arctan2", FLOATS, kt_build_atan2,   "the angle of the point (x2, x1)")
+BINARY(hypot, "Hypot", FLOATS, length_of, "the length of (x1, x2)")
+BINARY(equal, "Equal", SAME, kt_build_eq,      "x1 == x2")
+BINARY(not_equal, "NotEqual", SAME, kt_build_ne,      "x1 != x2")
+BINARY(less, "Less", NUMBERS, kt_build_lt,      "x1 < x2")
+BINARY(less_equal, "LessEqual", NUMBERS, kt_build_le,      "x1 <= x2")
+BINARY(greater, "Greater", NUMBERS, kt_build_gt,      "x1 > x2")
+BINARY(greater_equal, "GreaterEqual", NUMBERS, kt_build_ge,      "x1 >= x2")
+BINARY(logical_and, "LogicalAnd", TRUTH, kt_build_and,     "x1 and x2")
+BINARY(logical_or, "LogicalOr", TRUTH, kt_build_or,      "x1 or x2")
+BINARY(logical_xor, "LogicalXor", TRUTH, kt_build_xor,     "either x1 or x2")
 // clang-format on
 
 /* ---- one operand
  * ------------------------------------------------------------------------------------------- */
-typedef kt_value unary_fn(kt_builder *builder, kt_value x);
-
-static void call_unary(kt_layer_call *call, rule r, unary_fn *apply) {
+void kt_operation_unary(kt_layer_call *call, kt_rule r, kt_unary_fn *apply) {
     kt_operand x;
     if (!kt_operation_operand(call, 0, "x", &x)) return;
-    call->outputs[0] = apply(call->trace->builder, kt_operand_cast(call, &x, apply_rule(r, x.dtype)));
+    call->outputs[0] = apply(call->trace->builder, kt_operand_cast(call, &x, kt_rule_apply(r, x.dtype)));
 }
 
 static kt_value scale(kt_builder *b, kt_value x, double factor) {
@@ -127,52 +108,45 @@ static kt_value itself(kt_builder *b, kt_value x) {
     return x;
 }
 
-#define UNARY(c_name, keras_name, rule, apply, doc)                                                          \
-    static void call_##c_name(kt_layer *layer, kt_layer_call *call) {                                        \
-        (void)layer;                                                                                         \
-        call_unary(call, rule, apply);                                                                       \
-    }                                                                                                        \
-    KT_OPERATION(c_name, keras_name, KT_OPERATION_NUMPY, doc, call_##c_name)
-
 // clang-format off
-UNARY(negative,    "Negative",   SAME,    kt_build_neg,       "-x")
-UNARY(absolute,    "Absolute",   SAME,    absolute,           "|x|")
-UNARY(abs,         "Abs",        SAME,    absolute,           "|x|")
-UNARY(square,      "Square",     NUMBERS, square,             "x * x")
-UNARY(sign,        "Sign",       SAME,    kt_build_sign,      "-1, 0 or 1")
-UNARY(sqrt,        "Sqrt",       FLOATS,  kt_build_sqrt,      "the square root")
-UNARY(reciprocal,  "Reciprocal", FLOATS,  reciprocal,         "1 / x")
-UNARY(exp,         "Exp",        FLOATS,  kt_build_exp,       "e to the x")
-UNARY(exp2,        "Exp2",       FLOATS,  exp2_of,            "2 to the x")
-UNARY(expm1,       "Expm1",      FLOATS,  kt_build_expm1,     "e to the x, minus 1")
-UNARY(log,         "Log",        FLOATS,  kt_build_log,       "the natural logarithm")
-UNARY(log1p,       "Log1p",      FLOATS,  kt_build_log1p,     "log(1 + x)")
-UNARY(log2,        "Log2",       FLOATS,  log2_of,            "the logarithm to base 2")
-UNARY(log10,       "Log10",      FLOATS,  log10_of,           "the logarithm to base 10")
-UNARY(sin,         "Sin",        FLOATS,  kt_build_sin,       "the sine")
-UNARY(cos,         "Cos",        FLOATS,  kt_build_cos,       "the cosine")
-UNARY(tan,         "Tan",        FLOATS,  kt_build_tan,       "the tangent")
-UNARY(arcsin,      "Arcsin",     FLOATS,  kt_build_asin,      "the arc sine")
-UNARY(arccos,      "Arccos",     FLOATS,  kt_build_acos,      "the arc cosine")
-UNARY(arctan,      "Arctan",     FLOATS,  kt_build_atan,      "the arc tangent")
-UNARY(sinh,        "Sinh",       FLOATS,  kt_build_sinh,      "the hyperbolic sine")
-UNARY(cosh,        "Cosh",       FLOATS,  kt_build_cosh,      "the hyperbolic cosine")
-UNARY(tanh,        "Tanh",       FLOATS,  kt_build_tanh,      "the hyperbolic tangent")
-UNARY(arcsinh,     "Arcsinh",    FLOATS,  kt_build_asinh,     "the inverse hyperbolic sine")
-UNARY(arccosh,     "Arccosh",    FLOATS,  kt_build_acosh,     "the inverse hyperbolic cosine")
-UNARY(arctanh,     "Arctanh",    FLOATS,  kt_build_atanh,     "the inverse hyperbolic tangent")
-UNARY(deg2rad,     "Deg2rad",    FLOATS,  deg2rad,            "degrees as radians")
-UNARY(rad2deg,     "Rad2deg",    FLOATS,  rad2deg,            "radians as degrees")
-UNARY(floor,       "Floor",      FLOATS,  kt_build_floor,     "rounded down")
-UNARY(ceil,        "Ceil",       FLOATS,  kt_build_ceil,      "rounded up")
-UNARY(trunc,       "Trunc",      FLOATS,  kt_build_trunc,     "rounded towards zero")
-UNARY(isnan,       "Isnan",      FLOATS,  kt_build_is_nan,    "is x not a number")
-UNARY(isfinite,    "Isfinite",   FLOATS,  kt_build_is_finite, "is x neither infinite nor NaN")
-UNARY(isinf,       "Isinf",      FLOATS,  is_infinite,        "is x infinite")
-UNARY(logical_not, "LogicalNot", TRUTH,   kt_build_not,       "not x")
-UNARY(zeros_like,  "ZerosLike",  SAME,    zeros_like,         "zeros of x's shape and dtype")
-UNARY(ones_like,   "OnesLike",   SAME,    ones_like,          "ones of x's shape and dtype")
-UNARY(copy,        "Copy",       SAME,    itself,             "x")
+UNARY(negative, "Negative", SAME, kt_build_neg,       "-x")
+UNARY(absolute, "Absolute", SAME, absolute,           "|x|")
+UNARY(abs, "Abs", SAME, absolute,           "|x|")
+UNARY(square, "Square", NUMBERS, square,             "x * x")
+UNARY(sign, "Sign", SAME, kt_build_sign,      "-1, 0 or 1")
+UNARY(sqrt, "Sqrt", FLOATS, kt_build_sqrt,      "the square root")
+UNARY(reciprocal, "Reciprocal", FLOATS, reciprocal,         "1 / x")
+UNARY(exp, "Exp", FLOATS, kt_build_exp,       "e to the x")
+UNARY(exp2, "Exp2", FLOATS, exp2_of,            "2 to the x")
+UNARY(expm1, "Expm1", FLOATS, kt_build_expm1,     "e to the x, minus 1")
+UNARY(log, "Log", FLOATS, kt_build_log,       "the natural logarithm")
+UNARY(log1p, "Log1p", FLOATS, kt_build_log1p,     "log(1 + x)")
+UNARY(log2, "Log2", FLOATS, log2_of,            "the logarithm to base 2")
+UNARY(log10, "Log10", FLOATS, log10_of,           "the logarithm to base 10")
+UNARY(sin, "Sin", FLOATS, kt_build_sin,       "the sine")
+UNARY(cos, "Cos", FLOATS, kt_build_cos,       "the cosine")
+UNARY(tan, "Tan", FLOATS, kt_build_tan,       "the tangent")
+UNARY(arcsin, "Arcsin", FLOATS, kt_build_asin,      "the arc sine")
+UNARY(arccos, "Arccos", FLOATS, kt_build_acos,      "the arc cosine")
+UNARY(arctan, "Arctan", FLOATS, kt_build_atan,      "the arc tangent")
+UNARY(sinh, "Sinh", FLOATS, kt_build_sinh,      "the hyperbolic sine")
+UNARY(cosh, "Cosh", FLOATS, kt_build_cosh,      "the hyperbolic cosine")
+UNARY(tanh, "Tanh", FLOATS, kt_build_tanh,      "the hyperbolic tangent")
+UNARY(arcsinh, "Arcsinh", FLOATS, kt_build_asinh,     "the inverse hyperbolic sine")
+UNARY(arccosh, "Arccosh", FLOATS, kt_build_acosh,     "the inverse hyperbolic cosine")
+UNARY(arctanh, "Arctanh", FLOATS, kt_build_atanh,     "the inverse hyperbolic tangent")
+UNARY(deg2rad, "Deg2rad", FLOATS, deg2rad,            "degrees as radians")
+UNARY(rad2deg, "Rad2deg", FLOATS, rad2deg,            "radians as degrees")
+UNARY(floor, "Floor", FLOATS, kt_build_floor,     "rounded down")
+UNARY(ceil, "Ceil", FLOATS, kt_build_ceil,      "rounded up")
+UNARY(trunc, "Trunc", FLOATS, kt_build_trunc,     "rounded towards zero")
+UNARY(isnan, "Isnan", FLOATS, kt_build_is_nan,    "is x not a number")
+UNARY(isfinite, "Isfinite", FLOATS, kt_build_is_finite, "is x neither infinite nor NaN")
+UNARY(isinf, "Isinf", FLOATS, is_infinite,        "is x infinite")
+UNARY(logical_not, "LogicalNot", TRUTH, kt_build_not,       "not x")
+UNARY(zeros_like, "ZerosLike", SAME, zeros_like,         "zeros of x's shape and dtype")
+UNARY(ones_like, "OnesLike", SAME, ones_like,          "ones of x's shape and dtype")
+UNARY(copy, "Copy", SAME, itself,             "x")
 // clang-format on
 
 /* ---- others
@@ -217,7 +191,7 @@ static void call_clip(kt_layer *layer, kt_layer_call *call) {
     kt_builder *b = call->trace->builder;
     kt_operand x, low, high;
     if (!kt_operation_operand(call, 0, "x", &x)) return;
-    kt_dtype dtype = apply_rule(NUMBERS, x.dtype);
+    kt_dtype dtype = kt_rule_apply(KT_RULE_NUMBERS, x.dtype);
     if (!clip_bound(call, c->x_min, dtype, &low) || !clip_bound(call, c->x_max, dtype, &high)) return;
     kt_value y = kt_operand_cast(call, &x, dtype);
     if (c->x_max) y = kt_build_minimum(b, y, kt_build_like(b, y, high.number));
@@ -238,18 +212,17 @@ static void call_round(kt_layer *layer, kt_layer_call *call) {
     int64_t decimals = ((const rounding *)layer)->decimals;
     kt_value x = kt_operation_tensor(call, 0, "x");
     if (!x) return;
-    if (!kt_dtype_is_float(kt_build_type(b, x)->dtype)) {
-        if (decimals < 0)
-            kt_trace_fail(call->trace, KT_UNSUPPORTED, "integers are not rounded to tens.");
-        else
-            call->outputs[0] = x;
-        return;
-    }
-    double factor = pow(10, (double)decimals);
-    if (decimals) x = scale(b, x, factor);
-    x = kt_build_round(b, x);
-    if (decimals) x = kt_build_div(b, x, kt_build_like(b, x, factor));
+    kt_dtype dtype = kt_build_type(b, x)->dtype;
     call->outputs[0] = x;
+    if (!kt_dtype_is_float(dtype) && decimals >= 0) return;
+    if (!kt_dtype_is_float(dtype)) x = kt_build_cast(b, x, KT_F64);
+    double factor = pow(10, fabs((double)decimals));
+    if (decimals > 0) x = scale(b, x, factor);
+    if (decimals < 0) x = kt_build_div(b, x, kt_build_like(b, x, factor));
+    x = kt_build_round(b, x);
+    if (decimals > 0) x = kt_build_div(b, x, kt_build_like(b, x, factor));
+    if (decimals < 0) x = scale(b, x, factor);
+    call->outputs[0] = kt_build_cast(b, x, dtype);
 }
 KT_OPERATION_WITH(round, "Round", KT_OPERATION_NUMPY, "x rounded to a number of decimals, halves to even",
                   rounding, round_options, call_round)
@@ -289,14 +262,14 @@ static void call_convert(kt_layer *layer, kt_layer_call *call) {
     if (((const cast *)layer)->to)
         call_cast(layer, call);
     else
-        call_unary(call, SAME, itself);
+        kt_operation_unary(call, KT_RULE_SAME, itself);
 }
 KT_OPERATION_WITH(convert_to_tensor, "ConvertToTensor", KT_OPERATION_CORE, "x, perhaps in another dtype",
                   cast, convert_options, call_convert)
 
 static void call_stop_gradient(kt_layer *layer, kt_layer_call *call) {
     (void)layer;
-    call_unary(call, SAME, itself);
+    kt_operation_unary(call, KT_RULE_SAME, itself);
 }
 KT_OPERATION(stop_gradient, "StopGradient", KT_OPERATION_CORE, "x, which does not pass gradients on",
              call_stop_gradient)

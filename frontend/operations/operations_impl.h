@@ -32,6 +32,22 @@
                                                  .plain = true,                                              \
                                                  .call = (call_function)};
 
+/* With several outputs. */
+#define KT_OPERATION_OUTPUTS(c_name, keras_name, module_name, documentation, type, table, call_function,     \
+                             count)                                                                          \
+    const kt_layer_class kt_class_op_##c_name = {.name = (keras_name),                                       \
+                                                 .module = (module_name),                                    \
+                                                 .doc = (documentation),                                     \
+                                                 .bytes = sizeof(type),                                      \
+                                                 .options = (table),                                         \
+                                                 .keeps_input_dtype = true,                                  \
+                                                 .plain = true,                                              \
+                                                 .call = (call_function),                                    \
+                                                 .output_count = (count)};
+/* How many outputs an operation is read with whose inputs say how many there are. Those that there are not
+ * stay 0, and using one is an error. */
+enum { KT_OUTPUTS_OPEN = 256 };
+
 /* An operand: a tensor, or a Python number, which has a kind of dtype only and takes the other operand's. */
 typedef struct kt_operand {
     kt_value value; /* 0: a number */
@@ -50,14 +66,48 @@ kt_value kt_operation_tensor(const kt_layer_call *call, uint32_t position, const
 /* All tensors of a list argument. */
 bool kt_operation_tensors(const kt_layer_call *call, uint32_t position, const char *name, uint32_t *out_count,
                           kt_value **out_values);
+/* A number among the arguments; *number stays as it is where it is not given. False, and a problem, if it is
+ * none. */
+bool kt_operation_number(const kt_layer_call *call, uint32_t position, const char *name, double *number);
 /* What an operation on both computes in. */
 kt_dtype kt_operand_promote(const kt_operand *a, const kt_operand *b);
 /* As a tensor of a dtype. */
 kt_value kt_operand_cast(const kt_layer_call *call, const kt_operand *operand, kt_dtype dtype);
 /* dtype itself if it is a float, else float32. */
 kt_dtype kt_dtype_to_float(kt_dtype dtype);
+/* Sums of small integers are wider, as in Keras: what they are summed in. */
+kt_dtype kt_sum_dtype(kt_dtype dtype);
 /* Reads an axis option: None (all axes: count is the rank), an int or a list; each counted from the front,
  * each once, increasing. False and a problem if that is not what it is. */
 bool kt_operation_axes(const kt_layer_call *call, const json_t *axis, int rank, kt_ints *out_axes);
+/* Reads an int or a list of ints, kept in order; false and a problem, naming the option, if it is none. */
+bool kt_operation_ints(const kt_layer_call *call, const char *option, const json_t *value, kt_ints *out_ints);
+
+/* ---- shorthands over the builder (shorthands.c)
+ * ------------------------------------------------------------- */
+/* A dimension as a scalar of a dtype. */
+kt_value kt_dim_scalar(kt_builder *builder, kt_dim dim, kt_dtype dtype);
+/* 0, 1, … size - 1 in i64. */
+kt_value kt_positions(kt_builder *builder, kt_dim size);
+/* x + number; x + a dimension; both of x's dtype. */
+kt_value kt_add_number(kt_builder *builder, kt_value x, double number);
+kt_value kt_add_dim(kt_builder *builder, kt_value x, kt_dim dim);
+/* x modulo a positive dimension, at least 0. */
+kt_value kt_mod_dim(kt_builder *builder, kt_value x, kt_dim dim);
+/* x with a new axis of size 1 at a place; without an axis of size 1. */
+kt_value kt_add_axis(kt_builder *builder, kt_value x, int at);
+kt_value kt_drop_axis(kt_builder *builder, kt_value x, int at);
+/* All elements in one axis. */
+kt_value kt_flatten(kt_builder *builder, kt_value x);
+/* From start to limit along one axis. */
+kt_value kt_slice_axis(kt_builder *builder, kt_value x, int axis, kt_dim start, kt_dim limit);
+/* An axis at another place; the others keep their order. */
+kt_value kt_move_axis(kt_builder *builder, kt_value x, int from, int to);
+/* One sum over some axes, in x's dtype. */
+kt_value kt_reduce_axis(kt_builder *builder, kt_value x, kt_reduction kind, int axis);
+/* Along an axis, the element above or below the diagonal offset of the last two axes. */
+kt_value kt_diagonal(kt_builder *builder, kt_value x, int64_t offset, int axis1, int axis2);
+/* bool[rows, columns]: is column - row compared with offset so? */
+kt_value kt_diagonal_mask(kt_builder *builder, kt_op compare, kt_dim rows, kt_dim columns, int64_t offset);
 
 #endif

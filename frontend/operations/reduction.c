@@ -1,6 +1,8 @@
 /* Operation nodes that combine many elements: reductions along axes, and matrix products. */
 #include "frontend/operations/operations_impl.h"
 
+#include <float.h>
+
 typedef struct reduction {
     kt_layer layer;
     const json_t *axis; /* NULL: all */
@@ -38,8 +40,7 @@ static kt_value take(kt_layer_call *call, const reduction *r, kt_type *out_type,
     return kt_operation_axes(call, r->axis, out_type->rank, out_axes) ? x : 0;
 }
 
-/* Sums of small integers are wider, as in Keras. */
-static kt_dtype sum_dtype(kt_dtype dtype) {
+kt_dtype kt_sum_dtype(kt_dtype dtype) {
     if (dtype == KT_BOOL || dtype == KT_I8 || dtype == KT_I16) return KT_I32;
     return dtype == KT_U8 || dtype == KT_U16 ? KT_U32 : dtype;
 }
@@ -62,10 +63,10 @@ static void reduce_as(kt_layer *layer, kt_layer_call *call, kt_reduction kind,
 }
 
 static void call_sum(kt_layer *layer, kt_layer_call *call) {
-    reduce_as(layer, call, KT_REDUCE_SUM, sum_dtype);
+    reduce_as(layer, call, KT_REDUCE_SUM, kt_sum_dtype);
 }
 static void call_prod(kt_layer *layer, kt_layer_call *call) {
-    reduce_as(layer, call, KT_REDUCE_PRODUCT, sum_dtype);
+    reduce_as(layer, call, KT_REDUCE_PRODUCT, kt_sum_dtype);
 }
 KT_OPERATION_WITH(sum, "Sum", KT_OPERATION_NUMPY, "the sum along axes", reduction, reduction_options,
                   call_sum)
@@ -152,6 +153,15 @@ KT_OPERATION_WITH(var, "Var", KT_OPERATION_NUMPY, "the variance along axes", red
 KT_OPERATION_WITH(std, "Std", KT_OPERATION_NUMPY, "the standard deviation along axes", reduction,
                   reduction_options, call_std)
 
+/* As Keras ranks zeros: -0 below 0, as the largest negative number that is not denormal. */
+static kt_value rank_zeros(kt_builder *b, kt_value x) {
+    x = kt_build_cast(b, x, mean_dtype(kt_build_type(b, x)->dtype));
+    double tiny = kt_build_type(b, x)->dtype == KT_F64 ? DBL_MIN : FLT_MIN;
+    kt_value zero = kt_build_like(b, x, 0), reciprocal = kt_build_div(b, kt_build_like(b, x, 1), x);
+    kt_value minus_zero = kt_build_and(b, kt_build_eq(b, x, zero), kt_build_lt(b, reciprocal, zero));
+    return kt_build_select(b, minus_zero, kt_build_like(b, x, -tiny), x);
+}
+
 static void call_position(kt_layer *layer, kt_layer_call *call, kt_reduction kind) {
     const reduction *r = (reduction *)layer;
     kt_builder *b = call->trace->builder;
@@ -169,6 +179,7 @@ static void call_position(kt_layer *layer, kt_layer_call *call, kt_reduction kin
         return;
     }
     if (type.dtype == KT_BOOL) x = kt_build_cast(b, x, KT_I32);
+    if (kt_dtype_is_float(type.dtype)) x = rank_zeros(b, x);
     call->outputs[0] = keep_axes(call, r, kt_build_arg_reduce(b, x, kind, axis, KT_I32), &type, &axes);
 }
 
@@ -185,23 +196,6 @@ KT_OPERATION_WITH(argmin, "Argmin", KT_OPERATION_NUMPY, "the position of the sma
 
 /* ---- matrix products
  * --------------------------------------------------------------------------------------- */
-/* x with a new axis of size 1 at a place. */
-static kt_value add_axis(kt_builder *b, kt_value x, int at) {
-    kt_type type = *kt_build_type(b, x);
-    kt_dim shape[KT_MAX_RANK];
-    for (int i = 0, from = 0; i <= type.rank; i++)
-        shape[i] = i == at ? kt_dim_const(b->graph->dims, 1) : type.dims[from++];
-    return kt_build_reshape(b, x, type.rank + 1, shape);
-}
-
-static kt_value drop_axis(kt_builder *b, kt_value x, int at) {
-    kt_type type = *kt_build_type(b, x);
-    kt_dim shape[KT_MAX_RANK];
-    for (int i = 0, to = 0; i < type.rank; i++)
-        if (i != at) shape[to++] = type.dims[i];
-    return kt_build_reshape(b, x, type.rank - 1, shape);
-}
-
 /* Both operands' leading axes, up to the last two, broadcast to one shape. */
 static void broadcast_leading(kt_builder *b, kt_value *x, kt_value *y) {
     kt_type tx = *kt_build_type(b, *x), ty = *kt_build_type(b, *y);
@@ -248,12 +242,12 @@ static void call_matmul(kt_layer *layer, kt_layer_call *call) {
     kt_dtype compute = result == KT_I32 && promoted == KT_I8 ? KT_I32 : kt_dtype_to_float(promoted);
     x = kt_build_cast(b, x, compute);
     y = kt_build_cast(b, y, compute);
-    if (tx.rank == 1) x = add_axis(b, x, 0);
-    if (ty.rank == 1) y = add_axis(b, y, 1);
+    if (tx.rank == 1) x = kt_add_axis(b, x, 0);
+    if (ty.rank == 1) y = kt_add_axis(b, y, 1);
     kt_value z = multiply_matrices(b, x, y);
     if (!z) return;
-    if (ty.rank == 1) z = drop_axis(b, z, kt_build_type(b, z)->rank - 1);
-    if (tx.rank == 1) z = drop_axis(b, z, kt_build_type(b, z)->rank - (ty.rank == 1 ? 1 : 2));
+    if (ty.rank == 1) z = kt_drop_axis(b, z, kt_build_type(b, z)->rank - 1);
+    if (tx.rank == 1) z = kt_drop_axis(b, z, kt_build_type(b, z)->rank - (ty.rank == 1 ? 1 : 2));
     call->outputs[0] = kt_build_cast(b, z, result);
 }
 KT_OPERATION(matmul, "Matmul", KT_OPERATION_NUMPY, "the matrix product, over leading axes", call_matmul)
