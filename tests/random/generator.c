@@ -671,6 +671,35 @@ static int grow_reduce_window(grower *g) {
     return add(g, KT_OP_reduce_window, &x, 1, &attrs);
 }
 
+static int grow_cumulative(grower *g) {
+    int x = pick(g, KT_NUMBER);
+    if (x < 0 || type_of(g, x)->rank == 0) return -1;
+    const kt_attrs_cumulative attrs = {.kind = (kt_reduction)draw(g, 4),
+                                       .axis = draw(g, type_of(g, x)->rank),
+                                       .reverse = chance(g, 2),
+                                       .exclusive = chance(g, 2)};
+    return add(g, KT_OP_cumulative, &x, 1, &attrs);
+}
+
+/* Half floats are rounded after each update, which the evaluator does once. */
+static int grow_scatter(grower *g) {
+    int x = pick(g, KT_NUMBER);
+    if (x < 0 || type_of(g, x)->rank == 0 || type_of(g, x)->rank > 3) return -1;
+    kt_type type = *type_of(g, x), places = {.dtype = chance(g, 2) ? KT_I32 : (kt_dtype)(KT_I8 + draw(g, 8))};
+    if (type.dtype == KT_F16 || type.dtype == KT_BF16) return -1;
+    kt_attrs_scatter attrs = {.kind = (kt_reduction)draw(g, 4),
+                              .batch_dims = chance(g, 2) ? draw(g, type.rank) : 0};
+    attrs.axis = attrs.batch_dims + draw(g, type.rank - (int)attrs.batch_dims);
+    for (; places.rank < attrs.batch_dims; places.rank++) places.dims[places.rank] = type.dims[places.rank];
+    if (chance(g, 2)) places.dims[places.rank++] = some_dim(g);
+    kt_type news = {.dtype = type.dtype};
+    for (int i = 0; i < attrs.axis; i++) news.dims[news.rank++] = type.dims[i];
+    for (int i = (int)attrs.batch_dims; i < places.rank; i++) news.dims[news.rank++] = places.dims[i];
+    for (int i = (int)attrs.axis + 1; i < type.rank; i++) news.dims[news.rank++] = type.dims[i];
+    const int operands[] = {x, value_like(g, places), value_like(g, news)};
+    return add(g, KT_OP_scatter, operands, 3, &attrs);
+}
+
 /* ---- contraction ------------------------------------------------------------------------------------------
  */
 static int grow_dot_general(grower *g) {
