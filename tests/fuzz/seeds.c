@@ -1,7 +1,7 @@
-/* usage: fuzz_seeds OUT LAYERS.json MODEL.keras…
+/* usage: fuzz_seeds OUT LAYERS.json MODEL.keras… GRAPH.kir…
  * What fuzzing starts from: OUT/config/NAME.json, a model of one layer for each layer of LAYERS.json and the
- * config of each model; OUT/archive/NAME.keras, the small models; OUT/protocol, what a child may say;
- * OUT/kir.dict, words for libFuzzer. */
+ * config of each model; OUT/archive/NAME.keras, the small models; OUT/kpb/NAME.kpb, the graphs; OUT/protocol,
+ * what a child may say; OUT/kir.dict, words for libFuzzer. */
 #include "fuzz.h"
 #include "support/file.h"
 
@@ -56,11 +56,29 @@ static kt_status write_layers(job *j) {
     return status;
 }
 
+static bool ends_in(const char *text, const char *ending) {
+    size_t length = strlen(text), count = strlen(ending);
+    return length > count && !strcmp(text + length - count, ending);
+}
+
+static kt_status write_graph(job *j, const char *path, const char *bytes, size_t count) {
+    kt_graph *graph;
+    kt_diag refused = {0}; /* some golden files are of what is wrong */
+    kt_status status = kt_graph_parse(j->arena, bytes, count, &graph, &refused);
+    kt_diag_deinit(&refused);
+    if (status != KT_OK) return KT_OK;
+    const char *folder = kt_arena_format(j->arena, "%s/kpb", j->argv[1]);
+    (void)mkdir(folder, 0777);
+    return kt_graph_write_packed(graph, kt_arena_format(j->arena, "%s/%s.kpb", folder, path),
+                                 KT_PACKED_INSIDE, j->diag);
+}
+
 static kt_status write_model(job *j, char *path) {
     char *bytes;
     size_t count;
     kt_archive archive;
     KT_TRY(kt_file_read(path, (size_t)1 << 30, j->arena, &bytes, &count, j->diag));
+    if (ends_in(path, ".kir")) return write_graph(j, basename(path), bytes, count);
     KT_TRY(kt_archive_unpack(j->arena, (kt_bytes){(uint8_t *)bytes, count}, &archive, j->diag));
     const kt_bytes *config = kt_archive_find(&archive, "config.json");
     const char *name = basename(path);

@@ -6,6 +6,7 @@ set(fuzz_out ${CMAKE_BINARY_DIR}/tests/fuzz)
 set(fuzz_seeds ${fuzz_out}/seeds)
 file(MAKE_DIRECTORY ${fuzz_out})
 file(GLOB fuzz_sources CONFIGURE_DEPENDS ${fuzz}/*_fuzz.c)
+file(GLOB fuzz_graphs CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/passes/*.kir)
 file(GLOB fuzz_models CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/frontend/models/*.keras
   ${CMAKE_CURRENT_SOURCE_DIR}/driver/*.keras)
 add_library(fuzz_common STATIC ${fuzz}/fuzz.c ${fuzz}/json.c)
@@ -17,9 +18,9 @@ add_executable(fuzz_seeds ${fuzz}/seeds.c)
 target_link_libraries(fuzz_seeds PRIVATE keratin_testing)
 set_target_properties(fuzz_seeds PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 add_custom_command(OUTPUT ${fuzz_seeds}.made
-  COMMAND fuzz_seeds ${fuzz_seeds} ${CMAKE_CURRENT_SOURCE_DIR}/frontend/layer_configs.json ${fuzz_models}
+  COMMAND fuzz_seeds ${fuzz_seeds} ${CMAKE_CURRENT_SOURCE_DIR}/frontend/layer_configs.json ${fuzz_models} ${fuzz_graphs}
   COMMAND ${CMAKE_COMMAND} -E touch ${fuzz_seeds}.made
-  DEPENDS fuzz_seeds ${fuzz_models} ${CMAKE_CURRENT_SOURCE_DIR}/frontend/layer_configs.json)
+  DEPENDS fuzz_seeds ${fuzz_models} ${fuzz_graphs} ${CMAKE_CURRENT_SOURCE_DIR}/frontend/layer_configs.json)
 add_custom_target(fuzz_made_seeds ALL DEPENDS ${fuzz_seeds}.made)
 
 # Where else seeds lie.
@@ -47,6 +48,8 @@ if(KT_SANITIZE MATCHES address AND CMAKE_C_COMPILER_ID MATCHES Clang)
     list(FILTER links EXCLUDE REGEX "^keratin_[a-z]*$")
     target_sources(fuzz_instrumented PRIVATE ${sources})
     target_link_libraries(fuzz_instrumented PUBLIC ${links})
+    target_include_directories(fuzz_instrumented SYSTEM PRIVATE $<TARGET_PROPERTY:keratin_${part},INCLUDE_DIRECTORIES>)
+    add_dependencies(fuzz_instrumented keratin_${part}) # which makes what is generated
   endforeach()
   target_compile_options(fuzz_instrumented PRIVATE -O1 -fsanitize=fuzzer-no-link)
   target_link_libraries(fuzz_instrumented PUBLIC keratin_options z)
