@@ -13,7 +13,8 @@ extern char **environ;
 
 typedef struct compile_command {
     const char *model;
-    const char *output, *emit, *name, *target, *cpu, *features, *dump_dir, *print_after, *report;
+    const char *output, *emit, *name, *target, *cpu, *features, *contractions, *dump_dir, *print_after,
+        *report;
     cli_list shapes;
     int64_t batch;
     int level;
@@ -34,6 +35,8 @@ const cli_option cli_compile_options[] = {
      FIELD(target)},
     {"--cpu", "CPU", "which CPU, as keratin targets lists them [native]", CLI_TEXT, FIELD(cpu)},
     {"--features", "LIST", "CPU features to add or take away: +avx2,-fma", CLI_TEXT, FIELD(features)},
+    {"--contractions", "own|openblas", "who multiplies matrices of float32 and float64 [own]", CLI_TEXT,
+     FIELD(contractions)},
     {"-O", "0|1|2|3", "how much to optimise; -O0 keeps one kernel a node [-O2]", CLI_LEVEL, FIELD(level)},
     {"-g", NULL,
      "debug information: code by lines of the graph, which is among the dumps, or written as OUT.kir",
@@ -61,18 +64,12 @@ static const struct {
     const char *name, *ending;
     kt_emit form;
 } forms[] = {
-    {"exe", NULL, KT_EMIT_EXE},
-    {"shared", ".so", KT_EMIT_SHARED},
-    {"static", ".a", KT_EMIT_STATIC},
-    {"object", ".o", KT_EMIT_OBJECT},
-    {"header", ".h", KT_EMIT_HEADER},
-    {"graph", ".kir", KT_EMIT_GRAPH},
-    {"graph", ".kpb", KT_EMIT_GRAPH},
-    {"optimized", NULL, KT_EMIT_OPTIMIZED},
-    {"plan", NULL, KT_EMIT_PLAN},
-    {"loops", NULL, KT_EMIT_LOOPS},
-    {"llvm", ".ll", KT_EMIT_LLVM},
-    {"asm", ".s", KT_EMIT_ASM},
+    {"exe", NULL, KT_EMIT_EXE},       {"shared", ".so", KT_EMIT_SHARED},
+    {"static", ".a", KT_EMIT_STATIC}, {"object", ".o", KT_EMIT_OBJECT},
+    {"header", ".h", KT_EMIT_HEADER}, {"graph", ".kir", KT_EMIT_GRAPH},
+    {"graph", ".kpb", KT_EMIT_GRAPH}, {"optimized", NULL, KT_EMIT_OPTIMIZED},
+    {"plan", NULL, KT_EMIT_PLAN},     {"loops", NULL, KT_EMIT_LOOPS},
+    {"llvm", ".ll", KT_EMIT_LLVM},    {"asm", ".s", KT_EMIT_ASM},
 };
 
 /* 0, or the exit status of a usage error. */
@@ -92,6 +89,10 @@ static int choose_form(const cli_command *command, compile_command *fields) {
     return 0;
 }
 
+static bool calls_blas(const compile_command *fields) {
+    return fields->contractions && !strcmp(fields->contractions, "openblas");
+}
+
 static kt_status read_and_compile(kt_arena *arena, compile_command *fields, kt_diag *diag) {
     kt_graph *graph;
     kt_compile_options options = {.emit = fields->form,
@@ -100,6 +101,7 @@ static kt_status read_and_compile(kt_arena *arena, compile_command *fields, kt_d
                                   .triple = fields->target,
                                   .cpu = fields->cpu,
                                   .features = fields->features,
+                                  .blas = calls_blas(fields),
                                   .level = fields->level,
                                   .dump_dir = fields->dump_dir,
                                   .print_after = fields->print_after,
@@ -160,6 +162,9 @@ int cli_run_compile(const cli_command *command, int argc, char **argv) {
     if (fields.print_after && strcmp(fields.print_after, "all") != 0 && !kt_pass_find(fields.print_after))
         return cli_usage_error(command, "There is no pass %s; keratin passes lists them.",
                                fields.print_after);
+    if (fields.contractions && !calls_blas(&fields) && strcmp(fields.contractions, "own") != 0)
+        return cli_usage_error(command, "--contractions=%s is neither own nor openblas.",
+                               fields.contractions);
     target_check check = {.command = command, .fields = &fields};
     exit_status = cli_guarded(check_target, &check, NULL);
     if (exit_status || check.exit) return exit_status ? exit_status : check.exit;

@@ -212,6 +212,7 @@ static kt_status compile(void *context) {
     work->name = program_name(work);
     KT_TRY(kt_target_describe(options->triple, options->cpu, options->features, work->arena, &work->target,
                               work->diag));
+    work->target.blas = options->blas;
     if (options->emit <= KT_EMIT_OBJECT) KT_TRY(kt_link_check(&work->target, work->arena, work->diag));
     KT_TRY(kt_inspect_begin(&work->inspection, options, work->arena, work->diag));
     kt_page_source page = {.name = work->name, .target = &work->target, .graph = work->graph};

@@ -101,12 +101,21 @@ kt_status kt_link_check(const kt_target *target, kt_arena *arena, kt_diag *diag)
             "Linking for %s wants %s-gcc, which is not installed; install %s, or say --emit=asm "
             "or --emit=llvm.",
             target->triple, triple, cross_tools[target->arch].packages);
+    if (target->blas && !target->at_home)
+        return kt_diag_add(diag, KT_UNSUPPORTED, NULL,
+                           "--contractions=openblas links for this machine only, not for %s.",
+                           target->triple);
+    if (target->blas && access(KT_OPENBLAS, R_OK) != 0)
+        return kt_diag_add(diag, KT_IO, NULL,
+                           "--contractions=openblas wants %s, which is not there; install libopenblas-dev.",
+                           KT_OPENBLAS);
     return find_runtime(arena, target, &runtime, diag);
 }
 
 static void add_objects(command *line, const char *const *objects, uint32_t count, const char *runtime) {
     for (uint32_t i = 0; i < count; i++) add(line, objects[i]);
     add(line, runtime);
+    if (line->target->blas) add(line, KT_OPENBLAS);
 }
 
 static void add_common(command *line) {

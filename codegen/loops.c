@@ -18,9 +18,9 @@ void kt_loops_init(kt_loops *out_loops, kt_arena *arena, kt_graph *graph, const 
         .target = target,
         .name = kernel->name,
         .buffer_count = count,
-        .buffer_dtypes = KT_NEW_ARRAY(arena, kt_dtype, count),
-        .buffer_elements = KT_NEW_ARRAY(arena, kt_dim, count),
-        .buffer_is_result = KT_NEW_ARRAY(arena, bool, count),
+        .buffer_dtypes = KT_NEW_ARRAY(arena, kt_dtype, count + 1),
+        .buffer_elements = KT_NEW_ARRAY(arena, kt_dim, count + 1),
+        .buffer_is_result = KT_NEW_ARRAY(arena, bool, count + 1),
         .units = kt_dim_const(graph->dims, 1),
         .cost = kt_dim_const(graph->dims, 0),
     };
@@ -297,8 +297,22 @@ static kt_reg needed_mask(const kt_loops *loops, kt_reg mask) {
     return code->code == KT_CODE_CONST && code->integer ? 0 : mask;
 }
 
+static bool is_buffer(const kt_loops *loops, uint32_t buffer) {
+    return buffer < loops->buffer_count + (loops->scratch_elements > 0);
+}
+
+uint32_t kt_loops_scratch(kt_loops *loops, kt_dtype dtype, int64_t elements) {
+    uint32_t scratch = loops->buffer_count;
+    KT_ASSERT(loops->scratch_elements == 0 && elements > 0);
+    KT_ASSERT(elements <= KT_SCRATCH_BYTES / (int64_t)kt_dtype_bytes(dtype));
+    loops->scratch_elements = elements;
+    loops->buffer_dtypes[scratch] = dtype;
+    loops->buffer_elements[scratch] = kt_dim_const(loops->graph->dims, elements);
+    return scratch;
+}
+
 kt_reg kt_loops_load(kt_loops *loops, uint32_t buffer, kt_reg index, int lanes, kt_reg mask) {
-    KT_ASSERT(buffer < loops->buffer_count);
+    KT_ASSERT(is_buffer(loops, buffer));
     return append(loops, (kt_code){.code = KT_CODE_LOAD,
                                    .dtype = loops->buffer_dtypes[buffer],
                                    .lanes = lanes,
@@ -308,7 +322,7 @@ kt_reg kt_loops_load(kt_loops *loops, uint32_t buffer, kt_reg index, int lanes, 
 }
 
 kt_reg kt_loops_gather(kt_loops *loops, uint32_t buffer, kt_reg indices, kt_reg mask) {
-    KT_ASSERT(buffer < loops->buffer_count);
+    KT_ASSERT(is_buffer(loops, buffer));
     int lanes = kt_loops_lanes(loops, indices);
     if (lanes == 1) return kt_loops_load(loops, buffer, indices, 1, mask);
     return append(loops, (kt_code){.code = KT_CODE_GATHER,
@@ -320,7 +334,7 @@ kt_reg kt_loops_gather(kt_loops *loops, uint32_t buffer, kt_reg indices, kt_reg 
 }
 
 void kt_loops_store(kt_loops *loops, uint32_t buffer, kt_reg index, kt_reg value, kt_reg mask) {
-    KT_ASSERT(buffer < loops->buffer_count && kt_loops_dtype(loops, value) == loops->buffer_dtypes[buffer]);
+    KT_ASSERT(is_buffer(loops, buffer) && kt_loops_dtype(loops, value) == loops->buffer_dtypes[buffer]);
     append_plain(loops, (kt_code){.code = KT_CODE_STORE,
                                   .lanes = kt_loops_lanes(loops, value),
                                   .a = index,
@@ -330,7 +344,7 @@ void kt_loops_store(kt_loops *loops, uint32_t buffer, kt_reg index, kt_reg value
 }
 
 void kt_loops_scatter(kt_loops *loops, uint32_t buffer, kt_reg indices, kt_reg value, kt_reg mask) {
-    KT_ASSERT(buffer < loops->buffer_count && kt_loops_dtype(loops, value) == loops->buffer_dtypes[buffer]);
+    KT_ASSERT(is_buffer(loops, buffer) && kt_loops_dtype(loops, value) == loops->buffer_dtypes[buffer]);
     match_lanes(loops, &indices, &value);
     if (kt_loops_lanes(loops, value) == 1) {
         kt_loops_store(loops, buffer, indices, value, mask);
@@ -345,8 +359,17 @@ void kt_loops_scatter(kt_loops *loops, uint32_t buffer, kt_reg indices, kt_reg v
 }
 
 void kt_loops_prefetch(kt_loops *loops, uint32_t buffer, kt_reg index) {
-    KT_ASSERT(buffer < loops->buffer_count);
+    KT_ASSERT(is_buffer(loops, buffer));
     append_plain(loops, (kt_code){.code = KT_CODE_PREFETCH, .lanes = 1, .a = index, .buffer = buffer});
+}
+
+void kt_loops_product(kt_loops *loops, const kt_product_call *call) {
+    kt_product_call *product = KT_NEW(loops->arena, kt_product_call);
+    *product = *call;
+    KT_ASSERT(is_buffer(loops, call->a) && is_buffer(loops, call->b) && is_buffer(loops, call->c));
+    KT_ASSERT(loops->buffer_dtypes[call->a] == loops->buffer_dtypes[call->c] &&
+              loops->buffer_dtypes[call->b] == loops->buffer_dtypes[call->c]);
+    append_plain(loops, (kt_code){.code = KT_CODE_PRODUCT, .lanes = 1, .product = product});
 }
 
 kt_cell kt_loops_cell(kt_loops *loops, const char *name, kt_dtype dtype, int lanes, uint32_t count) {

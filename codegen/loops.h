@@ -41,6 +41,7 @@ typedef enum kt_code_op {
     KT_CODE_STORE,     /* buffer[index] = register; optional mask */
     KT_CODE_SCATTER,   /* buffer[index lanes] = register; optional mask */
     KT_CODE_PREFETCH,  /* buffer[index] will be read */
+    KT_CODE_PRODUCT,   /* a product of matrices, by a call of the runtime: product */
     KT_CODE_GET,       /* cell[index] */
     KT_CODE_SET,       /* cell[index] = register */
     KT_CODE_LOOP,      /* index register = the result; body: until the matching END */
@@ -49,6 +50,16 @@ typedef enum kt_code_op {
 } kt_code_op;
 
 typedef enum kt_index_op { KT_INDEX_ADD, KT_INDEX_SUB, KT_INDEX_MUL, KT_INDEX_DIV, KT_INDEX_MOD, KT_INDEX_MIN, KT_INDEX_MAX, KT_INDEX_LT, KT_INDEX_EQ, KT_INDEX_AND } kt_index_op; /* DIV, MOD: operands not negative; LT, EQ give bool */
+
+/* C = A * B, or C += A * B where `before` is not 0; all of one dtype, f32 or f64. Buffers, where the matrices begin in
+ * them, and strides in elements; columns of B and C are adjacent, and so are A's rows or its columns. */
+typedef struct kt_product_call {
+    uint32_t a, b, c;
+    kt_reg a_at, b_at, c_at;
+    kt_reg rows, columns, depth;
+    kt_reg a_row, a_depth, b_depth, c_row; /* strides */
+    kt_reg before;                         /* how many terms of the sums C holds already */
+} kt_product_call;
 
 typedef struct kt_code {
     kt_code_op code;
@@ -63,6 +74,7 @@ typedef struct kt_code {
     kt_reg mask;           /* or 0 */
     uint32_t buffer;       /* LOAD, STORE, …: the kernel's argument */
     kt_cell cell;
+    const kt_product_call *product; /* PRODUCT */
     int64_t integer;       /* CONST */
     double number;         /* CONST of floats */
     kt_dim dim;            /* DIM */
@@ -82,7 +94,9 @@ typedef struct kt_loops {
     kt_graph *graph;
     const kt_target *target;
     const char *name;
-    uint32_t buffer_count;      /* the kernel function's parameters, then its results */
+    uint32_t buffer_count;      /* the kernel function's parameters, then its results; then, as buffer number
+                                 * buffer_count, its scratch memory */
+    int64_t scratch_elements;   /* 0: none */
     kt_dtype *buffer_dtypes;
     kt_dim *buffer_elements;
     bool *buffer_is_result;
@@ -113,6 +127,11 @@ kt_reg kt_loops_gather(kt_loops *loops, uint32_t buffer, kt_reg indices, kt_reg 
 void kt_loops_store(kt_loops *loops, uint32_t buffer, kt_reg index, kt_reg value, kt_reg mask);
 void kt_loops_scatter(kt_loops *loops, uint32_t buffer, kt_reg indices, kt_reg value, kt_reg mask);
 void kt_loops_prefetch(kt_loops *loops, uint32_t buffer, kt_reg index);
+/* Memory of the kernel's own, up to KT_SCRATCH_BYTES, on the stack of the thread that runs it; at most one. Returns its
+ * buffer number. */
+enum { KT_SCRATCH_BYTES = 256 * 1024 };
+uint32_t kt_loops_scratch(kt_loops *loops, kt_dtype dtype, int64_t elements);
+void kt_loops_product(kt_loops *loops, const kt_product_call *call);
 kt_cell kt_loops_cell(kt_loops *loops, const char *name, kt_dtype dtype, int lanes, uint32_t count);
 kt_reg kt_loops_get(kt_loops *loops, kt_cell cell, kt_reg index);                 /* index 0: element 0 */
 void kt_loops_set(kt_loops *loops, kt_cell cell, kt_reg index, kt_reg value);

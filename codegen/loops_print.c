@@ -143,6 +143,30 @@ static void print_value(printer *p, const kt_code *code) {
     print_mask(p, code);
 }
 
+static void print_matrix(printer *p, const char *before, uint32_t buffer, kt_reg at) {
+    kt_text_format(p->text, "%sa%u[", before, buffer);
+    print_reg(p, at);
+    kt_text_add(p->text, "]");
+}
+
+/* a3[0] = product a0[%1] * a1[0], 128 x 64 x 32, strides 64 1, 32, 32, onto 0: rows, columns and depth; of A
+ * both, of B, of C; how many terms the sums hold already */
+static void print_product(printer *p, const kt_product_call *call) {
+    const struct {
+        const char *before;
+        kt_reg reg;
+    } sizes[] = {{", ", call->rows},          {" x ", call->columns},   {" x ", call->depth},
+                 {", strides ", call->a_row}, {" ", call->a_depth},     {", ", call->b_depth},
+                 {", ", call->c_row},         {", onto ", call->before}};
+    print_matrix(p, "", call->c, call->c_at);
+    print_matrix(p, " = product ", call->a, call->a_at);
+    print_matrix(p, " * ", call->b, call->b_at);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        kt_text_add(p->text, sizes[i].before);
+        print_reg(p, sizes[i].reg);
+    }
+}
+
 static void print_code(printer *p, const kt_code *code) {
     switch (code->code) {
     case KT_CODE_LOOP: print_loop(p, code); break;
@@ -154,6 +178,7 @@ static void print_code(printer *p, const kt_code *code) {
         kt_text_add(p->text, "prefetch ");
         print_place(p, code);
         break;
+    case KT_CODE_PRODUCT: print_product(p, code->product); break;
     case KT_CODE_SET:
     case KT_CODE_STORE:
     case KT_CODE_SCATTER:
@@ -183,6 +208,10 @@ static void print_header(printer *p) {
     kt_text_add(p->text, "), units ");
     kt_dim_print(loops->graph->dims, loops->units, p->text);
     kt_text_add(p->text, "\n");
+    if (loops->scratch_elements)
+        kt_text_format(p->text, "  scratch a%u: %s[%lld]\n", loops->buffer_count,
+                       kt_dtype_name(loops->buffer_dtypes[loops->buffer_count]),
+                       (long long)loops->scratch_elements);
     for (kt_cell i = 1; i < loops->cells.count; i++) {
         const kt_cell_info *cell = &loops->cells.at[i];
         kt_text_format(p->text, "  cell %s: ", cell->name);

@@ -262,5 +262,6 @@ int kt_target_lanes(const kt_target *target, kt_dtype dtype) {
 }
 
 kt_pass_target kt_target_for_passes(const kt_target *target) {
-    return (kt_pass_target){.panel_columns = target->tile_vectors * kt_target_lanes(target, KT_F32)};
+    return (kt_pass_target){.panel_columns = target->tile_vectors * kt_target_lanes(target, KT_F32),
+                            .blas = target->blas};
 }

@@ -100,6 +100,12 @@ bool *kt_pass_fixed(kt_pass_run *run, const kt_function *function) {
     return fixed;
 }
 
+bool kt_pass_calls_blas(const kt_pass_run *run, const kt_node_info *node) {
+    if (!run->options->target.blas || (node->op != KT_OP_dot_general && node->op != KT_OP_conv)) return false;
+    kt_dtype dtype = kt_graph_type(run->graph, node->first_result)->dtype;
+    return dtype == KT_F32 || dtype == KT_F64;
+}
+
 bool kt_pass_is_prepare(const kt_function *function) {
     if (function->kind != KT_FUNC_ENTRY || function->results.count == 0) return false;
     for (uint32_t i = 0; i < function->results.count; i++)

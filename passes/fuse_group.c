@@ -108,6 +108,12 @@ static void find_uniform(kt_grouping *g, kt_node node) {
     g->uniform[node] = uniform;
 }
 
+/* Is it a contraction whose kernel can go on with its sums? */
+static bool takes_epilogue(const kt_grouping *g, kt_node node) {
+    const kt_node_info *info = kt_graph_node(g->graph, node);
+    return is_contraction(info->op) && !kt_pass_calls_blas(g->run, info);
+}
+
 static void find_anchored(kt_grouping *g, kt_node node) {
     const kt_node_info *info = kt_graph_node(g->graph, node);
     if (!kt_op_is(info->op, KT_ELEMENTWISE)) return;
@@ -115,8 +121,8 @@ static void find_anchored(kt_grouping *g, kt_node node) {
         kt_node before = defining(g, info->operands[i]);
         if (!before || g->uses[info->operands[i]] != 1) continue;
         kt_op op = kt_graph_node(g->graph, before)->op;
-        g->anchored[node] =
-            g->anchored[node] || is_contraction(op) || op == KT_OP_reduce_window || g->anchored[before];
+        g->anchored[node] = g->anchored[node] || takes_epilogue(g, before) || op == KT_OP_reduce_window ||
+                            g->anchored[before];
     }
 }
 
@@ -340,7 +346,7 @@ static bool joins(const kt_grouping *g, kt_group *group, kt_node node, unsigned 
     if (info->op == KT_OP_iota)
         return !group->rows && !(group->heavy && is_contraction(kt_graph_node(g->graph, group->heavy)->op));
     if (kt_op_is(info->op, KT_VIEW)) return view_joins(g, group, node, at);
-    return (is_contraction(info->op) || is_reduction(info->op)) && heavy_joins(g, group, node, at);
+    return (takes_epilogue(g, node) || is_reduction(info->op)) && heavy_joins(g, group, node, at);
 }
 
 static void add_member(const kt_grouping *g, kt_group *group, kt_node node, unsigned at) {

@@ -8,7 +8,7 @@
  * reshape, pad and transpose nodes, which split then moves into `prepare`.
  *
  * Not packed: integers, which no fast kernel takes; weights of depthwise convolutions, whose kernels run
- * along channels.
+ * along channels; what a BLAS multiplies, which packs by itself.
  *
  * requires  nothing
  * keeps     results, to the order of sums
@@ -20,6 +20,7 @@ typedef struct layouting {
     kt_builder *builder;
     const bool *fixed; /* by old value */
     int64_t panel;
+    bool unpacked; /* the node at hand becomes calls that take matrices as they are */
 } layouting;
 
 static kt_dim number(layouting *l, int64_t value) { return kt_dim_const(l->graph->dims, value); }
@@ -79,7 +80,8 @@ static kt_value pad_input(layouting *l, kt_value x, kt_attrs_conv *attrs) {
 static kt_value pack_conv(layouting *l, kt_value x, kt_value kernel, kt_attrs_conv attrs) {
     const kt_type type = *kt_build_type(l->builder, kernel);
     int64_t features = 0, group_channels = 0;
-    if (!attrs.panel && kt_dim_is_const(l->graph->dims, type.dims[type.rank - 1], &features) &&
+    if (!l->unpacked && !attrs.panel &&
+        kt_dim_is_const(l->graph->dims, type.dims[type.rank - 1], &features) &&
         kt_dim_is_const(l->graph->dims, type.dims[type.rank - 2], &group_channels) && features > 0 &&
         !(group_channels == 1 && attrs.groups == features)) {
         kt_dim depth = number(l, group_channels);
@@ -298,7 +300,7 @@ static kt_value lay_dot_general(layouting *l, const kt_node_info *node) {
     if (old->panel) return 0;
     sides lhs = find_sides(kt_build_type(l->builder, x), &old->lhs_batch, &old->lhs_contract);
     sides rhs = find_sides(kt_build_type(l->builder, y), &old->rhs_batch, &old->rhs_contract);
-    bool packed = lhs.batch->count == 0 && packs(l, node->operands[1]);
+    bool packed = lhs.batch->count == 0 && !l->unpacked && packs(l, node->operands[1]);
     /* A product of vectors has one row. */
     bool no_rows = lhs.own.count == 0;
     x = arrange(l, x, (const kt_ints *[]){lhs.batch, &lhs.own, lhs.contract}, (bool[]){false, no_rows, true});
@@ -333,6 +335,7 @@ static kt_status layout(kt_pass_run *run, kt_func func) {
         const kt_node_info *node = kt_graph_node(run->graph, old.nodes.at[i]);
         kt_value laid = 0;
         builder.loc = node->loc;
+        l.unpacked = kt_pass_calls_blas(run, node);
         bool is_fixed = node->result_count == 1 && l.fixed[node->first_result]; /* the evaluator runs it */
         if (node->op == KT_OP_conv && !is_fixed) laid = lay_conv(&l, node);
         if (node->op == KT_OP_dot_general && !is_fixed) laid = lay_dot_general(&l, node);

@@ -10,6 +10,7 @@
 /* The few facts about the machine that a graph pass may use; the whole description is codegen/target.h's. */
 typedef struct kt_pass_target {
     int panel_columns; /* how many columns of a packed second operand a contraction kernel takes at once */
+    bool blas;         /* products and convolutions of f32 and f64 are calls: never packed, kernels of their own */
 } kt_pass_target;
 
 typedef struct kt_symbol_binding {

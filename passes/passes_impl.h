@@ -34,6 +34,9 @@ uint32_t *kt_pass_uses(kt_pass_run *run, const kt_function *function);
  * that the function changes is not fixed. */
 bool *kt_pass_fixed(kt_pass_run *run, const kt_function *function);
 
+/* Is node a product or convolution that a kernel makes by calls of a BLAS? */
+bool kt_pass_calls_blas(const kt_pass_run *run, const kt_node_info *node);
+
 /* Is func the entry that computes the constants? */
 bool kt_pass_is_prepare(const kt_function *function);
 

@@ -241,6 +241,30 @@ static void emit_prefetch(walker *w, const kt_code *code) {
     call_overloaded(w, "llvm.prefetch", &type, 1, args, 4);
 }
 
+static LLVMValueRef element_address(const walker *w, uint32_t buffer, kt_reg at) {
+    LLVMTypeRef element = kt_emit_memory_type(&w->emitter, w->loops->buffer_dtypes[buffer], 1);
+    return LLVMBuildGEP2(w->emitter.builder, element, w->buffers[buffer], &w->values[at], 1, "");
+}
+
+/* A call of runtime/blas.c. */
+static void emit_product(const walker *w, const kt_product_call *call) {
+    enum { MATRICES = 3, SIZES = 8 };
+    const kt_reg sizes[SIZES] = {call->rows,    call->columns, call->depth, call->a_row,
+                                 call->a_depth, call->b_depth, call->c_row, call->before};
+    LLVMValueRef args[MATRICES + SIZES] = {element_address(w, call->a, call->a_at),
+                                           element_address(w, call->b, call->b_at),
+                                           element_address(w, call->c, call->c_at)};
+    LLVMTypeRef params[MATRICES + SIZES];
+    for (int i = 0; i < SIZES; i++) args[MATRICES + i] = w->values[sizes[i]];
+    for (int i = 0; i < MATRICES + SIZES; i++) params[i] = LLVMTypeOf(args[i]);
+    LLVMTypeRef type =
+        LLVMFunctionType(LLVMVoidTypeInContext(w->module->context), params, MATRICES + SIZES, false);
+    const char *name = w->loops->buffer_dtypes[call->c] == KT_F32 ? "kt_blas_sgemm" : "kt_blas_dgemm";
+    LLVMValueRef function = LLVMGetNamedFunction(w->module->module, name);
+    if (!function) function = LLVMAddFunction(w->module->module, name, type);
+    LLVMBuildCall2(w->emitter.builder, type, function, args, MATRICES + SIZES, "");
+}
+
 /* The alloca of an element of a cell, whose index is known by now. */
 static LLVMValueRef cell_place(const walker *w, const kt_code *code) {
     int64_t element = 0;
@@ -405,6 +429,7 @@ static void emit_range(walker *w, uint32_t begin, uint32_t end) {
         case KT_CODE_STORE:
         case KT_CODE_SCATTER: emit_store(w, code); break;
         case KT_CODE_PREFETCH: emit_prefetch(w, code); break;
+        case KT_CODE_PRODUCT: emit_product(w, code->product); break;
         case KT_CODE_SET: LLVMBuildStore(w->emitter.builder, w->values[code->b], cell_place(w, code)); break;
         default: w->values[code->result] = emit_value(w, code);
         }
@@ -445,14 +470,28 @@ static void make_cells(walker *w) {
     }
 }
 
+/* A stack that is too small for it must be found out, not jumped over: so its pages are touched in order. */
+static void make_scratch(walker *w) {
+    const kt_loops *loops = w->loops;
+    LLVMTypeRef element = kt_emit_memory_type(&w->emitter, loops->buffer_dtypes[loops->buffer_count], 1);
+    LLVMTypeRef type = LLVMArrayType2(element, (uint64_t)loops->scratch_elements);
+    LLVMValueRef scratch = LLVMBuildAlloca(w->emitter.builder, type, "scratch");
+    LLVMSetAlignment(scratch, 64);
+    LLVMAttributeRef probe =
+        LLVMCreateStringAttribute(w->module->context, "probe-stack", 11, "inline-asm", 10);
+    LLVMAddAttributeAtIndex(w->function, LLVMAttributeFunctionIndex, probe);
+    w->buffers[loops->buffer_count] = scratch;
+}
+
 /* Buffers, cells, constants and dimensions: what stands before the code. */
 static void emit_entry(walker *w) {
     const kt_loops *loops = w->loops;
     LLVMBuilderRef b = w->emitter.builder;
     LLVMTypeRef pointer = LLVMPointerTypeInContext(w->module->context, 0);
-    w->buffers = KT_NEW_ARRAY(w->module->arena, LLVMValueRef, loops->buffer_count);
+    w->buffers = KT_NEW_ARRAY(w->module->arena, LLVMValueRef, loops->buffer_count + 1);
     w->values = KT_NEW_ARRAY(w->module->arena, LLVMValueRef, loops->registers.count);
     make_cells(w);
+    if (loops->scratch_elements) make_scratch(w);
     for (uint32_t i = 0; i < loops->buffer_count; i++) {
         LLVMValueRef at = i64(w, i);
         LLVMValueRef place = LLVMBuildInBoundsGEP2(b, pointer, LLVMGetParam(w->function, 0), &at, 1, "");

@@ -283,12 +283,12 @@ static kt_reg times(kt_lower *lower, kt_reg a, kt_dim by) {
     return kt_loops_index(lower->loops, KT_INDEX_MUL, a, kt_loops_dim(lower->loops, by));
 }
 
-/* Where the unit's matrix begins. */
-static kt_reg matrix_begin(kt_lower *lower, const product *p, const kt_matrices *matrices) {
+kt_reg kt_lower_matrix_begin(kt_lower *lower, const kt_product_shape *shape, kt_reg batch,
+                             const kt_matrices *matrices) {
     kt_loops *loops = lower->loops;
-    const kt_dim *extents = kt_graph_type(lower->graph, p->shape->heavy)->dims, *strides = matrices->batch;
-    kt_reg begin = kt_loops_int(loops, 0), rest = p->batch;
-    int last = p->shape->batch_axes - 1;
+    const kt_dim *extents = kt_graph_type(lower->graph, shape->heavy)->dims, *strides = matrices->batch;
+    kt_reg begin = kt_loops_int(loops, 0), rest = batch;
+    int last = shape->batch_axes - 1;
     bool even = true; /* one stride from matrix to matrix */
     for (int axis = 0; axis < last; axis++)
         even = even && strides[axis] == kt_dim_mul(lower->dims, strides[axis + 1], extents[axis + 1]);
@@ -349,8 +349,9 @@ void kt_lower_product(kt_lower *lower, const kt_product_shape *shape) {
     kt_reg first = kt_loops_index(loops, KT_INDEX_MUL, column_block, kt_loops_int(loops, wide));
     kt_reg last = kt_loops_index(loops, KT_INDEX_ADD, first, kt_loops_int(loops, wide));
     last = kt_loops_index(loops, KT_INDEX_MIN, last, kt_loops_dim(loops, tiles));
-    kt_reg a = plus(lower, matrix_begin(lower, &p, &shape->a), times(lower, p.row, shape->a.rows));
-    kt_reg b = matrix_begin(lower, &p, &shape->b);
+    kt_reg a = plus(lower, kt_lower_matrix_begin(lower, shape, p.batch, &shape->a),
+                    times(lower, p.row, shape->a.rows));
+    kt_reg b = kt_lower_matrix_begin(lower, shape, p.batch, &shape->b);
     if (kt_dim_equals(dims, kt_dim_mod(dims, shape->rows, high), 0)) rows = kt_loops_dim(loops, high);
     kt_tile_block(lower, &tiling, a, b, rows, first, last);
     if (p.deferred) finish_block(lower, &tiling, rows, first, last);
@@ -396,7 +397,7 @@ static bool is_one_axis(kt_lower *lower, const kt_type *type, const kt_dim *stri
 static bool read_matrices(kt_lower *lower, kt_value value, int batch, int middle, kt_matrices *out_matrices,
                           kt_dim *out_first, kt_dim *out_second) {
     const kt_type *type = kt_graph_type(lower->graph, value);
-    kt_dim strides[KT_MAX_RANK];
+    kt_dim strides[KT_MAX_RANK] = {0};
     if (!find_strides(lower, value, &out_matrices->buffer, strides)) return false;
     for (int axis = 0; axis < batch; axis++) out_matrices->batch[axis] = strides[axis];
     return is_one_axis(lower, type, strides, batch, middle, out_first) &&
@@ -437,6 +438,6 @@ bool kt_lower_dot_root(kt_lower *lower, const kt_node_info *heavy) {
                               .panel = attrs->panel,
                               .batch_axes = batch,
                               .row_axes = rows_end - batch};
-    kt_lower_product(lower, &shape);
+    if (!kt_lower_blas_product(lower, &shape)) kt_lower_product(lower, &shape);
     return true;
 }

@@ -281,13 +281,14 @@ bool kt_lower_conv_root(kt_lower *lower, const kt_node_info *heavy) {
             .columns = c.features,
             .panel = c.attrs->panel,
             .row_axes = c.spatial + 1};
-        kt_lower_product(lower, &shape);
+        if (!kt_lower_blas_product(lower, &shape)) kt_lower_product(lower, &shape);
         return true;
     }
     root r = {.c = &c, .heavy = heavy->first_result};
     kt_tiling tiling = {.a = (uint32_t)a, .b = (uint32_t)b, .store = store_sum, .context = &r};
     kt_tiling_init(lower, &tiling, kt_accumulator(c.x->dtype), c.attrs->panel, c.features);
     if (!suits_tiles(lower, &c, tiling.lanes)) return false;
+    if (kt_lower_blas_conv(lower, heavy, (uint32_t)a, (uint32_t)b)) return true;
     kt_dim depth = kt_dim_mul(lower->dims, kt_product(lower, c.window, 0, c.spatial), c.channels);
     kt_dim b_step = c.attrs->panel ? kt_dim_const(lower->dims, c.attrs->panel) : c.w->dims[c.w->rank - 1];
     tiling.panel_stride = kt_dim_mul(lower->dims, depth, b_step);

@@ -211,6 +211,12 @@ typedef struct kt_product_shape {
     int batch_axes, row_axes; /* of the result; the others are columns */
 } kt_product_shape;
 void kt_lower_product(kt_lower *lower, const kt_product_shape *shape);
+/* ---- blas.c: by calls of a BLAS, where the target wants that. False: not of that form; nothing was emitted. -------- */
+bool kt_lower_blas_product(kt_lower *lower, const kt_product_shape *shape);
+/* Nothing is padded; a, b: the operands' buffers. */
+bool kt_lower_blas_conv(kt_lower *lower, const kt_node_info *conv, uint32_t a, uint32_t b);
+/* Where matrix number batch begins in its buffer (contraction.c). */
+kt_reg kt_lower_matrix_begin(kt_lower *lower, const kt_product_shape *shape, kt_reg batch, const kt_matrices *matrices);
 /* Are all results of the heavy operation's shape, and no other operation is heavy? */
 bool kt_lower_has_epilogue_only(const kt_lower *lower, const kt_node_info *heavy);
 /* Stores all results where the heavy value's sum is known. */

@@ -71,7 +71,8 @@ int main(void) {
         return fprintf(stderr, "output_shape\n"), 1;
     kt_buffer in = {small, 5 * 64 * 4, KT_F32, 4, {5, 8, 8, 1}},
               out = {callers[1].digit, sizeof callers[1].digit, KT_F32, 0, {0}};
-    if (digits_call(callers[0].a, "predict", &in, &out))
+    if (digits_predict(callers[0].a, 5, small, callers[0].digit) ||
+        digits_call(callers[0].a, "predict", &in, &out))
         return fprintf(stderr, "call: %s\n", digits_error(callers[0].a)), 1;
     if (out.rank != 2 || out.dims[0] != 5 ||
         memcmp(callers[0].digit, callers[1].digit, 5 * 10 * sizeof(float)))
