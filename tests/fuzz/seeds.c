@@ -1,7 +1,7 @@
 /* usage: fuzz_seeds OUT LAYERS.json MODEL.keras… GRAPH.kir…
  * What fuzzing starts from: OUT/config/NAME.json, a model of one layer for each layer of LAYERS.json and the
- * config of each model; OUT/archive/NAME.keras, the small models; OUT/kpb/NAME.kpb, the graphs; OUT/protocol,
- * what a child may say; OUT/kir.dict, words for libFuzzer. */
+ * config of each model; OUT/archive/NAME.keras, the small models; OUT/kir and OUT/kpb, the graphs;
+ * OUT/protocol, what a child may say; OUT/kir.dict, words for libFuzzer. */
 #include "fuzz.h"
 #include "support/file.h"
 
@@ -61,16 +61,28 @@ static bool ends_in(const char *text, const char *ending) {
     return length > count && !strcmp(text + length - count, ending);
 }
 
-static kt_status write_graph(job *j, const char *path, const char *bytes, size_t count) {
+static kt_status write_graph(job *j, const char *name, char *text) {
     kt_graph *graph;
-    kt_diag refused = {0}; /* some golden files are of what is wrong */
-    kt_status status = kt_graph_parse(j->arena, bytes, count, &graph, &refused);
+    kt_diag refused = {0};
+    size_t count = strlen(text);
+    kt_status status = kt_graph_parse(j->arena, text, count, &graph, &refused);
     kt_diag_deinit(&refused);
-    if (status != KT_OK) return KT_OK;
+    KT_TRY(write_seed(j, "kir", name, text, count));
     const char *folder = kt_arena_format(j->arena, "%s/kpb", j->argv[1]);
     (void)mkdir(folder, 0777);
-    return kt_graph_write_packed(graph, kt_arena_format(j->arena, "%s/%s.kpb", folder, path),
+    if (status != KT_OK) return KT_OK; /* some golden files tell of errors */
+    return kt_graph_write_packed(graph, kt_arena_format(j->arena, "%s/%s.kpb", folder, name),
                                  KT_PACKED_INSIDE, j->diag);
+}
+
+/* Both graphs of a golden file: before, and after the passes. */
+static kt_status write_graphs(job *j, const char *name, char *text) {
+    char *behind = strstr(text, "// ====\n");
+    if (behind) {
+        *behind = 0;
+        KT_TRY(write_graph(j, kt_arena_format(j->arena, "after_%s", name), behind + 8));
+    }
+    return write_graph(j, name, text);
 }
 
 static kt_status write_model(job *j, char *path) {
@@ -78,7 +90,7 @@ static kt_status write_model(job *j, char *path) {
     size_t count;
     kt_archive archive;
     KT_TRY(kt_file_read(path, (size_t)1 << 30, j->arena, &bytes, &count, j->diag));
-    if (ends_in(path, ".kir")) return write_graph(j, basename(path), bytes, count);
+    if (ends_in(path, ".kir")) return write_graphs(j, basename(path), bytes);
     KT_TRY(kt_archive_unpack(j->arena, (kt_bytes){(uint8_t *)bytes, count}, &archive, j->diag));
     const kt_bytes *config = kt_archive_find(&archive, "config.json");
     const char *name = basename(path);

@@ -24,7 +24,6 @@ add_custom_command(OUTPUT ${fuzz_seeds}.made
 add_custom_target(fuzz_made_seeds ALL DEPENDS ${fuzz_seeds}.made)
 
 # Where else seeds lie.
-set(fuzz_seeds_kir ${CMAKE_CURRENT_SOURCE_DIR}/passes)
 set(fuzz_seeds_npy ${CMAKE_CURRENT_SOURCE_DIR}/runtime/data)
 set(fuzz_seeds_npz ${CMAKE_CURRENT_SOURCE_DIR}/runtime/data)
 foreach(source ${fuzz_sources})
