@@ -74,10 +74,11 @@ int cli_run_dump(const cli_command *command, int argc, char **argv);
 int cli_run_opt(const cli_command *command, int argc, char **argv);
 int cli_run_diff(const cli_command *command, int argc, char **argv);
 int cli_run_summary(const cli_command *command, int argc, char **argv);
+int cli_run_weights(const cli_command *command, int argc, char **argv);
 int cli_run_list(const cli_command *command, int argc, char **argv);
 int cli_run_version(const cli_command *command, int argc, char **argv);
 extern const cli_option cli_compile_options[], cli_run_options[], cli_dump_options[], cli_opt_options[],
-    cli_diff_options[], cli_summary_options[];
+    cli_diff_options[], cli_summary_options[], cli_weights_options[];
 
 extern const char cli_layers_script[]; /* layers.py; made by the build */
 

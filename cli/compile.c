@@ -14,7 +14,7 @@ extern char **environ;
 typedef struct compile_command {
     const char *model;
     const char *output, *emit, *name, *target, *cpu, *features, *contractions, *dump_dir, *print_after,
-        *report;
+        *report, *weights;
     cli_list shapes;
     int64_t batch;
     int level;
@@ -37,6 +37,8 @@ const cli_option cli_compile_options[] = {
     {"--features", "LIST", "CPU features to add or take away: +avx2,-fma", CLI_TEXT, FIELD(features)},
     {"--contractions", "own|openblas", "who multiplies matrices of float32 and float64 [own]", CLI_TEXT,
      FIELD(contractions)},
+    {"--weights", "embed|file", "weights inside OUT, or in OUT.weights beside it [embed]", CLI_TEXT,
+     FIELD(weights)},
     {"-O", "0|1|2|3", "how much to optimise; -O0 keeps one kernel a node [-O2]", CLI_LEVEL, FIELD(level)},
     {"-g", NULL,
      "debug information: code by lines of the graph, which is among the dumps, or written as OUT.kir",
@@ -107,6 +109,7 @@ static kt_status read_and_compile(kt_arena *arena, compile_command *fields, kt_d
                                   .print_after = fields->print_after,
                                   .time_passes = fields->time_passes,
                                   .report = fields->report,
+                                  .weights_file = fields->weights && !strcmp(fields->weights, "file"),
                                   .debug = fields->debug,
                                   .verify = cli_verifies()};
     cli_apply_variables(&options);
@@ -159,6 +162,8 @@ int cli_run_compile(const cli_command *command, int argc, char **argv) {
         if (!(*c == '_' || (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
               (*c >= '0' && *c <= '9' && c != fields.name)))
             return cli_usage_error(command, "--name %s is no C identifier.", fields.name);
+    if (fields.weights && strcmp(fields.weights, "embed") != 0 && strcmp(fields.weights, "file") != 0)
+        return cli_usage_error(command, "--weights=%s is neither embed nor file.", fields.weights);
     if (fields.print_after && strcmp(fields.print_after, "all") != 0 && !kt_pass_find(fields.print_after))
         return cli_usage_error(command, "There is no pass %s; keratin passes lists them.",
                                fields.print_after);

@@ -16,6 +16,8 @@ const cli_command cli_commands[] = {
      false, cli_run_summary},
     {"diff", "MODEL --against FILE.npz", "find the first layer whose output departs from given arrays",
      cli_diff_options, 1, false, cli_run_diff},
+    {"weights", "MODEL -o FILE.weights", "write the weights alone, for programs compiled with --weights=file",
+     cli_weights_options, 1, false, cli_run_weights},
     {"ops", "", "list the operations of the graph", NULL, 0, false, cli_run_list},
     {"passes", "", "list the passes, in the order in which they run", NULL, 0, false, cli_run_list},
     {"layers", "", "list the Keras layers and operations that models may hold", NULL, 0, false, cli_run_list},

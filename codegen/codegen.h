@@ -32,6 +32,10 @@ typedef struct kt_program_source {
     const uint64_t *constant_offsets; /* by kt_graph.constants: byte offset in the constants blob */
     uint64_t constants_bytes;
     const char *describe;        /* JSON */
+    const struct kt_weights *weights; /* in a file; NULL: the constants are linked */
+    const kt_plan *prepare;      /* with weights: behind kt_prepare_offer; or NULL: there are no constants */
+    const uint64_t *prepare_offsets; /* of its inputs, in the file */
+    const char *weights_name;    /* kt_abi_weights.file_name */
 } kt_program_source;
 
 /* The module lives as long as arena. */
@@ -72,14 +76,30 @@ typedef struct kt_compile_options {
     bool time_passes;      /* to standard error */
     bool debug;            /* debug information; the graph that it refers to is among the dumps, or OUT.kir */
     const char *report;    /* an HTML file, or NULL */
+    bool weights_file;     /* weights go into OUTPUT.weights instead of the program */
     bool verify;
 } kt_compile_options;
 
 /* Optimises graph in place and writes what is asked for. Files appear whole or not at all. */
 kt_status kt_compile(kt_graph *graph, const kt_compile_options *options, kt_diag *diag) KT_MUST_USE;
 
+/* The entry `prepare`; 0: there is none. */
+kt_status kt_prepare_find(const kt_graph *graph, kt_func *out_prepare, kt_diag *diag) KT_MUST_USE;
 /* Runs `prepare` and lays its results out, each at a multiple of 64 bytes (codegen/constants.c). */
 kt_status kt_constants_prepare(kt_graph *graph, kt_arena *arena, uint64_t *out_offsets, uint64_t *out_bytes, kt_diag *diag) KT_MUST_USE;
+/* Lays constants out without knowing them. */
+void kt_constants_lay_out(const kt_graph *graph, uint64_t *out_offsets, uint64_t *out_bytes);
+/* ---- weights in a file (codegen/weights.c); the format is runtime/weights.h's ---- */
+typedef struct kt_weights {
+    kt_text list;      /* of variables, as in the file */
+    uint64_t list_hash;
+    uint64_t *offsets; /* by variable: in the file */
+    uint64_t bytes;    /* of the file */
+} kt_weights;
+kt_weights kt_weights_lay_out(const kt_graph *graph, kt_arena *arena);
+kt_status kt_weights_write(const kt_graph *graph, const char *path, kt_arena *arena, kt_diag *diag) KT_MUST_USE;
+/* Turns `prepare`, which has been fused, into an entry with inputs (variables) and outputs (constants). */
+void kt_prepare_offer(kt_graph *graph, kt_func prepare);
 /* A program's symbols in the users' order (codegen/symbols.c); returns how many. */
 uint32_t kt_program_symbols(const kt_graph *graph, kt_arena *arena, const kt_dim **out_symbols);
 /* The symbol under which a program's code finds its constants. */
@@ -98,7 +118,8 @@ kt_status kt_link_check(const kt_target *target, kt_arena *arena, kt_diag *diag)
 const char *kt_describe_json(const kt_graph *graph, const kt_plan *plans, uint32_t plan_count, const char *name,
                              const kt_target *target, uint64_t constants_bytes, kt_arena *arena);
 /* The C header of a library (codegen/header.c). */
-void kt_header_print(const kt_graph *graph, const kt_plan *plans, uint32_t plan_count, const char *name, kt_text *out_text);
+void kt_header_print(const kt_graph *graph, const kt_plan *plans, uint32_t plan_count, const char *name, bool weights_file,
+                     kt_text *out_text);
 /* text made an identifier: what is no letter or digit becomes '_', a digit in front gets one. */
 const char *kt_identifier(kt_arena *arena, const char *text);
 

@@ -64,6 +64,7 @@ static kt_status run_passes(job *work, bool bind_only) {
         .level = options->level,
         .bindings = options->bindings,
         .binding_count = options->binding_count,
+        .prepares = options->weights_file,
         .verify = options->verify,
         .after = kt_inspect_pass,
         .after_context = &work->inspection,
@@ -110,6 +111,42 @@ static kt_status describe_lines(job *work) {
     return kt_file_write(work->debug.file, kt_text_string(&text), text.length, work->diag);
 }
 
+/* What the program has to know to make its constants of a file. */
+static kt_status describe_weights(job *work, uint64_t *offsets, kt_program_source *source) {
+    kt_graph *graph = work->graph;
+    kt_weights *weights = KT_NEW(work->arena, kt_weights);
+    *weights = kt_weights_lay_out(graph, work->arena);
+    source->weights = weights;
+    kt_emit emit = work->options->emit;
+    /* These are linked into something whose name is not known. */
+    if (emit == KT_EMIT_STATIC || emit == KT_EMIT_OBJECT) {
+        const char *slash = strrchr(work->options->output, '/');
+        source->weights_name =
+            kt_arena_format(work->arena, "%s.weights", slash ? slash + 1 : work->options->output);
+    }
+    kt_constants_lay_out(graph, offsets, &source->constants_bytes);
+    kt_func prepare;
+    KT_TRY(kt_prepare_find(graph, &prepare, work->diag));
+    const kt_function *function = kt_graph_function(graph, prepare);
+    bool complete = graph->constants.count == (prepare ? function->results.count : 0);
+    for (uint32_t i = 0; prepare && i < function->results.count; i++)
+        complete = complete && function->results.at[i].index == i;
+    if (!complete)
+        return kt_diag_add(
+            work->diag, KT_UNSUPPORTED, NULL,
+            "Constants of this graph are not made of its variables in the entry \"prepare\", so its "
+            "weights cannot lie in a file.");
+    if (!prepare) return KT_OK;
+    uint64_t *inputs = KT_NEW_ARRAY(work->arena, uint64_t, function->params.count + 1);
+    for (uint32_t i = 0; i < function->params.count; i++)
+        inputs[i] = weights->offsets[function->params.at[i].index];
+    source->prepare_offsets = inputs;
+    kt_prepare_offer(graph, prepare);
+    kt_plan *plan = KT_NEW(work->arena, kt_plan);
+    source->prepare = plan;
+    return kt_plan_entry(graph, prepare, work->arena, plan, work->diag);
+}
+
 static kt_status build_module(job *work, bool library, kt_program_source *source, kt_module **out_module) {
     uint64_t *offsets = KT_NEW_ARRAY(work->arena, uint64_t, work->graph->constants.count + 1);
     *source = (kt_program_source){.graph = work->graph,
@@ -119,8 +156,11 @@ static kt_status build_module(job *work, bool library, kt_program_source *source
     /* Before variables and constants change: the text must be the one that was dumped. */
     if (work->options->debug) KT_TRY(describe_lines(work));
     double start = kt_seconds_now();
-    KT_TRY(
-        kt_constants_prepare(work->graph, work->graph->arena, offsets, &source->constants_bytes, work->diag));
+    if (work->options->weights_file)
+        KT_TRY(describe_weights(work, offsets, source));
+    else
+        KT_TRY(kt_constants_prepare(work->graph, work->graph->arena, offsets, &source->constants_bytes,
+                                    work->diag));
     kt_inspect_stage(&work->inspection, "prepare", kt_seconds_now() - start);
     source->describe = kt_describe_json(work->graph, work->plans.at, work->plans.count, work->name,
                                         &work->target, source->constants_bytes, work->arena);
@@ -149,7 +189,7 @@ static kt_status link_output(job *work, kt_module *module, const kt_program_sour
     double emitted = kt_seconds_now();
     kt_inspect_stage(&work->inspection, "machine code", emitted - start);
     KT_TRY(kt_file_write(objects[0], bytes, count, work->diag));
-    if (source->constants_bytes) {
+    if (source->constants_bytes && !source->weights) {
         objects[1] = kt_arena_format(work->arena, "%s/constants.o", directory);
         KT_TRY(kt_elf_write_constants(objects[1], kt_constants_symbol(work->arena, work->name), work->graph,
                                       source->constant_offsets, source->constants_bytes, &work->target,
@@ -160,9 +200,13 @@ static kt_status link_output(job *work, kt_module *module, const kt_program_sour
     KT_TRY(kt_link(work->options->emit, &work->target, work->options->debug, objects, object_count,
                    work->name, directory, output, work->arena, work->diag));
     kt_inspect_stage(&work->inspection, "link", kt_seconds_now() - emitted);
+    if (source->weights)
+        KT_TRY(kt_weights_write(work->graph, kt_arena_format(work->arena, "%s.weights", output), work->arena,
+                                work->diag));
     if (work->options->emit == KT_EMIT_EXE) return KT_OK;
     kt_text header = {.arena = work->arena};
-    kt_header_print(work->graph, work->plans.at, work->plans.count, work->name, &header);
+    kt_header_print(work->graph, work->plans.at, work->plans.count, work->name, work->options->weights_file,
+                    &header);
     return kt_file_write(header_path(work->arena, output), kt_text_string(&header), header.length,
                          work->diag);
 }
@@ -183,7 +227,8 @@ static kt_status write_form(job *work, kt_page_source *page) {
         if (options->emit == KT_EMIT_PLAN) return write_text(work, &text);
     }
     if (options->emit == KT_EMIT_HEADER) {
-        kt_header_print(work->graph, work->plans.at, work->plans.count, work->name, &text);
+        kt_header_print(work->graph, work->plans.at, work->plans.count, work->name, options->weights_file,
+                        &text);
         return write_text(work, &text);
     }
     kt_program_source source;

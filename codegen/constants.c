@@ -6,6 +6,20 @@
 
 #define ALIGNMENT 64
 
+kt_status kt_prepare_find(const kt_graph *graph, kt_func *out_prepare, kt_diag *diag) {
+    *out_prepare = kt_graph_find(graph, "prepare");
+    if (!*out_prepare) return KT_OK;
+    const kt_function *function = kt_graph_function(graph, *out_prepare);
+    bool fits = function->kind == KT_FUNC_ENTRY && function->results.count > 0;
+    for (uint32_t i = 0; i < function->params.count; i++)
+        fits = fits && function->params.at[i].role == KT_ROLE_VARIABLE;
+    for (uint32_t i = 0; i < function->results.count; i++)
+        fits = fits && function->results.at[i].role == KT_ROLE_CONSTANT;
+    if (fits) return KT_OK;
+    return kt_diag_add(diag, KT_INVALID, "prepare",
+                       "A function with this name must be the entry that makes constants of variables.");
+}
+
 /* The constants in the order of prepare's results, which is that of kt_graph.constants. */
 static kt_status run_prepare(kt_graph *graph, kt_func prepare, kt_arena *arena, kt_diag *diag) {
     const kt_function *function = kt_graph_function(graph, prepare);
@@ -29,17 +43,25 @@ static kt_status run_prepare(kt_graph *graph, kt_func prepare, kt_arena *arena, 
 
 kt_status kt_constants_prepare(kt_graph *graph, kt_arena *arena, uint64_t *out_offsets, uint64_t *out_bytes,
                                kt_diag *diag) {
-    kt_func prepare = kt_graph_find(graph, "prepare");
+    kt_func prepare;
+    KT_TRY(kt_prepare_find(graph, &prepare, diag));
     if (prepare) KT_TRY(run_prepare(graph, prepare, arena, diag));
+    for (uint32_t i = 0; i < graph->constants.count; i++)
+        if (!graph->constants.at[i].data)
+            return kt_diag_add(diag, KT_INVALID, graph->constants.at[i].name,
+                               "This constant has no value, and no entry \"prepare\" makes it.");
+    kt_constants_lay_out(graph, out_offsets, out_bytes);
+    return KT_OK;
+}
+
+void kt_constants_lay_out(const kt_graph *graph, uint64_t *out_offsets, uint64_t *out_bytes) {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < graph->constants.count; i++) {
         const kt_constant *constant = &graph->constants.at[i];
-        if (!constant->data) KT_BUG("constant %s was not prepared", constant->name);
         out_offsets[i] = bytes;
         bytes += (uint64_t)kt_type_static_elements(graph->dims, &constant->type) *
                  kt_dtype_bytes(constant->type.dtype);
         bytes = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     }
     *out_bytes = bytes;
-    return KT_OK;
 }

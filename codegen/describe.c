@@ -61,7 +61,10 @@ static void add_variables(kt_text *json, const kt_graph *graph) {
         kt_text_add(json, i ? ", {\"path\": " : "{\"path\": ");
         kt_text_quote(json, variable->path);
         kt_text_add(json, ", \"file_path\": ");
-        kt_text_quote(json, variable->file_path);
+        if (variable->file_path)
+            kt_text_quote(json, variable->file_path);
+        else
+            kt_text_add(json, "null");
         kt_text_format(json, ", \"dtype\": \"%s\", \"shape\": ", kt_dtype_keras_name(variable->type.dtype));
         add_shape(json, graph, &variable->type);
         kt_text_format(json, ", \"trainable\": %s}", variable->trainable ? "true" : "false");

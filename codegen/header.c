@@ -92,7 +92,7 @@ static void add_entry(kt_text *text, const kt_graph *graph, const kt_function *e
 }
 
 void kt_header_print(const kt_graph *graph, const kt_plan *plans, uint32_t plan_count, const char *name,
-                     kt_text *out_text) {
+                     bool weights_file, kt_text *out_text) {
     kt_text_format(
         out_text,
         "/* Made by keratin %s. Any number of contexts may run at once, one thread each.\n"
@@ -111,6 +111,13 @@ void kt_header_print(const kt_graph *graph, const kt_plan *plans, uint32_t plan_
         "/* threads: 0 for all cores. NULL: out of memory, or a CPU without the features that this "
         "library needs. */\n%s *%s_create(int threads);\n",
         name, name);
+    if (weights_file)
+        kt_text_format(out_text,
+                       "/* With the weights in a .weights file; %s_create takes the one beside this library. "
+                       "NULL also: it "
+                       "cannot be read,\n   or is another model's. */\n%s *%s_create_from(int threads, const "
+                       "char *weights);\n",
+                       name, name, name);
     for (uint32_t i = 0; i < plan_count; i++)
         add_entry(out_text, graph, kt_graph_function(graph, plans[i].entry), name);
     kt_text_format(

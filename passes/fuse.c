@@ -6,7 +6,7 @@
  * shape, a kernel of one reshape copies it.
  *
  * requires  no calls of composites (inline); contractions in the form that layout leaves
- * keeps     `prepare`, which is run by the evaluator
+ * keeps     `prepare`, which is run by the evaluator, unless it is to be compiled
  * breaks    entries hold no operations any more: run every other pass before */
 #include "passes/fuse_impl.h"
 
@@ -208,7 +208,7 @@ static kt_status run_fuse(kt_pass_run *run) {
     uint32_t count = graph->functions.count;
     for (kt_func func = 1; func < count; func++) {
         const kt_function *function = kt_graph_function(graph, func);
-        if (function->kind == KT_FUNC_ENTRY && !kt_pass_is_prepare(function))
+        if (function->kind == KT_FUNC_ENTRY && (run->options->prepares || !kt_pass_is_prepare(function)))
             KT_TRY(fuse_entry((fusing *)run, func));
     }
     return KT_OK;

@@ -23,6 +23,7 @@ typedef struct kt_pass_options {
     int level;                         /* -O: 0 keeps one kernel a node */
     const kt_symbol_binding *bindings; /* bind: symbols to fix */
     uint32_t binding_count;
+    bool prepares; /* `prepare` will run where the program does, on weights in a file: it is fused too */
     bool verify; /* after every pass */
     /* Called after each pass of kt_passes_run, for dumps and times; may be NULL. */
     void (*after)(void *context, const char *pass, const kt_graph *graph, double seconds, bool changed);
@@ -43,7 +44,7 @@ const kt_pass *kt_pass_find(const char *name);
 
 /* Runs the whole pipeline for options->level: after it every entry is a list of calls to kernels, views
  * (reshape) and nothing else; but for `prepare`, which is one of the entries if there are variables, and is
- * left to the evaluator. */
+ * left to the evaluator unless options->prepares says otherwise. */
 kt_status kt_passes_run(kt_graph *graph, const kt_pass_options *options, kt_diag *diag) KT_MUST_USE;
 /* The first of the names "simplify,fold" that is no pass, or NULL. */
 const char *kt_passes_unknown(const char *names);

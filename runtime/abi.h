@@ -99,6 +99,17 @@ enum {
     KT_CPU_NEON = 65536,
 };
 
+/* Of a program whose weights lie in a file (runtime/weights.h). `prepare` is no entry that users call: its inputs are
+ * variables in the file, its outputs the constants. */
+typedef struct kt_abi_weights {
+    const kt_abi_entry *prepare; /* NULL: there are no constants */
+    const char *file_name;       /* beside what the program is linked into; NULL: that file's name and ".weights" */
+    uint64_t list_hash;          /* of the variables in the file */
+    uint64_t bytes;              /* of the file */
+    const uint64_t *inputs;      /* byte offsets in the file, by input of prepare */
+    const uint64_t *outputs;     /* byte offsets in the constants, by output of prepare */
+} kt_abi_weights;
+
 typedef struct kt_program {
     uint32_t abi_version;
     uint32_t entry_count;
@@ -107,9 +118,10 @@ typedef struct kt_program {
     const char *target;   /* triple and CPU, for people */
     const char *describe; /* the JSON text of `describe` */
     uint64_t cpu_features;
-    const uint8_t *constants; /* 64-byte aligned */
+    const uint8_t *constants; /* 64-byte aligned; NULL where weights are in a file */
     uint64_t constants_bytes;
     const kt_abi_entry *entries;
+    const kt_abi_weights *weights; /* NULL: the constants are in the program */
 } kt_program;
 
 #endif

@@ -6,6 +6,7 @@
  * in place and runs the steps. The workspace is one for the whole context, as large as the largest call so
  * far. */
 #include "runtime/runtime.h"
+#include "runtime/weights.h"
 #include "runtime/workspace.h"
 
 #include <sched.h>
@@ -35,6 +36,8 @@ struct entry_state {
 
 struct kt_context {
     const kt_program *program;
+    const uint8_t *constants;
+    uint8_t *prepared; /* the constants, where they are not in the program */
     kt_pool *pool;
     char *workspace;
     int64_t workspace_bytes;
@@ -60,7 +63,8 @@ static int usable_cores(void) {
     return count < 1 ? 1 : count;
 }
 
-kt_context *kt_context_create(const kt_program *program, int threads, char *out_error) {
+kt_context *kt_context_create_from(const kt_program *program, int threads, const char *weights,
+                                   char *out_error) {
     char unused[ERROR_BYTES];
     if (!out_error) out_error = unused;
     uint64_t missing = program->cpu_features & ~kt_cpu_features();
@@ -87,7 +91,17 @@ kt_context *kt_context_create(const kt_program *program, int threads, char *out_
     }
     context->program = program;
     context->pool = pool;
-    return context;
+    context->constants = program->constants;
+    if (!program->weights) return context;
+    context->constants = context->prepared =
+        kt_weights_prepare(program, weights, threads, out_error, ERROR_BYTES);
+    if (context->prepared) return context;
+    kt_context_destroy(context);
+    return NULL;
+}
+
+kt_context *kt_context_create(const kt_program *program, int threads, char *out_error) {
+    return kt_context_create_from(program, threads, NULL, out_error);
 }
 
 void kt_context_destroy(kt_context *context) {
@@ -97,6 +111,7 @@ void kt_context_destroy(kt_context *context) {
     }
     kt_pool_destroy(context->pool);
     free(context->workspace);
+    free(context->prepared);
     free(context);
 }
 
@@ -244,7 +259,7 @@ static int point_arguments(kt_context *context, const kt_abi_entry *entry, struc
     for (uint32_t i = 0; i < entry->arg_count; i++) {
         const kt_abi_buffer *buffer = &entry->buffers[entry->args[i]];
         if (buffer->place == KT_PLACE_CONSTANT)
-            binding->args[i] = (void *)(context->program->constants + buffer->index);
+            binding->args[i] = (void *)(context->constants + buffer->index);
         if (buffer->place == KT_PLACE_ARENA)
             binding->args[i] = context->workspace + binding->offsets[entry->args[i]];
     }

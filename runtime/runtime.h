@@ -21,8 +21,10 @@ enum {
 typedef struct kt_context kt_context;
 
 /* threads: 0 for all cores this process may use. NULL: out of memory or a CPU without the features the program
- * needs; then out_error (room for 256, may be NULL) holds a sentence. The program must outlive the context. */
+ * needs, or weights that cannot be read; then out_error (room for 256, may be NULL) holds a sentence. The program must outlive the context. */
 kt_context *kt_context_create(const kt_program *program, int threads, char *out_error);
+/* With the weights in a file, for a program that was compiled so; NULL: the one beside the program. */
+kt_context *kt_context_create_from(const kt_program *program, int threads, const char *weights, char *out_error);
 void kt_context_destroy(kt_context *context); /* NULL is allowed */
 const char *kt_context_error(const kt_context *context); /* "" if there was none */
 int kt_context_threads(const kt_context *context);

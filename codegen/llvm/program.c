@@ -200,7 +200,10 @@ static kt_status entry_row(emitter *emit, const kt_plan *plan, const LLVMValueRe
         input_count += function->params.at[i].role == KT_ROLE_INPUT;
     for (uint32_t i = 0; i < function->results.count; i++)
         output_count += function->results.at[i].role == KT_ROLE_OUTPUT;
-    LLVMValueRef symbols = symbol_table(emit, function, &symbol_count);
+    bool prepares = plan == emit->source->prepare; /* of static tensors alone */
+    LLVMValueRef symbols = LLVMConstNull(emit->pointer);
+    symbol_count = 0;
+    if (!prepares) symbols = symbol_table(emit, function, &symbol_count);
     if (!symbols)
         return kt_diag_add(
             diag, KT_UNSUPPORTED, function->name,
@@ -210,7 +213,9 @@ static kt_status entry_row(emitter *emit, const kt_plan *plan, const LLVMValueRe
     LLVMValueRef outputs = tensor_table(emit, &values, function, KT_ROLE_OUTPUT);
     LLVMValueRef buffers = buffer_table(emit, &values, plan);
     LLVMValueRef args, steps = step_table(emit, &values, plan, kernels, &args, &arg_count);
-    LLVMValueRef checks = check_table(emit, &values, &check_count);
+    LLVMValueRef checks = LLVMConstNull(emit->pointer);
+    check_count = 0;
+    if (!prepares) checks = check_table(emit, &values, &check_count);
     LLVMValueRef bind = bind_function(emit, function->name, &values);
     *out_row = RECORD(emit, string_global(emit, function->name), bind, number32(emit, values.dims.count),
                       number32(emit, symbol_count), number32(emit, input_count), number32(emit, output_count),
@@ -297,6 +302,17 @@ static void library_functions(emitter *emit, LLVMValueRef program) {
     LLVMBuildRet(emit->builder,
                  LLVMBuildCall2(emit->builder, create, runtime_function(emit, "kt_context_create", create),
                                 arguments, 3, ""));
+    if (emit->source->weights) {
+        LLVMTypeRef from =
+            LLVMFunctionType(pointer, (LLVMTypeRef[]){pointer, i32, pointer, pointer}, 4, false);
+        function = exported_function(emit, "create_from",
+                                     LLVMFunctionType(pointer, (LLVMTypeRef[]){i32, pointer}, 2, false));
+        LLVMValueRef given[] = {program, LLVMGetParam(function, 0), LLVMGetParam(function, 1),
+                                LLVMConstNull(pointer)};
+        LLVMBuildRet(emit->builder,
+                     LLVMBuildCall2(emit->builder, from,
+                                    runtime_function(emit, "kt_context_create_from", from), given, 4, ""));
+    }
     forwarder(emit, "destroy", "kt_context_destroy", LLVMFunctionType(none, &pointer, 1, false));
     forwarder(emit, "error", "kt_context_error", LLVMFunctionType(pointer, &pointer, 1, false));
     forwarder(emit, "call", "kt_context_call_buffers",
@@ -311,12 +327,44 @@ static void library_functions(emitter *emit, LLVMValueRef program) {
 /* ---- the program ----------------------------------------------------------------------------------------
  */
 static LLVMValueRef constants_symbol(emitter *emit) {
-    if (!emit->source->constants_bytes) return LLVMConstNull(emit->pointer);
+    if (!emit->source->constants_bytes || emit->source->weights) return LLVMConstNull(emit->pointer);
     LLVMValueRef global = LLVMAddGlobal(emit->module->module, LLVMInt8TypeInContext(emit->module->context),
                                         kt_constants_symbol(emit->module->arena, emit->module->options.name));
     LLVMSetGlobalConstant(global, true);
     LLVMSetVisibility(global, LLVMHiddenVisibility);
     return global;
+}
+
+static LLVMValueRef offsets_table(emitter *emit, const char *name, const uint64_t *offsets, uint32_t count) {
+    rows table = {0};
+    for (uint32_t i = 0; i < count; i++) KT_PUSH(emit->module->arena, &table, number64(emit, offsets[i]));
+    return table_global(emit, name, table);
+}
+
+/* kt_abi_weights, or the null pointer. */
+static kt_status weights_table(emitter *emit, const LLVMValueRef *kernels, kt_diag *diag,
+                               LLVMValueRef *out_table) {
+    const kt_program_source *source = emit->source;
+    LLVMValueRef none = LLVMConstNull(emit->pointer), prepare = none, inputs = none, outputs = none;
+    *out_table = none;
+    if (!source->weights) return KT_OK;
+    if (source->prepare) {
+        const kt_function *function = kt_graph_function(source->graph, source->prepare->entry);
+        rows entry = {0};
+        LLVMValueRef row = NULL;
+        KT_TRY(entry_row(emit, source->prepare, kernels, diag, &row));
+        KT_PUSH(emit->module->arena, &entry, row);
+        prepare = table_global(emit, "prepare", entry);
+        inputs = offsets_table(emit, "variables", source->prepare_offsets, function->params.count);
+        outputs = offsets_table(emit, "constants", source->constant_offsets, function->results.count);
+    }
+    rows table = {0};
+    KT_PUSH(emit->module->arena, &table,
+            RECORD(emit, prepare, source->weights_name ? string_global(emit, source->weights_name) : none,
+                   number64(emit, source->weights->list_hash), number64(emit, source->weights->bytes), inputs,
+                   outputs));
+    *out_table = table_global(emit, "weights", table);
+    return KT_OK;
 }
 
 static void dispose_builder(void *builder) { LLVMDisposeBuilder(builder); }
@@ -336,13 +384,15 @@ kt_status kt_llvm_program(kt_module *module, const kt_program_source *source, co
         KT_PUSH(module->arena, &entries, row);
     }
     const kt_target *target = module->target;
+    LLVMValueRef weights = NULL;
+    KT_TRY(weights_table(&emit, kernels, diag, &weights));
     LLVMValueRef program =
         RECORD(&emit, number32(&emit, KT_ABI_VERSION), number32(&emit, entries.count),
                string_global(&emit, module->options.name), string_global(&emit, KT_VERSION),
                string_global(&emit, kt_arena_format(module->arena, "%s %s", target->triple, target->cpu)),
                string_global(&emit, source->describe), number64(&emit, target->cpu_features),
                constants_symbol(&emit), number64(&emit, source->constants_bytes),
-               table_global(&emit, "entries", entries));
+               table_global(&emit, "entries", entries), weights);
     LLVMValueRef global = LLVMAddGlobal(module->module, LLVMTypeOf(program),
                                         module->options.library ? "program" : "kt_main_program");
     LLVMSetInitializer(global, program);

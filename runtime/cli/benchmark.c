@@ -161,8 +161,8 @@ int kt_cli_benchmark(const kt_program *program, const kt_cli_options *options) {
     if (!entry) return kt_cli_fail(program, KT_EXIT_USAGE, "There is no entry point '%s'.", options->entry);
     size_t tensors = (size_t)entry->input_count + entry->output_count;
     struct bench bench = {.index = (uint32_t)(entry - program->entries)};
-    bench.context =
-        kt_context_create(program, (int)(options->threads < INT32_MAX ? options->threads : INT32_MAX), error);
+    bench.context = kt_context_create_from(
+        program, (int)(options->threads < INT32_MAX ? options->threads : INT32_MAX), options->weights, error);
     if (!bench.context) return kt_cli_fail(program, KT_EXIT_FAILED, "%s", error);
     kt_profile *profile = kt_cli_profile_begin(bench.context, program, options);
     bench.symbols = calloc(entry->symbol_count + 1, sizeof *bench.symbols);

@@ -15,6 +15,7 @@ typedef struct kt_cli_options {
     int input_count, output_count, shape_count;
     int64_t batch_size, batch, threads;
     const char *entry;
+    const char *weights; /* NULL: beside the program, or in it */
     const char *profile; /* NULL: none; "": a table; else also a trace, in this file */
 } kt_cli_options;
 

@@ -356,7 +356,7 @@ int kt_cli_predict(const kt_program *program, const kt_cli_options *options) {
     char error[256];
     if (!entry) return kt_cli_fail(program, KT_EXIT_FAILED, "This program cannot predict.");
     int threads = (int)(options->threads < INT32_MAX ? options->threads : INT32_MAX);
-    job.context = kt_context_create(program, threads, error);
+    job.context = kt_context_create_from(program, threads, options->weights, error);
     if (!job.context) return FAIL(&job, "%s", error);
     kt_profile *profile = kt_cli_profile_begin(job.context, program, options);
     job.feeds = calloc(entry->input_count + 1, sizeof *job.feeds);

@@ -69,6 +69,7 @@ enum kind {
     COUNT_BATCH,
     COUNT_THREADS,
     ENTRY,
+    WEIGHTS,
     PROFILE,
     IGNORED,
     FLAG
@@ -84,6 +85,7 @@ static const struct {
      "the outputs, .npy, .npz, .csv or .json, or NAME=FILE; - is CSV on standard output [-]", FILES_OUT},
     {"--batch-size", "N", "how many samples to run at once [32]", COUNT_BATCH_SIZE},
     {"--threads", "N", "how many threads to use [all cores]", COUNT_THREADS},
+    {"--weights", "FILE", "a .weights file, for a program compiled with --weights=file [beside it]", WEIGHTS},
     {"--profile", "[=FILE.json]",
      "print where time went to standard error; FILE: also a trace for chrome://tracing", PROFILE},
     {"--seed", "N", "seed of random operations", IGNORED},
@@ -126,6 +128,13 @@ static int set_option(const kt_program *program, kt_cli_options *options, int wh
     case FILES_OUT: return push(program, options->outputs, &options->output_count, value, name);
     case SHAPES: return push(program, options->shapes, &options->shape_count, value, name);
     case ENTRY: options->entry = value; return KT_EXIT_DONE;
+    case WEIGHTS:
+        if (!program->weights)
+            return kt_cli_fail(
+                program, KT_EXIT_USAGE,
+                "The weights are in this program; compile it with --weights=file to give others.");
+        options->weights = value;
+        return KT_EXIT_DONE;
     case PROFILE: options->profile = value ? value : ""; return KT_EXIT_DONE;
     case IGNORED:
     case FLAG: return KT_EXIT_DONE;
