@@ -32,7 +32,7 @@ static kt_status run_prepare(kt_graph *graph, kt_func prepare, kt_arena *arena, 
                 "its weights.");
     }
     kt_tensor *results = KT_NEW_ARRAY(arena, kt_tensor, function->results.count + 1);
-    KT_TRY(kt_eval(graph, prepare, NULL, NULL, 0, arena, results, diag));
+    KT_TRY(kt_eval_fast(graph, prepare, arena, results, diag));
     for (uint32_t i = 0; i < function->results.count; i++) {
         const kt_port *port = &function->results.at[i];
         KT_ASSERT(port->role == KT_ROLE_CONSTANT);

@@ -279,6 +279,9 @@ size_t kt_tensor_bytes(const kt_tensor *tensor);
  * out_results: one a result, their data in arena. Integers wrap; f16 and bf16 round after every operation. */
 kt_status kt_eval(kt_graph *graph, kt_func func, const int64_t *symbols, const kt_tensor *arguments,
                   uint32_t argument_count, kt_arena *arena, kt_tensor *out_results, kt_diag *diag) KT_MUST_USE;
+/* As kt_eval without arguments, but large products may be OpenBLAS's, whose sums have an order of its own (on one
+ * machine always the same). */
+kt_status kt_eval_fast(kt_graph *graph, kt_func func, kt_arena *arena, kt_tensor *out_results, kt_diag *diag) KT_MUST_USE;
 /* One node, its operands given: what constant folding uses. */
 kt_status kt_eval_node(kt_graph *graph, kt_node node, const kt_tensor *operands, kt_arena *arena,
                        kt_tensor *out_results, kt_diag *diag) KT_MUST_USE;

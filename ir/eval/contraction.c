@@ -104,8 +104,17 @@ kt_status kt_eval_dot_general(kt_eval_op *e) {
     }
     if ((size_t)(batch * rows) * (size_t)columns != kt_tensor_elements(e->result)) return bad_shapes(e);
     bool real = kt_dtype_is_float(x->dtype);
-    kt_number *totals = KT_NEW_ARRAY(e->arena, kt_number, columns);
+    bool blas = e->fast && (x->dtype == KT_F32 || x->dtype == KT_F64);
+    kt_number *totals = KT_NEW_ARRAY(e->arena, kt_number, blas ? rows * columns : columns);
     for (int64_t row = 0; row < batch * rows; row++) {
+        if (blas && row % rows == 0 &&
+            kt_eval_blas_product(rows, columns, depth, xs + row * depth, ys + row / rows * depth * columns,
+                                 totals)) {
+            kt_numbers_store(e->result->dtype, e->result->data, (size_t)(row * columns),
+                             (size_t)(rows * columns), totals);
+            row += rows - 1;
+            continue;
+        }
         const kt_number *matrix = ys + row / rows * depth * columns;
         memset(totals, 0, (size_t)columns * sizeof *totals);
         for (int64_t k = 0; k < depth; k++)

@@ -23,6 +23,7 @@ typedef struct kt_eval_walk {
     const kt_tensor **values; /* by handle; NULL where calls cannot occur */
     kt_arena *arena;
     kt_diag *diag;
+    bool fast;
     int depth;
 } walk;
 
@@ -145,6 +146,7 @@ static kt_status run_node(walk *w, const kt_node_info *node, const kt_tensor *op
     }
     kt_eval_op e = {
         .walk = w,
+        .fast = w->fast,
         .graph = w->graph,
         .symbols = &w->symbols,
         .op = node->op,
@@ -269,6 +271,7 @@ static kt_status check_equalities(const walk *w) {
 
 typedef struct evaluation {
     kt_graph *graph;
+    bool fast;
     kt_func func; /* or 0: */
     kt_node node;
     const int64_t *symbols;
@@ -297,6 +300,7 @@ static kt_status evaluate(void *context) {
     walk w = {.graph = graph,
               .arena = v->scratch,
               .diag = v->diag,
+              .fast = v->fast,
               .symbols = {.dims = graph->dims, .count = symbol_count}};
     w.symbols.values = KT_NEW_ARRAY(v->scratch, int64_t, symbol_count);
     w.symbols.known = KT_NEW_ARRAY(v->scratch, bool, symbol_count);
@@ -340,6 +344,13 @@ kt_status kt_eval(kt_graph *graph, kt_func func, const int64_t *symbols, const k
                     .arena = arena,
                     .results = out_results,
                     .diag = diag};
+    return kt_guarded(evaluate_in_scratch, &v, diag);
+}
+
+kt_status kt_eval_fast(kt_graph *graph, kt_func func, kt_arena *arena, kt_tensor *out_results,
+                       kt_diag *diag) {
+    evaluation v = {
+        .graph = graph, .fast = true, .func = func, .arena = arena, .results = out_results, .diag = diag};
     return kt_guarded(evaluate_in_scratch, &v, diag);
 }
 

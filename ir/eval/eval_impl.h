@@ -24,6 +24,7 @@ typedef struct kt_eval_symbols {
 
 typedef struct kt_eval_op {
     struct kt_eval_walk *walk; /* for call only */
+    bool fast;                 /* large products may be OpenBLAS's */
     kt_graph *graph;
     const kt_eval_symbols *symbols;
     kt_op op;
@@ -78,6 +79,11 @@ typedef kt_number kt_scalar_binary(kt_dtype dtype, kt_number x, kt_number y);
 
 kt_status kt_eval_unary(kt_eval_op *e, kt_scalar_unary *scalar);
 kt_status kt_eval_binary(kt_eval_op *e, kt_scalar_binary *scalar);
+
+/* totals[rows, columns] = x[rows, depth] * y[depth, columns] by OpenBLAS (blas.c). False: too small to be worth it, or
+ * OpenBLAS is not there. */
+bool kt_eval_blas_product(int64_t rows, int64_t columns, int64_t depth, const kt_number *x, const kt_number *y,
+                          kt_number *totals);
 
 /* The rows that are no scalar function. */
 #define KT_UNARY(name, domain, doc)
