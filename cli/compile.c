@@ -14,7 +14,7 @@ extern char **environ;
 typedef struct compile_command {
     const char *model;
     const char *output, *emit, *name, *target, *cpu, *features, *contractions, *dump_dir, *print_after,
-        *report, *weights;
+        *report, *weights, *libc;
     cli_list shapes;
     int64_t batch;
     int level;
@@ -39,6 +39,7 @@ const cli_option cli_compile_options[] = {
      FIELD(contractions)},
     {"--weights", "embed|file", "weights inside OUT, or in OUT.weights beside it [embed]", CLI_TEXT,
      FIELD(weights)},
+    {"--libc", "glibc|musl", "link dynamically, or one static executable [glibc]", CLI_TEXT, FIELD(libc)},
     {"-O", "0|1|2|3", "how much to optimise; -O0 keeps one kernel a node [-O2]", CLI_LEVEL, FIELD(level)},
     {"-g", NULL,
      "debug information: code by lines of the graph, which is among the dumps, or written as OUT.kir",
@@ -104,6 +105,7 @@ static kt_status read_and_compile(kt_arena *arena, compile_command *fields, kt_d
                                   .cpu = fields->cpu,
                                   .features = fields->features,
                                   .blas = calls_blas(fields),
+                                  .musl = fields->libc && !strcmp(fields->libc, "musl"),
                                   .level = fields->level,
                                   .dump_dir = fields->dump_dir,
                                   .print_after = fields->print_after,
@@ -162,6 +164,12 @@ int cli_run_compile(const cli_command *command, int argc, char **argv) {
         if (!(*c == '_' || (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
               (*c >= '0' && *c <= '9' && c != fields.name)))
             return cli_usage_error(command, "--name %s is no C identifier.", fields.name);
+    if (fields.libc && strcmp(fields.libc, "glibc") != 0) {
+        if (strcmp(fields.libc, "musl") != 0)
+            return cli_usage_error(command, "--libc=%s is neither glibc nor musl.", fields.libc);
+        if (fields.form < KT_EMIT_HEADER && fields.form != KT_EMIT_EXE)
+            return cli_usage_error(command, "--libc=musl makes executables only.");
+    }
     if (fields.weights && strcmp(fields.weights, "embed") != 0 && strcmp(fields.weights, "file") != 0)
         return cli_usage_error(command, "--weights=%s is neither embed nor file.", fields.weights);
     if (fields.print_after && strcmp(fields.print_after, "all") != 0 && !kt_pass_find(fields.print_after))

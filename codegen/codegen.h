@@ -67,6 +67,7 @@ typedef struct kt_compile_options {
     const char *output;    /* path; "-" for the text forms: standard output */
     const char *name;      /* prefix of exported symbols; NULL: from output */
     const char *triple, *cpu, *features; /* NULL: this machine */
+    bool musl;             /* one static executable with musl's libc */
     bool blas;             /* products of f32 and f64 are calls of OpenBLAS */
     int level;             /* 0 … 3 */
     const kt_symbol_binding *bindings;

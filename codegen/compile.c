@@ -168,7 +168,7 @@ static kt_status build_module(job *work, bool library, kt_program_source *source
                                  .library = library,
                                  .level = work->options->level,
                                  .debug = work->options->debug ? &work->debug : NULL,
-                                 .sanitize = work->target.at_home ? KT_SANITIZE : NULL};
+                                 .sanitize = work->target.at_home && !work->target.musl ? KT_SANITIZE : NULL};
     KT_TRY(kt_module_build(source, &work->target, &options, work->arena, out_module, work->diag));
     double lowering, optimising;
     kt_module_times(*out_module, &lowering, &optimising);
@@ -258,6 +258,7 @@ static kt_status compile(void *context) {
     KT_TRY(kt_target_describe(options->triple, options->cpu, options->features, work->arena, &work->target,
                               work->diag));
     work->target.blas = options->blas;
+    work->target.musl = options->musl;
     if (options->emit <= KT_EMIT_OBJECT) KT_TRY(kt_link_check(&work->target, work->arena, work->diag));
     KT_TRY(kt_inspect_begin(&work->inspection, options, work->arena, work->diag));
     kt_page_source page = {.name = work->name, .target = &work->target, .graph = work->graph};

@@ -29,6 +29,9 @@ static const struct {
     [KT_ARCH_WASM32] = {NULL, NULL},
 };
 
+/* Drives the linker for musl, whose runtime lies in lib/musl/. */
+#define MUSL_LINKER "musl-gcc"
+
 typedef struct command {
     kt_arena *arena;
     KT_VECTOR(const char *) words;
@@ -47,7 +50,12 @@ static void add_tool(command *line, const char *tool) {
 }
 
 /* The C compiler drives the linker. */
-static void add_linker(command *line) { add_tool(line, line->target->at_home ? LINKER : "gcc"); }
+static void add_linker(command *line) {
+    if (line->target->musl)
+        add(line, MUSL_LINKER);
+    else
+        add_tool(line, line->target->at_home ? LINKER : "gcc");
+}
 
 static kt_status execute(command *line, kt_diag *diag) {
     add(line, NULL);
@@ -77,10 +85,15 @@ static kt_status find_runtime(kt_arena *arena, const kt_target *target, const ch
         char *slash = strrchr(path, '/');
         if (slash) *slash = 0;
     }
-    const char *folder =
-        target->at_home ? "" : kt_arena_format(arena, "%s/", cross_tools[target->arch].triple);
+    const char *folder = target->musl      ? "musl/"
+                         : target->at_home ? ""
+                                           : kt_arena_format(arena, "%s/", cross_tools[target->arch].triple);
     *out_path = kt_arena_format(arena, "%s/lib/%slibkeratin_rt.a", path, folder);
     if (!access(*out_path, R_OK)) return KT_OK;
+    if (target->musl)
+        return kt_diag_add(diag, KT_IO, NULL,
+                           "The runtime library %s is missing; install musl-tools, and build Keratin again.",
+                           *out_path);
     if (target->at_home)
         return kt_diag_add(diag, KT_IO, NULL, "The runtime library %s is missing; install Keratin whole.",
                            *out_path);
@@ -101,6 +114,16 @@ kt_status kt_link_check(const kt_target *target, kt_arena *arena, kt_diag *diag)
             "Linking for %s wants %s-gcc, which is not installed; install %s, or say --emit=asm "
             "or --emit=llvm.",
             target->triple, triple, cross_tools[target->arch].packages);
+    if (target->musl && !target->at_home)
+        return kt_diag_add(diag, KT_UNSUPPORTED, NULL, "--libc=musl links for this machine only, not for %s.",
+                           target->triple);
+    if (target->musl && target->blas)
+        return kt_diag_add(
+            diag, KT_UNSUPPORTED, NULL,
+            "--libc=musl and --contractions=openblas exclude each other: OpenBLAS wants glibc.");
+    if (target->musl && !is_in_path(arena, MUSL_LINKER))
+        return kt_diag_add(diag, KT_IO, NULL,
+                           "--libc=musl wants %s, which is not installed; install musl-tools.", MUSL_LINKER);
     if (target->blas && !target->at_home)
         return kt_diag_add(diag, KT_UNSUPPORTED, NULL,
                            "--contractions=openblas links for this machine only, not for %s.",
@@ -123,7 +146,7 @@ static void add_common(command *line) {
     add(line, "-pthread");
     add(line, "-Wl,--gc-sections,--as-needed,--build-id=none");
 #ifdef KT_SANITIZE
-    if (line->target->at_home) {
+    if (line->target->at_home && !line->target->musl) {
         add(line, "-fsanitize=" KT_SANITIZE);
         return;
     }
@@ -134,6 +157,7 @@ static void add_common(command *line) {
 static kt_status link_executable(command *line, const char *const *objects, uint32_t count,
                                  const char *runtime, const char *output, kt_diag *diag) {
     add_linker(line);
+    if (line->target->musl) add(line, "-static");
     add(line, "-o");
     add(line, output);
     add_objects(line, objects, count, runtime);
