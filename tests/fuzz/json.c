@@ -3,7 +3,6 @@
 #include "fuzz.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum { MOST_PLACES = 1 << 14 };
 
@@ -66,8 +65,11 @@ static json_t *tweaked(const json_t *value, unsigned *state) {
         switch (draw(state, 4)) {
         case 0: return json_integer(n < INT64_MAX ? n + 1 : n);
         case 1: return json_integer(n > INT64_MIN ? n - 1 : n);
-        case 2: return json_integer((json_int_t)(0U - (uint64_t)n));
-        default: return json_integer((json_int_t)((uint64_t)n << draw(state, 63)));
+        case 2: return json_integer(n > INT64_MIN ? -n : n);
+        default: {
+            uint64_t shifted = (uint64_t)n << draw(state, 63);
+            return json_integer((json_int_t)shifted);
+        }
         }
     }
     if (json_is_boolean(value)) return json_boolean(json_is_false(value));
@@ -125,13 +127,8 @@ size_t fuzz_json_mutate(uint8_t *data, size_t size, size_t room, unsigned seed, 
     json_t *second = other ? json_loadb((const char *)other, other_size, 0, NULL) : NULL;
     if (root) {
         for (unsigned i = 0; i <= seed % 3; i++) change(root, second, &seed);
-        char *text = json_dumps(root, JSON_COMPACT);
-        size_t length = text ? strlen(text) : 0;
-        if (length <= room && length > 0) {
-            memcpy(data, text, length);
-            result = length;
-        }
-        free(text);
+        size_t length = json_dumpb(root, (char *)data, room, JSON_COMPACT);
+        if (length <= room) result = length;
     }
     json_decref(second);
     json_decref(root);

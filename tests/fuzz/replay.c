@@ -1,35 +1,28 @@
 /* usage: NAME_replay FILE-OR-FOLDER…
  * Runs a fuzz target over each file. A folder that is not there counts as empty. */
 #include "fuzz.h"
+#include "support/file.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 static size_t replayed;
 
 static int replay_file(const char *path) {
-    FILE *file = fopen(path, "rb");
-    if (!file) {
-        fprintf(stderr, "%s: %s\n", path, strerror(errno));
-        return 1;
+    kt_diag diag = {0};
+    kt_arena *arena = kt_arena_create();
+    char *bytes;
+    size_t count;
+    kt_status status = kt_file_read(path, SIZE_MAX / 2, arena, &bytes, &count, &diag);
+    if (status == KT_OK) {
+        (void)LLVMFuzzerTestOneInput((const uint8_t *)bytes, count);
+        replayed++;
     }
-    uint8_t *bytes = NULL;
-    size_t count = 0, got = 0;
-    do {
-        uint8_t *larger = realloc(bytes, count + 65536);
-        if (!larger) break;
-        bytes = larger;
-        got = fread(bytes + count, 1, 65536, file);
-        count += got;
-    } while (got);
-    fclose(file);
-    (void)LLVMFuzzerTestOneInput(bytes, count);
-    free(bytes);
-    replayed++;
-    return 0;
+    for (uint32_t i = 0; i < diag.count; i++) fprintf(stderr, "%s\n", diag.problems[i].text);
+    kt_diag_deinit(&diag);
+    kt_arena_destroy(arena);
+    return status != KT_OK;
 }
 
 static int replay(const char *path) {

@@ -331,7 +331,7 @@ static int variable_of(grower *g, const kt_type *type) {
 static int broadcast_to(grower *g, int x, const kt_type *type, const int64_t *axes) {
     kt_attrs_broadcast attrs = {.shape = {.count = type->rank}, .axes = {.count = type_of(g, x)->rank}};
     for (int i = 0; i < type->rank; i++) attrs.shape.at[i] = type->dims[i];
-    for (uint32_t i = 0; i < attrs.axes.count; i++) attrs.axes.at[i] = axes[i];
+    for (uint32_t i = 0; axes && i < attrs.axes.count; i++) attrs.axes.at[i] = axes[i];
     return add(g, KT_OP_broadcast, &x, 1, &attrs);
 }
 
@@ -622,8 +622,7 @@ static int grow_gather(grower *g) {
     int indices = pick(g, KT_INTEGER);
     if (indices < 0 || chance(g, 2)) {
         kt_type wanted = {.dtype = chance(g, 2) ? KT_I32 : (kt_dtype)(KT_I8 + draw(g, 8))};
-        for (; wanted.rank < attrs.batch_dims; wanted.rank++)
-            wanted.dims[wanted.rank] = type.dims[wanted.rank];
+        for (int i = 0; i < attrs.batch_dims; i++) wanted.dims[wanted.rank++] = type.dims[i];
         if (chance(g, 2)) wanted.dims[wanted.rank++] = some_dim(g);
         indices = value_like(g, wanted);
     }
@@ -690,7 +689,7 @@ static int grow_scatter(grower *g) {
     kt_attrs_scatter attrs = {.kind = (kt_reduction)draw(g, 4),
                               .batch_dims = chance(g, 2) ? draw(g, type.rank) : 0};
     attrs.axis = attrs.batch_dims + draw(g, type.rank - (int)attrs.batch_dims);
-    for (; places.rank < attrs.batch_dims; places.rank++) places.dims[places.rank] = type.dims[places.rank];
+    for (int i = 0; i < attrs.batch_dims; i++) places.dims[places.rank++] = type.dims[i];
     if (chance(g, 2)) places.dims[places.rank++] = some_dim(g);
     kt_type news = {.dtype = type.dtype};
     for (int i = 0; i < attrs.axis; i++) news.dims[news.rank++] = type.dims[i];
