@@ -1,5 +1,6 @@
 /* keratin: the compiler's driver. The first argument names a command; the table below is what there is. */
 #include "cli/cli.h"
+#include "support/file.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -26,7 +27,7 @@ const cli_command cli_commands[] = {
     {NULL},
 };
 
-int main(int argc, char **argv) {
+static int run(int argc, char **argv) {
     if (argc < 2) {
         cli_print_commands(stderr);
         return EXIT_WRONG_USAGE;
@@ -44,4 +45,12 @@ int main(int argc, char **argv) {
         if (!strcmp(command->name, name)) return command->run(command, argc - 2, argv + 2);
     fprintf(stderr, "keratin: error: There is no command %s; keratin --help lists them.\n", argv[1]);
     return EXIT_WRONG_USAGE;
+}
+
+int main(int argc, char **argv) {
+    kt_file_clean_on_signals();
+    int status = run(argc, argv);
+    if (fflush(stdout) == 0 && !ferror(stdout)) return status;
+    fprintf(stderr, "keratin: error: Cannot write standard output.\n");
+    return status ? status : EXIT_WRONG_INPUT;
 }

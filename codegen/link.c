@@ -227,6 +227,7 @@ kt_status kt_link(kt_emit form, const kt_target *target, bool debug, const char 
     if (fd < 0) return kt_diag_add(diag, KT_IO, NULL, "Cannot write %s: %s.", output, strerror(errno));
     close(fd);
     unlink(beside);
+    kt_file_unsettled(beside);
     kt_status status;
     switch (form) {
     case KT_EMIT_EXE: status = link_executable(&line, objects, object_count, runtime, beside, diag); break;
@@ -244,5 +245,6 @@ kt_status kt_link(kt_emit form, const kt_target *target, bool debug, const char 
     if (status == KT_OK && rename(beside, output))
         status = kt_diag_add(diag, KT_IO, NULL, "Cannot write %s: %s.", output, strerror(errno));
     if (status != KT_OK) unlink(beside);
+    kt_file_settled(beside);
     return status;
 }

@@ -6,15 +6,83 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 extern char **environ;
+
+/* ---- what a signal leaves behind -----------------------------------------------------------------------
+ */
+/* Only a program that asks for it has any of this, and it works on one thing at a time. */
+enum { MOST_UNSETTLED = 8 };
+static bool cleans;
+static char unsettled[MOST_UNSETTLED][PATH_MAX];
+static volatile sig_atomic_t is_unsettled[MOST_UNSETTLED];
+static volatile pid_t command_at_work;
+
+void kt_file_unsettled(const char *path) {
+    for (int i = 0; cleans && i < MOST_UNSETTLED; i++) {
+        if (is_unsettled[i] || strlen(path) >= PATH_MAX) continue;
+        memcpy(unsettled[i], path, strlen(path) + 1);
+        is_unsettled[i] = 1;
+        return;
+    }
+}
+
+void kt_file_settled(const char *path) {
+    for (int i = 0; cleans && i < MOST_UNSETTLED; i++)
+        if (is_unsettled[i] && !strcmp(unsettled[i], path)) is_unsettled[i] = 0;
+}
+
+/* With system calls only, since a handler may call no more. */
+static void remove_quietly(const char *path) {
+    struct entry {
+        uint64_t inode, offset;
+        uint16_t length;
+        uint8_t type;
+        char name[];
+    };
+    _Alignas(8) char buffer[4096];
+    if (unlink(path) == 0 || (errno != EISDIR && errno != EPERM)) return;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    long got = 0;
+    while (fd >= 0 && (got = syscall(SYS_getdents64, fd, buffer, sizeof buffer)) > 0)
+        for (long at = 0; at < got;) {
+            const struct entry *one = (const struct entry *)(buffer + at);
+            if (strcmp(one->name, ".") != 0 && strcmp(one->name, "..") != 0) unlinkat(fd, one->name, 0);
+            at += one->length;
+        }
+    if (fd >= 0) close(fd);
+    rmdir(path);
+}
+
+static void clean(int signal_number) {
+    if (command_at_work > 0 && kill(command_at_work, SIGTERM) == 0) waitpid(command_at_work, NULL, 0);
+    for (int i = 0; i < MOST_UNSETTLED; i++)
+        if (is_unsettled[i]) remove_quietly(unsettled[i]);
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
+}
+
+void kt_file_clean_on_signals(void) {
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE};
+    struct sigaction action = {.sa_handler = clean};
+    sigfillset(&action.sa_mask);
+    cleans = true;
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        struct sigaction old;
+        if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
+            sigaction(signals[i], &action, NULL);
+    }
+    signal(SIGXFSZ, SIG_IGN);
+}
 
 /* ---- writing and reading --------------------------------------------------------------------------------
  */
@@ -50,14 +118,16 @@ static kt_status write_beside(const char *path, const void *bytes, size_t count,
         return kt_diag_add(diag, KT_IO, NULL, "Cannot write %.100s…: the path is too long.", path);
     int fd = mkostemp(beside, O_CLOEXEC);
     if (fd < 0) return cannot(diag, "write", path);
+    kt_file_unsettled(beside);
     mode_t mask = umask(0);
     umask(mask);
     bool written = write_all(fd, bytes, count) && fchmod(fd, 0666 & ~mask) == 0;
     int error = errno;
     if (close(fd) && written) written = false, error = errno;
     if (written && rename(beside, path)) written = false, error = errno;
+    if (!written) unlink(beside);
+    kt_file_settled(beside);
     if (written) return KT_OK;
-    unlink(beside);
     errno = error;
     return cannot(diag, "write", path);
 }
@@ -128,12 +198,14 @@ static void remove_directory(void *path) {
             unlinkat(fd, entry->d_name, 0);
     closedir(directory);
     rmdir(path);
+    kt_file_settled(path);
 }
 
 kt_status kt_temporary_directory(kt_arena *arena, const char **out_path, kt_diag *diag) {
     const char *root = getenv("TMPDIR");
     char *path = kt_arena_format(arena, "%s/keratin.XXXXXX", root && *root ? root : "/tmp");
     if (!mkdtemp(path)) return cannot(diag, "make a temporary directory", path);
+    kt_file_unsettled(path);
     kt_arena_defer(arena, remove_directory, path);
     *out_path = path;
     return KT_OK;
@@ -165,6 +237,7 @@ kt_status kt_command_run(const char *const *arguments, kt_diag *diag) {
     pid_t child;
     int error = posix_spawnp(&child, arguments[0], &actions, NULL, (char *const *)arguments, environ);
     posix_spawn_file_actions_destroy(&actions);
+    if (!error && cleans) command_at_work = child;
     close(ends[1]);
     char message[MESSAGE_BYTES] = "";
     if (!error) gather(ends[0], message);
@@ -175,6 +248,7 @@ kt_status kt_command_run(const char *const *arguments, kt_diag *diag) {
     }
     int state;
     while (waitpid(child, &state, 0) < 0 && errno == EINTR) {}
+    if (cleans) command_at_work = 0;
     if (WIFEXITED(state) && WEXITSTATUS(state) == 0) return KT_OK;
     return kt_diag_add(diag, KT_IO, NULL, "%s failed: %s", arguments[0],
                        *message ? message : "it gave no reason.");

@@ -2,6 +2,7 @@
 #include "runtime/cli/cli_impl.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -167,6 +168,7 @@ static int read_option(const kt_program *program, kt_cli_options *options, int a
 }
 
 int kt_program_main(const kt_program *program, int argc, char **argv) {
+    (void)signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of writing */
     kt_cli_options options = {
         .batch_size = 32, .batch = 1, .entry = "predict", .profile = kt_cli_profile_wish()};
     int at = 1, verb = 0;
