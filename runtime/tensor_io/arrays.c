@@ -154,7 +154,7 @@ static void print_float(FILE *file, double value, int digits, bool json) {
     if (json && !isfinite(value)) {
         (void)fputs(isnan(value) ? "NaN" : value < 0 ? "-Infinity" : "Infinity", file);
     } else {
-        (void)fprintf(file, "%.*g", digits, value);
+        (void)fprintf(file, "%.*g", digits, isnan(value) ? (double)NAN : value); /* of no sign */
     }
 }
 

@@ -37,3 +37,27 @@ for file in digits.o digits.so; do
 done
 "$KERATIN" compile "$digits/digits.keras" -o libother.so
 expect_text other_predict libother.h
+
+# The generic interface.
+$CC $flags "$SOURCE/tests/driver/generic.c" ./digits.so -o generic -lm -pthread
+./generic || fail "the generic interface"
+
+# Names: of the file without lib and ending, made an identifier; or as --name says, which is all that symbols depend on.
+"$KERATIN" compile "$digits/digits.keras" -o libfirst.a && expect_text '^int first_predict' libfirst.h
+"$KERATIN" compile "$digits/digits.keras" -o some-model.o && expect_text '^int some_model_predict' some-model.h
+"$KERATIN" compile "$digits/digits.keras" -o libfirst.so --name second && expect_text '^int second_predict' libfirst.h
+nm -D --defined-only libfirst.so >names && expect_text ' second_predict$' names
+exported=$(nm -g --defined-only libfirst.a | awk 'NF == 3 {print $3}' | grep -v '^first_' || true)
+[ -n "$SANITIZE" ] || [ -z "$exported" ] || fail "libfirst.a also exports $exported"
+
+# The same bytes under another name of the file, in another directory, if the symbols have the same name.
+mkdir -p other/place
+for ending in so a o; do
+    "$KERATIN" compile "$digits/digits.keras" -o "here.$ending" --name same
+    (cd other/place && "$KERATIN" compile "$digits/digits.keras" -o "there.$ending" --name same)
+    cmp "here.$ending" "other/place/there.$ending" || fail ".$ending depends on where it is written"
+    cmp here.h other/place/there.h
+done
+(cd other && "$KERATIN" compile "$digits/digits.keras" -o exe --name same)
+"$KERATIN" compile "$digits/digits.keras" -o exe2 --name same
+cmp exe2 other/exe || fail "a program depends on where it is written"
