@@ -56,6 +56,7 @@ typedef struct kt_option {
     int count;              /* INTS: the length, which an int alone is repeated to; 0 for any list */
     bool inert;             /* changes training or initial values only, never a prediction */
     bool unwritten;         /* read, but Keras never writes it */
+    bool unwritten_none;    /* written only where it is not None */
 } kt_option;
 
 /* An activation: a row of the activation table with its parameters. */

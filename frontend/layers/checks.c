@@ -37,6 +37,15 @@ kt_status kt_check_axes(const kt_layer *layer, kt_layer_context *context, const 
     return KT_OK;
 }
 
+kt_status kt_check_lora(const kt_layer *layer, kt_layer_context *context, const kt_lora *lora) {
+    kt_status status = KT_OK;
+    if (lora->rank != KT_NONE_INT)
+        KT_COLLECT(status, kt_check_range(layer, context, "lora_rank", lora->rank, 0));
+    if (lora->alpha && !json_is_number(lora->alpha))
+        status = kt_layer_reject(layer, context, KT_INVALID, "lora_alpha", "must be a number.");
+    return status;
+}
+
 void kt_sort_axes(kt_ints *axes) {
     for (uint32_t i = 1; i < axes->count; i++) {
         for (uint32_t j = i; j > 0 && axes->at[j] < axes->at[j - 1]; j--) {

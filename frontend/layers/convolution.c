@@ -23,6 +23,7 @@ typedef struct convolution {
     const json_t *depthwise_initializer, *depthwise_regularizer, *depthwise_constraint;
     const json_t *pointwise_initializer, *pointwise_regularizer, *pointwise_constraint;
     const json_t *bias_initializer, *bias_regularizer, *bias_constraint;
+    kt_lora lora;
 } convolution;
 
 /* ---- options
@@ -51,8 +52,7 @@ typedef struct convolution {
     SHARED_OPTIONS(space, paddings), \
     KT_FIELD(convolution, groups, INT, "1"), \
     KERNEL_OPTIONS(kernel), \
-    KT_UNSUPPORTED_UNWRITTEN("lora_rank"), \
-    KT_UNSUPPORTED_UNWRITTEN("lora_alpha"), \
+    KT_LORA(convolution, lora), \
     KT_OPTIONS_END, \
 }
 
@@ -110,6 +110,7 @@ static kt_status check_conv(kt_layer *layer, kt_layer_context *context) {
     const convolution *self = (const convolution *)layer;
     kt_status status = check_full(self, context);
     KT_COLLECT(status, kt_check_range(layer, context, "groups", self->groups, 1));
+    KT_COLLECT(status, kt_check_lora(layer, context, &self->lora));
     if (status == KT_OK && self->filters % self->groups != 0) {
         status = kt_layer_reject(layer, context, KT_INVALID, "groups", "must divide the number of filters.");
     }
@@ -164,7 +165,8 @@ static void add_kernel(kt_layer *layer, kt_trace *trace, const char *name, const
     shape[space] = a;
     shape[space + 1] = b;
     kt_type type = kt_type_of(trace->builder->graph->dims, layer->variable_dtype, space + 2, shape);
-    kt_layer_add_weight(layer, trace, name, &type, initializer, true);
+    kt_layer_add_weight(layer, trace, name, &type, initializer,
+                        !kt_lora_enabled(&((const convolution *)layer)->lora));
 }
 
 static void add_bias(kt_layer *layer, kt_trace *trace, int64_t features) {

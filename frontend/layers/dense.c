@@ -9,6 +9,8 @@ typedef struct dense {
     const json_t *kernel_initializer, *bias_initializer;
     const json_t *kernel_regularizer, *bias_regularizer;
     const json_t *kernel_constraint, *bias_constraint;
+    kt_lora lora;
+    const json_t *quantization_config;
 } dense;
 
 // clang-format off
@@ -22,15 +24,17 @@ static const kt_option options[] = {
     KT_REGULARIZER(dense, bias_regularizer),
     KT_CONSTRAINT(dense, kernel_constraint),
     KT_CONSTRAINT(dense, bias_constraint),
-    KT_UNSUPPORTED_UNWRITTEN("lora_rank"),
-    KT_UNSUPPORTED_UNWRITTEN("lora_alpha"),
-    KT_UNSUPPORTED("quantization_config"),
+    KT_LORA(dense, lora),
+    KT_QUANTIZATION_CONFIG(dense, quantization_config),
     KT_OPTIONS_END,
 };
 // clang-format on
 
 static kt_status check(kt_layer *layer, kt_layer_context *context) {
-    return kt_check_range(layer, context, "units", ((dense *)layer)->units, 1);
+    const dense *self = (const dense *)layer;
+    kt_status status = kt_check_range(layer, context, "units", self->units, 1);
+    KT_COLLECT(status, kt_check_lora(layer, context, &self->lora));
+    return status;
 }
 
 static kt_status build(kt_layer *layer, kt_trace *trace, const kt_layer_call *call) {
@@ -41,7 +45,8 @@ static kt_status build(kt_layer *layer, kt_trace *trace, const kt_layer_call *ca
     kt_dim_pool *dims = kt_call_dims(call);
     kt_type kernel = kt_type_of(dims, layer->variable_dtype, 2, shape);
     kt_type bias = kt_type_of(dims, layer->variable_dtype, 1, &shape[1]);
-    kt_layer_add_weight(layer, trace, "kernel", &kernel, self->kernel_initializer, true);
+    bool trainable = !kt_lora_enabled(&self->lora);
+    kt_layer_add_weight(layer, trace, "kernel", &kernel, self->kernel_initializer, trainable);
     if (self->use_bias) kt_layer_add_weight(layer, trace, "bias", &bias, self->bias_initializer, true);
     return KT_OK;
 }

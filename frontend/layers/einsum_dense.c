@@ -12,6 +12,8 @@ typedef struct einsum_dense {
     const json_t *kernel_initializer, *bias_initializer;
     const json_t *kernel_regularizer, *bias_regularizer;
     const json_t *kernel_constraint, *bias_constraint;
+    kt_lora lora;
+    const json_t *quantization_config;
     kt_einsum einsum;
     kt_ints sizes; /* output_shape; -1: null */
 } einsum_dense;
@@ -29,10 +31,9 @@ static const kt_option options[] = {
     KT_ACTIVITY_REGULARIZER,
     KT_CONSTRAINT(einsum_dense, kernel_constraint),
     KT_CONSTRAINT(einsum_dense, bias_constraint),
-    KT_UNSUPPORTED_UNWRITTEN("lora_rank"),
-    KT_UNSUPPORTED_UNWRITTEN("lora_alpha"),
+    KT_LORA(einsum_dense, lora),
     KT_UNSUPPORTED_UNWRITTEN("gptq_unpacked_column_size"),
-    KT_UNSUPPORTED("quantization_config"),
+    KT_QUANTIZATION_CONFIG(einsum_dense, quantization_config),
     KT_OPTIONS_END,
 };
 // clang-format on
@@ -70,7 +71,7 @@ static kt_status check(kt_layer *layer, kt_layer_context *context) {
             return kt_layer_reject(layer, context, KT_INVALID, "bias_axes",
                                    "must name axes of the result, not '%c'.", *letter);
     }
-    return KT_OK;
+    return kt_check_lora(layer, context, &self->lora);
 }
 
 /* How many of the input's axes the equation has no letters for; -1 and a problem if it does not fit. */
@@ -117,7 +118,8 @@ static kt_status build(kt_layer *layer, kt_trace *trace, const kt_layer_call *ca
         if (shape[rank] < 0) return KT_INVALID;
     }
     kt_type type = kt_type_of(kt_call_dims(call), layer->variable_dtype, rank, shape);
-    kt_layer_add_weight(layer, trace, "kernel", &type, self->kernel_initializer, true);
+    bool trainable = !kt_lora_enabled(&self->lora);
+    kt_layer_add_weight(layer, trace, "kernel", &type, self->kernel_initializer, trainable);
     if (!self->bias_axes || !*self->bias_axes) return KT_OK;
     /* The bias has the result's axes from its first on, of size 1 where it has none. */
     const char *first = e->result + strcspn(e->result, self->bias_axes);

@@ -7,6 +7,8 @@ typedef struct embedding {
     int64_t input_dim, output_dim;
     const json_t *embeddings_initializer, *embeddings_regularizer, *embeddings_constraint;
     bool mask_zero;
+    kt_lora lora;
+    const json_t *quantization_config;
 } embedding;
 
 // clang-format off
@@ -19,9 +21,8 @@ static const kt_option options[] = {
     KT_CONSTRAINT(embedding, embeddings_constraint),
     KT_FIELD(embedding, mask_zero, BOOL, "false"),
     KT_UNSUPPORTED_UNWRITTEN("weights"),
-    KT_UNSUPPORTED_UNWRITTEN("lora_rank"),
-    KT_UNSUPPORTED_UNWRITTEN("lora_alpha"),
-    KT_UNSUPPORTED("quantization_config"),
+    KT_LORA(embedding, lora),
+    KT_QUANTIZATION_CONFIG(embedding, quantization_config),
     KT_OPTIONS_END,
 };
 // clang-format on
@@ -30,6 +31,7 @@ static kt_status check(kt_layer *layer, kt_layer_context *context) {
     const embedding *self = (const embedding *)layer;
     kt_status status = kt_check_range(layer, context, "input_dim", self->input_dim, 1);
     KT_COLLECT(status, kt_check_range(layer, context, "output_dim", self->output_dim, 1));
+    KT_COLLECT(status, kt_check_lora(layer, context, &self->lora));
     return status;
 }
 
@@ -37,7 +39,8 @@ static kt_status build(kt_layer *layer, kt_trace *trace, const kt_layer_call *ca
     const embedding *self = (const embedding *)layer;
     int64_t shape[] = {self->input_dim, self->output_dim};
     kt_type type = kt_type_of(kt_call_dims(call), layer->variable_dtype, 2, shape);
-    kt_layer_add_weight(layer, trace, "embeddings", &type, self->embeddings_initializer, true);
+    bool trainable = !kt_lora_enabled(&self->lora);
+    kt_layer_add_weight(layer, trace, "embeddings", &type, self->embeddings_initializer, trainable);
     return KT_OK;
 }
 

@@ -28,6 +28,23 @@
 #define KT_UNSUPPORTED_UNWRITTEN(name) {name, KT_OPTION_UNSUPPORTED, 0, "null", .unwritten = true}
 #define KT_OPTIONS_END                 {NULL}
 
+/* Low-rank adaptation: two small factors beside a kernel that is no longer trained. Keras writes the kernel
+ * with their product added, and begins anew with a product of 0 when it reads: predictions never see it. */
+typedef struct kt_lora {
+    int64_t rank;        /* None or 0: there is none */
+    const json_t *alpha; /* a number, or NULL: as the rank */
+} kt_lora;
+#define KT_LORA(type, field)                                                                                 \
+    {"lora_rank", KT_OPTION_OPTIONAL_INT, offsetof(type, field.rank),                                        \
+     "null",      .inert = true,          .unwritten_none = true},                                           \
+    {                                                                                                        \
+        "lora_alpha", KT_OPTION_JSON, offsetof(type, field.alpha), "null", .inert = true,                    \
+            .unwritten_none = true                                                                           \
+    }
+/* How a layer was, or is to be, quantized; the dtype policy says whether it is. */
+#define KT_QUANTIZATION_CONFIG(type, field)                                                                  \
+    {#field, KT_OPTION_JSON, offsetof(type, field), "null", .inert = true}
+
 /* Fills the layer's fields from config by its class's table and the common options; every problem is
  * recorded. */
 kt_status kt_options_read(kt_layer *layer, kt_layer_context *context, const json_t *config) KT_MUST_USE;
@@ -51,6 +68,9 @@ kt_status kt_check_axes(const kt_layer *layer, kt_layer_context *context, const 
                         const json_t *axis, kt_ints *out_axes);
 /* As Keras sorts axes: as they are written, so that negative ones come first. */
 void kt_sort_axes(kt_ints *axes);
+/* Are the options of LoRA a rank and a number? */
+kt_status kt_check_lora(const kt_layer *layer, kt_layer_context *context, const kt_lora *lora);
+static inline bool kt_lora_enabled(const kt_lora *lora) { return lora->rank > 0; }
 #define KT_COLLECT(status, expression)                                                                       \
     do {                                                                                                     \
         kt_status kt_collect_ = (expression);                                                                \

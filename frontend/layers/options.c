@@ -292,6 +292,8 @@ void kt_options_write(const kt_layer *layer, json_t *config) {
         json_object_set_new(config, "activity_regularizer", write_kept(layer->activity_regularizer));
     }
     for (const kt_option *option = layer->class->options; option && option->name; option++) {
-        if (!option->unwritten) json_object_set_new(config, option->name, write_value(layer, option));
+        json_t *value = option->unwritten ? NULL : write_value(layer, option);
+        if (option->unwritten_none && json_is_null(value)) continue;
+        if (value) json_object_set_new(config, option->name, value);
     }
 }

@@ -88,8 +88,15 @@ static void bad_options(void **state) {
     rejects(
         "Dense", "{\"units\": 2, \"kernel_regularizer\": 3}",
         "dense: option 'kernel_regularizer' of Dense must be a name or an object with a class_name, not 3.");
-    rejects("Dense", "{\"units\": 2, \"lora_rank\": 3}",
-            "dense: option 'lora_rank' of Dense is not supported; leave it at None.");
+    rejects("Dense", "{\"units\": 2, \"lora_rank\": -1}",
+            "dense: option 'lora_rank' of Dense must be from 0 to 2147483647, not -1.");
+    rejects("Dense", "{\"units\": 2, \"lora_alpha\": \"3\"}",
+            "dense: option 'lora_alpha' of Dense must be a number.");
+    rejects("Embedding", "{\"input_dim\": 2, \"output_dim\": 2, \"weights\": [[1, 2], [3, 4]]}",
+            "embedding: option 'weights' of Embedding is not supported; leave it at None.");
+    rejects("Dense", "{\"units\": 2, \"dtype\": {\"class_name\": \"QuantizedDTypePolicy\"}}",
+            "dense: option 'dtype' of Dense is a QuantizedDTypePolicy, and only plain and mixed policies are "
+            "supported.");
     rejects(
         "Dense", "{\"units\": 2, \"dtype\": \"int8_from_float32\"}",
         "dense: option 'dtype' of Dense is 'int8_from_float32', which is no dtype and no supported policy.");

@@ -43,6 +43,8 @@ def configs():
     one, three = windows | {"strides": 3}, windows | {"strides": (3, 1, 2)}
     normal = {"epsilon": 0.5, "center": False, "scale": False, **common("beta", "gamma")}
     moving = {"moving_mean_initializer": "ones", "moving_variance_initializer": "zeros"}
+    adapted = {"lora_rank": 2, "lora_alpha": 3}
+    quantized = keras.quantizers.Int8QuantizationConfig()
     clipped = L.ReLU(max_value=6.0, dtype="mixed_bfloat16")
     made = [
         L.InputLayer(batch_shape=(3, None, 5), dtype="int32", optional=True, name="own_name"),
@@ -152,6 +154,12 @@ def configs():
         L.UpSampling3D((3, 2, 1), data_format="channels_first", **common()),
         L.Masking(0.5, **common()),
         L.Embedding(3, 4, mask_zero=True, **activity, **common("embeddings")),
+        L.Dense(7, **adapted, quantization_config=quantized),
+        L.Embedding(3, 4, **adapted, quantization_config=quantized),
+        L.EinsumDense("abc,cd->abd", (None, 7), **adapted, quantization_config=quantized),
+        L.Conv1D(6, 3, **adapted),
+        L.Conv2D(6, 3, **adapted),
+        L.Conv3D(6, 3, **adapted),
     ]
     return [keras.saving.serialize_keras_object(layer) for layer in made]
 
