@@ -131,9 +131,18 @@ kt_value kt_build_node(kt_builder *builder, kt_op op, const kt_value *operands, 
 
 void kt_build_call(kt_builder *builder, kt_func callee, const kt_value *operands, uint32_t count,
                    kt_value *out_results) {
-    kt_attrs_call attrs = {.callee = callee};
-    uint32_t result_count = kt_op_result_count(builder->graph, KT_OP_call, &attrs);
-    kt_value first = kt_build_node(builder, KT_OP_call, operands, count, &attrs);
+    kt_build_nodes(builder, KT_OP_call, operands, count, &(kt_attrs_call){.callee = callee}, out_results);
+}
+
+void kt_build_scan(kt_builder *builder, const kt_attrs_scan *attrs, const kt_value *operands, uint32_t count,
+                   kt_value *out_results) {
+    kt_build_nodes(builder, KT_OP_scan, operands, count, attrs, out_results);
+}
+
+void kt_build_nodes(kt_builder *builder, kt_op op, const kt_value *operands, uint32_t count,
+                    const void *attrs, kt_value *out_results) {
+    uint32_t result_count = kt_op_result_count(builder->graph, op, attrs);
+    kt_value first = kt_build_node(builder, op, operands, count, attrs);
     for (uint32_t i = 0; i < result_count; i++) out_results[i] = first ? first + i : 0;
 }
 

@@ -56,20 +56,28 @@ uint32_t kt_graph_add_constant(kt_graph *graph, const kt_constant *constant) {
     return graph->constants.count - 1;
 }
 
+/* The field of a node's attributes that names the function it runs; NULL: none. */
+static const kt_attr_info *callee_field(kt_op op) {
+    const kt_op_info *info = kt_op_describe(op);
+    for (uint32_t i = 0; i < info->attr_count; i++)
+        if (info->attrs[i].kind == KT_ATTR_func) return &info->attrs[i];
+    return NULL;
+}
+
+kt_func kt_node_callee(const kt_node_info *node) {
+    const kt_attr_info *field = callee_field(node->op);
+    return field && node->attrs ? *(const kt_func *)((const char *)node->attrs + field->offset) : 0;
+}
+
 uint32_t kt_op_result_count(const kt_graph *graph, kt_op op, const void *attrs) {
     const kt_op_info *info = kt_op_describe(op);
     if (info->results != KT_MANY) return (uint32_t)info->results;
-    KT_ASSERT(op == KT_OP_call);
-    kt_func callee = ((const kt_attrs_call *)attrs)->callee;
+    kt_func callee = kt_node_callee(&(kt_node_info){.op = op, .attrs = attrs});
     return callee < graph->functions.count ? kt_graph_function(graph, callee)->results.count : 0;
 }
 
 /* ---- functions that no entry reaches --------------------------------------------------------------------
  */
-
-static kt_func callee_of(const kt_node_info *node) {
-    return node->op == KT_OP_call ? ((const kt_attrs_call *)node->attrs)->callee : 0;
-}
 
 /* The new number of each function; 0 for those that go. */
 static kt_func *number_reachable(const kt_graph *graph) {
@@ -84,7 +92,7 @@ static kt_func *number_reachable(const kt_graph *graph) {
     while (work.count > 0) {
         const kt_function *function = kt_graph_function(graph, work.at[--work.count]);
         for (uint32_t i = 0; i < function->nodes.count; i++) {
-            kt_func callee = callee_of(kt_graph_node(graph, function->nodes.at[i]));
+            kt_func callee = kt_node_callee(kt_graph_node(graph, function->nodes.at[i]));
             if (callee == 0 || number[callee]) continue;
             number[callee] = 1;
             KT_PUSH(graph->arena, &work, callee);
@@ -106,10 +114,11 @@ void kt_graph_drop_unreachable(kt_graph *graph) {
         const kt_function *function = kt_graph_function(graph, func);
         for (uint32_t i = 0; i < function->nodes.count; i++) {
             kt_node_info *node = &graph->nodes.at[function->nodes.at[i]];
-            kt_func callee = callee_of(node);
+            kt_func callee = kt_node_callee(node);
             if (callee == 0 || number[callee] == callee) continue;
-            kt_attrs_call *attrs = KT_NEW(graph->arena, kt_attrs_call); /* shared with nodes of before */
-            attrs->callee = number[callee];
+            /* Attributes are shared with nodes of before. */
+            char *attrs = kt_arena_copy(graph->arena, node->attrs, kt_op_describe(node->op)->attrs_bytes);
+            *(kt_func *)(attrs + callee_field(node->op)->offset) = number[callee];
             node->attrs = attrs;
         }
     }

@@ -1,7 +1,7 @@
 /* The graph: one typed, pure SSA form that every reader makes and every pass keeps.
  *
  * A graph holds functions. An entry ("predict") is what a program offers; a body is a composite (softmax,
- * layer_norm) that a `call` names, or a fused kernel. A function is a list of nodes in an order in which every
+ * layer_norm) that a `call` names, the step of one `scan`, or a fused kernel. A function is a list of nodes in an order in which every
  * value is defined before it is used. Nodes, values, functions and locations are 32-bit indices into arrays of
  * the graph, so that order is deterministic; index 0 is none. Everything lives in the graph's arena.
  *
@@ -36,7 +36,7 @@ typedef struct kt_port {
     const char *name; /* inputs and outputs */
 } kt_port;
 
-typedef enum kt_func_kind { KT_FUNC_ENTRY, KT_FUNC_BODY, KT_FUNC_KERNEL } kt_func_kind;
+typedef enum kt_func_kind { KT_FUNC_ENTRY, KT_FUNC_BODY, KT_FUNC_STEP, KT_FUNC_KERNEL } kt_func_kind;
 
 typedef struct kt_function {
     const char *name;      /* unique in the graph */
@@ -119,6 +119,8 @@ kt_func kt_graph_find(const kt_graph *graph, const char *name); /* 0 if there is
 kt_func kt_graph_next(const kt_graph *graph, kt_func_kind kind, kt_func after);
 uint32_t kt_graph_add_variable(kt_graph *graph, const kt_variable *variable);
 uint32_t kt_graph_add_constant(kt_graph *graph, const kt_constant *constant);
+/* The function that a node runs; 0: none. */
+kt_func kt_node_callee(const kt_node_info *node);
 /* Drops functions that no entry reaches, and renumbers. */
 void kt_graph_drop_unreachable(kt_graph *graph);
 
@@ -202,6 +204,11 @@ kt_value kt_build_dot_general(kt_builder *builder, kt_value x, kt_value y, const
 kt_value kt_build_conv(kt_builder *builder, kt_value x, kt_value kernel, const kt_attrs_conv *attrs);
 /* results: one value for each result of callee. */
 void kt_build_call(kt_builder *builder, kt_func callee, const kt_value *operands, uint32_t count, kt_value *out_results);
+
+/* A scan by step, which must be the body of no other. results: one value for each result of the step. */
+void kt_build_scan(kt_builder *builder, const kt_attrs_scan *attrs, const kt_value *operands, uint32_t count, kt_value *out_results);
+/* Any operation of several results, as kt_build_node. */
+void kt_build_nodes(kt_builder *builder, kt_op op, const kt_value *operands, uint32_t count, const void *attrs, kt_value *out_results);
 
 /* Conveniences over the primitives. */
 kt_value kt_build_fill(kt_builder *builder, const kt_type *type, double number); /* a scalar, broadcast */

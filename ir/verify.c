@@ -10,7 +10,7 @@
  *   R5  every value belongs to one place: one parameter, or one result of one node that is listed once
  *   R6  dominance: an operand or result is a value of the same function, defined before
  *   R7  types are what inference gives, and each operation's own constraints hold (its message cites them)
- *   R8  kernels are called from entries only, and no function runs itself, not even through others
+ *   R8  kernels are called from entries and steps only, and no function runs itself, not even through others
  *   R9  variables and constants have names, each once, and static types
  *   R10 equalities have two sides and a sentence; locations exist
  * All problems are reported but for those of a node whose operands are wrong already. */
@@ -284,19 +284,19 @@ static void verify_body(verifier *v) {
 static kt_func callee_of(const verifier *v, kt_node handle) {
     if (handle == 0 || handle >= v->graph->nodes.count) return 0;
     const kt_node_info *node = kt_graph_node(v->graph, handle);
-    if (node->op != KT_OP_call || !node->attrs) return 0;
-    kt_func callee = ((const kt_attrs_call *)node->attrs)->callee;
+    if (node->op <= KT_OP_NONE || node->op >= KT_OP_COUNT) return 0;
+    kt_func callee = kt_node_callee(node);
     return callee < v->graph->functions.count ? callee : 0;
 }
 
 static void verify_kernel_calls(verifier *v) {
     for (uint32_t i = 0; i < v->function->nodes.count; i++) {
         kt_func callee = callee_of(v, v->function->nodes.at[i]);
-        if (callee == 0 || v->function->kind == KT_FUNC_ENTRY) continue;
+        if (callee == 0 || v->function->kind == KT_FUNC_ENTRY || v->function->kind == KT_FUNC_STEP) continue;
         const kt_function *kernel = kt_graph_function(v->graph, callee);
         if (kernel->kind == KT_FUNC_KERNEL)
             problem(v, kt_graph_node(v->graph, v->function->nodes.at[i])->loc,
-                    "The kernel %s is called, but only entries call kernels (rule R8).", kernel->name);
+                    "The kernel %s is called, but only entries and steps call kernels (rule R8).", kernel->name);
     }
 }
 

@@ -75,7 +75,7 @@ static kt_status bind_function(binding *b, kt_func func) {
     const kt_function old = *kt_graph_function(graph, func);
     for (uint32_t i = 0; i < old.nodes.count; i++) {
         const kt_node_info *node = kt_graph_node(graph, old.nodes.at[i]);
-        if (node->op == KT_OP_call) KT_TRY(bind_function(b, ((const kt_attrs_call *)node->attrs)->callee));
+        if (kt_node_callee(node)) KT_TRY(bind_function(b, kt_node_callee(node)));
     }
     kt_builder builder;
     kt_builder_begin_rewrite(&builder, graph, func, b->run.diag);
@@ -88,16 +88,14 @@ static kt_status bind_function(binding *b, kt_func func) {
     }
     for (uint32_t i = 0; i < old.nodes.count; i++) {
         const kt_node_info node = *kt_graph_node(graph, old.nodes.at[i]);
-        if (node.op == KT_OP_call) {
-            kt_builder_copy(&builder, old.nodes.at[i]);
-            continue;
-        }
         kt_value *operands = KT_NEW_ARRAY(b->run.scratch, kt_value, node.operand_count);
         for (uint32_t k = 0; k < node.operand_count; k++)
             operands[k] = kt_builder_lookup(&builder, node.operands[k]);
+        kt_value *results = KT_NEW_ARRAY(b->run.scratch, kt_value, node.result_count);
         builder.loc = node.loc;
-        kt_builder_replace(&builder, node.first_result,
-                           kt_pass_build_like(&builder, &node, operands, bound_attrs(b, &node)));
+        kt_build_nodes(&builder, node.op, operands, node.operand_count, bound_attrs(b, &node), results);
+        for (uint32_t k = 0; k < node.result_count; k++)
+            kt_builder_replace(&builder, node.first_result + k, results[k]);
     }
     kt_builder_copy_results(&builder);
     return kt_builder_finish(&builder, NULL);

@@ -80,12 +80,35 @@ static bool changes_variable(const kt_function *function, const kt_port *param) 
     return false;
 }
 
+/* Are the operands that stay, of all scans by a step, fixed where they come from? */
+static void fix_params(kt_pass_run *run, const kt_function *step, bool *fixed) {
+    const kt_graph *graph = run->graph;
+    kt_func func = kt_graph_find(graph, step->name);
+    bool called = false, *all = KT_NEW_ARRAY(run->scratch, bool, step->params.count);
+    for (uint32_t i = 0; i < step->params.count; i++) all[i] = true;
+    for (kt_func caller = 1; caller < graph->functions.count; caller++) {
+        const kt_function *function = kt_graph_function(graph, caller);
+        const bool *there = NULL;
+        for (uint32_t k = 0; k < function->nodes.count; k++) {
+            const kt_node_info *node = kt_graph_node(graph, function->nodes.at[k]);
+            if (kt_node_callee(node) != func) continue;
+            if (!there) there = kt_pass_fixed(run, function);
+            const kt_attrs_scan *attrs = node->attrs;
+            called = true;
+            for (uint32_t i = 0; i < step->params.count; i++)
+                all[i] = all[i] && i >= attrs->carried + attrs->sequences && there[node->operands[i]];
+        }
+    }
+    for (uint32_t i = 0; i < step->params.count; i++) fixed[step->params.at[i].value] = called && all[i];
+}
+
 bool *kt_pass_fixed(kt_pass_run *run, const kt_function *function) {
     const kt_graph *graph = run->graph;
     bool *fixed = KT_NEW_ARRAY(run->scratch, bool, graph->values.count);
+    if (function->kind == KT_FUNC_STEP) fix_params(run, function, fixed);
     for (uint32_t i = 0; i < function->params.count; i++) {
         const kt_port *param = &function->params.at[i];
-        fixed[param->value] = param->role == KT_ROLE_VARIABLE && !changes_variable(function, param);
+        if (param->role == KT_ROLE_VARIABLE) fixed[param->value] = !changes_variable(function, param);
     }
     for (uint32_t i = 0; i < function->nodes.count; i++) {
         const kt_node_info *node = kt_graph_node(graph, function->nodes.at[i]);
@@ -146,6 +169,11 @@ bool kt_pass_is_small_constant(const kt_graph *graph, const kt_node_info *node) 
            elements_alike(constant);
 }
 
+bool kt_pass_repeats_elements(const kt_graph *graph, const kt_node_info *node) {
+    return node->op == KT_OP_broadcast || node->op == KT_OP_iota || node->op == KT_OP_size ||
+           kt_pass_is_small_constant(graph, node);
+}
+
 kt_value kt_pass_build_like(kt_builder *builder, const kt_node_info *node, const kt_value *operands,
                             const void *attrs) {
     return kt_build_node(builder, node->op, operands, node->operand_count, attrs);
@@ -156,14 +184,9 @@ void kt_pass_clone(kt_builder *builder, kt_node node, kt_value *map) {
     kt_value *operands = KT_NEW_ARRAY(builder->graph->arena, kt_value, info.operand_count);
     for (uint32_t i = 0; i < info.operand_count; i++) operands[i] = map[info.operands[i]];
     builder->loc = info.loc;
-    if (info.op == KT_OP_call) {
-        kt_value *results = KT_NEW_ARRAY(builder->graph->arena, kt_value, info.result_count);
-        kt_build_call(builder, ((const kt_attrs_call *)info.attrs)->callee, operands, info.operand_count,
-                      results);
-        for (uint32_t i = 0; i < info.result_count; i++) map[info.first_result + i] = results[i];
-    } else {
-        map[info.first_result] = kt_pass_build_like(builder, &info, operands, info.attrs);
-    }
+    kt_value *results = KT_NEW_ARRAY(builder->graph->arena, kt_value, info.result_count);
+    kt_build_nodes(builder, info.op, operands, info.operand_count, info.attrs, results);
+    for (uint32_t i = 0; i < info.result_count; i++) map[info.first_result + i] = results[i];
 }
 
 static void key_type(kt_text *key, const kt_type *type) {

@@ -1,14 +1,19 @@
-/* Fusion: every computation of the entries is outlined into kernels.
+/* Fusion: every computation of the entries and steps is outlined into kernels.
  *
- * An entry then holds calls of kernels, and reshapes, which are other names of buffers. Kernels whose bodies
- * are equal, whatever layers they serve, are one function; a call's location lists all nodes that went in.
- * Results of entries are written by kernels: where one is an input, a constant, or another result under a new
- * shape, a kernel of one reshape copies it.
+ * An entry then holds calls of kernels, scans by steps of such, and reshapes, which are other names of
+ * buffers. Kernels whose bodies are equal, whatever layers they serve, are one function; a call's location
+ * lists all nodes that went in. Results are written by kernels: where one is an input, a constant, or another
+ * result under a new shape, a kernel of one reshape copies it.
+ *
+ * What a scan carries lies in one buffer that each turn overwrites. So it starts in a buffer that a kernel
+ * made for it, and a step's kernel may write it only when nobody in the step reads the old one any more;
+ * where that does not hold, a copy is made, at the end of the step.
  *
  * requires  no calls of composites (inline); contractions in the form that layout leaves
  * keeps     `prepare`, which is run by the evaluator, unless it is to be compiled
  * breaks    entries hold no operations any more: run every other pass before */
 #include "passes/fuse_impl.h"
+#include "passes/plan.h"
 
 #include <string.h>
 
@@ -177,6 +182,76 @@ static bool is_taken(const kt_builder *builder, const kt_graph *graph, kt_value 
     return false;
 }
 
+/* Is value what a kernel writes, or a scan stacks: a buffer of its own? */
+static bool is_written(const kt_graph *graph, kt_value value) {
+    const kt_node_info *node = kt_graph_definition(graph, value);
+    if (!node || node->op != KT_OP_scan) return node != NULL;
+    return kt_graph_value(graph, value)->index >= ((const kt_attrs_scan *)node->attrs)->carried;
+}
+
+static bool is_kernel_result(const kt_graph *graph, kt_value value) {
+    const kt_node_info *node = kt_graph_definition(graph, value);
+    return node && node->op == KT_OP_call;
+}
+
+/* A scan as it is, but for copies of what it carries. uses: by old value. */
+static kt_status copy_scan(fusing *f, kt_builder *builder, kt_node handle, const uint32_t *uses) {
+    kt_graph *graph = f->run.graph;
+    const kt_node_info node = *kt_graph_node(graph, handle);
+    const kt_attrs_scan *attrs = node.attrs;
+    kt_value *operands = KT_NEW_ARRAY(f->run.scratch, kt_value, node.operand_count);
+    kt_value *results = KT_NEW_ARRAY(f->run.scratch, kt_value, node.result_count);
+    for (uint32_t i = 0; i < node.operand_count; i++) {
+        operands[i] = kt_builder_lookup(builder, node.operands[i]);
+        bool own = uses[node.operands[i]] == 1 && is_kernel_result(graph, operands[i]);
+        if (i < attrs->carried && !own) KT_TRY(copy_value(f, builder, operands[i], &operands[i]));
+    }
+    builder->loc = node.loc;
+    kt_build_scan(builder, attrs, operands, node.operand_count, results);
+    for (uint32_t i = 0; i < node.result_count; i++)
+        kt_builder_replace(builder, node.first_result + i, results[i]);
+    return builder->status;
+}
+
+/* May the kernel that makes a step's result write it over the parameter of the same number? */
+static bool may_overwrite(fusing *f, const kt_function *step, kt_value result, kt_value param) {
+    const kt_graph *graph = f->run.graph;
+    bool written = false;
+    for (uint32_t i = 0; i < step->nodes.count; i++) {
+        const kt_node_info *node = kt_graph_node(graph, step->nodes.at[i]);
+        if (node->op == KT_OP_reshape) continue;
+        bool writes = node->op == KT_OP_call && node->first_result == result;
+        written = written || writes;
+        for (uint32_t k = 0; k < node->operand_count && written; k++)
+            if (buffer_of(graph, node->operands[k]) == param &&
+                !(writes && kt_plan_reads_in_place(graph, node, k, f->run.scratch)))
+                return false;
+    }
+    return written;
+}
+
+/* Makes copies of those results of a step that it carries and that may not be written where they are made. */
+static kt_status copy_carried(fusing *f, kt_builder *step, kt_func func) {
+    const kt_graph *graph = f->run.graph;
+    uint32_t carried = 0;
+    for (kt_func caller = 1; caller < graph->functions.count; caller++) {
+        const kt_function *function = kt_graph_function(graph, caller);
+        for (uint32_t i = 0; i < function->nodes.count; i++) {
+            const kt_node_info *node = kt_graph_node(graph, function->nodes.at[i]);
+            if (kt_node_callee(node) == func)
+                carried = (uint32_t)((const kt_attrs_scan *)node->attrs)->carried;
+        }
+    }
+    for (uint32_t i = 0; i < carried; i++) {
+        kt_port *result = &step->function.results.at[i];
+        if (may_overwrite(f, &step->function, buffer_of(graph, result->value),
+                          step->function.params.at[i].value))
+            continue;
+        KT_TRY(copy_value(f, step, result->value, &result->value));
+    }
+    return KT_OK;
+}
+
 static kt_status fuse_entry(fusing *f, kt_func func) {
     kt_graph *graph = f->run.graph;
     const kt_function old = *kt_graph_function(graph, func);
@@ -188,6 +263,8 @@ static kt_status fuse_entry(fusing *f, kt_func func) {
         kt_node node = old.nodes.at[i];
         if (grouping.rooted[node])
             KT_TRY(call_group(f, &grouping.groups.at[grouping.rooted[node] - 1], &builder));
+        else if (grouping.live[node] && kt_graph_node(graph, node)->op == KT_OP_scan)
+            KT_TRY(copy_scan(f, &builder, node, grouping.uses));
         else if (grouping.live[node] && kt_fuse_stays(kt_graph_node(graph, node)))
             kt_builder_copy(&builder, node);
     }
@@ -196,10 +273,11 @@ static kt_status fuse_entry(fusing *f, kt_func func) {
         kt_value value = kt_builder_lookup(&builder, result->value);
         kt_value buffer = buffer_of(graph, value);
         bool kept = result->role == KT_ROLE_VARIABLE && value == buffer && !kt_graph_definition(graph, value);
-        if (!kept && (!kt_graph_definition(graph, buffer) || is_taken(&builder, graph, buffer)))
+        if (!kept && (!is_written(graph, buffer) || is_taken(&builder, graph, buffer)))
             KT_TRY(copy_value(f, &builder, value, &value));
         kt_builder_result(&builder, result->role, result->name, result->index, value);
     }
+    if (old.kind == KT_FUNC_STEP && builder.status == KT_OK) KT_TRY(copy_carried(f, &builder, func));
     return kt_builder_finish(&builder, NULL);
 }
 
@@ -208,7 +286,8 @@ static kt_status run_fuse(kt_pass_run *run) {
     uint32_t count = graph->functions.count;
     for (kt_func func = 1; func < count; func++) {
         const kt_function *function = kt_graph_function(graph, func);
-        if (function->kind == KT_FUNC_ENTRY && (run->options->prepares || !kt_pass_is_prepare(function)))
+        if (function->kind == KT_FUNC_STEP ||
+            (function->kind == KT_FUNC_ENTRY && (run->options->prepares || !kt_pass_is_prepare(function))))
             KT_TRY(fuse_entry((fusing *)run, func));
     }
     return KT_OK;

@@ -26,7 +26,8 @@ static kt_status expand(kt_pass_run *run, kt_builder *builder, kt_func func, con
             KT_TRY(expand(run, builder, ((const kt_attrs_call *)node.attrs)->callee, arguments,
                           &map[node.first_result], builder->loc, depth + 1));
         } else {
-            map[node.first_result] = kt_pass_build_like(builder, &node, arguments, node.attrs);
+            kt_build_nodes(builder, node.op, arguments, node.operand_count, node.attrs,
+                           &map[node.first_result]);
         }
     }
     for (uint32_t i = 0; i < body.results.count; i++) out_results[i] = map[body.results.at[i].value];
@@ -39,7 +40,7 @@ static bool calls_composite(const kt_graph *graph, const kt_node_info *node) {
 }
 
 static kt_status inline_entry(kt_pass_run *run, kt_func func) {
-    if (kt_graph_function(run->graph, func)->kind != KT_FUNC_ENTRY) return KT_OK;
+    if (kt_graph_function(run->graph, func)->kind == KT_FUNC_BODY) return KT_OK;
     kt_builder builder;
     kt_builder_begin_rewrite(&builder, run->graph, func, run->diag);
     const kt_function old = *kt_graph_function(run->graph, func);

@@ -60,6 +60,7 @@ kt_status kt_pass_cse(kt_graph *graph, const kt_pass_options *options, kt_diag *
 kt_status kt_pass_dce(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_fold_scale(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_layout(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
+kt_status kt_pass_hoist(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_split(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_fuse(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 

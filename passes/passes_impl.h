@@ -21,7 +21,7 @@ typedef kt_status kt_pass_body(kt_pass_run *run);
  * at the beginning of its own struct. */
 kt_status kt_pass_scratched(kt_pass_body *body, kt_pass_run *run);
 kt_status kt_pass_start(kt_pass_body *body, kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
-/* Runs body for every entry and composite; not for kernels, which are finished. */
+/* Runs body for every entry, composite and step; not for kernels, which are finished. */
 kt_status kt_pass_each(kt_pass_run *run, kt_status (*body)(kt_pass_run *run, kt_func func));
 
 /* By node of the graph: does a result of func depend on it? */
@@ -31,7 +31,8 @@ kt_status kt_pass_drop_dead(kt_pass_run *run, kt_func func);
 /* By value of the graph: how often the live nodes and the results of func use it. */
 uint32_t *kt_pass_uses(kt_pass_run *run, const kt_function *function);
 /* By value of the graph: is it computed from variables and constants alone, with static shapes? A variable
- * that the function changes is not fixed. */
+ * that the function changes is not fixed. Of a step's parameters, those are that stay and are fixed in the
+ * function around. */
 bool *kt_pass_fixed(kt_pass_run *run, const kt_function *function);
 
 /* Is node a product or convolution that a kernel makes by calls of a BLAS? */
@@ -48,6 +49,10 @@ bool kt_pass_splat(const kt_graph *graph, kt_value value, double *out_number);
  * all alike. */
 enum { KT_SMALL_CONSTANT = 16 };
 bool kt_pass_is_small_constant(const kt_graph *graph, const kt_node_info *node);
+
+/* Is it better to compute the node where its value is used than to keep what it gives: all it does is repeat
+ * elements, or next to nothing? */
+bool kt_pass_repeats_elements(const kt_graph *graph, const kt_node_info *node);
 
 /* Adds a copy of node to the builder, at its location: the operands are map[old operand], and map receives
  * the results. */

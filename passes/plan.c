@@ -24,25 +24,34 @@ static kt_status misformed(planning *p, const char *what) {
                        "Entry \"%s\" cannot be planned: %s; run the pass fuse first.", p->entry->name, what);
 }
 
-/* Finds aliases and last reads. */
-static kt_status read_entry(planning *p) {
+/* Finds aliases and last reads of what function defines, whose first step is number *step, which moves on
+ * behind its last. */
+static kt_status read_function(planning *p, const kt_function *function, uint32_t *step) {
     const kt_graph *graph = p->graph;
-    uint32_t step = 0;
-    for (kt_value value = 0; value < graph->values.count; value++) {
-        p->base[value] = value;
-        p->buffer[value] = NO_BUFFER;
-    }
-    for (uint32_t i = 0; i < p->entry->nodes.count; i++) {
-        const kt_node_info *node = kt_graph_node(graph, p->entry->nodes.at[i]);
+    for (uint32_t i = 0; i < function->params.count; i++)
+        p->base[function->params.at[i].value] = function->params.at[i].value;
+    for (uint32_t i = 0; i < function->nodes.count; i++) {
+        const kt_node_info *node = kt_graph_node(graph, function->nodes.at[i]);
+        for (uint32_t k = 0; k < node->result_count; k++) {
+            p->base[node->first_result + k] = node->first_result + k;
+            p->buffer[node->first_result + k] = NO_BUFFER;
+            p->last_read[node->first_result + k] = 0;
+        }
         if (node->op == KT_OP_reshape) {
             p->base[node->first_result] = p->base[node->operands[0]];
             continue;
         }
-        if (node->op != KT_OP_call ||
-            kt_graph_function(graph, ((const kt_attrs_call *)node->attrs)->callee)->kind != KT_FUNC_KERNEL)
-            return misformed(p, "it holds operations that are not calls of kernels");
-        for (uint32_t k = 0; k < node->operand_count; k++) p->last_read[p->base[node->operands[k]]] = step;
-        step++;
+        const kt_function *callee =
+            kt_node_callee(node) ? kt_graph_function(graph, kt_node_callee(node)) : NULL;
+        uint32_t first = *step;
+        if (node->op == KT_OP_scan)
+            KT_TRY(read_function(p, callee, step));
+        else if (callee && callee->kind == KT_FUNC_KERNEL)
+            ++*step;
+        if (*step == first)
+            return misformed(p, "it holds operations that are neither kernels nor steps of such");
+        for (uint32_t k = 0; k < node->operand_count; k++)
+            p->last_read[p->base[node->operands[k]]] = *step - 1;
     }
     return KT_OK;
 }
@@ -73,15 +82,22 @@ static kt_status add_ports(planning *p) {
     return KT_OK;
 }
 
+static bool same_shape(const kt_type *a, const kt_type *b) {
+    if (a->rank != b->rank) return false;
+    for (int i = 0; i < a->rank; i++)
+        if (a->dims[i] != b->dims[i]) return false;
+    return true;
+}
+
 /* Is parameter number index of a kernel read only where the result is written that it goes into? So it is if
  * elementwise operations alone lead from it to the result. */
-static bool is_read_in_place(planning *p, const kt_function *kernel, uint32_t index) {
-    const kt_graph *graph = p->graph;
+static bool is_read_in_place(const kt_graph *graph, const kt_function *kernel, uint32_t index,
+                             kt_arena *arena) {
     kt_value result = kernel->results.at[0].value, param = kernel->params.at[index].value;
     kt_value first = kt_graph_node(graph, kernel->nodes.at[0])->first_result;
     KT_ASSERT(result >= first);
     /* By value of the kernel, which are consecutive: is it read at the result's index? */
-    bool *in_place = KT_NEW_ARRAY(p->arena, bool, result - first + 1);
+    bool *in_place = KT_NEW_ARRAY(arena, bool, result - first + 1);
     in_place[result - first] = true;
     for (uint32_t i = kernel->nodes.count; i-- > 0;) {
         const kt_node_info *node = kt_graph_node(graph, kernel->nodes.at[i]);
@@ -95,52 +111,50 @@ static bool is_read_in_place(planning *p, const kt_function *kernel, uint32_t in
     return true;
 }
 
-static bool same_shape(const kt_type *a, const kt_type *b) {
-    if (a->rank != b->rank) return false;
-    for (int i = 0; i < a->rank; i++)
-        if (a->dims[i] != b->dims[i]) return false;
-    return true;
+bool kt_plan_reads_in_place(const kt_graph *graph, const kt_node_info *call, uint32_t index,
+                            kt_arena *arena) {
+    const kt_function *kernel = kt_graph_function(graph, kt_node_callee(call));
+    return call->result_count == 1 && kernel->nodes.count > 0 &&
+           same_shape(kt_graph_type(graph, call->operands[index]),
+                      kt_graph_type(graph, call->first_result)) &&
+           is_read_in_place(graph, kernel, index, arena);
 }
 
-/* Are all operands that lie in buffer of the result's shape, and read in place? */
-static bool are_read_in_place(planning *p, const kt_node_info *call, const kt_function *kernel,
-                              uint32_t buffer) {
-    const kt_type *result = kt_graph_type(p->graph, call->first_result);
+/* Are all operands that lie in buffer read in place? */
+static bool are_read_in_place(planning *p, const kt_node_info *call, uint32_t buffer) {
     for (uint32_t k = 0; k < call->operand_count; k++)
         if (p->buffer[p->base[call->operands[k]]] == buffer &&
-            (!same_shape(kt_graph_type(p->graph, call->operands[k]), result) ||
-             !is_read_in_place(p, kernel, k)))
+            !kt_plan_reads_in_place(p->graph, call, k, p->arena))
             return false;
     return true;
 }
 
-/* The buffer of an operand that dies at this step and that the result can take over, or NO_BUFFER. */
-static uint32_t find_reusable(planning *p, const kt_node_info *call, const kt_function *kernel,
-                              uint32_t step) {
+/* The buffer of an operand that dies at this step and that the result can take over, or NO_BUFFER. In a loop
+ * that begins with step first, what was written before it lives on to the next turn. */
+static uint32_t find_reusable(planning *p, const kt_node_info *call, uint32_t step, uint32_t first) {
     const kt_graph *graph = p->graph;
     if (call->result_count != 1) return NO_BUFFER;
     const kt_type *result = kt_graph_type(graph, call->first_result);
     for (uint32_t k = 0; k < call->operand_count; k++) {
         kt_value base = p->base[call->operands[k]];
-        uint32_t buffer = p->buffer[base];
-        if (p->plan->buffers.at[buffer].place == KT_PLACE_ARENA && p->plan->buffers.at[buffer].last == step &&
-            p->plan->buffers.at[buffer].bytes == kt_type_bytes(graph->dims, result) &&
-            are_read_in_place(p, call, kernel, buffer))
-            return buffer;
+        const kt_plan_buffer *buffer = &p->plan->buffers.at[p->buffer[base]];
+        if (buffer->place == KT_PLACE_ARENA && buffer->last == step && buffer->first >= first &&
+            buffer->bytes == kt_type_bytes(graph->dims, result) &&
+            are_read_in_place(p, call, p->buffer[base]))
+            return p->buffer[base];
     }
     return NO_BUFFER;
 }
 
-static void add_step(planning *p, const kt_node_info *call) {
+static void add_step(planning *p, const kt_node_info *call, uint32_t first) {
     uint32_t number = p->plan->steps.count;
     kt_plan_step step = {.kernel = ((const kt_attrs_call *)call->attrs)->callee, .loc = call->loc};
-    const kt_function *kernel = kt_graph_function(p->graph, step.kernel);
     for (uint32_t k = 0; k < call->operand_count; k++)
         KT_PUSH(p->arena, &step.args, p->buffer[p->base[call->operands[k]]]);
     for (uint32_t k = 0; k < call->result_count; k++) {
         kt_value result = call->first_result + k;
         if (p->buffer[result] == NO_BUFFER) {
-            uint32_t reused = find_reusable(p, call, kernel, number);
+            uint32_t reused = find_reusable(p, call, number, first);
             p->buffer[result] = reused != NO_BUFFER ? reused : add_buffer(p, KT_PLACE_ARENA, 0, result);
             kt_plan_buffer *buffer = &p->plan->buffers.at[p->buffer[result]];
             if (reused == NO_BUFFER) buffer->first = number;
@@ -151,19 +165,74 @@ static void add_step(planning *p, const kt_node_info *call) {
     KT_PUSH(p->arena, &p->plan->steps, step);
 }
 
+static uint32_t latest(uint32_t a, uint32_t b) { return a > b ? a : b; }
+
+static uint32_t add_slice(planning *p, uint32_t stack, kt_value value, uint32_t loop) {
+    uint32_t slice = add_buffer(p, KT_PLACE_SLICE, stack, value);
+    p->plan->buffers.at[slice].first = loop;
+    return slice;
+}
+
+/* Gives the step's parameters and results the buffers of what the scan takes and gives. */
+static void connect_step(planning *p, const kt_node_info *scan, uint32_t loop, uint32_t first,
+                         uint32_t last) {
+    const kt_attrs_scan *attrs = scan->attrs;
+    const kt_function *step = kt_graph_function(p->graph, attrs->body);
+    for (uint32_t i = 0; i < step->params.count; i++) {
+        kt_value param = step->params.at[i].value;
+        bool sequence = i >= attrs->carried && i < attrs->carried + attrs->sequences;
+        uint32_t buffer = p->buffer[p->base[scan->operands[i]]];
+        p->buffer[param] = sequence ? add_slice(p, buffer, param, loop) : buffer;
+    }
+    for (uint32_t i = 0; i < step->results.count; i++) {
+        kt_value inner = p->base[step->results.at[i].value], outer = scan->first_result + i;
+        if (i < attrs->carried) {
+            uint32_t carry = p->buffer[step->params.at[i].value];
+            kt_plan_buffer *buffer = &p->plan->buffers.at[carry];
+            KT_ASSERT(buffer->place == KT_PLACE_ARENA);
+            buffer->last = latest(buffer->last, latest(last, p->last_read[outer]));
+            p->buffer[inner] = p->buffer[outer] = carry;
+            continue;
+        }
+        if (p->buffer[outer] == NO_BUFFER) {
+            p->buffer[outer] = add_buffer(p, KT_PLACE_ARENA, 0, outer);
+            p->plan->buffers.at[p->buffer[outer]].first = first;
+            p->plan->buffers.at[p->buffer[outer]].last = latest(last, p->last_read[outer]);
+        }
+        p->buffer[inner] = add_slice(p, p->buffer[outer], inner, loop);
+    }
+}
+
+/* Adds the steps of function, which is in a loop that begins with step first. */
+static kt_status add_steps(planning *p, const kt_function *function, uint32_t first) {
+    for (uint32_t i = 0; i < function->nodes.count; i++) {
+        const kt_node_info *node = kt_graph_node(p->graph, function->nodes.at[i]);
+        if (node->op == KT_OP_call) add_step(p, node, first);
+        if (node->op != KT_OP_scan) continue;
+        const kt_attrs_scan *attrs = node->attrs;
+        const kt_function *step = kt_graph_function(p->graph, attrs->body);
+        uint32_t number = p->plan->loops.count, begin = p->plan->steps.count, end = begin;
+        /* Once more, now for this scan: another may have the same step. */
+        KT_TRY(read_function(p, step, &end));
+        const kt_plan_loop loop = {begin, end, attrs->length, attrs->reverse != 0};
+        KT_PUSH(p->arena, &p->plan->loops, loop);
+        connect_step(p, node, number, begin, end - 1);
+        KT_TRY(add_steps(p, step, begin));
+    }
+    return KT_OK;
+}
+
 static kt_status plan_entry(void *context) {
     planning *p = context;
     const kt_graph *graph = p->graph;
+    uint32_t step = 0;
     p->base = KT_NEW_ARRAY(p->arena, kt_value, graph->values.count);
     p->last_read = KT_NEW_ARRAY(p->arena, uint32_t, graph->values.count);
     p->buffer = KT_NEW_ARRAY(p->arena, uint32_t, graph->values.count);
-    KT_TRY(read_entry(p));
+    for (kt_value value = 0; value < graph->values.count; value++) p->buffer[value] = NO_BUFFER;
+    KT_TRY(read_function(p, p->entry, &step));
     KT_TRY(add_ports(p));
-    for (uint32_t i = 0; i < p->entry->nodes.count; i++) {
-        const kt_node_info *node = kt_graph_node(graph, p->entry->nodes.at[i]);
-        if (node->op == KT_OP_call) add_step(p, node);
-    }
-    return KT_OK;
+    return add_steps(p, p->entry, 0);
 }
 
 kt_status kt_plan_entry(const kt_graph *graph, kt_func entry, kt_arena *arena, kt_plan *out_plan,

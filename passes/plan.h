@@ -1,7 +1,8 @@
 /* The memory plan of an entry: which buffers there are, how long each lives, and where it lies.
  *
- * Requires the form that kt_pass_fuse leaves: calls to kernels, and views between them. A view (reshape) has
- * the buffer of its operand. Sizes are dimension expressions; lifetimes are known at compile time. The runtime
+ * Requires the form that kt_pass_fuse leaves: calls to kernels, scans, and views between them. A view (reshape)
+ * has the buffer of its operand. The steps of scans stand in the plan's list once, and loops say that they are
+ * repeated. Sizes are dimension expressions; lifetimes are known at compile time. The runtime
  * assigns offsets once per binding of the symbols (runtime/workspace.h); what the plan prints and `describe`
  * tells comes from the same function. */
 #ifndef KT_PASSES_PLAN_H
@@ -13,8 +14,8 @@
 typedef struct kt_plan_buffer {
     kt_abi_place place;
     kt_dim bytes;
-    uint32_t index;       /* input, output: its position; constant: of kt_graph.constants */
-    uint32_t first, last; /* arena: the steps that write it first and read it last */
+    uint32_t index;       /* input, output: its position; constant: of kt_graph.constants; slice: of what buffer */
+    uint32_t first, last; /* arena: the steps that write it first and read it last; slice: first is the loop */
     kt_value value;       /* one that it holds, for dumps */
 } kt_plan_buffer;
 
@@ -26,11 +27,23 @@ typedef struct kt_plan_step {
     KT_VECTOR(uint32_t) args;
 } kt_plan_step;
 
+/* A scan: steps first_step … end_step - 1 are run length times. */
+typedef struct kt_plan_loop {
+    uint32_t first_step, end_step;
+    kt_dim length;
+    bool reverse;
+} kt_plan_loop;
+
 typedef struct kt_plan {
     kt_func entry;
     KT_VECTOR(kt_plan_buffer) buffers;
     KT_VECTOR(kt_plan_step) steps;
+    KT_VECTOR(kt_plan_loop) loops; /* by first_step, outer ones first */
 } kt_plan;
+
+/* Does the kernel that call runs read operand number index only where it writes its only result, so that both
+ * may lie in one buffer? */
+bool kt_plan_reads_in_place(const kt_graph *graph, const kt_node_info *call, uint32_t index, kt_arena *arena);
 
 kt_status kt_plan_entry(const kt_graph *graph, kt_func entry, kt_arena *arena, kt_plan *out_plan,
                         kt_diag *diag) KT_MUST_USE;

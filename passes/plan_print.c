@@ -27,6 +27,7 @@ static void print_buffer(const kt_graph *graph, const kt_plan *plan, uint32_t nu
     case KT_PLACE_CONSTANT:
         kt_text_format(text, "constant %u \"%s\"", buffer->index, graph->constants.at[buffer->index].name);
         break;
+    case KT_PLACE_SLICE: kt_text_format(text, "slice of b%u in loop %u", buffer->index, buffer->first); break;
     case KT_PLACE_ARENA: kt_text_format(text, "arena, steps %u to %u", buffer->first, buffer->last); break;
     }
     kt_text_add(text, "\n");
@@ -46,12 +47,23 @@ static void print_step(const kt_graph *graph, const kt_plan *plan, uint32_t numb
     kt_text_add(text, "\n");
 }
 
+static void print_loop(const kt_graph *graph, const kt_plan *plan, uint32_t number, kt_text *text) {
+    const kt_plan_loop *loop = &plan->loops.at[number];
+    kt_text_format(text, "  loop %u: steps %u to %u, ", number, loop->first_step, loop->end_step - 1);
+    kt_dim_print(graph->dims, loop->length, text);
+    kt_text_add(text, loop->reverse ? " times, from the last slice to the first\n" : " times\n");
+}
+
 void kt_plan_print(const kt_graph *graph, const kt_plan *plan, kt_text *out_text) {
     kt_plan_memory memory = kt_plan_measure(graph, plan, NULL, out_text->arena);
     kt_text_format(out_text, "plan of %s\nbuffers:\n", kt_graph_function(graph, plan->entry)->name);
     for (uint32_t i = 0; i < plan->buffers.count; i++) print_buffer(graph, plan, i, out_text);
     kt_text_add(out_text, "steps:\n");
-    for (uint32_t i = 0; i < plan->steps.count; i++) print_step(graph, plan, i, out_text);
+    for (uint32_t i = 0, loop = 0; i < plan->steps.count; i++) {
+        for (; loop < plan->loops.count && plan->loops.at[loop].first_step == i; loop++)
+            print_loop(graph, plan, loop, out_text);
+        print_step(graph, plan, i, out_text);
+    }
     kt_text_format(out_text,
                    "arena, with all symbols 1: %" PRId64 " bytes; unshared %" PRId64 ", lower bound %" PRId64
                    "\n",

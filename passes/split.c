@@ -26,16 +26,11 @@ typedef struct wants {
     bool *again;    /* nodes that the entry computes though they are fixed */
 } wants;
 
-static bool repeats_elements(const kt_graph *graph, const kt_node_info *node) {
-    return node->op == KT_OP_broadcast || node->op == KT_OP_iota || node->op == KT_OP_size ||
-           kt_pass_is_small_constant(graph, node);
-}
-
 /* The entry needs a value: a constant is made of it, or of what it repeats. */
 static void want(const kt_graph *graph, wants *w, kt_value value) {
     if (!w->fixed[value]) return;
     const kt_node_info *node = kt_graph_definition(graph, value);
-    while (node && repeats_elements(graph, node)) {
+    while (node && kt_pass_repeats_elements(graph, node)) {
         w->again[kt_graph_value(graph, value)->node] = true;
         if (node->operand_count == 0) return;
         value = node->operands[0];
@@ -94,7 +89,10 @@ static void extend_prepare(splitting *s, const kt_function *entry, const wants *
     for (kt_value value = 1; value < graph->values.count; value++) needed[value] = w->constant[value];
     for (uint32_t i = entry->nodes.count; i-- > 0;) {
         const kt_node_info *node = kt_graph_node(graph, entry->nodes.at[i]);
-        if (node->result_count == 0 || !needed[node->first_result]) continue;
+        bool any = false;
+        for (uint32_t k = 0; k < node->result_count; k++) any = any || needed[node->first_result + k];
+        for (uint32_t k = 0; k < node->result_count; k++) needed[node->first_result + k] = any;
+        if (!any) continue;
         for (uint32_t k = 0; k < node->operand_count; k++) needed[node->operands[k]] = true;
     }
     for (uint32_t i = 0; i < entry->params.count; i++) {

@@ -21,6 +21,7 @@ const kt_pass kt_passes[] = {
     {"simplify",   "",                                                                            kt_pass_simplify,   1},
     {"fold",       "",                                                                            kt_pass_fold,       1},
     {"cse",        "",                                                                            kt_pass_cse,        1},
+    {"hoist",      "move what is the same in every turn out of loops",                            kt_pass_hoist,      0},
     {"split",      "move what depends on variables alone into the entry `prepare`",               kt_pass_split,      0},
     {"fuse",       "outline operations into kernels; at -O0 one each",                            kt_pass_fuse,       0},
     {NULL},

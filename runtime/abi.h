@@ -51,14 +51,23 @@ typedef enum kt_abi_place {
     KT_PLACE_OUTPUT,   /* index: the entry's output */
     KT_PLACE_CONSTANT, /* index: byte offset into the program's constants */
     KT_PLACE_ARENA,    /* at an offset of the workspace */
+    KT_PLACE_SLICE,    /* index: a buffer, of which this is the slice, `bytes` long, that a loop stands at */
 } kt_abi_place;
 
 typedef struct kt_abi_buffer {
     uint32_t place;       /* kt_abi_place */
     uint32_t bytes;       /* value index */
     uint64_t index;       /* see kt_abi_place */
-    uint32_t first, last; /* arena buffers: the steps that write it first and read it last */
+    uint32_t first, last; /* arena: the steps that write it first and read it last; slices: first is the loop */
 } kt_abi_buffer;
+
+/* Steps that are repeated. Loops stand in the order of their first steps, outer ones first. */
+typedef struct kt_abi_loop {
+    uint32_t first_step, end_step;
+    uint32_t length;                 /* value index: how often */
+    uint32_t reverse;                /* slices are taken from the last to the first */
+    uint32_t first_move, move_count; /* into kt_abi_entry.moves */
+} kt_abi_loop;
 
 typedef struct kt_abi_tensor {
     const char *name;
@@ -82,13 +91,16 @@ typedef struct kt_abi_entry {
     const char *name; /* "predict" */
     kt_bind_fn *bind;
     uint32_t value_count;
-    uint32_t symbol_count, input_count, output_count, buffer_count, arg_count, step_count, check_count;
+    uint32_t symbol_count, input_count, output_count, buffer_count, arg_count, step_count, check_count,
+        loop_count;
     const kt_abi_symbol *symbols;
     const kt_abi_tensor *inputs, *outputs;
     const kt_abi_buffer *buffers;
     const uint32_t *args; /* buffer indices */
     const kt_abi_step *steps;
     const kt_abi_check *checks;
+    const kt_abi_loop *loops;
+    const uint32_t *moves; /* the args that a loop points anew in each turn */
 } kt_abi_entry;
 
 /* CPU features a program may need; a context refuses to be created without them. */

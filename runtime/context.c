@@ -25,6 +25,7 @@ struct binding {
     int64_t *values;
     int64_t *offsets; /* a buffer; only those in the arena mean something */
     int64_t *parts;   /* a step */
+    int64_t *turns;   /* a loop: the slice that it stands at */
     void **args;
     const char *base; /* the workspace that args point into; NULL: not yet */
     int64_t workspace_bytes;
@@ -126,8 +127,8 @@ int kt_context_threads(const kt_context *context) { return kt_pool_threads(conte
 /* ---- bindings ---------------------------------------------------------------------------------------- */
 
 static struct binding *allocate_binding(const kt_abi_entry *entry) {
-    size_t numbers =
-        (size_t)entry->symbol_count + entry->value_count + entry->buffer_count + entry->step_count;
+    size_t numbers = (size_t)entry->symbol_count + entry->value_count + entry->buffer_count +
+                     entry->step_count + entry->loop_count;
     struct binding *binding =
         calloc(1, sizeof *binding + numbers * sizeof(int64_t) + entry->arg_count * sizeof(void *));
     if (!binding) return NULL;
@@ -135,7 +136,8 @@ static struct binding *allocate_binding(const kt_abi_entry *entry) {
     binding->values = binding->symbols + entry->symbol_count;
     binding->offsets = binding->values + entry->value_count;
     binding->parts = binding->offsets + entry->buffer_count;
-    binding->args = (void **)(binding->parts + entry->step_count);
+    binding->turns = binding->parts + entry->step_count;
+    binding->args = (void **)(binding->turns + entry->loop_count);
     return binding;
 }
 
@@ -281,6 +283,70 @@ static int missing_pointer(kt_context *context, const kt_abi_entry *entry, const
     return 0;
 }
 
+struct call {
+    kt_context *context;
+    const kt_abi_entry *entry;
+    uint32_t index;
+    struct binding *binding;
+    const void *const *inputs;
+    void *const *outputs;
+};
+
+static char *buffer_place(const struct call *call, uint32_t index) {
+    const kt_abi_buffer *buffer = &call->entry->buffers[index];
+    switch ((kt_abi_place)buffer->place) {
+    case KT_PLACE_INPUT: return (char *)call->inputs[buffer->index];
+    case KT_PLACE_OUTPUT: return call->outputs[buffer->index];
+    case KT_PLACE_CONSTANT: return (char *)(call->context->program->constants + buffer->index);
+    case KT_PLACE_ARENA: return call->context->workspace + call->binding->offsets[index];
+    case KT_PLACE_SLICE: break;
+    }
+    return buffer_place(call, (uint32_t)buffer->index) +
+           call->binding->turns[buffer->first] * call->binding->values[buffer->bytes];
+}
+
+static void run_step(const struct call *call, uint32_t index) {
+    const struct binding *binding = call->binding;
+    const kt_abi_step *step = &call->entry->steps[index];
+    kt_context *context = call->context;
+    void *const *args = binding->args + step->first_arg;
+    if (context->observe) {
+        context->observe(context->observer, context->pool,
+                         &(kt_step_call){call->index, index, step, args, binding->symbols, binding->values,
+                                         binding->parts[index]});
+    } else if (binding->parts[index] == 1) {
+        step->kernel(args, binding->symbols, 0, 1);
+    } else {
+        kt_pool_run(context->pool, step->kernel, args, binding->symbols, binding->parts[index]);
+    }
+}
+
+/* Runs steps [begin, end). next_loop: the first loop that has not been passed. */
+static void run_steps(const struct call *call, uint32_t begin, uint32_t end, uint32_t *next_loop) {
+    const kt_abi_entry *entry = call->entry;
+    for (uint32_t i = begin; i < end;) {
+        uint32_t number = *next_loop;
+        if (number == entry->loop_count || entry->loops[number].first_step != i) {
+            run_step(call, i++);
+            continue;
+        }
+        const kt_abi_loop *loop = &entry->loops[number];
+        int64_t length = call->binding->values[loop->length];
+        for (int64_t turn = 0; turn < length; turn++) {
+            call->binding->turns[number] = loop->reverse ? length - 1 - turn : turn;
+            for (uint32_t k = 0; k < loop->move_count; k++) {
+                uint32_t arg = entry->moves[loop->first_move + k];
+                call->binding->args[arg] = buffer_place(call, entry->args[arg]);
+            }
+            *next_loop = number + 1;
+            run_steps(call, i, loop->end_step, next_loop);
+        }
+        while (*next_loop < entry->loop_count && entry->loops[*next_loop].first_step < loop->end_step)
+            ++*next_loop;
+        i = loop->end_step;
+    }
+}
+
 int kt_context_call(kt_context *context, uint32_t index, const int64_t *symbols, const void *const *inputs,
                     void *const *outputs) {
     if (index >= context->program->entry_count)
@@ -302,19 +368,9 @@ int kt_context_call(kt_context *context, uint32_t index, const int64_t *symbols,
         if (buffer->place == KT_PLACE_INPUT) binding->args[i] = (void *)inputs[buffer->index];
         if (buffer->place == KT_PLACE_OUTPUT) binding->args[i] = outputs[buffer->index];
     }
-    for (uint32_t i = 0; i < entry->step_count; i++) {
-        const kt_abi_step *step = &entry->steps[i];
-        void *const *args = binding->args + step->first_arg;
-        if (context->observe) {
-            context->observe(
-                context->observer, context->pool,
-                &(kt_step_call){index, i, step, args, binding->symbols, binding->values, binding->parts[i]});
-        } else if (binding->parts[i] == 1) {
-            step->kernel(args, binding->symbols, 0, 1);
-        } else {
-            kt_pool_run(context->pool, step->kernel, args, binding->symbols, binding->parts[i]);
-        }
-    }
+    struct call call = {context, entry, index, binding, inputs, outputs};
+    uint32_t loop = 0;
+    run_steps(&call, 0, entry->step_count, &loop);
     return 0;
 }
 

@@ -157,6 +157,35 @@ static LLVMValueRef step_table(emitter *emit, value_list *values, const kt_plan 
     return table_global(emit, "steps", table);
 }
 
+/* Does a buffer move with a loop? */
+static bool moves_with(const kt_plan *plan, uint32_t buffer, uint32_t loop) {
+    for (; plan->buffers.at[buffer].place == KT_PLACE_SLICE; buffer = plan->buffers.at[buffer].index)
+        if (plan->buffers.at[buffer].first == loop) return true;
+    return false;
+}
+
+static LLVMValueRef loop_table(emitter *emit, value_list *values, const kt_plan *plan,
+                               LLVMValueRef *out_moves) {
+    rows table = {0}, moves = {0};
+    for (uint32_t number = 0; number < plan->loops.count; number++) {
+        const kt_plan_loop *loop = &plan->loops.at[number];
+        uint32_t first_move = moves.count, arg = 0;
+        for (uint32_t i = 0; i < loop->end_step; i++) {
+            const kt_plan_step *step = &plan->steps.at[i];
+            for (uint32_t j = 0; j < step->args.count; j++, arg++)
+                if (i >= loop->first_step && moves_with(plan, step->args.at[j], number))
+                    KT_PUSH(emit->module->arena, &moves, number32(emit, arg));
+        }
+        LLVMValueRef row =
+            RECORD(emit, number32(emit, loop->first_step), number32(emit, loop->end_step),
+                   number32(emit, value_position(emit, values, loop->length)), number32(emit, loop->reverse),
+                   number32(emit, first_move), number32(emit, moves.count - first_move));
+        KT_PUSH(emit->module->arena, &table, row);
+    }
+    *out_moves = table_global(emit, "moves", moves);
+    return table_global(emit, "loops", table);
+}
+
 static LLVMValueRef check_table(emitter *emit, value_list *values, uint32_t *out_count) {
     const kt_graph *graph = emit->source->graph;
     rows table = {0};
@@ -216,12 +245,14 @@ static kt_status entry_row(emitter *emit, const kt_plan *plan, const LLVMValueRe
     LLVMValueRef checks = LLVMConstNull(emit->pointer);
     check_count = 0;
     if (!prepares) checks = check_table(emit, &values, &check_count);
+    LLVMValueRef moves, loops = loop_table(emit, &values, plan, &moves);
     LLVMValueRef bind = bind_function(emit, function->name, &values);
     *out_row = RECORD(emit, string_global(emit, function->name), bind, number32(emit, values.dims.count),
                       number32(emit, symbol_count), number32(emit, input_count), number32(emit, output_count),
                       number32(emit, plan->buffers.count), number32(emit, arg_count),
-                      number32(emit, plan->steps.count), number32(emit, check_count), symbols, inputs,
-                      outputs, buffers, args, steps, checks);
+                      number32(emit, plan->steps.count), number32(emit, check_count),
+                      number32(emit, plan->loops.count), symbols, inputs, outputs, buffers, args, steps,
+                      checks, loops, moves);
     return KT_OK;
 }
 

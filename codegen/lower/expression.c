@@ -131,6 +131,11 @@ kt_reg kt_lower_call(kt_lower *lower, const kt_node_info *node, const kt_positio
     KT_BUG("kernel %s calls a function", lower->kernel->name);
 }
 
+/* The runtime turns the loop; fusion leaves it between kernels. */
+kt_reg kt_lower_scan(kt_lower *lower, const kt_node_info *node, const kt_position *at) {
+    return kt_lower_call(lower, node, at);
+}
+
 static kt_lower_fn *const lowerings[KT_OP_COUNT] = {
 #define KT_UNARY(name, domain, doc)                 [KT_OP_##name] = apply,
 #define KT_BINARY(name, domain, traits, doc)        [KT_OP_##name] = apply,

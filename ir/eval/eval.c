@@ -173,6 +173,48 @@ kt_status kt_eval_call(kt_eval_op *e) {
     return KT_OK;
 }
 
+/* The slice of a stack at position index. */
+static kt_tensor slice_of(const kt_tensor *stack, int64_t index) {
+    kt_tensor slice = {.dtype = stack->dtype, .rank = stack->rank - 1};
+    memcpy(slice.dims, stack->dims + 1, (size_t)slice.rank * sizeof slice.dims[0]);
+    slice.data = (char *)stack->data + (size_t)index * kt_tensor_bytes(&slice);
+    return slice;
+}
+
+kt_status kt_eval_scan(kt_eval_op *e) {
+    walk *w = e->walk;
+    const kt_attrs_scan *attrs = e->attrs;
+    const kt_function *step = kt_graph_function(w->graph, attrs->body);
+    uint32_t carried = (uint32_t)attrs->carried, sliced = carried + (uint32_t)attrs->sequences;
+    kt_tensor *arguments = KT_NEW_ARRAY(e->arena, kt_tensor, e->operand_count + 1);
+    kt_tensor *results = KT_NEW_ARRAY(e->arena, kt_tensor, step->results.count + 1);
+    int64_t length;
+    KT_TRY(kt_eval_dim(e, attrs->length, &length));
+    if (w->depth == MAX_DEPTH) return kt_eval_fail(e, KT_INVALID, "Calls nest deeper than %d.", MAX_DEPTH);
+    w->depth++;
+    for (uint32_t i = 0; i < e->operand_count; i++) arguments[i] = e->operands[i];
+    for (uint32_t i = carried; i < step->results.count; i++) {
+        kt_type type = *kt_graph_type(w->graph, step->results.at[i].value);
+        for (int axis = type.rank++; axis > 0; axis--) type.dims[axis] = type.dims[axis - 1];
+        type.dims[0] = attrs->length;
+        KT_TRY(tensor_of(w, &type, &e->result[i]));
+        e->result[i].data = kt_arena_alloc(w->arena, kt_tensor_bytes(&e->result[i]));
+    }
+    for (int64_t turn = 0; turn < length; turn++) {
+        int64_t at = attrs->reverse ? length - 1 - turn : turn;
+        for (uint32_t i = carried; i < sliced; i++) arguments[i] = slice_of(&e->operands[i], at);
+        KT_TRY(run_function(w, step, arguments, results));
+        for (uint32_t i = 0; i < carried; i++) arguments[i] = results[i];
+        for (uint32_t i = carried; i < step->results.count; i++) {
+            kt_tensor slice = slice_of(&e->result[i], at);
+            memcpy(slice.data, results[i].data, kt_tensor_bytes(&slice));
+        }
+    }
+    for (uint32_t i = 0; i < carried; i++) e->result[i] = arguments[i];
+    w->depth--;
+    return KT_OK;
+}
+
 /* A parameter that the graph itself holds. */
 static kt_status stored_value(const walk *w, const kt_port *port, kt_tensor *out_tensor) {
     const kt_graph *graph = w->graph;
@@ -304,7 +346,7 @@ static kt_status evaluate(void *context) {
               .symbols = {.dims = graph->dims, .count = symbol_count}};
     w.symbols.values = KT_NEW_ARRAY(v->scratch, int64_t, symbol_count);
     w.symbols.known = KT_NEW_ARRAY(v->scratch, bool, symbol_count);
-    if (v->func || kt_graph_node(graph, v->node)->op == KT_OP_call)
+    if (v->func || kt_op_is(kt_graph_node(graph, v->node)->op, KT_CALLS))
         w.values = KT_NEW_ARRAY(v->scratch, const kt_tensor *, graph->values.count);
     if (!v->func) {
         const kt_node_info *node = kt_graph_node(graph, v->node);

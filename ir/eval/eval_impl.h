@@ -23,7 +23,7 @@ typedef struct kt_eval_symbols {
 } kt_eval_symbols;
 
 typedef struct kt_eval_op {
-    struct kt_eval_walk *walk; /* for call only */
+    struct kt_eval_walk *walk; /* for call and scan only */
     bool fast;                 /* large products may be OpenBLAS's */
     kt_graph *graph;
     const kt_eval_symbols *symbols;
@@ -32,7 +32,7 @@ typedef struct kt_eval_op {
     const void *attrs;
     const kt_tensor *operands;
     uint32_t operand_count;
-    kt_tensor *result; /* of call: all of them, still to be made */
+    kt_tensor *result; /* of call and scan: all of them, still to be made */
     kt_arena *arena;   /* goes when the evaluation ends */
     kt_diag *diag;
 } kt_eval_op;

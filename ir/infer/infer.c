@@ -65,7 +65,7 @@ kt_status kt_infer_node(kt_infer *infer) {
                              infer->operand_count);
     for (uint32_t i = 0; i < infer->operand_count; i++) {
         KT_TRY(check_type(infer, &infer->operands[i]));
-        if (infer->operands[i].dtype == KT_STRING && infer->op != KT_OP_call)
+        if (infer->operands[i].dtype == KT_STRING && !kt_op_is(infer->op, KT_CALLS))
             return kt_infer_fail(infer, 0, "operand %u is of strings, which no operation works on.", i);
     }
     KT_TRY(check_attrs(infer));

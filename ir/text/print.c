@@ -37,6 +37,7 @@ const char *const kt_role_words[] = {
 const char *const kt_func_words[] = {
     [KT_FUNC_ENTRY] = "entry",
     [KT_FUNC_BODY] = "body",
+    [KT_FUNC_STEP] = "step",
     [KT_FUNC_KERNEL] = "kernel",
 };
 
@@ -414,8 +415,8 @@ static void print_callees_first(printer *p, kt_func func, bool *done) {
     const kt_function *function = kt_graph_function(p->graph, func);
     for (uint32_t i = 0; i < function->nodes.count; i++) {
         const kt_node_info *node = kt_graph_node(p->graph, function->nodes.at[i]);
-        if (node->op == KT_OP_call)
-            print_callees_first(p, ((const kt_attrs_call *)node->attrs)->callee, done);
+        kt_func callee = kt_node_callee(node);
+        if (callee) print_callees_first(p, callee, done);
     }
     kt_text_add(p->out, "\n");
     if (p->options.function_lines) p->options.function_lines[func] = line_number(p);

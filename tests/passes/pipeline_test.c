@@ -153,6 +153,7 @@ static outcome run_plan(kt_graph *graph, kt_arena *arena, const kt_tensor *input
         case KT_PLACE_CONSTANT: memory[i] = (void *)(uintptr_t)graph->constants.at[buffer->index].data; break;
         case KT_PLACE_OUTPUT: memory[i] = kt_arena_alloc(arena, bytes + 1); break;
         case KT_PLACE_ARENA: memory[i] = workspace + lives[lively++].offset; break;
+        case KT_PLACE_SLICE: KT_BUG("random graphs have no loops");
         }
     }
     for (uint32_t s = 0; s < plan.steps.count; s++) {
