@@ -103,6 +103,8 @@ typedef struct kt_trace {
     uint32_t call;           /* which call of the layer this is, as models count them: all calls of the models that it
                                 is in, and the layer's in each */
     bool failed;             /* some call failed: its outputs are 0, and the function must not be finished */
+    struct kt_trace *outer;  /* of a scan's step: the trace of the function around; its weights become parameters */
+    KT_VECTOR(kt_value) captured; /* the values of outer that these parameters stand for, in order */
     uint32_t calls;          /* made by models so far; past KT_CALL_LIMIT they are refused, because nested models
                                 that are called twice each could ask for any number */
 } kt_trace;
@@ -205,6 +207,9 @@ kt_dtype kt_dtype_promote(kt_dtype a, kt_dtype b);
 /* For `build`: adds a weight; returns its number. Its variable's path is the layer's path and name. */
 uint32_t kt_layer_add_weight(kt_layer *layer, kt_trace *trace, const char *name, const kt_type *type,
                              const json_t *initializer, bool trainable);
+/* Makes the weights of a layer that has been built known to the graph that is being traced into: for layers that call
+ * their children by themselves. */
+void kt_layer_renew(kt_layer *layer, kt_trace *trace);
 /* Builds the layer if need be and calls it; training may be overridden by a `training` keyword (Functional drops
  * recorded ones, because the mode of the model's call wins). A `mask` keyword takes the place of the inputs'
  * masks. Where an input is 0, so are the outputs. outputs and output_masks: room for kt_layer_output_count. */

@@ -55,7 +55,16 @@ kt_value kt_trace_stored_weight(kt_trace *trace, kt_layer *layer, uint32_t weigh
     KT_ASSERT(weight < layer->weights.count);
     const kt_weight *info = &layer->weights.at[weight];
     kt_value *slot = variable_slot(trace, info->variable);
-    if (!*slot) *slot = kt_builder_param(trace->builder, KT_ROLE_VARIABLE, NULL, info->variable, &info->type);
+    if (*slot) return *slot;
+    if (trace->outer) {
+        kt_value value = kt_trace_stored_weight(trace->outer, layer, weight);
+        slot = variable_slot(trace, info->variable);
+        *slot = kt_builder_param(trace->builder, KT_ROLE_PLAIN, NULL, trace->builder->function.params.count,
+                                 &info->type);
+        KT_PUSH(trace->context->arena, &trace->captured, value);
+    } else {
+        *slot = kt_builder_param(trace->builder, KT_ROLE_VARIABLE, NULL, info->variable, &info->type);
+    }
     return *slot;
 }
 
@@ -149,15 +158,20 @@ static void read_training(kt_trace *trace, const kt_argument *arguments, uint32_
     if (json_is_boolean(training->literal)) trace->training = json_is_true(training->literal);
 }
 
-/* Makes the layer's weights known to the graph that is being traced into. */
+void kt_layer_renew(kt_layer *layer, kt_trace *trace) {
+    if (layer->built && layer->graph != trace->builder->graph)
+        for (uint32_t i = 0; i < layer->weights.count; i++) add_variable(layer, trace, &layer->weights.at[i]);
+    layer->built = true;
+    layer->graph = trace->builder->graph;
+}
+
 static bool build(kt_layer *layer, kt_trace *trace, const kt_layer_call *call) {
     if (layer->broken) return false;
     if (!layer->built && layer->class->build) {
         kt_trace_at(trace, "build");
         layer->broken = layer->class->build(layer, trace, call) != KT_OK;
-    } else if (layer->built && layer->graph != trace->builder->graph) {
-        for (uint32_t i = 0; i < layer->weights.count; i++) add_variable(layer, trace, &layer->weights.at[i]);
     }
+    if (layer->built) kt_layer_renew(layer, trace);
     layer->built = true;
     layer->graph = trace->builder->graph;
     return !layer->broken;

@@ -116,19 +116,20 @@ static void place_variables(place *p, const kt_layer *layer, position at) {
         KT_PUSH(p->arena, &p->order, weight->variable);
     }
     bool is_model = layer->child_group && strcmp(layer->child_group, "layers") == 0;
+    bool is_list = is_model || (layer->child_group && strcmp(layer->child_group, "cells") == 0);
     kt_table used = {0};
     for (uint32_t i = 0; i < layer->children.count; i++) {
         const kt_layer *child = layer->children.at[i];
         position below = {.path = is_model ? child->name : join(p->arena, at.path, child->name),
                           .full_path = join(p->arena, at.full_path, child->name)};
-        if (is_model) {
+        if (is_list) {
             const char *class_name = kt_layer_snake_case(
                 p->arena, child->class->python_name ? child->class->python_name : child->class->name);
             uint32_t *number = kt_table_add(&used, p->arena, class_name, strlen(class_name), 0);
             const char *suffix = *number ? kt_arena_format(p->arena, "_%u", *number) : "";
             ++*number;
-            below.file =
-                join(p->arena, at.file, kt_arena_format(p->arena, "layers/%s%s", class_name, suffix));
+            below.file = join(p->arena, at.file,
+                              kt_arena_format(p->arena, "%s/%s%s", layer->child_group, class_name, suffix));
         } else {
             const char *attribute = child->attribute ? child->attribute : layer->child_group;
             below.file = join(p->arena, at.file, attribute ? attribute : child->name);

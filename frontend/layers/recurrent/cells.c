@@ -1,0 +1,265 @@
+/* The cells of SimpleRNN, LSTM and GRU, in Keras's equations:
+ *
+ *   SimpleRNN  h' = act(x W + b + h R)
+ *   LSTM       i, f, g, o = x W + b + h R;  c' = rec(f) c + rec(i) act(g);  h' = rec(o) act(c')
+ *   GRU        z, r, n: h' = rec(z) h + (1 - rec(z)) act(n), where the reset gate is applied behind the
+ *              product, n = (x W + b)_n + rec(r) (h R + b')_n, or before it, n = (x W + b)_n + (rec(r) h) R_n
+ */
+#include "frontend/layers/recurrent/recurrent_impl.h"
+
+typedef struct unit_cell {
+    kt_layer layer;
+    KT_CELL_FIELDS
+} unit_cell;
+
+// clang-format off
+static const kt_option simple_options[] = {KT_CELL_OPTIONS(unit_cell), KT_OPTIONS_END};
+static const kt_option lstm_options[] = {KT_CELL_OPTIONS(unit_cell), KT_LSTM_OPTIONS(unit_cell), KT_OPTIONS_END};
+static const kt_option gru_options[] = {KT_CELL_OPTIONS(unit_cell), KT_GRU_OPTIONS(unit_cell), KT_OPTIONS_END};
+// clang-format on
+
+static const unit_cell *self_of(const kt_layer *cell) { return (const unit_cell *)cell; }
+
+static kt_status check(kt_layer *layer, kt_layer_context *context) {
+    return kt_check_range(layer, context, "units", self_of(layer)->units, 1);
+}
+
+kt_value kt_last_part(kt_builder *builder, kt_value x, int64_t begin, int64_t end) {
+    kt_dim_pool *dims = builder->graph->dims;
+    const kt_type type = *kt_build_type(builder, x);
+    kt_dim start[KT_MAX_RANK], limit[KT_MAX_RANK];
+    int64_t strides[KT_MAX_RANK];
+    for (int axis = 0; axis < type.rank; axis++) {
+        bool last = axis == type.rank - 1;
+        start[axis] = kt_dim_const(dims, last ? begin : 0);
+        limit[axis] = last ? kt_dim_const(dims, end) : type.dims[axis];
+        strides[axis] = 1;
+    }
+    return kt_build_slice(builder, x, start, limit, strides);
+}
+
+/* ---- shared ---------------------------------------------------------------------------------------------
+ */
+
+enum { KERNEL, RECURRENT, BIAS };
+
+static kt_status build_gates(kt_layer *cell, kt_trace *trace, const kt_type *input, int64_t gates,
+                             bool two_biases) {
+    const unit_cell *self = self_of(cell);
+    kt_dim_pool *dims = trace->builder->graph->dims;
+    int64_t features, bias[] = {2, gates * self->units};
+    if (input->rank != 2 || !kt_dim_is_const(dims, input->dims[1], &features)) {
+        kt_trace_fail(trace, KT_INVALID,
+                      "its steps must be [batch, features] with a known number of features.");
+        return KT_INVALID;
+    }
+    kt_type kernel = kt_type_of(dims, cell->variable_dtype, 2, (int64_t[]){features, gates * self->units});
+    kt_type recurrent =
+        kt_type_of(dims, cell->variable_dtype, 2, (int64_t[]){self->units, gates * self->units});
+    kt_type biases = two_biases ? kt_type_of(dims, cell->variable_dtype, 2, bias)
+                                : kt_type_of(dims, cell->variable_dtype, 1, &bias[1]);
+    kt_layer_add_weight(cell, trace, "kernel", &kernel, self->kernel_initializer, true);
+    kt_layer_add_weight(cell, trace, "recurrent_kernel", &recurrent, self->recurrent_initializer, true);
+    if (self->use_bias) kt_layer_add_weight(cell, trace, "bias", &biases, self->bias_initializer, true);
+    return KT_OK;
+}
+
+static kt_value product(kt_builder *builder, kt_value x, kt_value kernel) {
+    kt_attrs_dot_general attrs = {.lhs_contract = {1, {kt_build_type(builder, x)->rank - 1}},
+                                  .rhs_contract = {1, {0}}};
+    return kt_build_dot_general(builder, x, kernel, &attrs);
+}
+
+/* Row number row of a bias [2, n], or a bias [n] itself. */
+static kt_value bias_row(kt_layer *cell, kt_trace *trace, int64_t row) {
+    kt_builder *builder = trace->builder;
+    kt_dim_pool *dims = builder->graph->dims;
+    kt_value bias = kt_trace_weight(trace, cell, BIAS);
+    const kt_type type = *kt_build_type(builder, bias);
+    if (type.rank == 1) return bias;
+    kt_value part = kt_build_slice(builder, bias, (kt_dim[]){kt_dim_const(dims, row), kt_dim_const(dims, 0)},
+                                   (kt_dim[]){kt_dim_const(dims, row + 1), type.dims[1]}, (int64_t[]){1, 1});
+    return kt_build_reshape(builder, part, 1, &type.dims[1]);
+}
+
+static kt_value add_bias(kt_layer *cell, kt_trace *trace, kt_value x, int64_t row) {
+    kt_trace_at(trace, "bias");
+    int last = kt_build_type(trace->builder, x)->rank - 1;
+    return kt_build_add(trace->builder, x,
+                        kt_along_axis(trace->builder, bias_row(cell, trace, row), x, last));
+}
+
+static kt_value project(kt_layer *cell, kt_trace *trace, kt_value x) {
+    kt_trace_at(trace, "input");
+    x = product(trace->builder, x, kt_trace_weight(trace, cell, KERNEL));
+    return self_of(cell)->use_bias ? add_bias(cell, trace, x, 0) : x;
+}
+
+static void state_types(const kt_layer *cell, kt_dim_pool *dims, const kt_type *input, kt_type *out_types) {
+    const kt_type type = {.dtype = cell->compute_dtype,
+                          .rank = 2,
+                          .dims = {input->dims[0], kt_dim_const(dims, self_of(cell)->units)}};
+    for (uint32_t i = 0; i < kt_cell_find(cell)->state_count(cell); i++) out_types[i] = type;
+}
+
+static uint32_t one_state(const kt_layer *cell) {
+    (void)cell;
+    return 1;
+}
+
+static uint32_t two_states(const kt_layer *cell) {
+    (void)cell;
+    return 2;
+}
+
+static uint32_t first_state(const kt_layer *cell) {
+    (void)cell;
+    return 0;
+}
+
+/* ---- equations ------------------------------------------------------------------------------------------
+ */
+
+static kt_value gate(kt_layer *cell, kt_trace *trace, kt_value x, int64_t number) {
+    int64_t units = self_of(cell)->units;
+    return kt_last_part(trace->builder, x, number * units, (number + 1) * units);
+}
+
+static kt_value activate(kt_layer *cell, kt_trace *trace, kt_value x) {
+    return kt_activation_apply(trace->builder, &self_of(cell)->activation, x);
+}
+
+static kt_value activate_gate(kt_layer *cell, kt_trace *trace, kt_value x) {
+    return kt_activation_apply(trace->builder, &self_of(cell)->recurrent_activation, x);
+}
+
+static kt_status simple_build(kt_layer *cell, kt_trace *trace, const kt_type *input) {
+    return build_gates(cell, trace, input, 1, false);
+}
+
+static kt_value simple_step(kt_layer *cell, kt_trace *trace, kt_value x, kt_value *states) {
+    kt_builder *b = trace->builder;
+    kt_trace_at(trace, "recurrence");
+    kt_value h = product(b, states[0], kt_trace_weight(trace, cell, RECURRENT));
+    return states[0] = activate(cell, trace, kt_build_add(b, x, h));
+}
+
+static kt_status lstm_build(kt_layer *cell, kt_trace *trace, const kt_type *input) {
+    return build_gates(cell, trace, input, 4, false);
+}
+
+static kt_value lstm_step(kt_layer *cell, kt_trace *trace, kt_value x, kt_value *states) {
+    kt_builder *b = trace->builder;
+    kt_trace_at(trace, "recurrence");
+    kt_value z = kt_build_add(b, x, product(b, states[0], kt_trace_weight(trace, cell, RECURRENT)));
+    kt_trace_at(trace, "carry");
+    kt_value in = activate_gate(cell, trace, gate(cell, trace, z, 0));
+    kt_value forget = activate_gate(cell, trace, gate(cell, trace, z, 1));
+    kt_value candidate = activate(cell, trace, gate(cell, trace, z, 2));
+    states[1] = kt_build_add(b, kt_build_mul(b, forget, states[1]), kt_build_mul(b, in, candidate));
+    kt_trace_at(trace, "output");
+    kt_value out = activate_gate(cell, trace, gate(cell, trace, z, 3));
+    return states[0] = kt_build_mul(b, out, activate(cell, trace, states[1]));
+}
+
+static kt_status gru_build(kt_layer *cell, kt_trace *trace, const kt_type *input) {
+    return build_gates(cell, trace, input, 3, self_of(cell)->reset_after);
+}
+
+static kt_value gru_step(kt_layer *cell, kt_trace *trace, kt_value x, kt_value *states) {
+    const unit_cell *self = self_of(cell);
+    kt_builder *b = trace->builder;
+    int64_t units = self->units;
+    kt_trace_at(trace, "recurrence");
+    kt_value kernel = kt_trace_weight(trace, cell, RECURRENT), h = states[0];
+    kt_value gates = self->reset_after ? kernel : kt_last_part(b, kernel, 0, 2 * units);
+    kt_value inner = product(b, h, gates);
+    if (self->reset_after && self->use_bias) inner = add_bias(cell, trace, inner, 1);
+    kt_trace_at(trace, "gates");
+    kt_value update =
+        activate_gate(cell, trace, kt_build_add(b, gate(cell, trace, x, 0), gate(cell, trace, inner, 0)));
+    kt_value reset =
+        activate_gate(cell, trace, kt_build_add(b, gate(cell, trace, x, 1), gate(cell, trace, inner, 1)));
+    kt_value candidate;
+    if (self->reset_after)
+        candidate = kt_build_mul(b, reset, gate(cell, trace, inner, 2));
+    else
+        candidate = product(b, kt_build_mul(b, reset, h), kt_last_part(b, kernel, 2 * units, 3 * units));
+    kt_trace_at(trace, "output");
+    candidate = activate(cell, trace, kt_build_add(b, gate(cell, trace, x, 2), candidate));
+    kt_value kept = kt_build_mul(b, update, h);
+    kt_value added = kt_build_mul(b, kt_build_sub(b, kt_build_like(b, update, 1), update), candidate);
+    return states[0] = kt_build_add(b, kept, added);
+}
+
+/* ---- cells as layers ------------------------------------------------------------------------------------
+ */
+
+static const kt_cell_kind *const kinds[] = {
+    &(const kt_cell_kind){&kt_class_simple_rnn_cell, one_state, first_state, state_types, simple_build,
+                          project, simple_step},
+    &(const kt_cell_kind){&kt_class_lstm_cell, two_states, first_state, state_types, lstm_build, project,
+                          lstm_step},
+    &(const kt_cell_kind){&kt_class_gru_cell, one_state, first_state, state_types, gru_build, project,
+                          gru_step},
+    &kt_stacked_cells,
+};
+
+const kt_cell_kind *kt_cell_find(const kt_layer *layer) {
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (kinds[i]->class == layer->class) return kinds[i];
+    return NULL;
+}
+
+const kt_cell_kind *kt_cell_check(const kt_layer *layer, kt_layer_context *context, const kt_layer *cell) {
+    const kt_cell_kind *kind = kt_cell_find(cell);
+    if (!kind)
+        kt_diag_add(context->diag, KT_UNSUPPORTED, layer->path ? layer->path : layer->name,
+                    "%s is no cell that can be run over time.", cell->class->name);
+    else if (kind->state_count(cell) > KT_MAX_STATES)
+        kt_diag_add(context->diag, KT_UNSUPPORTED, layer->path ? layer->path : layer->name,
+                    "the cells have more than %d states.", KT_MAX_STATES);
+    else
+        return kind;
+    return NULL;
+}
+
+/* A call of a cell by itself: cell(inputs, states). */
+static kt_status build_alone(kt_layer *cell, kt_trace *trace, const kt_layer_call *call) {
+    if (!kt_call_has_inputs(call, 1)) return KT_INVALID;
+    return kt_cell_find(cell)->build(cell, trace, kt_call_type(call, 0));
+}
+
+static void call_alone(kt_layer *cell, kt_layer_call *call) {
+    const kt_cell_kind *kind = kt_cell_find(cell);
+    const kt_argument *given = call->argument_count > 1 ? &call->arguments[1] : NULL;
+    uint32_t count = kind->state_count(cell);
+    kt_value states[2];
+    bool list = given && given->kind == KT_ARGUMENT_LIST;
+    if (!given || (list ? given->count : 1) != count || (!list && given->kind != KT_ARGUMENT_TENSOR)) {
+        kt_trace_fail(call->trace, KT_INVALID, "a cell takes its input and %u states.", count);
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++) states[i] = list ? given->items[i].value : given->value;
+    for (uint32_t i = 0; i < count; i++)
+        if (!states[i]) return;
+    kt_value x = kind->project(cell, call->trace, call->inputs[0]);
+    call->outputs[0] = kind->step(cell, call->trace, x, states);
+    for (uint32_t i = 0; i < count; i++) call->outputs[i + 1] = states[i];
+}
+
+static uint32_t outputs_alone(const kt_layer *cell) { return 1 + kt_cell_find(cell)->state_count(cell); }
+
+#define CELL(c_name, keras_name, table, text)                                                                \
+    const kt_layer_class kt_class_##c_name = {.name = keras_name,                                            \
+                                              .module = "keras.layers",                                      \
+                                              .doc = text,                                                   \
+                                              .bytes = sizeof(unit_cell),                                    \
+                                              .options = table,                                              \
+                                              .check = check,                                                \
+                                              .build = build_alone,                                          \
+                                              .call = call_alone,                                            \
+                                              .output_count = outputs_alone}
+CELL(simple_rnn_cell, "SimpleRNNCell", simple_options, "one step of a fully connected recurrence");
+CELL(lstm_cell, "LSTMCell", lstm_options, "one step of a long short-term memory");
+CELL(gru_cell, "GRUCell", gru_options, "one step of a gated recurrent unit");
