@@ -36,7 +36,7 @@ typedef struct kt_port {
     const char *name; /* inputs and outputs */
 } kt_port;
 
-typedef enum kt_func_kind { KT_FUNC_ENTRY, KT_FUNC_BODY, KT_FUNC_STEP, KT_FUNC_KERNEL } kt_func_kind;
+typedef enum kt_func_kind { KT_FUNC_ENTRY, KT_FUNC_BODY, KT_FUNC_KERNEL, KT_FUNC_STEP } kt_func_kind;
 
 typedef struct kt_function {
     const char *name;      /* unique in the graph */

@@ -17,7 +17,8 @@ static_assert((int)KERATIN__DTYPE__F32 == KT_F32 && (int)KERATIN__DTYPE__BOOL ==
 static_assert((int)KERATIN__ROLE__PLAIN == KT_ROLE_PLAIN && (int)KERATIN__ROLE__INPUT == KT_ROLE_INPUT &&
                   (int)KERATIN__ROLE__CONSTANT == KT_ROLE_CONSTANT,
               "Role");
-static_assert((int)KERATIN__KIND__ENTRY == KT_FUNC_ENTRY && (int)KERATIN__KIND__KERNEL == KT_FUNC_KERNEL,
+static_assert((int)KERATIN__KIND__ENTRY == KT_FUNC_ENTRY && (int)KERATIN__KIND__KERNEL == KT_FUNC_KERNEL &&
+                  (int)KERATIN__KIND__STEP == KT_FUNC_STEP,
               "Kind");
 
 /* FILE.data, which is beside FILE.kpb where its weights are too large for it. */

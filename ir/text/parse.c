@@ -423,7 +423,7 @@ static kt_status parse_item(parser *p) {
     if (kt_lex_accept_word(lexer, "variable")) return parse_variable(p);
     if (kt_lex_accept_word(lexer, "constant")) return parse_constant(p);
     if (kt_lex_accept_word(lexer, "check")) return parse_check(p);
-    for (kt_func_kind kind = KT_FUNC_ENTRY; kind <= KT_FUNC_KERNEL; kind++)
+    for (kt_func_kind kind = KT_FUNC_ENTRY; kind <= KT_FUNC_STEP; kind++)
         if (kt_lex_accept_word(lexer, kt_func_words[kind])) return parse_function(p, kind);
     return kt_lex_fail(lexer, "Expected symbols, variable, constant, check, entry, body, step or kernel.");
 }

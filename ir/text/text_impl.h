@@ -15,7 +15,7 @@ bool kt_text_is_word(char c);
 
 /* The words for roles and kinds of functions. */
 extern const char *const kt_role_words[KT_ROLE_CONSTANT + 1];
-extern const char *const kt_func_words[KT_FUNC_KERNEL + 1];
+extern const char *const kt_func_words[KT_FUNC_STEP + 1];
 
 /* ---- reading: lex.c ------------------------------------------------------------------------------------- *
  * Every function first skips white space and comments, and leaves the position behind what it took. Those

@@ -789,6 +789,112 @@ static int grow_call(grower *g) {
     return kept;
 }
 
+/* A loop over slices of x repeated: two values are carried, and may change places; up to two are stacked. */
+enum { SCAN_OPERANDS = 4, SCAN_RESULTS = 4 };
+
+static int find_like(grower *g, int x) {
+    for (int tries = 0; tries < 8; tries++) {
+        int other = draw(g, g->count);
+        if (kt_type_equal(type_of(g, other), type_of(g, x))) return other;
+    }
+    return x;
+}
+
+static kt_value combine(grower *g, kt_builder *builder, kt_value a, kt_value b) {
+    switch (draw(g, 4)) {
+    case 0: return kt_build_add(builder, a, b);
+    case 1: return kt_build_sub(builder, a, b);
+    case 2: return kt_build_maximum(builder, a, b);
+    default: return kt_build_minimum(builder, a, b);
+    }
+}
+
+/* Turns the loop by evaluating its step; out_results: those of the scan. */
+static bool turn_loop(grower *g, kt_func step, const int *operands, const kt_attrs_scan *attrs, int variant,
+                      uint32_t result_count, kt_tensor *out_results) {
+    kt_graph *graph = g->module->graph;
+    kt_tensor arguments[SCAN_OPERANDS], results[SCAN_RESULTS];
+    kt_diag diag = {0};
+    bool ok = true;
+    for (int i = 0; i < SCAN_OPERANDS; i++) arguments[i] = g->values[operands[i]].variants[variant];
+    const kt_tensor stack = arguments[2];
+    arguments[2].rank--;
+    memmove(arguments[2].dims, arguments[2].dims + 1, sizeof arguments[2].dims - sizeof arguments[2].dims[0]);
+    size_t bytes = kt_tensor_bytes(&arguments[2]);
+    for (uint32_t i = 2; i < result_count; i++) {
+        out_results[i] = stack;
+        out_results[i].data = kt_arena_alloc(g->module->arena, kt_tensor_bytes(&stack) + 1);
+    }
+    for (int64_t turn = 0; turn < stack.dims[0] && ok; turn++) {
+        int64_t at = attrs->reverse ? stack.dims[0] - 1 - turn : turn;
+        arguments[2].data = (char *)stack.data + (size_t)at * bytes;
+        ok = kt_eval(graph, step, g->module->sizes, arguments, SCAN_OPERANDS, g->module->arena, results,
+                     &diag) == KT_OK;
+        for (uint32_t i = 2; i < result_count && ok; i++)
+            memcpy((char *)out_results[i].data + (size_t)at * bytes, results[i].data, bytes);
+        for (uint32_t i = 0; i < 2 && ok; i++) arguments[i] = results[i];
+    }
+    for (uint32_t i = 0; i < 2; i++) out_results[i] = arguments[i];
+    kt_diag_deinit(&diag);
+    return ok;
+}
+
+static int grow_scan(grower *g) {
+    int x = pick(g, KT_NUMBER);
+    if (g->body || x < 0 || type_of(g, x)->rank == KT_MAX_RANK) return -1;
+    kt_graph *graph = g->module->graph;
+    const kt_type type = *type_of(g, x);
+    kt_dim length = chance(g, 2) ? g->dims[draw(g, g->dims_count)] : number(g, 1 + draw(g, 4));
+    kt_attrs_broadcast spread = {.shape = {(uint32_t)type.rank + 1, {length}}};
+    for (int axis = 0; axis < type.rank; axis++) {
+        spread.shape.at[axis + 1] = type.dims[axis];
+        spread.axes.at[spread.axes.count++] = axis + 1;
+    }
+    kt_type stack = {.dtype = type.dtype, .rank = (uint8_t)(type.rank + 1)};
+    memcpy(stack.dims, spread.shape.at, sizeof stack.dims);
+    int repeated = add(g, KT_OP_broadcast, &x, 1, &spread);
+    int steps = add(g, KT_OP_iota, NULL, 0, &(kt_attrs_iota){.type = stack, .axis = 0});
+    int sequence = add(g, KT_OP_add, (int[]){repeated, steps}, 2, NULL);
+    if (sequence < 0) return -1;
+    int operands[SCAN_OPERANDS] = {x, find_like(g, x), sequence, find_like(g, x)};
+
+    kt_builder builder;
+    kt_diag diag = {0};
+    kt_func step = 0;
+    kt_value params[SCAN_OPERANDS], results[SCAN_RESULTS];
+    kt_builder_begin(&builder, graph, KT_FUNC_STEP,
+                     kt_arena_format(graph->arena, "step_%u", graph->functions.count), &diag);
+    for (uint32_t i = 0; i < SCAN_OPERANDS; i++)
+        params[i] = kt_builder_param(&builder, KT_ROLE_PLAIN, NULL, i, &type);
+    kt_value middle = combine(g, &builder, params[0], params[2]),
+             next = combine(g, &builder, middle, params[3]);
+    kt_value choices[] = {next, middle, params[0], params[1], params[2], params[3]};
+    uint32_t count = 2 + (uint32_t)draw(g, 3);
+    for (uint32_t i = 0; i < count; i++)
+        kt_builder_result(&builder, KT_ROLE_PLAIN, NULL, i, i == 0 ? next : choices[draw(g, 6)]);
+    if (kt_builder_finish(&builder, &step) != KT_OK) KT_BUG("a step is refused");
+    const kt_attrs_scan attrs = {
+        .body = step, .carried = 2, .sequences = 1, .length = length, .reverse = draw(g, 2)};
+    kt_tensor all[RANDOM_VARIANTS][SCAN_RESULTS], one[RANDOM_VARIANTS];
+    for (int v = 0; v < RANDOM_VARIANTS; v++)
+        if (!turn_loop(g, step, operands, &attrs, v, count, all[v])) return -1;
+    for (uint32_t i = 0; i < count; i++) {
+        for (int v = 0; v < RANDOM_VARIANTS; v++) one[v] = all[v][i];
+        if (!is_tame(one, true)) return -1;
+    }
+    kt_value values[SCAN_OPERANDS];
+    for (int i = 0; i < SCAN_OPERANDS; i++) values[i] = g->values[operands[i]].value;
+    kt_build_scan(g->builder, &attrs, values, SCAN_OPERANDS, results);
+    if (g->builder->status != KT_OK) KT_BUG("a scan is refused");
+    g->module->grown[KT_OP_scan]++;
+    int kept = -1;
+    for (uint32_t i = 0; i < count; i++) {
+        for (int v = 0; v < RANDOM_VARIANTS; v++) one[v] = all[v][i];
+        kept = keep(g, results[i], one);
+    }
+    return kept;
+}
+
 /* ---- graphs -----------------------------------------------------------------------------------------------
  */
 static int (*const growers[KT_OP_COUNT])(grower *) = {
