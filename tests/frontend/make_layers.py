@@ -161,7 +161,27 @@ def configs():
         L.Conv2D(6, 3, **adapted),
         L.Conv3D(6, 3, **adapted),
     ]
-    return [keras.saving.serialize_keras_object(layer) for layer in made]
+    runs = {name: True for name in ("return_sequences", "return_state", "go_backwards", "stateful", "unroll",
+                                    "zero_output_for_mask")}
+    gates = common("kernel", "recurrent", "bias") | {
+        "activation": "relu", "use_bias": False, "dropout": 0.25, "recurrent_dropout": 0.5, "seed": 3}
+    gated = gates | {"recurrent_activation": "hard_sigmoid"}
+    made += [
+        L.SimpleRNNCell(3, **gates),
+        L.LSTMCell(3, unit_forget_bias=False, **gated),
+        L.GRUCell(3, reset_after=False, **gated),
+        L.SimpleRNN(3, **runs, **gates, **activity),
+        L.LSTM(3, unit_forget_bias=False, **runs, **gated, **activity),
+        L.GRU(3, reset_after=False, **runs, **gated, **activity),
+        L.RNN(L.StackedRNNCells([L.LSTMCell(3), L.GRUCell(4)], name="cells"), **runs, **common()),
+        L.TimeDistributed(L.Dense(3), **common()),
+        L.Bidirectional(L.GRU(3), merge_mode="ave", **common()),
+    ]
+    serialized = [keras.saving.serialize_keras_object(layer) for layer in made]
+    for layer in serialized:  # Keras 3.15.1 drops what SimpleRNN is given here, but writes the option
+        if layer["class_name"] == "SimpleRNN":
+            layer["config"]["activity_regularizer"] = keras.saving.serialize_keras_object(keras.regularizers.L1(0.5))
+    return serialized
 
 
 def activations():

@@ -13,9 +13,9 @@ typedef struct unit_cell {
 } unit_cell;
 
 // clang-format off
-static const kt_option simple_options[] = {KT_CELL_OPTIONS(unit_cell), KT_OPTIONS_END};
-static const kt_option lstm_options[] = {KT_CELL_OPTIONS(unit_cell), KT_LSTM_OPTIONS(unit_cell), KT_OPTIONS_END};
-static const kt_option gru_options[] = {KT_CELL_OPTIONS(unit_cell), KT_GRU_OPTIONS(unit_cell), KT_OPTIONS_END};
+static const kt_option simple_options[] = {KT_CELL_OPTIONS(unit_cell), KT_CELL_SEED(unit_cell), KT_OPTIONS_END};
+static const kt_option lstm_options[] = {KT_CELL_OPTIONS(unit_cell), KT_CELL_SEED(unit_cell), KT_LSTM_OPTIONS(unit_cell), KT_OPTIONS_END};
+static const kt_option gru_options[] = {KT_CELL_OPTIONS(unit_cell), KT_CELL_SEED(unit_cell), KT_GRU_OPTIONS(unit_cell), KT_OPTIONS_END};
 // clang-format on
 
 static const unit_cell *self_of(const kt_layer *cell) { return (const unit_cell *)cell; }

@@ -29,10 +29,10 @@ static const kt_option rnn_options[] = {KT_RECURRENCE_OPTIONS(rnn), KT_OPTIONS_E
 static const kt_option simple_options[] = {
     KT_RECURRENCE_OPTIONS(recurrent), KT_CELL_OPTIONS(recurrent), KT_ACTIVITY_REGULARIZER, KT_OPTIONS_END};
 static const kt_option lstm_options[] = {
-    KT_RECURRENCE_OPTIONS(recurrent), KT_CELL_OPTIONS(recurrent), KT_LSTM_OPTIONS(recurrent),
+    KT_RECURRENCE_OPTIONS(recurrent), KT_CELL_OPTIONS(recurrent), KT_CELL_SEED(recurrent), KT_LSTM_OPTIONS(recurrent),
     KT_ACTIVITY_REGULARIZER, KT_OPTIONS_END};
 static const kt_option gru_options[] = {
-    KT_RECURRENCE_OPTIONS(recurrent), KT_CELL_OPTIONS(recurrent), KT_GRU_OPTIONS(recurrent),
+    KT_RECURRENCE_OPTIONS(recurrent), KT_CELL_OPTIONS(recurrent), KT_CELL_SEED(recurrent), KT_GRU_OPTIONS(recurrent),
     KT_ACTIVITY_REGULARIZER, KT_OPTIONS_END};
 // clang-format on
 
@@ -97,15 +97,6 @@ static void write_rnn(const kt_layer *layer, json_t *config) {
     json_object_set_new(config, "cell", kt_layer_get_config(layer->children.at[0]));
 }
 
-kt_status kt_recurrence_check(kt_layer *layer, kt_layer_context *context, const kt_recurrence *recurrence) {
-    if (!recurrence->stateful) return KT_OK;
-    return kt_layer_reject(layer, context, KT_UNSUPPORTED, "stateful", "is not supported yet.");
-}
-
-static kt_status check(kt_layer *layer, kt_layer_context *context) {
-    return kt_recurrence_check(layer, context, recurrence_of(layer));
-}
-
 /* ---- calling --------------------------------------------------------------------------------------------
  */
 
@@ -120,6 +111,11 @@ static kt_type step_type(const kt_type *x) {
 kt_status kt_recurrence_build(kt_layer *layer, kt_trace *trace, const kt_layer_call *call) {
     kt_layer *cell = layer->children.at[0];
     const char *outer = trace->path;
+    if (recurrence_of(layer)->stateful) {
+        kt_trace_fail(trace, KT_UNSUPPORTED, "option 'stateful' of %s is not supported yet.",
+                      layer->class->name);
+        return KT_UNSUPPORTED;
+    }
     if (!kt_call_has_inputs(call, 1) || !kt_call_has_rank(call, 3, KT_MAX_RANK)) return KT_INVALID;
     const kt_type type = step_type(kt_call_type(call, 0));
     trace->path = cell->path;
@@ -351,7 +347,6 @@ static uint32_t output_count(const kt_layer *layer) {
                                               .doc = text,                                                   \
                                               .bytes = sizeof(type),                                         \
                                               .options = table,                                              \
-                                              .check = check,                                                \
                                               .read_config = reader,                                         \
                                               .write_config = writer,                                        \
                                               .build = kt_recurrence_build,                                  \

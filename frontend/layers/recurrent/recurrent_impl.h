@@ -1,7 +1,7 @@
 /* Recurrent layers: a cell, which computes one step, and the layers that run cells over time.
  *
- * A cell is a layer, too, so that it has options, weights and places in Keras's file. What depends on the input
- * alone (`project`) is computed for all steps at once, before the loop; `step` does the rest. */
+ * A cell is a layer, too, so that it has options, weights and places in Keras's file. What depends on the
+ * input alone (`project`) is computed for all steps at once, before the loop; `step` does the rest. */
 #ifndef KT_FRONTEND_RECURRENT_IMPL_H
 #define KT_FRONTEND_RECURRENT_IMPL_H
 
@@ -56,8 +56,8 @@ extern const kt_cell_kind kt_conv_lstm_cell;
     KT_CONSTRAINT(type, recurrent_constraint),                                                               \
     KT_CONSTRAINT(type, bias_constraint),                                                                    \
     KT_FIELD(type, dropout, FLOAT, "0.0", .inert = true),                                                    \
-    KT_FIELD(type, recurrent_dropout, FLOAT, "0.0", .inert = true),                                          \
-    KT_FIELD(type, seed, OPTIONAL_INT, "null", .inert = true)
+    KT_FIELD(type, recurrent_dropout, FLOAT, "0.0", .inert = true)
+#define KT_CELL_SEED(type)      KT_FIELD(type, seed, OPTIONAL_INT, "null", .inert = true) /* SimpleRNN does not write it */
 #define KT_GATED_OPTIONS(type)  KT_FIELD(type, recurrent_activation, ACTIVATION, "\"sigmoid\"")
 #define KT_LSTM_OPTIONS(type)   KT_GATED_OPTIONS(type), KT_FIELD(type, unit_forget_bias, BOOL, "true", .inert = true)
 #define KT_GRU_OPTIONS(type)    KT_GATED_OPTIONS(type), KT_FIELD(type, reset_after, BOOL, "true")
@@ -76,7 +76,6 @@ typedef struct kt_recurrence {
 
 /* NULL: the layer is no recurrent one. */
 kt_recurrence *kt_recurrence_of(kt_layer *layer);
-kt_status kt_recurrence_check(kt_layer *layer, kt_layer_context *context, const kt_recurrence *recurrence);
 kt_status kt_recurrence_build(kt_layer *layer, kt_trace *trace, const kt_layer_call *call);
 void kt_recurrence_call(kt_layer *layer, kt_layer_call *call, const kt_recurrence *recurrence);
 uint32_t kt_recurrence_outputs(const kt_layer *layer, const kt_recurrence *recurrence);
