@@ -203,6 +203,7 @@ static const kt_cell_kind *const kinds[] = {
     &(const kt_cell_kind){&kt_class_gru_cell, one_state, first_state, state_types, gru_build, project,
                           gru_step},
     &kt_stacked_cells,
+    &kt_conv_lstm_cell,
 };
 
 const kt_cell_kind *kt_cell_find(const kt_layer *layer) {

@@ -41,7 +41,7 @@ kt_recurrence *kt_recurrence_of(kt_layer *layer) {
     if (class == &kt_class_rnn) return &((rnn *)layer)->recurrence;
     if (class == &kt_class_simple_rnn || class == &kt_class_lstm || class == &kt_class_gru)
         return &((recurrent *)layer)->recurrence;
-    return NULL;
+    return kt_conv_lstm_recurrence(layer);
 }
 
 static const kt_recurrence *recurrence_of(const kt_layer *layer) {

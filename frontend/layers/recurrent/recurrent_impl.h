@@ -76,6 +76,7 @@ typedef struct kt_recurrence {
 
 /* NULL: the layer is no recurrent one. */
 kt_recurrence *kt_recurrence_of(kt_layer *layer);
+kt_recurrence *kt_conv_lstm_recurrence(kt_layer *layer); /* the same for ConvLSTM alone */
 kt_status kt_recurrence_build(kt_layer *layer, kt_trace *trace, const kt_layer_call *call);
 void kt_recurrence_call(kt_layer *layer, kt_layer_call *call, const kt_recurrence *recurrence);
 uint32_t kt_recurrence_outputs(const kt_layer *layer, const kt_recurrence *recurrence);
