@@ -162,6 +162,7 @@ typedef struct kt_weight {
     kt_type type;
     const json_t *initializer;
     bool trainable;
+    bool state;           /* kept from call to call, beginning with zeros: it has no place in Keras's file */
     uint32_t variable;    /* in kt_graph.variables of the graph that is being traced into */
 } kt_weight;
 

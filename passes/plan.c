@@ -64,20 +64,23 @@ static uint32_t add_buffer(planning *p, kt_abi_place place, uint32_t index, kt_v
 }
 
 static kt_status add_ports(planning *p) {
+    static const kt_abi_place places[] = {[KT_ROLE_INPUT] = KT_PLACE_INPUT,
+                                          [KT_ROLE_CONSTANT] = KT_PLACE_CONSTANT,
+                                          [KT_ROLE_VARIABLE] = KT_PLACE_VARIABLE};
     for (uint32_t i = 0; i < p->entry->params.count; i++) {
         const kt_port *param = &p->entry->params.at[i];
-        if (param->role != KT_ROLE_INPUT && param->role != KT_ROLE_CONSTANT)
-            return misformed(p, "it has parameters that are neither inputs nor constants");
-        kt_abi_place place = param->role == KT_ROLE_INPUT ? KT_PLACE_INPUT : KT_PLACE_CONSTANT;
-        p->buffer[param->value] = add_buffer(p, place, param->index, param->value);
+        if (param->role == KT_ROLE_PLAIN) return misformed(p, "it has a parameter of no role");
+        p->buffer[param->value] = add_buffer(p, places[param->role], param->index, param->value);
     }
     for (uint32_t i = 0; i < p->entry->results.count; i++) {
         const kt_port *result = &p->entry->results.at[i];
         kt_value base = p->base[result->value];
-        if (result->role != KT_ROLE_OUTPUT) return misformed(p, "it has results that are not outputs");
+        bool variable = result->role == KT_ROLE_VARIABLE;
+        if (!variable && result->role != KT_ROLE_OUTPUT)
+            return misformed(p, "it has results that are neither outputs nor variables");
         if (p->buffer[base] != NO_BUFFER)
             return misformed(p, "an output is not written by a kernel of its own");
-        p->buffer[base] = add_buffer(p, KT_PLACE_OUTPUT, result->index, base);
+        p->buffer[base] = add_buffer(p, variable ? KT_PLACE_NEXT : KT_PLACE_OUTPUT, result->index, base);
     }
     return KT_OK;
 }

@@ -14,7 +14,8 @@
 typedef struct kt_plan_buffer {
     kt_abi_place place;
     kt_dim bytes;
-    uint32_t index;       /* input, output: its position; constant: of kt_graph.constants; slice: of what buffer */
+    uint32_t index;       /* input, output: its position; constant: of kt_graph.constants; slice: of what buffer;
+                           variable, next: of kt_graph.variables */
     uint32_t first, last; /* arena: the steps that write it first and read it last; slice: first is the loop */
     kt_value value;       /* one that it holds, for dumps */
 } kt_plan_buffer;

@@ -20,12 +20,18 @@ static void print_buffer(const kt_graph *graph, const kt_plan *plan, uint32_t nu
             if (entry->params.at[i].role == KT_ROLE_INPUT && entry->params.at[i].index == buffer->index)
                 name = entry->params.at[i].name;
         for (uint32_t i = 0; !input && i < entry->results.count; i++)
-            if (entry->results.at[i].index == buffer->index) name = entry->results.at[i].name;
+            if (entry->results.at[i].role == KT_ROLE_OUTPUT && entry->results.at[i].index == buffer->index)
+                name = entry->results.at[i].name;
         kt_text_format(text, "%s %u \"%s\"", input ? "input" : "output", buffer->index, name ? name : "");
         break;
     }
     case KT_PLACE_CONSTANT:
         kt_text_format(text, "constant %u \"%s\"", buffer->index, graph->constants.at[buffer->index].name);
+        break;
+    case KT_PLACE_VARIABLE:
+    case KT_PLACE_NEXT:
+        kt_text_format(text, "%s ", buffer->place == KT_PLACE_NEXT ? "next value of variable" : "variable");
+        kt_text_quote(text, graph->variables.at[buffer->index].path);
         break;
     case KT_PLACE_SLICE: kt_text_format(text, "slice of b%u in loop %u", buffer->index, buffer->first); break;
     case KT_PLACE_ARENA: kt_text_format(text, "arena, steps %u to %u", buffer->first, buffer->last); break;

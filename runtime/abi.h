@@ -51,6 +51,8 @@ typedef enum kt_abi_place {
     KT_PLACE_OUTPUT,   /* index: the entry's output */
     KT_PLACE_CONSTANT, /* index: byte offset into the program's constants */
     KT_PLACE_ARENA,    /* at an offset of the workspace */
+    KT_PLACE_VARIABLE, /* index: byte offset into the context's variables */
+    KT_PLACE_NEXT,     /* the same, of what the variable becomes when the call ends */
     KT_PLACE_SLICE,    /* index: a buffer, of which this is the slice, `bytes` long, that a loop stands at */
 } kt_abi_place;
 
@@ -132,6 +134,7 @@ typedef struct kt_program {
     uint64_t cpu_features;
     const uint8_t *constants; /* 64-byte aligned; NULL where weights are in a file */
     uint64_t constants_bytes;
+    uint64_t variables_bytes; /* what a context keeps from call to call; it begins with zeros */
     const kt_abi_entry *entries;
     const kt_abi_weights *weights; /* NULL: the constants are in the program */
 } kt_program;

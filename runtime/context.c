@@ -42,6 +42,7 @@ struct kt_context {
     kt_pool *pool;
     char *workspace;
     int64_t workspace_bytes;
+    char *variables; /* the program's, and behind them what they become; NULL: there are none */
     void (*observe)(void *observer, kt_pool *pool, const kt_step_call *call); /* NULL: nobody looks on */
     void *observer;
     char error[ERROR_BYTES];
@@ -84,14 +85,19 @@ kt_context *kt_context_create_from(const kt_program *program, int threads, const
     if (threads > MAX_THREADS) threads = MAX_THREADS;
     kt_context *context = calloc(1, sizeof *context + program->entry_count * sizeof context->entries[0]);
     kt_pool *pool = kt_pool_create(threads);
-    if (!context || !pool) {
+    char *variables = NULL;
+    if (program->variables_bytes) variables = aligned_alloc(64, 2 * program->variables_bytes);
+    if (!context || !pool || (program->variables_bytes && !variables)) {
         (void)snprintf(out_error, ERROR_BYTES, "There is no memory for a context of %s.", program->name);
         kt_pool_destroy(pool);
+        free(variables);
         free(context);
         return NULL;
     }
     context->program = program;
     context->pool = pool;
+    context->variables = variables;
+    if (variables) memset(variables, 0, 2 * program->variables_bytes);
     context->constants = program->constants;
     if (!program->weights) return context;
     context->constants = context->prepared =
@@ -113,6 +119,7 @@ void kt_context_destroy(kt_context *context) {
     kt_pool_destroy(context->pool);
     free(context->workspace);
     free(context->prepared);
+    free(context->variables);
     free(context);
 }
 
@@ -238,6 +245,11 @@ static int find_binding(kt_context *context, uint32_t index, const int64_t *symb
     return 0;
 }
 
+static char *variable_place(const kt_context *context, const kt_abi_buffer *buffer) {
+    uint64_t half = buffer->place == KT_PLACE_NEXT ? context->program->variables_bytes : 0;
+    return context->variables + half + buffer->index;
+}
+
 /* Makes the workspace large enough, and points the arguments that do not change from call to call. */
 static int point_arguments(kt_context *context, const kt_abi_entry *entry, struct binding *binding) {
     int64_t bytes = binding->workspace_bytes > 0 ? binding->workspace_bytes : 64;
@@ -264,6 +276,8 @@ static int point_arguments(kt_context *context, const kt_abi_entry *entry, struc
             binding->args[i] = (void *)(context->constants + buffer->index);
         if (buffer->place == KT_PLACE_ARENA)
             binding->args[i] = context->workspace + binding->offsets[entry->args[i]];
+        if (buffer->place == KT_PLACE_VARIABLE || buffer->place == KT_PLACE_NEXT)
+            binding->args[i] = variable_place(context, buffer);
     }
     return 0;
 }
@@ -299,6 +313,8 @@ static char *buffer_place(const struct call *call, uint32_t index) {
     case KT_PLACE_OUTPUT: return call->outputs[buffer->index];
     case KT_PLACE_CONSTANT: return (char *)(call->context->program->constants + buffer->index);
     case KT_PLACE_ARENA: return call->context->workspace + call->binding->offsets[index];
+    case KT_PLACE_VARIABLE:
+    case KT_PLACE_NEXT: return variable_place(call->context, buffer);
     case KT_PLACE_SLICE: break;
     }
     return buffer_place(call, (uint32_t)buffer->index) +
@@ -347,6 +363,17 @@ static void run_steps(const struct call *call, uint32_t begin, uint32_t end, uin
     }
 }
 
+/* Variables become what the call made of them. */
+static void keep_variables(const struct call *call) {
+    const kt_context *context = call->context;
+    for (uint32_t i = 0; i < call->entry->buffer_count; i++) {
+        const kt_abi_buffer *buffer = &call->entry->buffers[i];
+        if (buffer->place != KT_PLACE_NEXT) continue;
+        memcpy(context->variables + buffer->index, variable_place(context, buffer),
+               (size_t)call->binding->values[buffer->bytes]);
+    }
+}
+
 int kt_context_call(kt_context *context, uint32_t index, const int64_t *symbols, const void *const *inputs,
                     void *const *outputs) {
     if (index >= context->program->entry_count)
@@ -371,6 +398,7 @@ int kt_context_call(kt_context *context, uint32_t index, const int64_t *symbols,
     struct call call = {context, entry, index, binding, inputs, outputs};
     uint32_t loop = 0;
     run_steps(&call, 0, entry->step_count, &loop);
+    if (context->variables) keep_variables(&call);
     return 0;
 }
 

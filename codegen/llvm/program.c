@@ -14,6 +14,8 @@ typedef struct emitter {
     const kt_program_source *source;
     LLVMTypeRef i32, i64, pointer, unit;
     LLVMBuilderRef builder;
+    uint64_t *variable_offsets; /* by kt_graph.variables: byte offset in what contexts keep */
+    uint64_t variables_bytes;
 } emitter;
 
 /* The dimension expressions of one entry, each once, in the order of their first use. */
@@ -116,12 +118,42 @@ static LLVMValueRef symbol_table(emitter *emit, const kt_function *function, uin
     return table_global(emit, "symbols", table);
 }
 
+static bool is_variable(const kt_plan_buffer *buffer) {
+    return buffer->place == KT_PLACE_VARIABLE || buffer->place == KT_PLACE_NEXT;
+}
+
+/* Gives each variable that an entry reads or changes its place in what contexts keep. */
+static kt_status place_variables(emitter *emit, kt_diag *diag) {
+    const kt_graph *graph = emit->source->graph;
+    bool *kept = KT_NEW_ARRAY(emit->module->arena, bool, graph->variables.count + 1);
+    emit->variable_offsets = KT_NEW_ARRAY(emit->module->arena, uint64_t, graph->variables.count + 1);
+    for (uint32_t i = 0; i < emit->source->plan_count; i++)
+        for (uint32_t k = 0; k < emit->source->plans[i].buffers.count; k++)
+            if (is_variable(&emit->source->plans[i].buffers.at[k]))
+                kept[emit->source->plans[i].buffers.at[k].index] = true;
+    for (uint32_t i = 0; i < graph->variables.count; i++) {
+        const kt_variable *variable = &graph->variables.at[i];
+        if (!kept[i]) continue;
+        uint64_t bytes = (uint64_t)kt_type_static_elements(graph->dims, &variable->type) *
+                         kt_dtype_bytes(variable->type.dtype);
+        const uint8_t *data = variable->data;
+        for (uint64_t k = 0; data && k < bytes; k++)
+            if (data[k])
+                return kt_diag_add(diag, KT_UNSUPPORTED, variable->path,
+                                   "The program changes this variable, which must begin with zeros.");
+        emit->variable_offsets[i] = emit->variables_bytes;
+        emit->variables_bytes += (bytes + 63) / 64 * 64;
+    }
+    return KT_OK;
+}
+
 static LLVMValueRef buffer_table(emitter *emit, value_list *values, const kt_plan *plan) {
     rows table = {0};
     for (uint32_t i = 0; i < plan->buffers.count; i++) {
         const kt_plan_buffer *buffer = &plan->buffers.at[i];
-        uint64_t index = buffer->place == KT_PLACE_CONSTANT ? emit->source->constant_offsets[buffer->index]
-                                                            : buffer->index;
+        uint64_t index = buffer->index;
+        if (buffer->place == KT_PLACE_CONSTANT) index = emit->source->constant_offsets[index];
+        if (is_variable(buffer)) index = emit->variable_offsets[index];
         LLVMValueRef row = RECORD(
             emit, number32(emit, buffer->place), number32(emit, value_position(emit, values, buffer->bytes)),
             number64(emit, index), number32(emit, buffer->first), number32(emit, buffer->last));
@@ -409,6 +441,7 @@ kt_status kt_llvm_program(kt_module *module, const kt_program_source *source, co
     emit.builder = LLVMCreateBuilderInContext(module->context);
     kt_arena_defer(module->arena, dispose_builder, emit.builder);
     rows entries = {0};
+    KT_TRY(place_variables(&emit, diag));
     for (uint32_t i = 0; i < source->plan_count; i++) {
         LLVMValueRef row = NULL;
         KT_TRY(entry_row(&emit, &source->plans[i], kernels, diag, &row));
@@ -423,7 +456,7 @@ kt_status kt_llvm_program(kt_module *module, const kt_program_source *source, co
                string_global(&emit, kt_arena_format(module->arena, "%s %s", target->triple, target->cpu)),
                string_global(&emit, source->describe), number64(&emit, target->cpu_features),
                constants_symbol(&emit), number64(&emit, source->constants_bytes),
-               table_global(&emit, "entries", entries), weights);
+               number64(&emit, emit.variables_bytes), table_global(&emit, "entries", entries), weights);
     LLVMValueRef global = LLVMAddGlobal(module->module, LLVMTypeOf(program),
                                         module->options.library ? "program" : "kt_main_program");
     LLVMSetInitializer(global, program);

@@ -52,6 +52,7 @@ typedef struct kt_weights_limits {
 /* A dataset that is wanted, and what is expected there. */
 typedef struct kt_weights_item {
     const char *file_path; /* "layers/dense/vars/0" */
+    uint32_t variable;     /* in kt_graph.variables */
     int rank;
     int64_t dims[KT_MAX_RANK];
 } kt_weights_item;

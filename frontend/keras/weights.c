@@ -219,8 +219,8 @@ static kt_status cut_short(const child *c, const kt_weights_limits *limits, kt_d
 static kt_status receive_all(child *c, kt_graph *graph, const kt_weights_request *request, kt_diag *diag) {
     kt_status status = KT_OK;
     for (uint32_t i = 0; i < request->count; i++) {
-        kt_variable *variable = &graph->variables.at[i];
         const kt_weights_item *item = &request->items[i];
+        kt_variable *variable = &graph->variables.at[item->variable];
         kt_weights_record record;
         if (!receive(c, &record, sizeof record)) return cut_short(c, &request->limits, diag);
         if (record.finding == KT_WEIGHTS_NOT_HDF5)
@@ -247,16 +247,23 @@ static kt_status receive_all(child *c, kt_graph *graph, const kt_weights_request
 kt_status kt_weights_read_with(kt_graph *graph, kt_bytes file, kt_weights_child_fn *run,
                                const kt_weights_limits *limits, kt_diag *diag) {
     kt_weights_item *items = KT_NEW_ARRAY(graph->arena, kt_weights_item, graph->variables.count);
+    uint32_t count = 0;
     for (uint32_t i = 0; i < graph->variables.count; i++) {
-        const kt_variable *variable = &graph->variables.at[i];
-        items[i].file_path = variable->file_path;
-        items[i].rank = variable->type.rank;
-        for (int d = 0; d < items[i].rank; d++)
-            if (!kt_dim_is_const(graph->dims, variable->type.dims[d], &items[i].dims[d]))
+        kt_variable *variable = &graph->variables.at[i];
+        if (!variable->file_path) {
+            size_t bytes = (size_t)kt_type_static_elements(graph->dims, &variable->type);
+            variable->data = kt_arena_alloc(graph->arena, bytes * kt_dtype_bytes(variable->type.dtype) + 1);
+            continue;
+        }
+        kt_weights_item *item = &items[count++];
+        item->file_path = variable->file_path;
+        item->variable = i;
+        item->rank = variable->type.rank;
+        for (int d = 0; d < item->rank; d++)
+            if (!kt_dim_is_const(graph->dims, variable->type.dims[d], &item->dims[d]))
                 KT_BUG("variable %s has no fixed shape", variable->path);
     }
-    kt_weights_request request = {
-        .file = file, .items = items, .count = graph->variables.count, .limits = *limits};
+    kt_weights_request request = {.file = file, .items = items, .count = count, .limits = *limits};
     child *c = KT_NEW(graph->arena, child);
     kt_arena_defer(graph->arena, stop_child, c); /* where memory runs out on the way */
     KT_TRY(start_child(c, &request, run, diag));

@@ -110,7 +110,8 @@ static void place_variables(place *p, const kt_layer *layer, position at) {
     for (uint32_t i = 0; i < layer->weights.count && layer->graph == p->graph; i++) {
         const kt_weight *weight = &layer->weights.at[i];
         kt_variable *variable = &p->graph->variables.at[weight->variable];
-        variable->file_path = join(p->arena, at.file, kt_arena_format(p->arena, "vars/%u", i));
+        if (!weight->state)
+            variable->file_path = join(p->arena, at.file, kt_arena_format(p->arena, "vars/%u", i));
         variable->path = join(p->arena, at.path, weight->name);
         p->full_paths[weight->variable] = join(p->arena, at.full_path, weight->name);
         KT_PUSH(p->arena, &p->order, weight->variable);
@@ -288,6 +289,9 @@ static kt_status trace_entry(kt_layer_context *context, kt_layer *model, const e
     else
         for (uint32_t i = 0; i < e->output_count; i++)
             kt_builder_result(&builder, KT_ROLE_OUTPUT, e->output_names[i], i, values[i]);
+    for (uint32_t i = 0; i < trace.assigned.count; i++)
+        if (trace.assigned.at[i])
+            kt_builder_result(&builder, KT_ROLE_VARIABLE, NULL, i, trace.variables.at[i]);
     name_variables(arena, &builder, model);
     kt_func func;
     return kt_builder_finish(&builder, &func);

@@ -77,6 +77,7 @@ static void add_weights(const summarizing *s, const kt_graph *graph, const kt_la
     trainable = trainable && layer->trainable;
     for (uint32_t i = 0; i < layer->weights.count; i++) {
         const kt_weight *weight = &layer->weights.at[i];
+        if (weight->state) continue;
         if (!strcmp(weight->name, "seed_generator_state")) continue;
         add_weight(graph, weight, trainable && weight->trainable ? in : out);
     }

@@ -1,11 +1,13 @@
-"""Makes the models that errors_test.sh expects to be refused.
+"""Makes the models that errors_test.sh expects to be refused, and those of recurrent_test.sh with what Keras gives.
 
     KERAS_BACKEND=jax python tests/driver/make.py
 """
 
 import pathlib
+import zipfile
 
 import keras
+import numpy as np
 from keras import layers
 
 FOLDER = pathlib.Path(__file__).parent
@@ -14,3 +16,43 @@ keras.Sequential([keras.Input((4,)), layers.Lambda(lambda x: x + 1, name="shift"
 
 inner = keras.Sequential([keras.Input((5, 4, 3)), layers.RandomFlip(name="flipped")], name="block")
 keras.Sequential([keras.Input((5, 4, 3)), inner, layers.RandomContrast(0.5, name="contrasted")]).save(FOLDER / "unknown.keras")
+
+
+def save(model, name, x, batch):
+    """Calls the model batch by batch: Keras's predict forgets states between them where JAX computes. NAME.keras, NAME_x.npy, NAME_y.npy; weights far from what layers start with."""
+    random = np.random.default_rng(7)
+    model.set_weights([random.standard_normal(w.shape).astype("float32") * (0.5 if w.ndim < 2 else w.shape[0] ** -0.5)
+                       for w in model.get_weights()])
+    model.save(FOLDER / f"{name}.keras")
+    np.save(FOLDER / f"{name}_x.npy", x)
+    np.save(FOLDER / f"{name}_y.npy", np.concatenate([model(x[i:i + batch]) for i in range(0, len(x), batch)]))
+
+
+tagger = keras.Sequential([
+    keras.Input((None,), dtype="int32", name="words"),
+    layers.Embedding(30, 8, mask_zero=True),
+    layers.Bidirectional(layers.LSTM(12, return_sequences=True)),
+    layers.TimeDistributed(layers.Dense(5, activation="softmax")),
+], name="tagger")
+words = np.random.default_rng(3).integers(1, 30, (7, 9)).astype("int32")
+for row, length in enumerate((9, 4, 1, 7, 9, 2, 5)):
+    words[row, length:] = 0
+save(tagger, "tagger", words, batch=len(words))
+
+# Batches of 3, of which each goes on where the one before ended.
+x = keras.Input(batch_shape=(3, 4, 5), name="x")
+h = layers.LSTM(6, stateful=True, return_sequences=True)(x)
+h = layers.GRU(5, stateful=True, return_sequences=True)(h)
+film = layers.Reshape((4, 5, 1))(h)
+film = layers.ConvLSTM1D(2, 3, stateful=True)(film)
+stacked = layers.RNN([layers.SimpleRNNCell(4), layers.LSTMCell(3)], stateful=True)(h)
+y = layers.Concatenate(name="y")([layers.Flatten()(film), stacked])
+stream = np.random.default_rng(5).standard_normal((12, 4, 5)).astype("float32")
+save(keras.Model(x, y, name="stateful"), "stateful", stream, batch=3)
+
+# Keras makes none without a fixed batch.
+with zipfile.ZipFile(FOLDER / "stateful.keras") as good, zipfile.ZipFile(FOLDER / "unfixed.keras", "w") as bad:
+    for item in good.infolist():
+        data = good.read(item)
+        bad.writestr(item, data.replace(b'"batch_shape": [3, ', b'"batch_shape": [null, ')
+                     if item.filename == "config.json" else data)

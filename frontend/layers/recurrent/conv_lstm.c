@@ -2,9 +2,10 @@
  *
  *   i, f, g, o = conv(x, W) + b + conv(h, R);  c' = rec(f) c + rec(i) act(g);  h' = rec(o) act(c')
  *
- * The input's convolution has the options of the layer and is done for all steps at once; the state's keeps the
- * size. Layers and their cell share one struct, and a layer hands its lists, of one number an axis, to the cell.
- * Gates are computed over [batch, space…, channels]; states have the layout of data_format, as Keras shows them. */
+ * The input's convolution has the options of the layer and is done for all steps at once; the state's keeps
+ * the size. Layers and their cell share one struct, and a layer hands its lists, of one number an axis, to
+ * the cell. Gates are computed over [batch, space…, channels]; states have the layout of data_format, as
+ * Keras shows them. */
 #include "frontend/layers/recurrent/recurrent_impl.h"
 #include "frontend/layers/windows_impl.h"
 
@@ -56,14 +57,17 @@ enum { KERNEL, RECURRENT, BIAS };
 static const conv_lstm *self_of(const kt_layer *layer) { return (const conv_lstm *)layer; }
 static bool is_channels_first(const conv_lstm *self) { return !strcmp(self->data_format, "channels_first"); }
 
-/* ---- the cell ------------------------------------------------------------------------------------------- */
+/* ---- the cell -------------------------------------------------------------------------------------------
+ */
 static kt_status build(kt_layer *cell, kt_trace *trace, const kt_type *input) {
     const conv_lstm *self = self_of(cell);
     kt_dim_pool *dims = trace->builder->graph->dims;
     uint32_t space = self->kernel_size.count;
     if (self->strides.count != space || self->dilation_rate.count != space || input->rank != (int)space + 2) {
-        kt_trace_fail(trace, KT_INVALID, "its steps must have %u axes of space, as kernel_size, strides and "
-                                         "dilation_rate have.", space);
+        kt_trace_fail(trace, KT_INVALID,
+                      "its steps must have %u axes of space, as kernel_size, strides and "
+                      "dilation_rate have.",
+                      space);
         return KT_INVALID;
     }
     int64_t sizes[KT_MAX_RANK], shape[KT_MAX_RANK];
@@ -175,7 +179,8 @@ static kt_value step(kt_layer *cell, kt_trace *trace, kt_value x, kt_value *stat
     bool first = is_channels_first(self);
     kt_trace_at(trace, "recurrence");
     kt_value h = kt_to_channels_last(b, states[0], first), c = kt_to_channels_last(b, states[1], first);
-    kt_value z = kt_build_add(b, x, convolve(b, h, kt_trace_weight(trace, cell, RECURRENT), NULL, NULL, true));
+    kt_value z =
+        kt_build_add(b, x, convolve(b, h, kt_trace_weight(trace, cell, RECURRENT), NULL, NULL, true));
     kt_value gates[4];
     kt_trace_at(trace, "carry");
     for (int64_t i = 0; i < 4; i++) {
@@ -194,7 +199,8 @@ const kt_cell_kind kt_conv_lstm_cell = {
     &kt_class_conv_lstm_cell, state_count, output_state, state_types, build, project, step};
 
 static void call_alone(kt_layer *layer, kt_layer_call *call) {
-    kt_trace_fail(call->trace, KT_UNSUPPORTED, "%s outside of a ConvLSTM is not supported.", layer->class->name);
+    kt_trace_fail(call->trace, KT_UNSUPPORTED, "%s outside of a ConvLSTM is not supported.",
+                  layer->class->name);
 }
 
 static const kt_option cell_options[] = {CELL_OPTIONS(0), KT_OPTIONS_END};
@@ -207,7 +213,8 @@ const kt_layer_class kt_class_conv_lstm_cell = {
     .call = call_alone,
 };
 
-/* ---- the layers ----------------------------------------------------------------------------------------- */
+/* ---- the layers -----------------------------------------------------------------------------------------
+ */
 kt_recurrence *kt_conv_lstm_recurrence(kt_layer *layer) {
     const kt_layer_class *class = layer->class;
     if (class != &kt_class_conv_lstm_1d && class != &kt_class_conv_lstm_2d && class != &kt_class_conv_lstm_3d)
@@ -223,7 +230,8 @@ static kt_status check(kt_layer *layer, kt_layer_context *context) {
     KT_COLLECT(status, kt_check_ranges(layer, context, "dilation_rate", &self->dilation_rate, 1));
     bool strided = false, dilated = false;
     for (uint32_t i = 0; i < self->strides.count; i++) strided = strided || self->strides.at[i] > 1;
-    for (uint32_t i = 0; i < self->dilation_rate.count; i++) dilated = dilated || self->dilation_rate.at[i] > 1;
+    for (uint32_t i = 0; i < self->dilation_rate.count; i++)
+        dilated = dilated || self->dilation_rate.at[i] > 1;
     if (strided && dilated)
         status = kt_layer_reject(layer, context, KT_INVALID, "dilation_rate",
                                  "must be 1 where strides are above 1; Keras has no such convolution.");

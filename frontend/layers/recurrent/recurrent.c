@@ -108,21 +108,39 @@ static kt_type step_type(const kt_type *x) {
     return type;
 }
 
+/* What the layer keeps from batch to batch: weights of its own. */
+static kt_status build_states(kt_layer *layer, kt_trace *trace, const kt_type *input) {
+    const kt_cell_kind *kind = kt_cell_find(layer->children.at[0]);
+    kt_type types[KT_MAX_STATES];
+    kind->state_types(layer->children.at[0], trace->builder->graph->dims, input, types);
+    for (uint32_t i = 0; i < kind->state_count(layer->children.at[0]); i++) {
+        types[i].dtype = layer->variable_dtype;
+        if (!kt_type_is_static(trace->builder->graph->dims, &types[i])) {
+            kt_trace_fail(trace, KT_INVALID,
+                          "it is stateful, so the batch must have a fixed size; give the "
+                          "input a batch_shape.");
+            return KT_INVALID;
+        }
+        if (kt_type_static_elements(trace->builder->graph->dims, &types[i]) > INT32_MAX) {
+            kt_trace_fail(trace, KT_INVALID, "the states that it keeps are too large.");
+            return KT_INVALID;
+        }
+        uint32_t state = kt_layer_add_weight(layer, trace, "rnn_state", &types[i], NULL, false);
+        layer->weights.at[state].state = true;
+    }
+    return KT_OK;
+}
+
 kt_status kt_recurrence_build(kt_layer *layer, kt_trace *trace, const kt_layer_call *call) {
     kt_layer *cell = layer->children.at[0];
     const char *outer = trace->path;
-    if (recurrence_of(layer)->stateful) {
-        kt_trace_fail(trace, KT_UNSUPPORTED, "option 'stateful' of %s is not supported yet.",
-                      layer->class->name);
-        return KT_UNSUPPORTED;
-    }
     if (!kt_call_has_inputs(call, 1) || !kt_call_has_rank(call, 3, KT_MAX_RANK)) return KT_INVALID;
     const kt_type type = step_type(kt_call_type(call, 0));
     trace->path = cell->path;
     kt_status status = kt_cell_find(cell)->build(cell, trace, &type);
     kt_layer_renew(cell, trace);
     trace->path = outer;
-    return status;
+    return status == KT_OK && recurrence_of(layer)->stateful ? build_states(layer, trace, &type) : status;
 }
 
 uint32_t kt_recurrence_outputs(const kt_layer *layer, const kt_recurrence *recurrence) {
@@ -150,7 +168,7 @@ static bool add_states(const kt_argument *argument, uint32_t count, kt_value *ou
 }
 
 /* The states before the first step, in the types wanted. */
-static bool initial_states(const kt_layer_call *call, const kt_type *types, uint32_t count,
+static bool initial_states(kt_layer *layer, const kt_layer_call *call, const kt_type *types, uint32_t count,
                            kt_value *out_states) {
     const kt_argument *given = kt_operation_argument(call, 1, "initial_state");
     kt_builder *builder = call->trace->builder;
@@ -162,9 +180,11 @@ static bool initial_states(const kt_layer_call *call, const kt_type *types, uint
         kt_trace_fail(call->trace, KT_INVALID, "the initial state must be %u tensors.", count);
         return false;
     }
+    bool kept = none && recurrence_of(layer)->stateful;
+    for (uint32_t i = 0; i < count && kept; i++) out_states[i] = kt_trace_weight(call->trace, layer, i);
     for (uint32_t i = 0; i < count; i++) {
-        out_states[i] = none ? kt_build_fill(builder, &types[i], 0)
-                             : kt_build_cast(builder, out_states[i], types[i].dtype);
+        out_states[i] = none && !kept ? kt_build_fill(builder, &types[i], 0)
+                                      : kt_build_cast(builder, out_states[i], types[i].dtype);
         const kt_type *type = kt_build_type(builder, out_states[i]);
         bool same = type->rank == types[i].rank;
         for (int axis = 0; same && axis < type->rank; axis++)
@@ -282,7 +302,7 @@ void kt_recurrence_call(kt_layer *layer, kt_layer_call *call, const kt_recurrenc
     l.separate = l.masked && recurrence->unroll;
     l.kind->state_types(cell, builder->graph->dims, &type, types);
     kt_value carried[KT_MAX_STATES + 1], sequences[2], *results;
-    if (!initial_states(call, types, l.states, carried)) return;
+    if (!initial_states(layer, call, types, l.states, carried)) return;
     if (l.separate) carried[l.states] = kt_build_fill(builder, &types[l.kind->output_state(cell)], 0);
     uint32_t carried_count = l.states + l.separate, count = 0;
 
@@ -329,6 +349,8 @@ void kt_recurrence_call(kt_layer *layer, kt_layer_call *call, const kt_recurrenc
         call->outputs[0] = last_slice(builder, results[carried_count], recurrence->go_backwards);
     else
         call->outputs[0] = results[l.separate ? l.states : l.kind->output_state(cell)];
+    for (uint32_t i = 0; i < l.states && recurrence->stateful; i++)
+        kt_trace_assign(trace, layer, i, results[i]);
     for (uint32_t i = 0; i < l.states && recurrence->return_state; i++) call->outputs[i + 1] = results[i];
     if (recurrence->return_sequences) call->output_masks[0] = call->masks[0];
 }

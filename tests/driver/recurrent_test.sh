@@ -1,0 +1,22 @@
+# Recurrent models from end to end: a tagger of masked words, and layers that keep their states between batches.
+. "$(dirname "$0")/common.sh"
+here=$SOURCE/tests/driver
+
+# As Keras, at every level and for every number of threads, bit for bit.
+for model in tagger stateful; do
+    for level in 0 2; do
+        "$KERATIN" compile "$here/$model.keras" -o "$work/$model" -O$level
+        "$work/$model" --input "$here/${model}_x.npy" --output "$work/one.npy" --threads 1
+        "$work/$model" --input "$here/${model}_x.npy" --output "$work/two.npy" --threads 2
+        "$COMPARE" close "$here/${model}_y.npy" "$work/one.npy" || fail "$model departs from Keras at -O$level"
+        cmp "$work/one.npy" "$work/two.npy" || fail "two threads give other bits"
+    done
+done
+
+# The states are variables with no place in the file of weights.
+"$work/stateful" describe >"$work/describe.json"
+expect_text '"path": "lstm_1/rnn_state", "file_path": null, ' "$work/describe.json"
+
+# States need a batch of a fixed size.
+expect_status 1 "$KERATIN" compile "$here/unfixed.keras" -o "$work/unfixed"
+expect_text "lstm_1: .*batch must have a fixed size" "$work/errors"
