@@ -311,7 +311,7 @@ static char *buffer_place(const struct call *call, uint32_t index) {
     switch ((kt_abi_place)buffer->place) {
     case KT_PLACE_INPUT: return (char *)call->inputs[buffer->index];
     case KT_PLACE_OUTPUT: return call->outputs[buffer->index];
-    case KT_PLACE_CONSTANT: return (char *)(call->context->program->constants + buffer->index);
+    case KT_PLACE_CONSTANT: return (char *)(call->context->constants + buffer->index);
     case KT_PLACE_ARENA: return call->context->workspace + call->binding->offsets[index];
     case KT_PLACE_VARIABLE:
     case KT_PLACE_NEXT: return variable_place(call->context, buffer);

@@ -166,8 +166,8 @@ static void unknown_classes(void **state) {
     static const struct {
         const char *serialized, *problem;
     } cases[] = {
-        {"{\"module\": \"keras.layers\", \"class_name\": \"ConvLSTM3D\", \"config\": {\"name\": \"a\"}}",
-         "model/a: keras.layers.ConvLSTM3D is not supported."},
+        {"{\"module\": \"keras.layers\", \"class_name\": \"TFSMLayer\", \"config\": {\"name\": \"a\"}}",
+         "model/a: keras.layers.TFSMLayer is not supported."},
         {"{\"module\": \"keras.layers\", \"class_name\": \"Lambda\", \"config\": {\"name\": \"a\"}}",
          "model/a: a Lambda holds Python code, which is never executed; write it with Keras's layers and "
          "operations."},

@@ -153,7 +153,9 @@ static outcome run_plan(kt_graph *graph, kt_arena *arena, const kt_tensor *input
         case KT_PLACE_CONSTANT: memory[i] = (void *)(uintptr_t)graph->constants.at[buffer->index].data; break;
         case KT_PLACE_OUTPUT: memory[i] = kt_arena_alloc(arena, bytes + 1); break;
         case KT_PLACE_ARENA: memory[i] = workspace + lives[lively++].offset; break;
-        case KT_PLACE_SLICE: KT_BUG("random graphs have no loops");
+        case KT_PLACE_VARIABLE:
+        case KT_PLACE_NEXT:
+        case KT_PLACE_SLICE: KT_BUG("random graphs have neither variables that change nor loops");
         }
     }
     for (uint32_t s = 0; s < plan.steps.count; s++) {
