@@ -301,7 +301,7 @@ void kt_recurrence_call(kt_layer *layer, kt_layer_call *call, const kt_recurrenc
     l.masked = call->masks[0] != 0;
     l.separate = l.masked && recurrence->unroll;
     l.kind->state_types(cell, builder->graph->dims, &type, types);
-    kt_value carried[KT_MAX_STATES + 1], sequences[2], *results;
+    kt_value carried[KT_MAX_STATES + 1], sequences[2] = {0}, *results;
     if (!initial_states(layer, call, types, l.states, carried)) return;
     if (l.separate) carried[l.states] = kt_build_fill(builder, &types[l.kind->output_state(cell)], 0);
     uint32_t carried_count = l.states + l.separate, count = 0;
