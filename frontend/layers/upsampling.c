@@ -1,5 +1,5 @@
 /* UpSampling1D–3D: each element becomes several, along the axes of space. */
-#include "frontend/layers/layers_impl.h"
+#include "frontend/layers/resize_impl.h"
 
 #include <string.h>
 
@@ -20,7 +20,7 @@ static const kt_option options_1d[] = {
 static const kt_option options_2d[] = {
     KT_FIELD(upsampling, size, INTS, "[2, 2]", .count = 2),
     DATA_FORMAT,
-    KT_FIELD(upsampling, interpolation, CHOICE, "\"nearest\"", .choices = "nearest bilinear bicubic lanczos3 lanczos5"),
+    KT_FIELD(upsampling, interpolation, CHOICE, "\"nearest\"", .choices = KT_INTERPOLATIONS),
     KT_OPTIONS_END,
 };
 static const kt_option options_3d[] = {
@@ -38,12 +38,7 @@ static kt_status check_1d(kt_layer *layer, kt_layer_context *context) {
 
 static kt_status check(kt_layer *layer, kt_layer_context *context) {
     const upsampling *self = (const upsampling *)layer;
-    kt_status status = kt_check_ranges(layer, context, "size", &self->size, 1);
-    if (self->interpolation && !kt_options_listed("nearest bilinear", self->interpolation)) {
-        status = kt_layer_reject(layer, context, KT_UNSUPPORTED, "interpolation",
-                                 "is '%s', which is not supported yet.", self->interpolation);
-    }
-    return status;
+    return kt_check_ranges(layer, context, "size", &self->size, 1);
 }
 
 /* Each element `times` times along the axis. */
@@ -114,14 +109,22 @@ static void call(kt_layer *layer, kt_layer_call *call) {
     int rank = (int)self->size.count + 2;
     if (!kt_call_has_inputs(call, 1) || !kt_call_has_rank(call, rank, rank)) return;
     int first = self->data_format && strcmp(self->data_format, "channels_first") == 0 ? 2 : 1;
-    bool nearest = !self->interpolation || strcmp(self->interpolation, "nearest") == 0;
+    const char *interpolation = self->interpolation ? self->interpolation : "nearest";
+    bool nearest = strcmp(interpolation, "nearest") == 0, linear = strcmp(interpolation, "bilinear") == 0;
     kt_trace_at(call->trace, "upsample");
     kt_value x = call->inputs[0];
     if (!nearest) x = kt_build_cast(builder, x, layer->compute_dtype);
-    for (uint32_t i = 0; i < self->size.count; i++) {
+    for (uint32_t i = 0; x && i < self->size.count; i++) {
         int axis = first + (int)i;
-        x = nearest ? repeat(builder, x, axis, self->size.at[i])
-                    : interpolate(builder, x, axis, self->size.at[i]);
+        int64_t times = self->size.at[i];
+        if (nearest) {
+            x = repeat(builder, x, axis, times);
+        } else if (linear) {
+            x = interpolate(builder, x, axis, times);
+        } else {
+            kt_dim size = kt_dim_mul_const(kt_call_dims(call), kt_build_type(builder, x)->dims[axis], times);
+            x = kt_resize_axis(builder, x, axis, size, interpolation, false);
+        }
     }
     call->outputs[0] = x;
 }
@@ -139,7 +142,7 @@ const kt_layer_class kt_class_up_sampling_1d = {
 const kt_layer_class kt_class_up_sampling_2d = {
     .name = "UpSampling2D",
     .module = "keras.layers",
-    .doc = "larger images, by repetition or linear interpolation",
+    .doc = "larger images, by repetition or interpolation",
     .bytes = sizeof(upsampling),
     .options = options_2d,
     .check = check,

@@ -49,7 +49,8 @@ static void fixtures_change_every_option(void **state) {
     for (const kt_layer_class *const *at = kt_layer_classes; *at; at++) {
         if (strcmp((*at)->module, "keras.layers") != 0) continue;
         for (const kt_option *option = (*at)->options; option && option->name; option++) {
-            bool only_default = option->kind == KT_OPTION_UNSUPPORTED || option->unwritten ||
+            bool one_choice = option->choices && !strchr(option->choices, ' ');
+            bool only_default = option->kind == KT_OPTION_UNSUPPORTED || option->unwritten || one_choice ||
                                 strcmp(option->name, "sparse") == 0 || strcmp(option->name, "ragged") == 0;
             if (!only_default && !has_case(configs, *at, option))
                 fail_msg("%s of %s", option->name, (*at)->name);
@@ -69,6 +70,9 @@ static void rejects(const char *class_name, const char *options, const char *pro
 
 static void bad_options(void **state) {
     (void)state;
+    rejects("Resizing",
+            "{\"height\": 2, \"width\": 3, \"crop_to_aspect_ratio\": true, \"pad_to_aspect_ratio\": true}",
+            "resizing: option 'pad_to_aspect_ratio' of Resizing excludes crop_to_aspect_ratio.");
     rejects("Dense", "{}", "dense: option 'units' of Dense is missing, and it has no default.");
     rejects("Dense", "{\"units\": \"x\"}", "dense: option 'units' of Dense must be an integer, not \"x\".");
     rejects("Dense", "{\"units\": 0}", "dense: option 'units' of Dense must be from 1 to 2147483647, not 0.");
