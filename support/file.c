@@ -64,7 +64,7 @@ static void remove_quietly(const char *path) {
 }
 
 static void clean(int signal_number) {
-    if (command_at_work > 0 && kill(command_at_work, SIGTERM) == 0) waitpid(command_at_work, NULL, 0);
+    if (command_at_work > 0 && kill(-command_at_work, SIGKILL) == 0) waitpid(command_at_work, NULL, 0);
     for (int i = 0; i < MOST_UNSETTLED; i++)
         if (is_unsettled[i]) remove_quietly(unsettled[i]);
     signal(signal_number, SIG_DFL);
@@ -227,16 +227,44 @@ static void gather(int fd, char message[MESSAGE_BYTES]) {
         if (*c == '\n') *c = ' ';
 }
 
+/* The environment, with a TMPDIR that a signal removes, where there is one: what a command's own children
+ * leave there goes, too. */
+static void command_environment(char *variable, const char **out_environment, size_t room) {
+    const char *directory = NULL;
+    struct stat status;
+    for (int i = 0; i < MOST_UNSETTLED; i++)
+        if (is_unsettled[i] && stat(unsettled[i], &status) == 0 && S_ISDIR(status.st_mode))
+            directory = unsettled[i];
+    size_t count = 0;
+    for (char **at = environ; *at && count + 2 < room; at++)
+        if (!directory || strncmp(*at, "TMPDIR=", 7) != 0) out_environment[count++] = *at;
+    if (directory) {
+        (void)snprintf(variable, PATH_MAX + 8, "TMPDIR=%s", directory);
+        out_environment[count++] = variable;
+    }
+    out_environment[count] = NULL;
+}
+
 kt_status kt_command_run(const char *const *arguments, kt_diag *diag) {
+    enum { MOST_VARIABLES = 4096 };
     int ends[2];
     if (pipe2(ends, O_CLOEXEC)) return cannot(diag, "run", arguments[0]);
+    char temporary[PATH_MAX + 8];
+    const char *environment[MOST_VARIABLES];
+    command_environment(temporary, environment, MOST_VARIABLES);
+    posix_spawnattr_t attributes;
+    posix_spawnattr_init(&attributes);
+    /* A group of its own: a signal that ends the driver ends the command and its children. */
+    if (cleans) posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
     posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
     pid_t child;
-    int error = posix_spawnp(&child, arguments[0], &actions, NULL, (char *const *)arguments, environ);
+    int error = posix_spawnp(&child, arguments[0], &actions, &attributes, (char *const *)arguments,
+                             (char *const *)environment);
     posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
     if (!error && cleans) command_at_work = child;
     close(ends[1]);
     char message[MESSAGE_BYTES] = "";
