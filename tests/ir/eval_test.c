@@ -520,6 +520,14 @@ static const char dense[] =
     "  return output 0 %r, output 1 %x\n"
     "}\n"
     "entry @forgotten(variable @lost %x: f32[2]) { return output 0 %x }\n"
+    "step @sum_up(%c: f32[a], %s: f32[a], %k: f32[a]) {\n"
+    "  %t = add(%c, %s) : f32[a] %n = mul(%t, %k) : f32[a] return %n, %c\n"
+    "}\n"
+    "entry @loops(input 0 %c: f32[a], input 1 %s: f32[3,a], input 2 %k: f32[a]) {\n"
+    "  %f, %fs = scan(%c, %s, %k) body=@sum_up carried=1 sequences=1 length=3 reverse=0 : f32[a], f32[3,a]\n"
+    "  %b, %bs = scan(%c, %s, %k) body=@sum_up carried=1 sequences=1 length=3 reverse=1 : f32[a], f32[3,a]\n"
+    "  return output 0 %f, output 1 %fs, output 2 %b, output 3 %bs\n"
+    "}\n"
     "entry @nothing() { %n = size dim=batch : i64[] return output 0 %n }\n"
     "entry @huge(input 0 %x: f32[a]) {\n"
     "  %r = broadcast(%x) shape=[1000000000000,a] axes=[1] : f32[1000000000000,a]\n"
@@ -529,6 +537,24 @@ static const char dense[] =
     "  %r = gather(%x, %i) : f32[a,2]\n"
     "  return output 0 %r\n"
     "}\n";
+
+static void test_loops(void **state) {
+    (void)state;
+    kt_arena *arena = kt_arena_create();
+    kt_graph *graph = parse(arena, dense);
+    kt_tensor arguments[] = {{KT_F32, 1, {2}, (float[]){1, 2}},
+                             {KT_F32, 2, {3, 2}, (float[]){1, 0, 2, 1, 3, 5}},
+                             {KT_F32, 1, {2}, (float[]){2, 1}}};
+    kt_tensor results[4];
+    kt_diag diag = {0};
+    assert_int_equal(kt_eval(graph, kt_graph_find(graph, "loops"), NULL, arguments, 3, arena, results, &diag),
+                     KT_OK);
+    assert_string_equal(show(arena, &results[0]), "f32[2] = [30, 8]");
+    assert_string_equal(show(arena, &results[1]), "f32[3,2] = [1, 2, 4, 2, 12, 3]");
+    assert_string_equal(show(arena, &results[2]), "f32[2] = [42, 8]");
+    assert_string_equal(show(arena, &results[3]), "f32[3,2] = [20, 8, 8, 7, 1, 2]");
+    kt_arena_destroy(arena);
+}
 
 static void test_walk(void **state) {
     (void)state;
@@ -632,12 +658,13 @@ static void test_out_of_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_integers),   cmocka_unit_test(test_floats),
-        cmocka_unit_test(test_casts),      cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_reductions), cmocka_unit_test(test_contractions),
-        cmocka_unit_test(test_functions),  cmocka_unit_test(test_windows),
-        cmocka_unit_test(test_walk),       cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_equalities), cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_integers),      cmocka_unit_test(test_floats),
+        cmocka_unit_test(test_casts),         cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_reductions),    cmocka_unit_test(test_contractions),
+        cmocka_unit_test(test_functions),     cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_walk),          cmocka_unit_test(test_loops),
+        cmocka_unit_test(test_errors),        cmocka_unit_test(test_equalities),
+        cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -336,7 +336,8 @@ static void accumulation(void **state) {
     fixture *f = *state;
     kt_attrs_cumulative cumulative = {.kind = KT_REDUCE_SUM, .axis = 1};
     GOOD(cumulative, &cumulative, "f32[batch,8]", "f32[batch,8]");
-    BAD(cumulative, &cumulative, "cumulative C1: the operand must be numbers, but is bool[batch,8]", "bool[batch,8]");
+    BAD(cumulative, &cumulative, "cumulative C1: the operand must be numbers, but is bool[batch,8]",
+        "bool[batch,8]");
     BAD(cumulative, &cumulative, "cumulative C2", "f32[8]");
     cumulative.reverse = 2;
     BAD(cumulative, &cumulative, "cumulative C3", "f32[2,8]");
@@ -347,9 +348,11 @@ static void accumulation(void **state) {
     BAD(scatter, &scatter, "scatter C1", "f32[2,8]", "i32[2,5]", "f64[2,5]");
     BAD(scatter, &scatter, "scatter C2", "f32[2,8]", "f32[2,5]", "f32[2,5]");
     BAD(scatter, &scatter, "scatter C3", "f32[2,8]", "i32", "f32[2,5]");
-    BAD(scatter, &scatter, "scatter C5: dimensions 0 of f32[2,8] and i32[3,5]", "f32[2,8]", "i32[3,5]", "f32[2,5]");
+    BAD(scatter, &scatter, "scatter C5: dimensions 0 of f32[2,8] and i32[3,5]", "f32[2,8]", "i32[3,5]",
+        "f32[2,5]");
     BAD(scatter, &scatter, "scatter C6: the updates must have 2 axes", "f32[2,8]", "i32[2,5]", "f32[2]");
-    BAD(scatter, &scatter, "scatter C6: dimensions 1 of f32[2,5] and f32[2,6]", "f32[2,8]", "i32[2,5]", "f32[2,6]");
+    BAD(scatter, &scatter, "scatter C6: dimensions 1 of f32[2,5] and f32[2,6]", "f32[2,8]", "i32[2,5]",
+        "f32[2,6]");
     scatter.axis = 2;
     BAD(scatter, &scatter, "scatter C4: there is no axis 2", "f32[2,8]", "i32[2,5]", "f32[2,5]");
     scatter.axis = 0;
@@ -488,6 +491,47 @@ static void call(void **state) {
     assert_problem(f, "call C1: there is no function 77.");
 }
 
+/* Carries an f32[batch], takes slices of like type and something that stays, and gives a bool[batch] a turn.
+ */
+static kt_func add_step(fixture *f) {
+    kt_builder builder;
+    kt_func func;
+    kt_value params[3];
+    kt_type type = type_of(f, "f32[batch]");
+    kt_builder_begin(&builder, f->graph, KT_FUNC_STEP, "step", &f->diag);
+    for (uint32_t i = 0; i < 3; i++) params[i] = kt_builder_param(&builder, KT_ROLE_PLAIN, NULL, i, &type);
+    kt_value sum = kt_build_add(&builder, params[0], params[1]);
+    kt_builder_result(&builder, KT_ROLE_PLAIN, NULL, 0, kt_build_mul(&builder, sum, params[2]));
+    kt_builder_result(&builder, KT_ROLE_PLAIN, NULL, 1, kt_build_is_nan(&builder, sum));
+    assert_int_equal(kt_builder_finish(&builder, &func), KT_OK);
+    return func;
+}
+
+static void scan(void **state) {
+    fixture *f = *state;
+    kt_attrs_scan attrs = {.body = add_step(f), .carried = 1, .sequences = 1, .length = dim_of(f, "time")};
+    const char *const carry = "f32[batch]", *const slices = "f32[time,batch]";
+    GOOD(scan, &attrs, "f32[batch]", carry, slices, carry);
+    BAD(scan, &attrs, "scan C2: step takes 3 operands, but is given 2", carry, slices);
+    BAD(scan, &attrs, "scan C3: step takes f32[batch] as parameter 0, but is given f32[2].", "f32[2]", slices,
+        carry);
+    BAD(scan, &attrs, "scan C3: step takes slices f32[batch] as parameter 1", carry, "f32[batch,time]",
+        carry);
+    BAD(scan, &attrs, "scan C3: step takes f32[batch] as parameter 2", carry, slices, slices);
+    attrs.length = dim_of(f, "time - 1");
+    BAD(scan, &attrs, "scan C3", carry, slices, carry);
+    attrs.length = dim_of(f, "time");
+    attrs.carried = 2;
+    BAD(scan, &attrs, "scan C4: step carries bool[batch] as result 1", carry, carry, slices);
+    attrs.carried = 3;
+    BAD(scan, &attrs, "scan C2", carry, slices, carry);
+    attrs.carried = 1;
+    attrs.length = dim_of(f, "time - 2");
+    BAD(scan, &attrs, "scan C6: the length may be below 0.", carry, "f32[time - 2,batch]", carry);
+    attrs.body = add_function(f, KT_FUNC_BODY, "body");
+    BAD(scan, &attrs, "scan C1", carry, slices, carry);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(every_operation_has_a_row),
@@ -509,6 +553,7 @@ int main(void) {
         FIXTURE_TEST(conv),
         FIXTURE_TEST(packed_conv),
         FIXTURE_TEST(call),
+        FIXTURE_TEST(scan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
