@@ -296,7 +296,8 @@ static void verify_kernel_calls(verifier *v) {
         const kt_function *kernel = kt_graph_function(v->graph, callee);
         if (kernel->kind == KT_FUNC_KERNEL)
             problem(v, kt_graph_node(v->graph, v->function->nodes.at[i])->loc,
-                    "The kernel %s is called, but only entries and steps call kernels (rule R8).", kernel->name);
+                    "The kernel %s is called, but only entries and steps call kernels (rule R8).",
+                    kernel->name);
     }
 }
 

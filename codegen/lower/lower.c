@@ -1,6 +1,6 @@
-/* From a kernel function to its loop form. A kernel has at most one operation that is worth tiles, or that goes
- * through its result in an order of its own; everything else, and every kernel that tiles cannot do, goes
- * element by element. */
+/* From a kernel function to its loop form. A kernel has at most one operation that is worth tiles, or that
+ * goes through its result in an order of its own; everything else, and every kernel that tiles cannot do,
+ * goes element by element. */
 #include "codegen/lower/lower_impl.h"
 
 static bool lower_by_root(kt_lower *lower) {

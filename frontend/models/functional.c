@@ -21,8 +21,8 @@ static uint32_t value_index(const kt_functional *model, kt_symbolic tensor) {
     return model->calls.at[tensor.call].first_value + tensor.output;
 }
 
-/* What stands for a tensor now. 0 where its call failed; or where it is an output that an operation turned out
- * not to have, which is a problem. */
+/* What stands for a tensor now. 0 where its call failed; or where it is an output that an operation turned
+ * out not to have, which is a problem. */
 static kt_value value_of(const frame *f, kt_symbolic tensor) {
     kt_value value = f->values[value_index(f->model, tensor)];
     if (!value && !f->trace->failed) {

@@ -314,8 +314,7 @@ static kt_status read_function(reader *r, const Keratin__Function *in) {
     r->where = in->name;
     r->values.count = 0;
     r->depth = 0;
-    if ((unsigned)in->kind > KT_FUNC_STEP)
-        return fail(r, "There is no kind of function %d.", (int)in->kind);
+    if ((unsigned)in->kind > KT_FUNC_STEP) return fail(r, "There is no kind of function %d.", (int)in->kind);
     kt_builder_begin(&builder, r->graph, (kt_func_kind)in->kind, in->name, &r->build_diag);
     if (in->kind == KERATIN__KIND__BODY) builder.function.composite = in->composite;
     for (size_t i = 0; i < in->n_params; i++) {

@@ -225,7 +225,8 @@ static void r8_calls(void **state) {
     assert_int_equal(kt_graph_verify(f->graph, &f->diag), KT_OK);
     kt_node call = kt_graph_value(f->graph, y)->node;
     set_callee(f, call, s.kernel);
-    assert_broken(f, "caller: The kernel kernel is called, but only entries and steps call kernels (rule R8).");
+    assert_broken(f,
+                  "caller: The kernel kernel is called, but only entries and steps call kernels (rule R8).");
     set_callee(f, call, caller);
     assert_broken(f, "The function caller runs itself (rule R8).");
     set_callee(f, s.call, caller); /* the entry only leads to the cycle */
