@@ -55,14 +55,15 @@ static inline kt_argument lab_tensor(kt_value value) {
     return (kt_argument){.kind = KT_ARGUMENT_TENSOR, .value = value};
 }
 
-/* Calls a layer on inputs, several as a list. 0 where it failed. */
+/* Calls a layer on inputs, several as a list; its first output, or 0 where it failed. */
 static inline kt_value lab_call(lab *l, kt_layer *layer, kt_argument *items, uint32_t count, kt_value mask) {
     kt_argument arguments[2] = {items[0], {.kind = KT_ARGUMENT_TENSOR, .name = "mask", .value = mask}};
     if (count > 1) arguments[0] = (kt_argument){.kind = KT_ARGUMENT_LIST, .items = items, .count = count};
-    kt_value output;
-    kt_value output_mask;
-    kt_layer_call_with(layer, &l->trace, arguments, mask ? 2 : 1, &output, &output_mask);
-    return output;
+    uint32_t outputs = kt_layer_output_count(layer);
+    kt_value *values = KT_NEW_ARRAY(l->context.arena, kt_value, outputs + 1);
+    kt_value *masks = KT_NEW_ARRAY(l->context.arena, kt_value, outputs + 1);
+    kt_layer_call_with(layer, &l->trace, arguments, mask ? 2 : 1, values, masks);
+    return values[0];
 }
 
 /* Ends the function, whose result is output, and verifies the graph. */

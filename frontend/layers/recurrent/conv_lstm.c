@@ -70,7 +70,7 @@ static kt_status build(kt_layer *cell, kt_trace *trace, const kt_type *input) {
                       space);
         return KT_INVALID;
     }
-    int64_t sizes[KT_MAX_RANK], shape[KT_MAX_RANK];
+    int64_t sizes[KT_MAX_RANK] = {0}, shape[KT_MAX_RANK] = {0};
     for (int axis = 1; axis < input->rank; axis++) {
         if (kt_dim_is_const(dims, input->dims[axis], &sizes[axis])) continue;
         kt_trace_fail(trace, KT_INVALID, "its steps must be of a known size.");
