@@ -17,10 +17,11 @@ typedef struct hoisting {
 
 /* What a step needs from outside. By old value or node of the step. */
 typedef struct needs {
-    bool *still;  /* values that are the same in every turn */
-    bool *handed; /* of these, those that are handed in */
-    bool *again;  /* nodes of still values that the step computes all the same */
-    bool *moved;  /* values that are computed outside */
+    uint32_t values; /* how many there are; later ones are of the function around */
+    bool *still;     /* values that are the same in every turn */
+    bool *handed;    /* of these, those that are handed in */
+    bool *again;     /* nodes of still values that the step computes all the same */
+    bool *moved;     /* values that are computed outside */
 } needs;
 
 static uint32_t count_callers(const kt_graph *graph, kt_func func) {
@@ -48,7 +49,8 @@ static void need(const kt_graph *graph, needs *n, kt_value value) {
 static needs find_needs(kt_pass_run *run, const kt_function *step, uint32_t first_still) {
     const kt_graph *graph = run->graph;
     const bool *live = kt_pass_live(run, step);
-    needs n = {.still = KT_NEW_ARRAY(run->scratch, bool, graph->values.count),
+    needs n = {.values = graph->values.count,
+               .still = KT_NEW_ARRAY(run->scratch, bool, graph->values.count),
                .handed = KT_NEW_ARRAY(run->scratch, bool, graph->values.count),
                .again = KT_NEW_ARRAY(run->scratch, bool, graph->nodes.count),
                .moved = KT_NEW_ARRAY(run->scratch, bool, graph->values.count)};
@@ -78,7 +80,6 @@ static kt_status rewrite_step(hoisting *h, kt_func func, const kt_function *old,
                               uint32_t first_still) {
     kt_graph *graph = h->run.graph;
     kt_builder builder;
-    uint32_t values = graph->values.count;
     kt_builder_begin_rewrite(&builder, graph, func, h->run.diag);
     builder.function.params.count = 0;
     for (kt_value i = 0; i < first_still; i++) {
@@ -86,7 +87,7 @@ static kt_status rewrite_step(hoisting *h, kt_func func, const kt_function *old,
         kt_builder_replace(&builder, old->params.at[i].value,
                            kt_builder_param(&builder, KT_ROLE_PLAIN, NULL, i, &type));
     }
-    for (kt_value value = 1; value < values; value++) {
+    for (kt_value value = 1; value < n->values; value++) {
         if (!n->handed[value]) continue;
         const kt_type type = *kt_graph_type(graph, value);
         kt_builder_replace(
@@ -114,8 +115,7 @@ static kt_status hoist_scan(hoisting *h, kt_builder *builder, kt_node handle) {
     KT_TRY(kt_pass_drop_dead(&h->run, attrs->body));
     const kt_function live = *kt_graph_function(graph, attrs->body);
     const needs n = find_needs(&h->run, &live, first_still);
-    uint32_t values = graph->values.count;
-    kt_value *map = KT_NEW_ARRAY(h->run.scratch, kt_value, values);
+    kt_value *map = KT_NEW_ARRAY(h->run.scratch, kt_value, n.values);
     KT_VECTOR(kt_value) operands = {0};
     for (uint32_t i = 0; i < node.operand_count; i++) {
         map[live.params.at[i].value] = kt_builder_lookup(builder, node.operands[i]);
@@ -124,7 +124,7 @@ static kt_status hoist_scan(hoisting *h, kt_builder *builder, kt_node handle) {
     for (uint32_t i = 0; i < live.nodes.count; i++)
         if (n.moved[kt_graph_node(graph, live.nodes.at[i])->first_result])
             kt_pass_clone(builder, live.nodes.at[i], map);
-    for (kt_value value = 1; value < values; value++)
+    for (kt_value value = 1; value < n.values; value++)
         if (n.handed[value]) KT_PUSH(h->run.scratch, &operands, map[value]);
     KT_TRY(builder->status);
     KT_TRY(rewrite_step(h, attrs->body, &live, &n, first_still));
