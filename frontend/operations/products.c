@@ -270,7 +270,7 @@ static bool read_subscripts(kt_layer_call *call, const char *text, term *terms, 
         at = read_term(at, rank, 0, terms[i].labels);
         if (at && i + 1 < count) at = *at == ',' ? at + 1 : NULL;
         for (const char *c = terms[i].labels; at && *c; c++)
-            if (*c <= KT_MAX_RANK && *c > elided) elided = *c;
+            if (*c <= KT_MAX_RANK && *c > elided) elided = (unsigned char)*c;
     }
     if (at && *at == '\0') {
         imply_result(terms, count, out_result);

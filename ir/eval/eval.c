@@ -188,7 +188,7 @@ kt_status kt_eval_scan(kt_eval_op *e) {
     uint32_t carried = (uint32_t)attrs->carried, sliced = carried + (uint32_t)attrs->sequences;
     kt_tensor *arguments = KT_NEW_ARRAY(e->arena, kt_tensor, e->operand_count + 1);
     kt_tensor *results = KT_NEW_ARRAY(e->arena, kt_tensor, step->results.count + 1);
-    int64_t length;
+    int64_t length = 0;
     KT_TRY(kt_eval_dim(e, attrs->length, &length));
     if (w->depth == MAX_DEPTH) return kt_eval_fail(e, KT_INVALID, "Calls nest deeper than %d.", MAX_DEPTH);
     w->depth++;
