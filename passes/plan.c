@@ -44,7 +44,7 @@ static kt_status read_function(planning *p, const kt_function *function, uint32_
         const kt_function *callee =
             kt_node_callee(node) ? kt_graph_function(graph, kt_node_callee(node)) : NULL;
         uint32_t first = *step;
-        if (node->op == KT_OP_scan)
+        if (callee && node->op == KT_OP_scan)
             KT_TRY(read_function(p, callee, step));
         else if (callee && callee->kind == KT_FUNC_KERNEL)
             ++*step;
