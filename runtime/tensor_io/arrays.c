@@ -213,13 +213,13 @@ static int write_format(const kt_io *io, FILE *file, enum format format, const k
 }
 
 /* Writes and closes. */
-static int write_and_close(const kt_io *io, FILE *file, enum format format, const kt_array *arrays,
-                           size_t count) {
+static int write_and_end(const kt_io *io, FILE *file, bool ends, enum format format, const kt_array *arrays,
+                         size_t count) {
     errno = 0;
     int code = write_format(io, file, format, arrays, count);
     bool failed = ferror(file) != 0;
     int reason = errno;
-    if (file == stdout ? fflush(file) != 0 : fclose(file) != 0) {
+    if (ends ? fclose(file) != 0 : fflush(file) != 0) {
         if (!failed) reason = errno;
         failed = true;
     }
@@ -244,7 +244,7 @@ static int write_beside(const kt_io *io, const char *path, enum format format, c
             (void)unlink(beside);
         }
     } else {
-        code = write_and_close(io, file, format, arrays, count);
+        code = write_and_end(io, file, true, format, arrays, count);
         if (code == 0 && rename(beside, path) != 0) {
             code = kt_io_fail(io, "It cannot be written: %s.", strerror(errno));
         }
@@ -256,13 +256,13 @@ static int write_beside(const kt_io *io, const char *path, enum format format, c
 
 static int write_path(const kt_io *io, enum format format, const kt_array *arrays, size_t count) {
     struct stat status;
-    if (strcmp(io->path, "-") == 0) return write_and_close(io, stdout, format, arrays, count);
+    if (strcmp(io->path, "-") == 0) return write_and_end(io, stdout, false, format, arrays, count);
     bool exists = stat(io->path, &status) == 0;
     if (exists && !S_ISREG(status.st_mode)) {
         /* A device or a pipe must not be replaced. */
         FILE *file = fopen(io->path, "wbe");
         if (!file) return kt_io_fail(io, "It cannot be written: %s.", strerror(errno));
-        return write_and_close(io, file, format, arrays, count);
+        return write_and_end(io, file, true, format, arrays, count);
     }
     /* Nor a link, but what it leads to. */
     char *resolved = exists ? realpath(io->path, NULL) : NULL;

@@ -8,6 +8,7 @@
 
 #include "random/subject.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,8 +57,8 @@ static kt_status grow_group(void *context) {
     subject_entry *entries = KT_NEW_ARRAY(g->arena, subject_entry, g->count);
     for (uint64_t i = 0; i < g->count; i++) {
         random_entry made;
-        random_module_grow(&module, g->first + i,
-                           kt_arena_format(g->arena, "seed_%llu", (unsigned long long)(g->first + i)), &made);
+        random_module_grow(&module, g->first + i, kt_arena_format(g->arena, "seed_%" PRIu64, g->first + i),
+                           &made);
         entries[i] = (subject_entry){
             .name = made.name, .input_count = made.input_count, .output_count = made.output_count};
         memcpy(entries[i].inputs, made.inputs, sizeof made.inputs);
@@ -74,14 +75,14 @@ static kt_status grow_group(void *context) {
 }
 
 static void report(const group *g, uint32_t entry, const char *way_name, subject_way way, const char *wrong) {
-    print_error("seed %llu, %s: %s\n", (unsigned long long)(g->first + entry), way_name, wrong);
+    print_error("seed %" PRIu64 ", %s: %s\n", g->first + entry, way_name, wrong);
     failures++;
     if (failures > 3) return;
     kt_arena *arena = kt_arena_create();
     subject smaller;
     subject_shrink(arena, &g->result, entry, way, &smaller);
-    print_error("smallest failing graph, to be seen again with %s %llu 1:\n", "test_random_random",
-                (unsigned long long)(g->first + entry));
+    print_error("smallest failing graph, to be seen again with test_random_random %" PRIu64 " 1:\n",
+                g->first + entry);
     subject_print(&smaller);
     wrong = subject_check_apart(&smaller, way, &entry);
     print_error("which: %s\n", wrong ? wrong : "passes, this time");
