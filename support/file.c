@@ -239,7 +239,7 @@ static void command_environment(char *variable, const char **out_environment, si
     for (char **at = environ; *at && count + 2 < room; at++)
         if (!directory || strncmp(*at, "TMPDIR=", 7) != 0) out_environment[count++] = *at;
     if (directory) {
-        (void)snprintf(variable, PATH_MAX + 8, "TMPDIR=%s", directory);
+        (void)snprintf(variable, PATH_MAX + 8, "TMPDIR=%.*s", PATH_MAX - 1, directory);
         out_environment[count++] = variable;
     }
     out_environment[count] = NULL;

@@ -212,7 +212,7 @@ static int write_format(const kt_io *io, FILE *file, enum format format, const k
     return 0;
 }
 
-/* Writes and closes. */
+/* Writes, and closes the file if it ends with that. */
 static int write_and_end(const kt_io *io, FILE *file, bool ends, enum format format, const kt_array *arrays,
                          size_t count) {
     errno = 0;
