@@ -25,9 +25,9 @@ PARTLY = {
     "GroupQueryAttention": "`return_attention_scores`",
     "MultiHeadAttention": "`return_attention_scores`",
     "RNN": "cells of one's own",
+    "Resizing": "integer images but with nearest; `bounding_box_format`",
     "StackedRNNCells": "a call outside of an RNN",
     "TimeDistributed": "layers with several outputs",
-    "UpSampling2D": "`interpolation` bicubic, lanczos3, lanczos5",
 }
 # Never: they hold Python code, or are no layers of a model.
 NEVER = {
