@@ -2,6 +2,10 @@
  * constraint broken once. */
 #include "ir/graph_fixture.h"
 
+#include "ir/graph_impl.h"
+
+enum { MOST_RESULTS = 2 };
+
 static kt_status infer(fixture *f, kt_op op, const void *attrs, kt_type *result, const char *const *operands,
                        uint32_t count) {
     kt_type types[16];
@@ -12,7 +16,7 @@ static kt_status infer(fixture *f, kt_op op, const void *attrs, kt_type *result,
                       .operand_count = count,
                       .attrs = attrs,
                       .results = result,
-                      .result_count = 1,
+                      .result_count = kt_op_result_count(f->graph, op, attrs),
                       .loc = kt_loc_path(f->graph, "model/layer"),
                       .diag = &f->diag};
     return kt_infer_node(&infer);
@@ -20,18 +24,18 @@ static kt_status infer(fixture *f, kt_op op, const void *attrs, kt_type *result,
 
 static void check_good(fixture *f, kt_op op, const void *attrs, const char *expected,
                        const char *const *operands, uint32_t count) {
-    kt_type result = {0};
+    kt_type result[MOST_RESULTS] = {0};
     uint32_t problems = f->diag.count;
-    kt_status status = infer(f, op, attrs, &result, operands, count);
+    kt_status status = infer(f, op, attrs, result, operands, count);
     if (status != KT_OK) fail_msg("%s", f->diag.problems[problems].text);
-    assert_type(f, &result, expected);
+    assert_type(f, &result[0], expected);
 }
 
 static void check_bad(fixture *f, kt_op op, const void *attrs, const char *problem,
                       const char *const *operands, uint32_t count) {
-    kt_type result = {0};
+    kt_type result[MOST_RESULTS] = {0};
     uint32_t problems = f->diag.count;
-    assert_int_equal(infer(f, op, attrs, &result, operands, count), KT_INVALID);
+    assert_int_equal(infer(f, op, attrs, result, operands, count), KT_INVALID);
     assert_int_equal(f->diag.count, problems + 1);
     assert_string_equal(f->diag.problems[problems].where, "model/layer");
     assert_problem(f, problem);
