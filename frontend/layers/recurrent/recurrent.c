@@ -203,6 +203,16 @@ static bool initial_states(kt_layer *layer, const kt_layer_call *call, const kt_
     return true;
 }
 
+/* Keras hands a mask that came along with the input on only where the input is the one tensor argument: with
+ * an initial state, the mask must be given itself. */
+static bool takes_mask(const kt_layer_call *call) {
+    const kt_argument *states = kt_operation_argument(call, 1, "initial_state");
+    const kt_argument *mask = kt_operation_argument(call, 2, "mask");
+    bool alone = !states || states->kind == KT_ARGUMENT_NONE || states->kind == KT_ARGUMENT_LITERAL ||
+                 (states->kind == KT_ARGUMENT_LIST && states->count == 0);
+    return alone || (mask && mask->kind == KT_ARGUMENT_TENSOR);
+}
+
 /* What a step is written with. */
 typedef struct looping {
     kt_layer *cell;
@@ -301,7 +311,7 @@ void kt_recurrence_call(kt_layer *layer, kt_layer_call *call, const kt_recurrenc
     kt_type types[KT_MAX_STATES + 1];
     const kt_type type = step_type(kt_call_type(call, 0));
     l.states = l.kind->state_count(cell);
-    l.masked = call->masks[0] != 0;
+    l.masked = call->masks[0] != 0 && takes_mask(call);
     l.separate = l.masked && recurrence->unroll;
     l.kind->state_types(cell, builder->graph->dims, &type, types);
     kt_value carried[KT_MAX_STATES + 1], sequences[2] = {0}, *results;
