@@ -192,6 +192,7 @@ const kt_layer_class *kt_layer_class_find(const char *module, const char *name);
 kt_layer *kt_layer_from_config(kt_layer_context *context, const json_t *serialized, const char *path);
 /* Makes a layer of a class from options as JSON text: kt_layer_create(c, "Dense", "{\"units\": 10}"). */
 kt_layer *kt_layer_create(kt_layer_context *context, const char *class_name, const char *options);
+void kt_json_release(void *json); /* json_decref, for kt_arena_defer */
 /* Keras's serialised form; a new reference. */
 json_t *kt_layer_get_config(const kt_layer *layer);
 

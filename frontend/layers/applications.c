@@ -25,14 +25,12 @@ static kt_status check_layer_scale(kt_layer *layer, kt_layer_context *context) {
     return kt_check_range(layer, context, "projection_dim", ((scaling *)layer)->projection_dim, 1);
 }
 
-static void release_json(void *json) { json_decref(json); }
-
 static kt_status build_layer_scale(kt_layer *layer, kt_trace *trace, const kt_layer_call *call) {
     const scaling *self = (const scaling *)layer;
     kt_type gamma = kt_type_of(kt_call_dims(call), layer->variable_dtype, 1, &self->projection_dim);
     json_t *initializer =
         json_pack("{s:s, s:{s:f}}", "class_name", "Constant", "config", "value", self->init_values);
-    kt_arena_defer(trace->context->arena, release_json, initializer);
+    kt_arena_defer(trace->context->arena, kt_json_release, initializer);
     kt_layer_add_weight(layer, trace, "gamma", &gamma, initializer, true);
     return KT_OK;
 }

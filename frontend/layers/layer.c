@@ -173,7 +173,7 @@ kt_layer *kt_layer_from_config(kt_layer_context *context, const json_t *serializ
     return layer;
 }
 
-static void release_json(void *json) { json_decref(json); }
+void kt_json_release(void *json) { json_decref(json); }
 
 kt_layer *kt_layer_create(kt_layer_context *context, const char *class_name, const char *options) {
     const kt_layer_class *class = kt_layer_class_find("keras.layers", class_name);
@@ -184,7 +184,7 @@ kt_layer *kt_layer_create(kt_layer_context *context, const char *class_name, con
     }
     json_error_t error;
     json_t *config = json_loads(options ? options : "{}", JSON_REJECT_DUPLICATES, &error);
-    if (config) kt_arena_defer(context->arena, release_json, config);
+    if (config) kt_arena_defer(context->arena, kt_json_release, config);
     if (!json_is_object(config)) {
         kt_diag_add(context->diag, KT_INVALID, class_name, "the options of %s are no JSON object: %s.",
                     class_name, config ? "they are another value" : error.text);

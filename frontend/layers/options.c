@@ -64,13 +64,11 @@ static kt_status reject_value(const reader *r, const json_t *value, const char *
                            describe(r->context->arena, value));
 }
 
-static void release_json(void *json) { json_decref(json); }
-
 /* Keeps a value for as long as the arena lives. */
 static const json_t *keep(const reader *r, const json_t *value) {
     if (json_is_null(value)) return NULL;
     json_t *kept = json_incref((json_t *)value);
-    kt_arena_defer(r->context->arena, release_json, kept);
+    kt_arena_defer(r->context->arena, kt_json_release, kept);
     return kept;
 }
 
@@ -193,7 +191,7 @@ static kt_status read_default(const reader *r) {
     json_error_t error;
     json_t *value = json_loads(r->option->default_json, JSON_DECODE_ANY, &error);
     if (!value) KT_BUG("default of option '%s': %s", r->option->name, error.text);
-    kt_arena_defer(r->context->arena, release_json, value);
+    kt_arena_defer(r->context->arena, kt_json_release, value);
     return read_value(r, value);
 }
 

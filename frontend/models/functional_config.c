@@ -42,9 +42,8 @@ static void fail(reader *r, kt_status status, const char *name, const char *form
 }
 
 /* Keeps a piece of the configuration as long as the arena. */
-static void drop_json(void *json) { json_decref(json); }
 static const json_t *keep(reader *r, const json_t *value) {
-    kt_arena_defer(r->arena, drop_json, json_incref((json_t *)value));
+    kt_arena_defer(r->arena, kt_json_release, json_incref((json_t *)value));
     return value;
 }
 

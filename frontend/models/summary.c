@@ -186,8 +186,6 @@ static bool is_chain(const summarizing *s, const kt_functional *model) {
 static kt_status add_layers(summarizing *s, const kt_layer *model, const kt_observer *observer,
                             const kt_graph *graph, uint32_t level);
 
-static void release_json(void *json) { json_decref(json); }
-
 static kt_status add_row(summarizing *s, const kt_layer *layer, const kt_observer *observer,
                          const kt_graph *graph, uint32_t level, const char *connected) {
     kt_summary_row row = {.level = level,
@@ -204,7 +202,7 @@ static kt_status add_row(summarizing *s, const kt_layer *layer, const kt_observe
     kt_observer inner = {0};
     kt_layer_context context = {.arena = s->arena, .diag = s->context->diag, .observer = &inner};
     json_t *config = kt_layer_get_config(layer);
-    kt_arena_defer(s->arena, release_json, config);
+    kt_arena_defer(s->arena, kt_json_release, config);
     kt_graph *alone;
     inner.model = kt_layer_from_config(&context, config, NULL);
     if (!inner.model) return KT_INVALID;

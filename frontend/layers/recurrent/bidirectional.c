@@ -49,13 +49,11 @@ static kt_status add_child(kt_layer *layer, kt_layer_context *context, const jso
     return KT_OK;
 }
 
-static void release_json(void *json) { json_decref(json); }
-
 static kt_status read_config(kt_layer *layer, kt_layer_context *context, const json_t *config) {
     const json_t *forward = json_object_get(config, "layer");
     const json_t *backward = json_object_get(config, "backward_layer");
     json_t *made = backward && !json_is_null(backward) ? NULL : turned(forward);
-    if (made) kt_arena_defer(context->arena, release_json, made);
+    if (made) kt_arena_defer(context->arena, kt_json_release, made);
     kt_status status = add_child(layer, context, forward, "forward_layer");
     KT_COLLECT(status, add_child(layer, context, made ? made : backward, "backward_layer"));
     if (status != KT_OK) return status;

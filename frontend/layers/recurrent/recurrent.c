@@ -51,8 +51,6 @@ static const kt_recurrence *recurrence_of(const kt_layer *layer) {
 /* ---- making ---------------------------------------------------------------------------------------------
  */
 
-static void release_json(void *json) { json_decref(json); }
-
 kt_status kt_recurrence_add_cell(kt_layer *layer, kt_layer_context *context, const kt_layer_class *cell,
                                  const json_t *config) {
     const char *name = kt_layer_snake_case(context->arena, cell->name);
@@ -67,7 +65,7 @@ kt_status kt_recurrence_add_cell(kt_layer *layer, kt_layer_context *context, con
     json_object_set_new(options, "name", json_string(name));
     json_t *serialized =
         json_pack("{s:s, s:s, s:o}", "module", cell->module, "class_name", cell->name, "config", options);
-    kt_arena_defer(context->arena, release_json, serialized);
+    kt_arena_defer(context->arena, kt_json_release, serialized);
     kt_layer *child = kt_layer_from_config(context, serialized, layer->path ? layer->path : layer->name);
     if (!child) return KT_INVALID;
     child->attribute = "cell";
