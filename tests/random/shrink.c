@@ -75,7 +75,8 @@ static kt_value add_input(shrinking *r, const kt_type *type, const kt_tensor *da
 static void *edited(shrinking *r, const kt_node_info *node) {
     const kt_op_info *info = kt_op_describe(node->op);
     uint32_t left = r->edit->axis;
-    char *attrs = info->attrs_bytes ? kt_arena_copy(r->graph->arena, node->attrs, info->attrs_bytes) : NULL;
+    if (!info->attrs_bytes) return NULL;
+    char *attrs = kt_arena_copy(r->graph->arena, node->attrs, info->attrs_bytes);
     for (uint32_t i = 0; i < info->attr_count; i++) {
         void *field = attrs + info->attrs[i].offset;
         uint32_t count = info->attrs[i].kind == KT_ATTR_ints   ? ((kt_ints *)field)->count
