@@ -1,6 +1,7 @@
 # --contractions=openblas: programs and libraries whose products are OpenBLAS's; the right kernels of it, no threads of
 # its own, the environment as it was.
 . "$(dirname "$0")/common.sh"
+unset OPENBLAS_CORETYPE # what is chosen without it
 cd "$work"
 model=$digits/digits.keras
 fashion=$SOURCE/examples/fashion/fashion.keras
