@@ -155,6 +155,8 @@ struct kt_layer_class {
     void (*call)(kt_layer *layer, kt_layer_call *call);
     /* How many outputs a call has; NULL: one. */
     uint32_t (*output_count)(const kt_layer *layer);
+    /* How many more there are behind those where an argument of the call asks for them, which else stay 0. */
+    uint32_t extra_outputs;
 };
 
 typedef struct kt_weight {
@@ -218,6 +220,8 @@ void kt_layer_renew(kt_layer *layer, kt_trace *trace);
 void kt_layer_call_with(kt_layer *layer, kt_trace *trace, const kt_argument *arguments, uint32_t count,
                         kt_value *out_outputs, kt_value *out_masks);
 uint32_t kt_layer_output_count(const kt_layer *layer);
+/* Without those that an argument of the call has to ask for: what a model's next layer takes. */
+uint32_t kt_layer_usual_outputs(const kt_layer *layer);
 
 /* ---- models --------------------------------------------------------------------------------------------------
  * Functional: calls of layers on symbolic tensors, written down first and traced later.

@@ -18,16 +18,12 @@ import keras
 
 # What does not work yet of layers that are there.
 PARTLY = {
-    "Attention": "`return_attention_scores`",
     "Dense": "quantized weights (int8, int4, float8)",
     "Embedding": "quantized weights",
     "EinsumDense": "quantized weights",
-    "GroupQueryAttention": "`return_attention_scores`",
-    "MultiHeadAttention": "`return_attention_scores`",
     "RNN": "cells of one's own",
     "Resizing": "integer images but with nearest; `bounding_box_format`",
     "StackedRNNCells": "a call outside of an RNN",
-    "TimeDistributed": "layers with several outputs",
 }
 # Never: they hold Python code, or are no layers of a model.
 NEVER = {

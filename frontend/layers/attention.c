@@ -11,13 +11,9 @@ bool kt_attention_flag(const kt_layer_call *call, uint32_t position, const char 
     return argument && argument->kind == KT_ARGUMENT_LITERAL && json_is_true(argument->literal);
 }
 
-bool kt_attention_supported(const kt_layer_call *call, uint32_t scores_position, double dropout) {
-    if (call->trace->training && dropout > 0) {
-        kt_trace_fail(call->trace, KT_UNSUPPORTED, "dropout in training mode is not supported yet.");
-        return false;
-    }
-    if (!kt_attention_flag(call, scores_position, "return_attention_scores")) return true;
-    kt_trace_fail(call->trace, KT_UNSUPPORTED, "return_attention_scores is not supported yet.");
+bool kt_attention_supported(const kt_layer_call *call, double dropout) {
+    if (!call->trace->training || !(dropout > 0)) return true;
+    kt_trace_fail(call->trace, KT_UNSUPPORTED, "dropout in training mode is not supported yet.");
     return false;
 }
 
@@ -152,7 +148,7 @@ static void attend(const attention *self, kt_layer_call *call, kt_value scores) 
     bool causal = kt_attention_flag(call, 4, "use_causal_mask");
     kt_value mask = call->masks[1];
     int64_t axes[KT_MAX_RANK];
-    if (!kt_attention_supported(call, 3, self->dropout)) return;
+    if (!kt_attention_supported(call, self->dropout)) return;
     if (mask) { /* [batch…, keys] */
         for (int i = 0; i < rank - 1; i++) axes[i] = i < rank - 2 ? i : i + 1;
         mask = kt_build_broadcast(b, kt_build_cast(b, mask, KT_BOOL), rank, type.dims, axes);
@@ -174,6 +170,7 @@ static void attend(const attention *self, kt_layer_call *call, kt_value scores) 
         y = kt_build_select(b, kept, y, kt_build_like(b, y, 0));
     }
     call->outputs[0] = y;
+    if (kt_attention_flag(call, 3, "return_attention_scores")) call->outputs[1] = weights;
     call->output_masks[0] = call->masks[0];
 }
 
@@ -218,6 +215,7 @@ const kt_layer_class kt_class_attention = {
     .options = attention_options,
     .build = build_attention,
     .call = call_attention,
+    .extra_outputs = 1,
 };
 
 const kt_layer_class kt_class_additive_attention = {
@@ -228,4 +226,5 @@ const kt_layer_class kt_class_additive_attention = {
     .options = additive_options,
     .build = build_additive,
     .call = call_additive,
+    .extra_outputs = 1,
 };

@@ -208,6 +208,10 @@ json_t *kt_layer_get_config(const kt_layer *layer) {
     return serialized;
 }
 
-uint32_t kt_layer_output_count(const kt_layer *layer) {
+uint32_t kt_layer_usual_outputs(const kt_layer *layer) {
     return layer->class->output_count ? layer->class->output_count(layer) : 1;
+}
+
+uint32_t kt_layer_output_count(const kt_layer *layer) {
+    return kt_layer_usual_outputs(layer) + layer->class->extra_outputs;
 }

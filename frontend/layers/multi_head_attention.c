@@ -333,12 +333,13 @@ static kt_value join_masks(const heads *self, const kt_layer_call *call, const o
     return kt_build_broadcast_to(b, mask, type.rank, type.dims);
 }
 
-/* Keras has two ways: with one axis that attends and no dropout, what is masked gets a score far below all
- * others; else its weight is also set to 0, so that a place that may look nowhere gets 0. */
+/* Keras has two ways: with one axis that attends, no dropout and where nobody asks for the weights, what is
+ * masked gets a score far below all others; else its weight is also set to 0, so that a place that may look
+ * nowhere gets 0. */
 static kt_value weigh(const heads *self, kt_builder *b, kt_value scores, kt_value mask, int rank,
-                      const kt_ints *axes) {
+                      const kt_ints *axes, bool asked) {
     kt_dtype dtype = kt_build_type(b, scores)->dtype;
-    if (self->dropout > 0 || rank != 4) return kt_softmax(b, scores, mask, axes);
+    if (self->dropout > 0 || rank != 4 || asked) return kt_softmax(b, scores, mask, axes);
     scores = kt_build_cast(b, scores, kt_dtype_promote(dtype, KT_F32));
     if (mask) scores = kt_build_select(b, mask, scores, kt_build_like(b, scores, -0.7 * 3.4028234e38));
     return kt_build_cast(b, kt_softmax(b, scores, 0, axes), dtype);
@@ -352,7 +353,7 @@ static void call(kt_layer *layer, kt_layer_call *call) {
     kt_einsum score;
     kt_einsum combine;
     kt_ints axes;
-    if (!take_operands(call, &o) || !kt_attention_supported(call, 7, self->dropout)) return;
+    if (!take_operands(call, &o) || !kt_attention_supported(call, self->dropout)) return;
     kt_value query = project(call, self->query, o.query.value);
     kt_value key = project(call, self->key, o.key.value);
     kt_value gate = self->gate ? project(call, self->gate, o.query.value) : 0;
@@ -368,10 +369,12 @@ static void call(kt_layer *layer, kt_layer_call *call) {
     bool valid;
     kt_value mask = join_masks(self, call, &o, scores, axes.count, &valid);
     if (!valid) return;
-    kt_value weights = weigh(self, b, scores, mask, rank, &axes);
+    bool asked = kt_attention_flag(call, 7, "return_attention_scores");
+    kt_value weights = weigh(self, b, scores, mask, rank, &axes, asked);
     kt_value y = kt_einsum_build(b, &combine, weights, value);
     if (gate) y = kt_build_mul(b, y, gate);
     call->outputs[0] = project(call, self->output, y);
+    if (asked) call->outputs[1] = weights;
 }
 
 const kt_layer_class kt_class_multi_head_attention = {
@@ -384,6 +387,7 @@ const kt_layer_class kt_class_multi_head_attention = {
     .check = check_multi,
     .build = build,
     .call = call,
+    .extra_outputs = 1,
 };
 
 const kt_layer_class kt_class_group_query_attention = {
@@ -397,4 +401,5 @@ const kt_layer_class kt_class_group_query_attention = {
     .check = check_group,
     .build = build,
     .call = call,
+    .extra_outputs = 1,
 };

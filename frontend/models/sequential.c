@@ -43,7 +43,7 @@ static void call_sequential(kt_layer *layer, kt_layer_call *call) {
         trace->call = outer_call * *kt_table_find(&totals, &address, sizeof address) + (*position)++;
         kt_layer_call_with(child, trace, count == 1 ? items : &list, 1, values, masks);
         trace->call = outer_call;
-        count = outputs;
+        count = kt_layer_usual_outputs(child);
         items = KT_NEW_ARRAY(arena, kt_argument, count);
         for (uint32_t o = 0; o < count; o++)
             items[o] = (kt_argument){.kind = KT_ARGUMENT_TENSOR, .value = values[o], .mask = masks[o]};
@@ -55,7 +55,7 @@ static void call_sequential(kt_layer *layer, kt_layer_call *call) {
 }
 
 static uint32_t count_outputs(const kt_layer *layer) {
-    return layer->children.count ? kt_layer_output_count(layer->children.at[layer->children.count - 1]) : 1;
+    return layer->children.count ? kt_layer_usual_outputs(layer->children.at[layer->children.count - 1]) : 1;
 }
 
 kt_layer *kt_sequential_input_layer(const kt_layer *layer) {

@@ -44,19 +44,18 @@ static const char *output_shape(const summarizing *s, const kt_layer *layer, con
             add_size(&text, (int)axis, (int)shape.count, shape.at[axis]);
         return kt_text_string(&text);
     }
-    uint32_t call = 0, found = 0, count = kt_layer_output_count(layer);
+    uint32_t call = 0, found = 0;
     for (uint32_t i = 0; i < observer->outputs.count; i++)
         if (observer->outputs.at[i].layer == layer && observer->outputs.at[i].call > call)
             call = observer->outputs.at[i].call;
-    if (count > 1) kt_text_add(&text, "[");
     for (uint32_t i = 0; i < observer->outputs.count; i++) {
         const kt_layer_output *output = &observer->outputs.at[i];
         if (output->layer != layer || output->call != call) continue;
         if (found++) kt_text_add(&text, ", ");
         add_type(graph, kt_graph_type(graph, output->value), &text);
     }
-    if (count > 1) kt_text_add(&text, "]");
-    return found ? kt_text_string(&text) : "?";
+    if (!found) return "?";
+    return found > 1 ? kt_arena_format(s->arena, "[%s]", kt_text_string(&text)) : kt_text_string(&text);
 }
 
 /* ---- parameters ------------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ static kt_status read_config(kt_layer *layer, kt_layer_context *context, const j
                                            layer->path ? layer->path : layer->name);
     if (!child) return KT_UNSUPPORTED;
     if (kt_layer_output_count(child) != 1)
-        return kt_layer_reject(layer, context, KT_UNSUPPORTED, "layer", "has several outputs.");
+        return kt_layer_reject(layer, context, KT_UNSUPPORTED, "layer",
+                               "may give several outputs, of which Keras makes no model either.");
     child->attribute = "layer";
     KT_PUSH(context->arena, &layer->children, child);
     return KT_OK;
