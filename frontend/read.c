@@ -14,10 +14,10 @@ static const size_t file_limit = (size_t)16 << 30;
 
 /* ---- .keras
  * ------------------------------------------------------------------------------------------------ */
-static kt_status read_keras(kt_arena *arena, kt_bytes file, kt_observer *observer, kt_graph **out_graph,
-                            kt_diag *diag) {
+static kt_status read_keras(kt_arena *arena, kt_bytes file, kt_arena *file_arena, kt_observer *observer,
+                            kt_graph **out_graph, kt_diag *diag) {
     kt_archive archive;
-    KT_TRY(kt_archive_unpack(arena, file, &archive, diag));
+    KT_TRY(kt_archive_unpack(file_arena, file, &archive, diag));
     const kt_bytes *config = kt_archive_find(&archive, "config.json");
     const kt_bytes *weights = kt_archive_find(&archive, "model.weights.h5");
     if (!config || !weights)
@@ -58,6 +58,7 @@ static bool is_text(kt_bytes file) {
 
 typedef struct request {
     kt_arena *arena;
+    kt_arena *file; /* for its bytes, which nothing of the graph may lie in */
     const char *path;
     bool keras_only;
     kt_observer *observer;
@@ -67,7 +68,7 @@ typedef struct request {
 
 static kt_status read_bytes(const request *r, kt_bytes file, kt_graph **out_graph) {
     if (kt_archive_is(file))
-        KT_TRY(read_keras(r->arena, file, r->observer, out_graph, r->diag));
+        KT_TRY(read_keras(r->arena, file, r->file, r->observer, out_graph, r->diag));
     else if (!r->keras_only && kt_packed_is(file.at, file.count))
         KT_TRY(kt_graph_read_packed(r->arena, file.at, file.count, strcmp(r->path, "-") ? r->path : NULL,
                                     out_graph, r->diag));
@@ -82,14 +83,23 @@ static kt_status read_model(void *object) {
     request *r = object;
     char *bytes;
     size_t count;
-    KT_TRY(kt_file_read(r->path, file_limit, r->arena, &bytes, &count, r->diag));
+    KT_TRY(kt_file_read(r->path, file_limit, r->file, &bytes, &count, r->diag));
     r->diag->file = strcmp(r->path, "-") == 0 ? "standard input" : r->path;
     return read_bytes(r, (kt_bytes){(const uint8_t *)bytes, count}, &r->graph);
 }
 
+/* The file goes once it is read, whatever happens: its weights are as large as the model's. */
+static kt_status read_and_drop_file(void *object) {
+    request *r = object;
+    r->file = kt_arena_create();
+    kt_status status = kt_guarded(read_model, r, r->diag);
+    kt_arena_destroy(r->file);
+    return status;
+}
+
 static kt_status read_guarded(request *r, kt_graph **out_graph) {
     const char *outer = r->diag->file;
-    kt_status status = kt_guarded(read_model, r, r->diag);
+    kt_status status = kt_guarded(read_and_drop_file, r, r->diag);
     r->diag->file = outer;
     if (status == KT_OK) *out_graph = r->graph;
     return status;

@@ -283,7 +283,7 @@ size_t kt_tensor_bytes(const kt_tensor *tensor);
 
 /* Runs func with plain loops. arguments: one a parameter of the roles PLAIN and INPUT, in order (variables and
  * constants are taken from the graph). symbols: by symbol index; NULL: read off the arguments' dims.
- * out_results: one a result, their data in arena. Integers wrap; f16 and bf16 round after every operation. */
+ * out_results: one a result, their data in arena, or where all that func takes is of the graph, also there. Integers wrap; f16 and bf16 round after every operation. */
 kt_status kt_eval(kt_graph *graph, kt_func func, const int64_t *symbols, const kt_tensor *arguments,
                   uint32_t argument_count, kt_arena *arena, kt_tensor *out_results, kt_diag *diag) KT_MUST_USE;
 /* As kt_eval without arguments, but large products may be OpenBLAS's, whose sums have an order of its own (on one

@@ -10,6 +10,7 @@
 
 #include <minizip/unzip.h>
 #include <string.h>
+#include <zlib.h>
 
 enum {
     MEMBER_LIMIT = 4096,
@@ -127,9 +128,25 @@ static kt_status check_member(const kt_archive *archive, const unz_file_info64 *
     return KT_OK;
 }
 
-static kt_status unpack_member(kt_arena *arena, unzFile zip, kt_member *member, kt_diag *diag) {
-    if (unzOpenCurrentFile(zip) != UNZ_OK) return damaged(diag);
-    uint8_t *bytes = kt_arena_alloc(arena, member->bytes.count + 1);
+static kt_status damaged_member(const kt_member *member, kt_diag *diag) {
+    return kt_diag_add(diag, KT_INVALID, NULL,
+                       "“%s” in the archive is damaged or cut off; save the model again or copy the file "
+                       "anew.",
+                       member->name);
+}
+
+/* A stored member stays where it is in the file: weights are large. */
+static kt_status find_stored(kt_bytes file, unzFile zip, uLong checksum, kt_member *member, kt_diag *diag) {
+    size_t at = unzGetCurrentFileZStreamPos64(zip);
+    if (at > file.count || member->bytes.count > file.count - at ||
+        crc32_z(0, file.at + at, member->bytes.count) != checksum)
+        return damaged_member(member, diag);
+    member->bytes.at = file.at + at;
+    return KT_OK;
+}
+
+static kt_status inflate_member(kt_arena *arena, unzFile zip, kt_member *member, kt_diag *diag) {
+    uint8_t *bytes = kt_arena_alloc(arena, member->bytes.count);
     size_t done = 0;
     while (done < member->bytes.count) {
         size_t left = member->bytes.count - done;
@@ -138,14 +155,22 @@ static kt_status unpack_member(kt_arena *arena, unzFile zip, kt_member *member, 
         done += (size_t)got;
     }
     uint8_t more;
-    bool whole = done == member->bytes.count && unzReadCurrentFile(zip, &more, 1) == 0;
-    if (unzCloseCurrentFile(zip) != UNZ_OK || !whole) /* closing compares the checksum */
-        return kt_diag_add(diag, KT_INVALID, NULL,
-                           "“%s” in the archive is damaged or cut off; save the model again or copy the file "
-                           "anew.",
-                           member->name);
+    if (done < member->bytes.count || unzReadCurrentFile(zip, &more, 1) != 0)
+        return damaged_member(member, diag);
     member->bytes.at = bytes;
     return KT_OK;
+}
+
+static kt_status unpack_member(kt_arena *arena, kt_bytes file, unzFile zip, kt_member *member,
+                               kt_diag *diag) {
+    unz_file_info64 info;
+    if (unzGetCurrentFileInfo64(zip, &info, NULL, 0, NULL, 0, NULL, 0) != UNZ_OK ||
+        unzOpenCurrentFile(zip) != UNZ_OK)
+        return damaged(diag);
+    KT_TRY(info.compression_method == 0 ? find_stored(file, zip, info.crc, member, diag)
+                                        : inflate_member(arena, zip, member, diag));
+    /* Closing compares the checksum of what was inflated. */
+    return unzCloseCurrentFile(zip) == UNZ_OK ? KT_OK : damaged_member(member, diag);
 }
 
 bool kt_archive_is(kt_bytes file) { return file.count >= 4 && memcmp(file.at, "PK\3\4", 4) == 0; }
@@ -198,7 +223,7 @@ kt_status kt_archive_unpack(kt_arena *arena, kt_bytes file, kt_archive *out_arch
     }
     for (uint32_t i = 0; i < archive.members.count; i++) {
         if (unzGoToFilePos64(zip, &places.at[i]) != UNZ_OK) return damaged(diag);
-        KT_TRY(unpack_member(arena, zip, &archive.members.at[i], diag));
+        KT_TRY(unpack_member(arena, file, zip, &archive.members.at[i], diag));
     }
     *out_archive = archive;
     return KT_OK;

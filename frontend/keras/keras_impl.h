@@ -14,9 +14,9 @@
 
 #include <jansson.h>
 
-/* Bytes of a file or of a member of an archive, in an arena. */
+/* Bytes of a file or of a member of an archive. */
 typedef struct kt_bytes {
-    const uint8_t *at; /* a NUL follows the last byte */
+    const uint8_t *at;
     size_t count;
 } kt_bytes;
 
@@ -32,7 +32,7 @@ typedef struct kt_archive {
 
 /* Does a file begin as a zip archive does? */
 bool kt_archive_is(kt_bytes file);
-/* Unpacks the members of a .keras archive. */
+/* Unpacks the members of a .keras archive. Those that are stored stay in file, which must last as long as arena. */
 kt_status kt_archive_unpack(kt_arena *arena, kt_bytes file, kt_archive *out_archive,
                             kt_diag *diag) KT_MUST_USE;
 /* NULL if there is none of that name. */

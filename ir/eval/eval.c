@@ -2,9 +2,10 @@
  * meaning of the graph: what compiled code is tested against, what folds constants and what runs `prepare`
  * when a program is compiled.
  *
- * Intermediate values live in an arena of their own until the evaluation ends; only results are copied out.
- * The symbols' values come from the caller or from the arguments' dimensions; each dimension is then a
- * number, and a size that is negative, or too large to be meant, is an error. */
+ * Intermediate values of an entry go with their last reader (memory.c), since `prepare` runs over all weights
+ * of a model; those of the functions that it calls go with the call. The symbols' values come from the caller
+ * or from the arguments' dimensions; each dimension is then a number, and a size that is negative, or too
+ * large to be meant, is an error. */
 #include "ir/eval/eval_impl.h"
 
 #include "ir/graph_impl.h"
@@ -21,7 +22,8 @@ typedef struct kt_eval_walk {
     kt_graph *graph;
     kt_eval_symbols symbols;
     const kt_tensor **values; /* by handle; NULL where calls cannot occur */
-    kt_arena *arena;
+    kt_arena *arena;          /* for what goes when the node at hand has run */
+    kt_arena *results;        /* for what that node gives */
     kt_diag *diag;
     bool fast;
     int depth;
@@ -142,7 +144,7 @@ static kt_status run_node(walk *w, const kt_node_info *node, const kt_tensor *op
     if (!kt_op_is(node->op, KT_CALLS)) {
         KT_TRY(tensor_of(w, kt_graph_type(w->graph, node->first_result), out_results));
         if (node->op != KT_OP_reshape) /* which shares its operand's memory; nothing is ever written twice */
-            out_results->data = kt_arena_alloc(w->arena, kt_tensor_bytes(out_results));
+            out_results->data = kt_arena_alloc(w->results, kt_tensor_bytes(out_results));
     }
     kt_eval_op e = {
         .walk = w,
@@ -198,7 +200,7 @@ kt_status kt_eval_scan(kt_eval_op *e) {
         for (int axis = type.rank++; axis > 0; axis--) type.dims[axis] = type.dims[axis - 1];
         type.dims[0] = attrs->length;
         KT_TRY(tensor_of(w, &type, &e->result[i]));
-        e->result[i].data = kt_arena_alloc(w->arena, kt_tensor_bytes(&e->result[i]));
+        e->result[i].data = kt_arena_alloc(w->results, kt_tensor_bytes(&e->result[i]));
     }
     for (int64_t turn = 0; turn < length; turn++) {
         int64_t at = attrs->reverse ? length - 1 - turn : turn;
@@ -241,9 +243,7 @@ static void define(walk *w, kt_value value, const kt_tensor *tensor) {
     w->values[value] = kt_arena_copy(w->arena, tensor, sizeof *tensor);
 }
 
-static kt_status run_function(walk *w, const kt_function *function, const kt_tensor *arguments,
-                              kt_tensor *out_results) {
-    kt_graph *graph = w->graph;
+static kt_status define_params(walk *w, const kt_function *function, const kt_tensor *arguments) {
     for (uint32_t i = 0; i < function->params.count; i++) {
         const kt_port *port = &function->params.at[i];
         kt_tensor tensor;
@@ -251,20 +251,54 @@ static kt_status run_function(walk *w, const kt_function *function, const kt_ten
             KT_TRY(stored_value(w, port, &tensor));
         else
             tensor = *arguments++;
-        KT_TRY(check_type(w, kt_graph_type(graph, port->value), &tensor,
+        KT_TRY(check_type(w, kt_graph_type(w->graph, port->value), &tensor,
                           port->name ? port->name : "An argument"));
         define(w, port->value, &tensor);
     }
-    for (uint32_t i = 0; i < function->nodes.count; i++) {
-        const kt_node_info *node = kt_graph_node(graph, function->nodes.at[i]);
-        kt_tensor *operands = KT_NEW_ARRAY(w->arena, kt_tensor, node->operand_count);
-        kt_tensor *results = KT_NEW_ARRAY(w->arena, kt_tensor, node->result_count);
-        for (uint32_t j = 0; j < node->operand_count; j++) operands[j] = *w->values[node->operands[j]];
-        KT_TRY(run_node(w, node, operands, results));
-        for (uint32_t j = 0; j < node->result_count; j++) define(w, node->first_result + j, &results[j]);
-    }
+    return KT_OK;
+}
+
+/* arena: for the list of results. */
+static kt_status run_operands(walk *w, const kt_node_info *node, kt_arena *arena, kt_tensor **out_results) {
+    kt_tensor *operands = KT_NEW_ARRAY(w->arena, kt_tensor, node->operand_count);
+    *out_results = KT_NEW_ARRAY(arena, kt_tensor, node->result_count);
+    for (uint32_t i = 0; i < node->operand_count; i++) operands[i] = *w->values[node->operands[i]];
+    return run_node(w, node, operands, *out_results);
+}
+
+static void read_results(const walk *w, const kt_function *function, kt_tensor *out_results) {
     for (uint32_t i = 0; i < function->results.count; i++)
         out_results[i] = *w->values[function->results.at[i].value];
+}
+
+static kt_status run_function(walk *w, const kt_function *function, const kt_tensor *arguments,
+                              kt_tensor *out_results) {
+    KT_TRY(define_params(w, function, arguments));
+    for (uint32_t i = 0; i < function->nodes.count; i++) {
+        const kt_node_info *node = kt_graph_node(w->graph, function->nodes.at[i]);
+        kt_tensor *results;
+        KT_TRY(run_operands(w, node, w->arena, &results));
+        for (uint32_t j = 0; j < node->result_count; j++) define(w, node->first_result + j, &results[j]);
+    }
+    read_results(w, function, out_results);
+    return KT_OK;
+}
+
+/* The function that is asked for; memory: for its values. */
+static kt_status run_entry(walk *w, const kt_function *function, kt_eval_memory *memory,
+                           const kt_tensor *arguments, kt_tensor *out_results) {
+    kt_arena *arena = w->arena;
+    KT_TRY(define_params(w, function, arguments));
+    for (uint32_t i = 0; i < function->nodes.count; i++) {
+        const kt_node_info *node = kt_graph_node(w->graph, function->nodes.at[i]);
+        kt_tensor *results;
+        kt_eval_memory_begin(memory, i, &w->results, &w->arena);
+        KT_TRY(run_operands(w, node, arena, &results));
+        w->arena = arena;
+        kt_eval_memory_end(memory, i);
+        for (uint32_t j = 0; j < node->result_count; j++) define(w, node->first_result + j, &results[j]);
+    }
+    read_results(w, function, out_results);
     return KT_OK;
 }
 
@@ -330,9 +364,8 @@ static uint32_t fed_params(const kt_function *function) {
     return count;
 }
 
-static void copy_out(const evaluation *v, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++)
-        v->results[i].data = kt_arena_copy(v->arena, v->results[i].data, kt_tensor_bytes(&v->results[i]));
+static void copy_out(const evaluation *v, kt_tensor *result) {
+    result->data = kt_arena_copy(v->arena, result->data, kt_tensor_bytes(result));
 }
 
 static kt_status evaluate(void *context) {
@@ -341,6 +374,7 @@ static kt_status evaluate(void *context) {
     uint32_t symbol_count = kt_dim_symbol_count(graph->dims);
     walk w = {.graph = graph,
               .arena = v->scratch,
+              .results = v->scratch,
               .diag = v->diag,
               .fast = v->fast,
               .symbols = {.dims = graph->dims, .count = symbol_count}};
@@ -351,7 +385,7 @@ static kt_status evaluate(void *context) {
     if (!v->func) {
         const kt_node_info *node = kt_graph_node(graph, v->node);
         KT_TRY(run_node(&w, node, v->arguments, v->results));
-        copy_out(v, node->result_count);
+        for (uint32_t i = 0; i < node->result_count; i++) copy_out(v, &v->results[i]);
         return KT_OK;
     }
     const kt_function *function = kt_graph_function(graph, v->func);
@@ -361,8 +395,10 @@ static kt_status evaluate(void *context) {
     for (uint32_t i = 0; i < v->argument_count; i++) KT_TRY(check_size(v->diag, &v->arguments[i]));
     KT_TRY(read_symbols(&w, function, v->symbols, v->arguments));
     KT_TRY(check_equalities(&w));
-    KT_TRY(run_function(&w, function, v->arguments, v->results));
-    copy_out(v, function->results.count);
+    kt_eval_memory *memory = kt_eval_memory_create(graph, function, v->arena, v->scratch);
+    KT_TRY(run_entry(&w, function, memory, v->arguments, v->results));
+    for (uint32_t i = 0; i < function->results.count; i++)
+        if (!kt_eval_memory_keeps(memory, function->results.at[i].value)) copy_out(v, &v->results[i]);
     return KT_OK;
 }
 

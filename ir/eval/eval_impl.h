@@ -33,9 +33,23 @@ typedef struct kt_eval_op {
     const kt_tensor *operands;
     uint32_t operand_count;
     kt_tensor *result; /* of call and scan: all of them, still to be made */
-    kt_arena *arena;   /* goes when the evaluation ends */
+    kt_arena *arena;   /* goes once the node has run; results belong elsewhere */
     kt_diag *diag;
 } kt_eval_op;
+
+/* ---- memory (memory.c) ----------------------------------------------------------------------------------
+ */
+typedef struct kt_eval_memory kt_eval_memory;
+/* For one evaluation of an entry. results: where what it gives shall lie; arena: its end ends all else. */
+kt_eval_memory *kt_eval_memory_create(const kt_graph *graph, const kt_function *function, kt_arena *results,
+                                      kt_arena *arena);
+/* Around the node at a position of the function, each in its turn: where its results belong, and what is its own
+ * while it runs. At the end goes what nobody reads any more. */
+void kt_eval_memory_begin(kt_eval_memory *memory, uint32_t position, kt_arena **out_results,
+                          kt_arena **out_scratch);
+void kt_eval_memory_end(kt_eval_memory *memory, uint32_t position);
+/* Does a result lie where it may stay: in the results' arena, or as a variable or constant in the graph? */
+bool kt_eval_memory_keeps(const kt_eval_memory *memory, kt_value value);
 
 kt_status kt_eval_fail(const kt_eval_op *e, kt_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
