@@ -1,76 +1,260 @@
-"""Prediction time of Keratin's libraries against ONNX Runtime: one process, one thread, interleaved.
+"""Measures Keratin against other systems, interleaved; bench/compare sets up what it needs, and is how to run it.
 
-    python bench/models.py build/bench
-    taskset -c 0 python bench/compare.py build/bench [NAME ...]
-
-Each round times a burst of calls of the one, then of the other; the figures are medians of the rounds' medians.
-Needs onnxruntime and numpy, and build/release/bin/keratin.
+Each system is a process (bench/worker.py) that lives for all models. In each round every system, in an order drawn
+anew, times a burst of predictions while the others wait; so what disturbs the machine for longer than a round disturbs all.
+A ratio is the median over rounds of the other system's time by Keratin's in the same round; its interval holds 95 % of
+the medians of rounds that are drawn again with replacement. Results that depart from Keras's by more than TOLERANCE are
+no results, and the command fails.
 """
 
-import ctypes
+import argparse
+import json
 import os
 import pathlib
+import random
+import re
+import statistics
 import subprocess
 import sys
 import time
 
 import numpy as np
-import onnxruntime
 
-ROUNDS, BURST_SECONDS = 25, 0.04
-BATCHES = {"tabular": (1, 256), "mlp": (1, 64), "convnet": (1, 64), "resnet20": (1, 16)}
-KERATIN = pathlib.Path(__file__).parent.parent / "build/release/bin/keratin"
+import report
 
-
-def keratin(folder, name, x, y):
-    """A call of the compiled library on x, and the array that it fills."""
-    library = (folder / f"lib{name}.so").resolve()
-    subprocess.check_call([KERATIN, "compile", folder / f"{name}.keras", "-o", library])
-    lib = ctypes.CDLL(str(library))
-    create, predict = getattr(lib, f"{name}_create"), getattr(lib, f"{name}_predict")
-    create.restype = ctypes.c_void_p
-    context = ctypes.c_void_p(create(1))
-    out = np.empty_like(y)
-    arguments = context, ctypes.c_int64(len(x)), ctypes.c_void_p(x.ctypes.data), ctypes.c_void_p(out.ctypes.data)
-    assert predict(*arguments) == 0
-    return lambda: predict(*arguments), out
-
-
-def onnx_runtime(folder, name, x):
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(folder / f"{name}.onnx"), options, providers=["CPUExecutionProvider"])
-    binding = session.io_binding()
-    binding.bind_cpu_input(session.get_inputs()[0].name, x)
-    binding.bind_output(session.get_outputs()[0].name)
-    session.run_with_iobinding(binding)
-    return lambda: session.run_with_iobinding(binding), binding.copy_outputs_to_cpu()[0]
+ROOT = pathlib.Path(__file__).parent.parent
+FOLDER = ROOT / "build/bench"
+KERATIN = ROOT / "build/release/bin/keratin"
+SYSTEMS = ("keratin", "keratin-openblas", "onnxruntime", "openvino", "tensorflow-xla", "jax", "litert")
+ROWS = {
+    "tabular": (1, 256),
+    "mlp": (1, 64),
+    "convnet": (1, 64),
+    "resnet20": (1, 16),
+    "transformer": (1, 8),
+    "lstm": (1, 32),
+    "mobilenetv2": (1, 4),
+    "resnet50": (1, 4),
+}
+STARTED = ("mlp", "mobilenetv2")
+TOLERANCE = 1e-4
+LEAST_ROUNDS, ROW_SECONDS = 9, 60  # then a row has had enough
+STARTS = 5
+RESAMPLES = 2000
 
 
-def burst(call):
-    """The median of the calls of one burst, in microseconds."""
-    times, end = [], time.perf_counter() + BURST_SECONDS
-    while time.perf_counter() < end or len(times) < 3:
+class Worker:
+    """A system's process; requests and answers are lines of JSON."""
+
+    def __init__(self, system, threads):
+        cpus = ",".join(str(cpu) for cpu in range(threads))
+        command = [sys.executable, ROOT / "bench/worker.py", system, FOLDER, cpus]
+        self.log = open(FOLDER / f"{system}.log", "ab")
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True
+        )
+
+    def ask(self, **request):
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+            return json.loads(self.process.stdout.readline())
+        except (BrokenPipeError, json.JSONDecodeError):
+            return {"error": f"the process ended with {self.process.wait()}"}
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+        self.log.close()
+
+
+def interval(samples, statistic):
+    """The statistic of samples [round, ...], and what it is for 95 % of resampled rounds."""
+    generator = np.random.default_rng(0)
+    draws = generator.integers(0, len(samples), (RESAMPLES, len(samples)))
+    low, high = np.quantile([statistic(samples[draw]) for draw in draws], (0.025, 0.975))
+    return [float(statistic(samples)), float(low), float(high)]
+
+
+def compile_models(names):
+    for name in names:
+        model = FOLDER / f"{name}.keras"
+        for suffix, options in (("", []), ("_openblas", ["--contractions=openblas"])):
+            subprocess.check_call([KERATIN, "compile", model, "-o", FOLDER / f"lib{name}{suffix}.so", *options])
+        subprocess.check_call([KERATIN, "compile", model, "-o", FOLDER / name])
+
+
+def measure_row(workers, name, batch, options):
+    differences, errors, live = {}, {}, []
+    for system, worker in workers.items():
+        answer = worker.ask(open=name, batch=batch)
+        if "error" in answer:
+            errors[system] = answer["error"]
+            continue
+        differences[system] = answer["difference"]
+        if not answer["difference"] <= TOLERANCE:  # or it is NaN
+            errors[system] = f"departs from Keras by {answer['difference']:.1e} of the largest output"
+        else:
+            live.append(system)
+    rounds, start = [], time.monotonic()
+    for index in range(options.rounds + 1):
+        if len(rounds) >= LEAST_ROUNDS and time.monotonic() - start > ROW_SECONDS:
+            break
+        sample = {}
+        for system in random.sample(live, len(live)):
+            answer = workers[system].ask(burst=options.burst)
+            if "error" in answer:
+                sys.exit(f"{system}, {name}: {answer['error']}")
+            sample[system] = answer["median"]
+            time.sleep(0.005)  # for what spins after work
+        if index > 0:  # the first warms up
+            rounds.append([sample[system] for system in live])
+    rounds = np.array(rounds)
+    times = {system: float(np.median(rounds[:, i])) for i, system in enumerate(live)}
+    least = {system: float(rounds[:, i].min()) for i, system in enumerate(live)}
+    ratios = {}
+    for i, system in enumerate(live):
+        if system != "keratin" and "keratin" in live:
+            ratio = rounds[:, i] / rounds[:, live.index("keratin")]
+            ratios[system] = {"interval": interval(ratio, np.median), "rounds": list(ratio)}
+    return {"times": times, "least": least, "ratios": ratios, "differences": differences, "errors": errors}
+
+
+def work_of(name, batch):
+    """Floating-point operations of a prediction by the textbook, and bytes that it must read or write."""
+    data = np.load(FOLDER / f"{name}.{batch}.npz")
+    x, trace, out = FOLDER / "x.npy", FOLDER / "trace.json", FOLDER / "y.npy"
+    np.save(x, data["x"])
+    program = [FOLDER / name, "predict", "--input", x, "--output", out, "--batch-size", str(batch)]
+    subprocess.check_call([*program, "--threads", "1", f"--profile={trace}"], stderr=subprocess.DEVNULL)
+    events = json.loads(trace.read_text())["traceEvents"]
+    weights = json.loads(subprocess.check_output([FOLDER / name, "describe"]))["memory"]["weights_bytes"]
+    operations = sum(event["args"].get("operations", 0) for event in events if event["ph"] == "X")
+    return {"operations": operations, "bytes": weights + data["x"].nbytes + data["y"].nbytes}
+
+
+def peaks(threads, sizes):
+    """The best of all that this was asked, since others may be at work on the machine."""
+    command = [ROOT / "build/release/bin/bench_peak", str(threads), *(str(size) for size in sizes)]
+    found = [json.loads(subprocess.check_output(command)) for _ in range(3)]
+    return {
+        "flops": max(peak["flops"] for peak in found),
+        "read": np.max([peak["read"] for peak in found], axis=0).tolist(),
+    }
+
+
+def measure_program(name):
+    """Start, first prediction and end of a compiled program; its size; what memory it takes."""
+    program, x, out = FOLDER / name, FOLDER / "x.npy", FOLDER / "y.npy"
+    np.save(x, np.load(FOLDER / f"{name}.1.npz")["x"])
+    arguments = [program, "predict", "--input", x, "--output", out, "--threads", "1"]
+    seconds = []
+    for _ in range(20 * STARTS):
         start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times)) * 1e6
+        if os.waitpid(os.posix_spawn(program, arguments, os.environ), 0)[1] != 0:
+            sys.exit(f"{name}: the program failed")
+        seconds.append(time.perf_counter() - start)
+    weights = json.loads(subprocess.check_output([program, "describe"]))["memory"]["weights_bytes"]
+    stripped = FOLDER / f"{name}.stripped"
+    subprocess.check_call(["strip", "-o", stripped, program])
+    run = json.loads(subprocess.check_output([program, "benchmark", "--batch", "1", "--threads", "1"]))
+    return {
+        "start_ms": statistics.median(seconds) * 1e3,
+        "file_bytes": stripped.stat().st_size,
+        "weights_bytes": weights,
+        "peak_bytes": run["peak_bytes"],
+        "call_us": run["median_us"],
+    }
+
+
+def measure_start(system, name):
+    """From the process's start to its first result, by way of Python, and what memory that took."""
+    seconds, peak = [], []
+    for _ in range(STARTS):
+        start = time.perf_counter()
+        worker = Worker(system, 1)
+        answer = worker.ask(open=name, batch=1)
+        seconds.append(time.perf_counter() - start)
+        if "error" in answer:
+            return {"error": answer["error"]}
+        peak.append(worker.ask(memory=True)["peak_bytes"])
+        worker.close()
+    return {"start_ms": statistics.median(seconds) * 1e3, "peak_bytes": statistics.median(peak)}
+
+
+def machine():
+    text = pathlib.Path("/proc/cpuinfo").read_text()
+    found = lambda key: match[1].strip() if (match := re.search(f"(?m)^{key}\\s*:(.*)", text)) else "unknown"
+    flags = found("flags").split()
+    known = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "hypervisor")
+    version = subprocess.check_output([KERATIN, "version"], text=True).splitlines()[0]
+    revision = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    return {
+        "cpu": f"{found('model name')} (family {found('cpu family')}, model {found('model')})",
+        "features": [flag for flag in known if flag in flags],
+        "cpus": os.cpu_count(),
+        "kernel": os.uname().release,
+        "keratin": f"{version} at {revision.stdout.strip()}",
+        "load": os.getloadavg()[0],
+        "packages": (ROOT / "bench/requirements.txt").read_text().split(),
+    }
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(prog="bench/compare", description="Keratin against other systems.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="models to measure [all, and write the page]")
+    parser.add_argument("--threads", type=int, nargs="*", help="thread counts [1 2, as far as there are processors]")
+    parser.add_argument("--systems", nargs="*", choices=SYSTEMS, help="systems to measure [all]")
+    parser.add_argument("--rounds", type=int, default=25, help="rounds of each row, at most [25]")
+    parser.add_argument("--burst", type=float, default=0.04, help="seconds of a burst [0.04]")
+    parser.add_argument("--page", type=pathlib.Path, help="where to write the page")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(ROWS):
+        parser.error(f"There is no model {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}.")
+    if not options.page and not options.names and not options.systems:
+        options.page = ROOT / "docs/benchmarks.md"
+    return options
+
+
+def main():
+    options = parse_arguments()
+    names = options.names or list(ROWS)
+    systems = ["keratin"] + [name for name in options.systems or SYSTEMS if name != "keratin"]
+    threads = options.threads or [count for count in (1, 2) if count <= os.cpu_count()]
+    compile_models(names)
+    os.sched_setaffinity(0, [os.cpu_count() - 1])  # out of the way of systems with one thread
+    rows = [(name, batch) for name in names for batch in ROWS[name]]
+    works = [work_of(name, batch) for name, batch in rows]
+    results = {"machine": machine(), "rows": [], "peaks": {}, "programs": {}, "starts": {}, "systems": systems}
+    results["settings"] = {"rounds": options.rounds, "burst": options.burst, "tolerance": TOLERANCE}
+    for count in threads:
+        workers = {system: Worker(system, count) for system in systems}
+        measured = []
+        for (name, batch), work in zip(rows, works):
+            row = measure_row(workers, name, batch, options)
+            measured.append({"model": name, "batch": batch, "threads": count, **work, **row})
+            print(report.line(measured[-1], systems), flush=True)
+        for worker in workers.values():
+            worker.close()
+        os.sched_setaffinity(0, range(os.cpu_count()))
+        peak = peaks(count, [work["bytes"] for work in works])
+        os.sched_setaffinity(0, [os.cpu_count() - 1])
+        results["peaks"][str(count)] = peak["flops"]
+        for row, read in zip(measured, peak["read"]):
+            row |= {"peak_flops": peak["flops"], "peak_read": read}
+        results["rows"] += measured
+    if options.page:
+        for name in names:
+            results["programs"][name] = measure_program(name)
+        for name in STARTED:
+            results["starts"][name] = {system: measure_start(system, name) for system in systems}
+        (FOLDER / "results.json").write_text(json.dumps(results))
+        options.page.write_text(report.page(results, interval))
+    for row in results["rows"]:
+        for system, error in row["errors"].items():
+            print(f"{row['model']} {row['batch']}, {row['threads']} threads: {system}: {error}", file=sys.stderr)
+    return any(row["errors"] for row in results["rows"])
 
 
 if __name__ == "__main__":
-    if len(os.sched_getaffinity(0)) != 1:
-        sys.exit("Run under taskset -c 0, so that both have one core.")
-    folder = pathlib.Path(sys.argv[1])
-    print(f"{'model':10} {'batch':>5} {'Keratin us':>11} {'ONNX Runtime us':>16} {'ratio':>6} {'max difference':>15}")
-    for name in sys.argv[2:] or BATCHES:
-        for batch in BATCHES[name]:
-            data = np.load(folder / f"{name}.{batch}.npz")
-            x, y = data["x"], data["y"]
-            ours, got = keratin(folder, name, x, y)
-            theirs, _ = onnx_runtime(folder, name, x)
-            burst(ours), burst(theirs)
-            rounds = np.array([[burst(ours), burst(theirs)] for _ in range(ROUNDS)])
-            a, b = np.median(rounds, axis=0)
-            difference = np.abs(got - y).max() / np.abs(y).max()
-            print(f"{name:10} {batch:5} {a:11.1f} {b:16.1f} {a / b:6.2f} {difference:15.1e}", flush=True)
+    sys.exit(main())
