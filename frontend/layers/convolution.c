@@ -1,10 +1,5 @@
 /* Convolutions along one, two or three axes: activation(conv(x, kernel) + bias), plain, depthwise, separable
- * and transposed.
- *
- * Each is one `conv` over [batch, space…, channels], a separable one two; channels_first is transposed there
- * and back. A depthwise convolution has as many groups as channels: its kernel [window…, channels,
- * multiplier] is reshaped to [window…, 1, channels * multiplier]. A transposed one moves by single steps over
- * an input with gaps of strides - 1 zeros, and its kernel [window…, filters, channels] is turned round. The
+ * and transposed (convolve.c), a separable one being two; channels_first is transposed there and back. The
  * number of axes is the length of kernel_size, which the option table sees to. */
 #include "frontend/layers/windows_impl.h"
 
@@ -230,87 +225,8 @@ static kt_value take_input(const convolution *self, const kt_layer_call *call) {
     return kt_to_channels_last(builder, x, is_channels_first(self));
 }
 
-/* A convolution without padding that moves by single steps. */
-static kt_attrs_conv plain_attrs(const kt_builder *builder, uint32_t space) {
-    kt_attrs_conv attrs = {.groups = 1};
-    attrs.strides.count = attrs.low.count = attrs.high.count = space;
-    attrs.dilation.count = attrs.input_dilation.count = space;
-    for (uint32_t i = 0; i < space; i++) {
-        attrs.strides.at[i] = attrs.dilation.at[i] = attrs.input_dilation.at[i] = 1;
-        attrs.low.at[i] = attrs.high.at[i] = kt_dim_const(builder->graph->dims, 0);
-    }
-    return attrs;
-}
-
-static kt_value convolve(const convolution *self, kt_builder *builder, kt_value x, kt_value kernel,
-                         int64_t groups) {
-    kt_dim_pool *dims = builder->graph->dims;
-    const kt_type type = *kt_build_type(builder, x);
-    kt_attrs_conv attrs = plain_attrs(builder, self->kernel_size.count);
-    attrs.strides = self->strides;
-    attrs.dilation = self->dilation_rate;
-    attrs.groups = groups;
-    bool same = strcmp(self->padding, "same") == 0, causal = strcmp(self->padding, "causal") == 0;
-    for (uint32_t i = 0; i < self->kernel_size.count; i++) {
-        int64_t window = self->kernel_size.at[i], dilation = self->dilation_rate.at[i];
-        if (same)
-            kt_same_padding(dims, type.dims[i + 1], window, self->strides.at[i], dilation, &attrs.low.at[i],
-                            &attrs.high.at[i]);
-        if (causal) attrs.low.at[i] = kt_dim_const(dims, (window - 1) * dilation);
-    }
-    return kt_build_conv(builder, x, kernel, &attrs);
-}
-
-static kt_value convolve_depthwise(const convolution *self, kt_builder *builder, kt_value x, kt_value kernel,
-                                   int64_t channels) {
-    kt_dim_pool *dims = builder->graph->dims;
-    kt_type type = *kt_build_type(builder, kernel);
-    int space = count_axes(self);
-    type.dims[space] = kt_dim_const(dims, 1);
-    type.dims[space + 1] = kt_dim_const(dims, channels * self->depth_multiplier);
-    kernel = kt_build_reshape(builder, kernel, space + 2, type.dims);
-    return convolve(self, builder, x, kernel, channels);
-}
-
-/* The zeros around the input with its gaps, so that "valid" gives (size - 1) * stride + max(window, stride)
- * places and "same" size * stride, unless output_padding (-1: None) says how many more than the least. The
- * rule is Keras's own for its JAX backend. */
-static void transposed_padding(int64_t window, int64_t stride, bool same, int64_t output_padding,
-                               int64_t *out_low, int64_t *out_high) {
-    if (!same) {
-        int64_t behind = output_padding;
-        if (output_padding < 0) behind = window < stride ? stride - window : 0;
-        *out_low = window - 1;
-        *out_high = window - 1 + behind;
-        return;
-    }
-    int64_t total = output_padding < 0 ? stride + window - 2 : window + window % 2 - 2 + output_padding;
-    *out_low = total / 2 + total % 2;
-    if (*out_low > window - 1) *out_low = window - 1;
-    *out_high = total - *out_low;
-}
-
-static kt_value convolve_transposed(const convolution *self, kt_builder *builder, kt_value x,
-                                    kt_value kernel) {
-    kt_dim_pool *dims = builder->graph->dims;
-    uint32_t space = self->kernel_size.count;
-    kt_attrs_conv attrs = plain_attrs(builder, space);
-    int64_t axes[KT_MAX_RANK];
-    bool same = strcmp(self->padding, "same") == 0;
-    for (uint32_t i = 0; i < space; i++) {
-        int64_t low, high, window = (self->kernel_size.at[i] - 1) * self->dilation_rate.at[i] + 1;
-        int64_t output_padding = self->output_padding.count ? self->output_padding.at[i] : -1;
-        transposed_padding(window, self->strides.at[i], same, output_padding, &low, &high);
-        attrs.low.at[i] = kt_dim_const(dims, low);
-        attrs.high.at[i] = kt_dim_const(dims, high);
-        axes[i] = i;
-    }
-    attrs.input_dilation = self->strides;
-    attrs.dilation = self->dilation_rate;
-    kernel = kt_build_reverse(builder, kernel, space, axes);
-    axes[space] = space + 1;
-    axes[space + 1] = space;
-    return kt_build_conv(builder, x, kt_build_transpose(builder, kernel, axes), &attrs);
+static kt_sliding sliding_of(const convolution *self) {
+    return (kt_sliding){self->strides, self->dilation_rate, self->padding};
 }
 
 /* Adds the bias, which is weight number `bias`, and applies the activation. */
@@ -331,29 +247,29 @@ static void call_conv(kt_layer *layer, kt_layer_call *call) {
     if (count_channels(self, call) < 0) return;
     kt_trace_at(call->trace, "conv");
     kt_value x = take_input(self, call), kernel = kt_trace_weight(call->trace, layer, 0);
-    finish(self, call, convolve(self, call->trace->builder, x, kernel, self->groups), 1);
+    kt_sliding sliding = sliding_of(self);
+    finish(self, call, kt_convolve(call->trace->builder, x, kernel, &sliding, self->groups), 1);
 }
 
 static void call_depthwise(kt_layer *layer, kt_layer_call *call) {
     const convolution *self = (const convolution *)layer;
-    int64_t channels = count_channels(self, call);
-    if (channels < 0) return;
+    if (count_channels(self, call) < 0) return;
     kt_trace_at(call->trace, "conv");
     kt_value x = take_input(self, call), kernel = kt_trace_weight(call->trace, layer, 0);
-    finish(self, call, convolve_depthwise(self, call->trace->builder, x, kernel, channels), 1);
+    kt_sliding sliding = sliding_of(self);
+    finish(self, call, kt_convolve_depthwise(call->trace->builder, x, kernel, &sliding), 1);
 }
 
 static void call_separable(kt_layer *layer, kt_layer_call *call) {
     const convolution *self = (const convolution *)layer;
     kt_builder *builder = call->trace->builder;
-    int64_t channels = count_channels(self, call);
-    if (channels < 0) return;
+    if (count_channels(self, call) < 0) return;
     kt_trace_at(call->trace, "depthwise");
+    kt_sliding sliding = sliding_of(self);
     kt_value x = take_input(self, call);
-    x = convolve_depthwise(self, builder, x, kt_trace_weight(call->trace, layer, 0), channels);
+    x = kt_convolve_depthwise(builder, x, kt_trace_weight(call->trace, layer, 0), &sliding);
     kt_trace_at(call->trace, "pointwise");
-    kt_attrs_conv attrs = plain_attrs(builder, self->kernel_size.count);
-    x = kt_build_conv(builder, x, kt_trace_weight(call->trace, layer, 1), &attrs);
+    x = kt_convolve_plain(builder, x, kt_trace_weight(call->trace, layer, 1));
     finish(self, call, x, 2);
 }
 
@@ -362,7 +278,9 @@ static void call_transposed(kt_layer *layer, kt_layer_call *call) {
     if (count_channels(self, call) < 0) return;
     kt_trace_at(call->trace, "conv");
     kt_value x = take_input(self, call), kernel = kt_trace_weight(call->trace, layer, 0);
-    finish(self, call, convolve_transposed(self, call->trace->builder, x, kernel), 1);
+    kt_sliding sliding = sliding_of(self);
+    x = kt_convolve_transposed(call->trace->builder, x, kernel, &sliding, &self->output_padding);
+    finish(self, call, x, 1);
 }
 
 /* ---- classes

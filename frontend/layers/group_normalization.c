@@ -1,6 +1,6 @@
 /* GroupNormalization, RMSNormalization and UnitNormalization: each sample is normalised by itself, without
  * its mean or in groups of channels. Statistics are taken in float32 at least. */
-#include "frontend/layers/layers_impl.h"
+#include "frontend/layers/normalize_impl.h"
 
 /* ---- GroupNormalization
  * ------------------------------------------------------------------------------------------ */
@@ -33,14 +33,9 @@ static const kt_option group_options[] = {
 };
 // clang-format on
 
-static kt_status check_epsilon(const kt_layer *layer, kt_layer_context *context, double epsilon) {
-    if (epsilon >= 0) return KT_OK;
-    return kt_layer_reject(layer, context, KT_INVALID, "epsilon", "must be at least 0.");
-}
-
 static kt_status check_group(kt_layer *layer, kt_layer_context *context) {
     const group_normalization *self = (const group_normalization *)layer;
-    kt_status status = check_epsilon(layer, context, self->epsilon);
+    kt_status status = kt_check_epsilon(layer, context, self->epsilon);
     if (self->groups != -1) KT_COLLECT(status, kt_check_range(layer, context, "groups", self->groups, 1));
     return status;
 }
@@ -88,9 +83,9 @@ static kt_value normalize_groups(const group_normalization *self, kt_builder *b,
     for (int i = 1; i < kt_build_type(b, x)->rank; i++) {
         if (i != axis) axes.at[axes.count++] = i;
     }
-    kt_value mean = kt_spread(b, kt_mean(b, x, &axes), x, &axes);
-    kt_value centered = kt_build_sub(b, x, mean);
-    kt_value variance = kt_mean(b, kt_build_mul(b, centered, centered), &axes);
+    kt_value mean, variance;
+    kt_moments(b, x, &axes, &mean, &variance);
+    mean = kt_spread(b, mean, x, &axes);
     variance = kt_build_add(b, variance, kt_build_like(b, variance, self->epsilon));
     kt_value inverse = kt_spread(b, kt_build_rsqrt(b, variance), x, &axes);
     if (gamma) inverse = kt_build_mul(b, inverse, spread_weight(b, gamma, x, axis));
@@ -164,7 +159,7 @@ static const kt_option rms_options[] = {
 static kt_status check_rms(kt_layer *layer, kt_layer_context *context) {
     rms_normalization *self = (rms_normalization *)layer;
     kt_status status = kt_check_axes(layer, context, "axis", self->axis, &self->axes);
-    KT_COLLECT(status, check_epsilon(layer, context, self->epsilon));
+    KT_COLLECT(status, kt_check_epsilon(layer, context, self->epsilon));
     kt_sort_axes(&self->axes);
     return status;
 }
@@ -191,20 +186,9 @@ static void call_rms(kt_layer *layer, kt_layer_call *call) {
     kt_trace_at(call->trace, "rms_normalization");
     kt_dtype given = kt_call_type(call, 0)->dtype;
     kt_dtype dtype = kt_dtype_promote(given, KT_F32);
-    kt_value operands[] = {kt_build_cast(builder, call->inputs[0], dtype),
-                           kt_build_cast(builder, kt_trace_weight(call->trace, layer, 0), dtype)};
-    kt_builder b;
-    kt_value p[2];
-    kt_value y;
-    kt_builder_begin_composite(&b, builder, "rms_normalization", operands, 2, p);
-    kt_type type = *kt_build_type(&b, p[0]);
-    kt_value square = kt_mean(&b, kt_build_mul(&b, p[0], p[0]), &axes);
-    square = kt_build_add(&b, square, kt_build_like(&b, square, self->epsilon));
-    kt_value scaled = kt_build_mul(&b, p[0], kt_spread(&b, kt_build_rsqrt(&b, square), p[0], &axes));
-    /* As Keras has it: the scale meets the last axes, whichever were normalised. */
-    kt_value scale = kt_build_broadcast_to(&b, p[1], type.rank, type.dims);
-    kt_builder_result(&b, KT_ROLE_PLAIN, NULL, 0, kt_build_mul(&b, scaled, scale));
-    kt_build_composite(builder, &b, operands, 2, &y);
+    kt_value x = kt_build_cast(builder, call->inputs[0], dtype);
+    kt_value scale = kt_build_cast(builder, kt_trace_weight(call->trace, layer, 0), dtype);
+    kt_value y = kt_normalize_rms(builder, x, scale, &axes, self->epsilon);
     call->outputs[0] = kt_build_cast(builder, y, given);
 }
 

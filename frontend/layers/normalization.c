@@ -1,17 +1,5 @@
-/* BatchNormalization and LayerNormalization.
- *
- * Both end in x * inverse + shift, where inverse = gamma / sqrt(variance + epsilon) and shift = beta - mean *
- * inverse: so TensorFlow computes them, and with constant statistics inverse and shift fold into constants,
- * and into the kernel of a convolution before. Statistics are taken in float32 at least. */
-#include "frontend/layers/layers_impl.h"
-
-static const char keeps_epsilon[] = "must be at least 0.";
-
-/* gamma / sqrt(variance + epsilon); gamma 0: none. */
-static kt_value invert(kt_builder *b, kt_value variance, double epsilon, kt_value gamma) {
-    kt_value inverse = kt_build_rsqrt(b, kt_build_add(b, variance, kt_build_like(b, variance, epsilon)));
-    return gamma ? kt_build_mul(b, inverse, gamma) : inverse;
-}
+/* BatchNormalization and LayerNormalization. Statistics are taken in float32 at least. */
+#include "frontend/layers/normalize_impl.h"
 
 /* ---- BatchNormalization
  * ------------------------------------------------------------------------------------------ */
@@ -53,9 +41,7 @@ static const kt_option batch_options[] = {
 
 static kt_status check_batch(kt_layer *layer, kt_layer_context *context) {
     const batch_normalization *self = (const batch_normalization *)layer;
-    kt_status status = KT_OK;
-    if (self->epsilon < 0)
-        status = kt_layer_reject(layer, context, KT_INVALID, "epsilon", "%s", keeps_epsilon);
+    kt_status status = kt_check_epsilon(layer, context, self->epsilon);
     const json_t *clipping = self->renorm_clipping;
     if (clipping && !json_is_object(clipping)) {
         status = kt_layer_reject(layer, context, KT_INVALID, "renorm_clipping", "must be an object or null.");
@@ -176,26 +162,11 @@ static void call_batch(kt_layer *layer, kt_layer_call *call) {
     kt_value operands[5] = {x};
     choose_moments(layer, call, x, axis, &operands[1], &operands[2]);
     kt_trace_at(trace, "batch_normalization");
-    uint32_t count = 3;
-    if (self->scale) {
-        operands[count++] = kt_build_cast(builder, kt_trace_stored_weight(trace, layer, self->gamma), dtype);
-    }
-    if (self->center) {
-        operands[count++] = kt_build_cast(builder, kt_trace_stored_weight(trace, layer, self->beta), dtype);
-    }
-    kt_builder body;
-    kt_value p[5];
-    kt_value y;
-    kt_builder_begin_composite(&body, builder, "batch_normalization", operands, count, p);
-    kt_value gamma = self->scale ? p[3] : 0;
-    kt_value beta = self->center ? p[count - 1] : 0;
-    kt_value inverse = invert(&body, p[2], self->epsilon, gamma);
-    kt_value shift = kt_build_mul(&body, p[1], inverse);
-    shift = beta ? kt_build_sub(&body, beta, shift) : kt_build_neg(&body, shift);
-    kt_value scaled = kt_build_mul(&body, p[0], kt_along_axis(&body, inverse, p[0], axis));
-    kt_value result = kt_build_add(&body, scaled, kt_along_axis(&body, shift, p[0], axis));
-    kt_builder_result(&body, KT_ROLE_PLAIN, NULL, 0, result);
-    kt_build_composite(builder, &body, operands, count, &y);
+    if (self->scale)
+        operands[3] = kt_build_cast(builder, kt_trace_stored_weight(trace, layer, self->gamma), dtype);
+    if (self->center)
+        operands[4] = kt_build_cast(builder, kt_trace_stored_weight(trace, layer, self->beta), dtype);
+    kt_value y = kt_normalize_batch(builder, operands, axis, self->epsilon);
     call->outputs[0] = kt_build_cast(builder, y, layer->compute_dtype);
 }
 
@@ -245,8 +216,7 @@ static const kt_option layer_options[] = {
 static kt_status check_layer(kt_layer *layer, kt_layer_context *context) {
     layer_normalization *self = (layer_normalization *)layer;
     kt_status status = kt_check_axes(layer, context, "axis", self->axis, &self->axes);
-    if (self->epsilon < 0)
-        status = kt_layer_reject(layer, context, KT_INVALID, "epsilon", "%s", keeps_epsilon);
+    KT_COLLECT(status, kt_check_epsilon(layer, context, self->epsilon));
     kt_sort_axes(&self->axes); /* [1, -1] becomes [-1, 1], which is also the order of gamma's axes */
     return status;
 }
@@ -274,29 +244,6 @@ static kt_status build_layer(kt_layer *layer, kt_trace *trace, const kt_layer_ca
     return KT_OK;
 }
 
-/* A weight over the normalised axes, spread over x's shape: reshaped as Keras does, not transposed. */
-static kt_value spread_weight(kt_builder *b, kt_value weight, kt_value x, const kt_ints *axes) {
-    kt_type type = *kt_build_type(b, x);
-    kt_dim shape[KT_MAX_RANK];
-    for (uint32_t i = 0; i < axes->count; i++) shape[i] = type.dims[axes->at[i]];
-    kt_value ordered = axes->count > 1 ? kt_build_reshape(b, weight, (int)axes->count, shape) : weight;
-    return kt_build_broadcast(b, ordered, type.rank, type.dims, axes->at);
-}
-
-static kt_value normalize_layer(const layer_normalization *self, kt_builder *b, kt_value x, kt_value gamma,
-                                kt_value beta, const kt_ints *axes) {
-    kt_value mean = kt_spread(b, kt_mean(b, x, axes), x, axes);
-    kt_value centered = kt_build_sub(b, x, mean);
-    kt_value variance = kt_mean(b, kt_build_mul(b, centered, centered), axes);
-    kt_value inverse = kt_spread(b, invert(b, variance, self->epsilon, 0), x, axes);
-    if (gamma) gamma = spread_weight(b, gamma, x, axes);
-    if (self->rms_scaling) return kt_build_mul(b, kt_build_mul(b, x, inverse), gamma);
-    if (gamma) inverse = kt_build_mul(b, inverse, gamma);
-    kt_value shift = kt_build_mul(b, kt_build_neg(b, mean), inverse);
-    if (beta) shift = kt_build_add(b, shift, spread_weight(b, beta, x, axes));
-    return kt_build_add(b, kt_build_mul(b, x, inverse), shift);
-}
-
 static void call_layer(kt_layer *layer, kt_layer_call *call) {
     const layer_normalization *self = (const layer_normalization *)layer;
     kt_trace *trace = call->trace;
@@ -307,21 +254,11 @@ static void call_layer(kt_layer *layer, kt_layer_call *call) {
     kt_dtype given = kt_call_type(call, 0)->dtype;
     kt_dtype dtype = kt_dtype_promote(given, KT_F32);
     kt_value operands[3] = {kt_build_cast(builder, call->inputs[0], dtype)};
-    uint32_t count = 1;
-    if (has_gamma(self)) {
-        operands[count++] = kt_build_cast(builder, kt_trace_stored_weight(trace, layer, self->gamma), dtype);
-    }
-    if (has_beta(self)) {
-        operands[count++] = kt_build_cast(builder, kt_trace_stored_weight(trace, layer, self->beta), dtype);
-    }
-    kt_builder body;
-    kt_value p[3];
-    kt_value y;
-    kt_builder_begin_composite(&body, builder, "layer_normalization", operands, count, p);
-    kt_value result = normalize_layer(self, &body, p[0], has_gamma(self) ? p[1] : 0,
-                                      has_beta(self) ? p[count - 1] : 0, &axes);
-    kt_builder_result(&body, KT_ROLE_PLAIN, NULL, 0, result);
-    kt_build_composite(builder, &body, operands, count, &y);
+    if (has_gamma(self))
+        operands[1] = kt_build_cast(builder, kt_trace_stored_weight(trace, layer, self->gamma), dtype);
+    if (has_beta(self))
+        operands[2] = kt_build_cast(builder, kt_trace_stored_weight(trace, layer, self->beta), dtype);
+    kt_value y = kt_normalize_layer(builder, operands, &axes, self->epsilon, self->rms_scaling);
     call->outputs[0] = kt_build_cast(builder, kt_build_cast(builder, y, given), layer->compute_dtype);
 }
 

@@ -1,7 +1,5 @@
 /* Pooling along one, two or three axes: the largest element, or the mean, of a moving window or of all.
- *
- * Padding never takes part: an average is over those elements of the window that lie inside. The number of
- * axes is the length of pool_size, which the option table sees to. */
+ * The number of axes is the length of pool_size, which the option table sees to. */
 #include "frontend/layers/windows_impl.h"
 
 #include <string.h>
@@ -32,38 +30,6 @@ static kt_status check_window(kt_layer *layer, kt_layer_context *context) {
     return status;
 }
 
-/* The window over [batch, space…, channels]. */
-static kt_attrs_reduce_window slide(const pooling *self, kt_dim_pool *dims, const kt_type *type,
-                                    kt_reduction kind) {
-    kt_attrs_reduce_window attrs = kt_still_window(dims, type->rank, kind);
-    for (uint32_t i = 0; i < self->pool_size.count; i++) {
-        uint32_t axis = i + 1;
-        attrs.window.at[axis] = self->pool_size.at[i];
-        attrs.strides.at[axis] = self->strides.at[i];
-        if (strcmp(self->padding, "same") == 0)
-            kt_same_padding(dims, type->dims[axis], self->pool_size.at[i], self->strides.at[i], 1,
-                            &attrs.low.at[axis], &attrs.high.at[axis]);
-    }
-    return attrs;
-}
-
-/* How many elements of each window lie inside, spread to sums' shape. */
-static kt_value count_elements(kt_builder *builder, const kt_attrs_reduce_window *attrs, kt_type type,
-                               kt_value sums) {
-    kt_dim_pool *dims = builder->graph->dims;
-    bool padded = false;
-    double elements = 1;
-    for (uint32_t i = 0; i < attrs->window.count; i++) {
-        padded |= !kt_dim_equals(dims, attrs->low.at[i], 0) || !kt_dim_equals(dims, attrs->high.at[i], 0);
-        elements *= (double)attrs->window.at[i];
-    }
-    if (!padded) return kt_build_like(builder, sums, elements);
-    type.dims[0] = type.dims[type.rank - 1] = kt_dim_const(dims, 1);
-    kt_value count = kt_build_reduce_window(builder, kt_build_fill(builder, &type, 1), attrs);
-    kt_type shape = *kt_build_type(builder, sums);
-    return kt_build_broadcast_to(builder, count, shape.rank, shape.dims);
-}
-
 static void pool(const pooling *self, kt_layer_call *call, kt_reduction kind) {
     kt_builder *builder = call->trace->builder;
     int rank = (int)self->pool_size.count + 2;
@@ -71,10 +37,8 @@ static void pool(const pooling *self, kt_layer_call *call, kt_reduction kind) {
     if (!kt_call_has_inputs(call, 1) || !kt_call_has_rank(call, rank, rank)) return;
     kt_trace_at(call->trace, "pool");
     kt_value x = kt_to_channels_last(builder, call->inputs[0], channels_first);
-    kt_type type = *kt_build_type(builder, x);
-    kt_attrs_reduce_window attrs = slide(self, builder->graph->dims, &type, kind);
-    kt_value y = kt_build_reduce_window(builder, x, &attrs);
-    if (kind == KT_REDUCE_SUM) y = kt_build_div(builder, y, count_elements(builder, &attrs, type, y));
+    kt_sliding sliding = {.strides = self->strides, .padding = self->padding};
+    kt_value y = kt_pool(builder, x, &self->pool_size, &sliding, kind);
     call->outputs[0] = kt_from_channels_last(builder, y, channels_first);
 }
 

@@ -1,34 +1,40 @@
-/* What convolution and pooling share: moving windows, and where their padding lies. */
+/* Moving windows: what layers of convolution and pooling, and the operation nodes of both, are written with.
+ * All tensors are [batch, space…, channels]. */
 #ifndef KT_FRONTEND_LAYERS_WINDOWS_IMPL_H
 #define KT_FRONTEND_LAYERS_WINDOWS_IMPL_H
 
 #include "frontend/layers/layers_impl.h"
 
+/* How a window moves over the axes of space. */
+typedef struct kt_sliding {
+    kt_ints strides, dilation; /* one for each axis */
+    const char *padding;       /* "valid", "same", or "causal" along one axis */
+} kt_sliding;
+
+/* ---- convolution (convolve.c): kernels may be weights or values of the graph, but their windows are of a
+ * known size ---- */
+/* kernel: [window…, channels / groups, features]. */
+kt_value kt_convolve(kt_builder *builder, kt_value x, kt_value kernel, const kt_sliding *sliding,
+                     int64_t groups);
+/* Each channel by itself; kernel: [window…, channels, multiplier]. */
+kt_value kt_convolve_depthwise(kt_builder *builder, kt_value x, kt_value kernel, const kt_sliding *sliding);
+/* By single steps and without padding. */
+kt_value kt_convolve_plain(kt_builder *builder, kt_value x, kt_value kernel);
+/* kernel: [window…, features, channels]; output_padding: count 0 for Keras's None. */
+kt_value kt_convolve_transposed(kt_builder *builder, kt_value x, kt_value kernel, const kt_sliding *sliding,
+                                const kt_ints *output_padding);
+
+/* ---- pooling (pool.c): kind is maximum, or sum for means ---- */
+/* Padding never takes part: a mean is over those elements of the window that lie inside. */
+kt_value kt_pool(kt_builder *builder, kt_value x, const kt_ints *window, const kt_sliding *sliding,
+                 kt_reduction kind);
+/* Along one axis of known size: place i of `places` gets what is from floor(i * size / places) to
+ * ceil((i + 1) * size / places). */
+kt_value kt_pool_adaptively(kt_builder *builder, kt_value x, int axis, int64_t places, kt_reduction kind);
+
 /* "same" padding as TensorFlow has it: ceil(size / stride) places, what is missing is padded half before and
  * half behind, the odd one behind. A symbolic size gives expressions. */
-static inline void kt_same_padding(kt_dim_pool *dims, kt_dim size, int64_t window, int64_t stride,
-                                   int64_t dilation, kt_dim *out_low, kt_dim *out_high) {
-    int64_t reach = (window - 1) * dilation + 1;
-    kt_dim places = kt_dim_ceildiv(dims, size, kt_dim_const(dims, stride));
-    kt_dim covered = kt_dim_add_const(dims, kt_dim_mul_const(dims, places, stride), reach - stride);
-    kt_dim total = kt_dim_sub(dims, covered, size);
-    /* Only a window that leaves gaps may cover less than the image; saying so only then keeps dimensions
-     * short. */
-    if (reach < stride) total = kt_dim_max(dims, total, kt_dim_const(dims, 0));
-    *out_low = kt_dim_floordiv(dims, total, kt_dim_const(dims, 2));
-    *out_high = kt_dim_sub(dims, total, *out_low);
-}
-
-/* A reduce_window of single elements over a tensor of that rank: what no axis has been given a window of. */
-static inline kt_attrs_reduce_window kt_still_window(kt_dim_pool *dims, int rank, kt_reduction kind) {
-    kt_attrs_reduce_window attrs = {.kind = kind};
-    attrs.window.count = attrs.strides.count = attrs.dilation.count = (uint32_t)rank;
-    attrs.low.count = attrs.high.count = (uint32_t)rank;
-    for (int i = 0; i < rank; i++) {
-        attrs.window.at[i] = attrs.strides.at[i] = attrs.dilation.at[i] = 1;
-        attrs.low.at[i] = attrs.high.at[i] = kt_dim_const(dims, 0);
-    }
-    return attrs;
-}
+void kt_same_padding(kt_dim_pool *dims, kt_dim size, int64_t window, int64_t stride, int64_t dilation,
+                     kt_dim *out_low, kt_dim *out_high);
 
 #endif

@@ -124,28 +124,6 @@ static void state_types(const kt_layer *cell, kt_dim_pool *dims, const kt_type *
     out_types[0] = out_types[1] = type;
 }
 
-static kt_value convolve(kt_builder *builder, kt_value x, kt_value kernel, const kt_ints *strides,
-                         const kt_ints *dilation, bool same) {
-    kt_dim_pool *dims = builder->graph->dims;
-    const kt_type type = *kt_build_type(builder, x), window = *kt_build_type(builder, kernel);
-    uint32_t space = (uint32_t)type.rank - 2;
-    kt_attrs_conv attrs = {.groups = 1};
-    attrs.strides.count = attrs.low.count = attrs.high.count = space;
-    attrs.dilation.count = attrs.input_dilation.count = space;
-    for (uint32_t i = 0; i < space; i++) {
-        int64_t size = 1;
-        (void)kt_dim_is_const(dims, window.dims[i], &size);
-        attrs.strides.at[i] = strides ? strides->at[i] : 1;
-        attrs.dilation.at[i] = dilation ? dilation->at[i] : 1;
-        attrs.input_dilation.at[i] = 1;
-        attrs.low.at[i] = attrs.high.at[i] = kt_dim_const(dims, 0);
-        if (same)
-            kt_same_padding(dims, type.dims[i + 1], size, attrs.strides.at[i], attrs.dilation.at[i],
-                            &attrs.low.at[i], &attrs.high.at[i]);
-    }
-    return kt_build_conv(builder, x, kernel, &attrs);
-}
-
 /* The steps of all times are one batch. Gives [time, batch, space…, gates]. */
 static kt_value project(kt_layer *cell, kt_trace *trace, kt_value x) {
     const conv_lstm *self = self_of(cell);
@@ -159,8 +137,8 @@ static kt_value project(kt_layer *cell, kt_trace *trace, kt_value x) {
         x = kt_build_reshape(b, x, type.rank - 1, shape);
     }
     x = kt_to_channels_last(b, x, is_channels_first(self));
-    x = convolve(b, x, kt_trace_weight(trace, cell, KERNEL), &self->strides, &self->dilation_rate,
-                 !strcmp(self->padding, "same"));
+    kt_sliding sliding = {self->strides, self->dilation_rate, self->padding};
+    x = kt_convolve(b, x, kt_trace_weight(trace, cell, KERNEL), &sliding, 1);
     if (self->use_bias) {
         kt_trace_at(trace, "bias");
         int last = kt_build_type(b, x)->rank - 1;
@@ -179,8 +157,11 @@ static kt_value step(kt_layer *cell, kt_trace *trace, kt_value x, kt_value *stat
     bool first = is_channels_first(self);
     kt_trace_at(trace, "recurrence");
     kt_value h = kt_to_channels_last(b, states[0], first), c = kt_to_channels_last(b, states[1], first);
-    kt_value z =
-        kt_build_add(b, x, convolve(b, h, kt_trace_weight(trace, cell, RECURRENT), NULL, NULL, true));
+    kt_sliding keeping = {.padding = "same"};
+    keeping.strides.count = keeping.dilation.count = self->kernel_size.count;
+    for (uint32_t i = 0; i < self->kernel_size.count; i++) keeping.strides.at[i] = keeping.dilation.at[i] = 1;
+    kt_value recurrent = kt_convolve(b, h, kt_trace_weight(trace, cell, RECURRENT), &keeping, 1);
+    kt_value z = kt_build_add(b, x, recurrent);
     kt_value gates[4];
     kt_trace_at(trace, "carry");
     for (int64_t i = 0; i < 4; i++) {
