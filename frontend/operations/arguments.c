@@ -136,6 +136,15 @@ kt_value kt_operation_tensor(const kt_layer_call *call, uint32_t position, const
     return kt_operand_cast(call, &operand, operand.dtype);
 }
 
+bool kt_operation_optional(const kt_layer_call *call, uint32_t position, const char *name,
+                           kt_value *out_value) {
+    const kt_argument *argument = kt_operation_argument(call, position, name);
+    *out_value = 0;
+    if (!argument || argument->kind == KT_ARGUMENT_NONE) return true;
+    *out_value = kt_operation_tensor(call, position, name);
+    return *out_value != 0;
+}
+
 bool kt_operation_number(const kt_layer_call *call, uint32_t position, const char *name, double *number) {
     const kt_argument *argument = kt_operation_argument(call, position, name);
     kt_dtype dtype;
@@ -211,4 +220,20 @@ bool kt_operation_ints(const kt_layer_call *call, const char *option, const json
         kt_trace_fail(call->trace, KT_INVALID, "the option '%s' must be an integer or at most %d of them.",
                       option, KT_MAX_RANK);
     return valid;
+}
+
+bool kt_operation_spread(const kt_layer_call *call, const char *option, const json_t *value, uint32_t count,
+                         int64_t low, kt_ints *out_ints) {
+    *out_ints = (kt_ints){0};
+    if (!value) return true;
+    if (!kt_operation_ints(call, option, value, out_ints)) return false;
+    bool fits = json_is_integer(value) || out_ints->count == count;
+    for (uint32_t i = 0; i < out_ints->count; i++) fits = fits && out_ints->at[i] >= low;
+    for (uint32_t i = 1; i < count && json_is_integer(value); i++) out_ints->at[i] = out_ints->at[0];
+    out_ints->count = count;
+    if (!fits)
+        kt_trace_fail(call->trace, KT_INVALID,
+                      "the option '%s' must be an integer that is at least %lld, or %u of them.", option,
+                      (long long)low, count);
+    return fits;
 }

@@ -4,9 +4,6 @@
 
 #include <string.h>
 
-#define DATA_FORMAT(type)                                                                                    \
-    KT_FIELD(type, data_format, CHOICE, "\"channels_last\"", .choices = "channels_last channels_first")
-
 /* ---- Resize
  * ------------------------------------------------------------------------------------------------ */
 typedef struct resize {
@@ -24,7 +21,7 @@ static const kt_option resize_options[] = {
     KT_FIELD(resize, pad_to_aspect_ratio, BOOL, "false"),
     KT_FIELD(resize, fill_mode, CHOICE, "\"constant\"", .choices = "constant"),
     KT_FIELD(resize, fill_value, FLOAT, "0.0"),
-    DATA_FORMAT(resize),
+    KT_DATA_FORMAT(resize),
     KT_OPTIONS_END,
 };
 

@@ -63,6 +63,10 @@ bool kt_operation_operand(const kt_layer_call *call, uint32_t position, const ch
 /* The same where only a tensor makes sense; numbers and lists become tensors. 0 and a problem if it is none.
  */
 kt_value kt_operation_tensor(const kt_layer_call *call, uint32_t position, const char *name);
+/* The same where None, or leaving it out, is allowed: *out_value is 0 then. False, and a problem, if it is
+ * something else. */
+bool kt_operation_optional(const kt_layer_call *call, uint32_t position, const char *name,
+                           kt_value *out_value);
 /* All tensors of a list argument. */
 bool kt_operation_tensors(const kt_layer_call *call, uint32_t position, const char *name, uint32_t *out_count,
                           kt_value **out_values);
@@ -82,6 +86,12 @@ kt_dtype kt_sum_dtype(kt_dtype dtype);
 bool kt_operation_axes(const kt_layer_call *call, const json_t *axis, int rank, kt_ints *out_axes);
 /* Reads an int or a list of ints, kept in order; false and a problem, naming the option, if it is none. */
 bool kt_operation_ints(const kt_layer_call *call, const char *option, const json_t *value, kt_ints *out_ints);
+/* Reads a number for each of `count` axes, an int alone for all; None gives count 0. False and a problem
+ * where there are not so many, or one is below low. */
+bool kt_operation_spread(const kt_layer_call *call, const char *option, const json_t *value, uint32_t count,
+                         int64_t low, kt_ints *out_ints);
+#define KT_DATA_FORMAT(type)                                                                                 \
+    KT_FIELD(type, data_format, CHOICE, "\"channels_last\"", .choices = "channels_last channels_first")
 
 /* ---- shorthands over the builder (shorthands.c)
  * ------------------------------------------------------------- */
