@@ -22,7 +22,6 @@ PARTLY = {
     "Embedding": "quantized weights",
     "EinsumDense": "quantized weights",
     "RNN": "cells of one's own",
-    "Resizing": "integer images but with nearest; `bounding_box_format`",
     "StackedRNNCells": "a call outside of an RNN",
 }
 # Never: they hold Python code, or are no layers of a model.

@@ -177,8 +177,7 @@ kt_value kt_resample_axis(kt_builder *b, kt_value x, int axis, kt_dim out, kt_va
 
 /* ---- images
  * ------------------------------------------------------------------------------------------------ */
-/* The part in the middle of an axis. */
-static kt_value middle(kt_builder *b, kt_value x, int axis, kt_dim size) {
+kt_value kt_crop_middle(kt_builder *b, kt_value x, int axis, kt_dim size) {
     kt_dim_pool *dims = b->graph->dims;
     kt_type type = *kt_build_type(b, x);
     kt_dim start[KT_MAX_RANK];
@@ -214,8 +213,10 @@ kt_value kt_resize_images(kt_builder *b, kt_value images, const kt_resizing *r) 
         kt_dim fit_width = kt_dim_floordiv(dims, kt_dim_mul(dims, height, r->width), r->height);
         kt_dim one = kt_dim_const(dims, 1);
         if (r->crop_to_aspect_ratio) {
-            images = middle(b, images, row, kt_dim_max(dims, kt_dim_min(dims, height, fit_height), one));
-            images = middle(b, images, column, kt_dim_max(dims, kt_dim_min(dims, width, fit_width), one));
+            images =
+                kt_crop_middle(b, images, row, kt_dim_max(dims, kt_dim_min(dims, height, fit_height), one));
+            images =
+                kt_crop_middle(b, images, column, kt_dim_max(dims, kt_dim_min(dims, width, fit_width), one));
         } else {
             images = surround(b, images, row, kt_dim_max(dims, height, fit_height), r->fill_value);
             images = surround(b, images, column, kt_dim_max(dims, width, fit_width), r->fill_value);

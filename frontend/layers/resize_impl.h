@@ -20,7 +20,9 @@ typedef struct kt_resizing {
 /* Images [batch, height, width, channels], also without batch, or with the channels in front; any size may be
  * symbolic. What is interpolated must be floats, and stays of their dtype. */
 kt_value kt_resize_images(kt_builder *builder, kt_value images, const kt_resizing *resizing);
-/* The same along one axis, which gets `size` places. */
+/* The `size` places in the middle of an axis. */
+kt_value kt_crop_middle(kt_builder *builder, kt_value x, int axis, kt_dim size);
+/* Resizing along one axis, which gets `size` places. */
 kt_value kt_resize_axis(kt_builder *builder, kt_value x, int axis, kt_dim size, const char *interpolation,
                         bool antialias);
 /* Along one axis, place p of x goes to (p + 1/2) * scale + translation - 1/2; f64 scalars. What comes from

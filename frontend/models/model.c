@@ -8,6 +8,7 @@
  * "block_2/dense_1/kernel" file_path  its place in model.weights.h5: below each model "layers/", the layer's
  * class in snake case and a number among the layers of that class, then "vars/" and the weight's number. A
  * layer that is shared is stored once, where it is met first. */
+#include "frontend/layers/layers_impl.h"
 #include "frontend/models/models_impl.h"
 
 #include <ctype.h>
@@ -116,8 +117,8 @@ static void place_variables(place *p, const kt_layer *layer, position at) {
         p->full_paths[weight->variable] = join(p->arena, at.full_path, weight->name);
         KT_PUSH(p->arena, &p->order, weight->variable);
     }
-    bool is_model = layer->child_group && strcmp(layer->child_group, "layers") == 0;
-    bool is_list = is_model || (layer->child_group && strcmp(layer->child_group, "cells") == 0);
+    bool is_model = layer->class == &kt_class_functional || layer->class == &kt_class_sequential;
+    bool is_list = layer->child_group && kt_options_listed("layers cells", layer->child_group);
     kt_table used = {0};
     for (uint32_t i = 0; i < layer->children.count; i++) {
         const kt_layer *child = layer->children.at[i];

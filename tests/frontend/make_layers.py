@@ -46,6 +46,10 @@ def configs():
     adapted = {"lora_rank": 2, "lora_alpha": 3}
     quantized = keras.quantizers.Int8QuantizationConfig()
     clipped = L.ReLU(max_value=6.0, dtype="mixed_bfloat16")
+    image = {"data_format": "channels_first", "bounding_box_format": "xyxy", **common()}
+    shown = {"value_range": (0.0, 1.0)}
+    drawn = {"seed": 3, **image}
+    filled = {"fill_mode": "wrap", "fill_value": 2.5, "interpolation": "nearest", **drawn}
     made = [
         L.InputLayer(batch_shape=(3, None, 5), dtype="int32", optional=True, name="own_name"),
         L.Dense(7, activation="gelu", use_bias=False, **activity, **common("kernel", "bias")),
@@ -153,8 +157,36 @@ def configs():
         L.UpSampling2D((3, 2), data_format="channels_first", interpolation="bilinear", **common()),
         L.UpSampling3D((3, 2, 1), data_format="channels_first", **common()),
         L.Resizing(3, 4, interpolation="bicubic", crop_to_aspect_ratio=True, fill_value=1.5, antialias=True,
-                   data_format="channels_first", **common()),
+                   **image),
         L.Resizing(3, 4, pad_to_aspect_ratio=True),
+        L.CenterCrop(3, 4, **image),
+        L.AutoContrast(**shown, **image),
+        L.ContrastLimitedAdaptiveHistogramEqualization(clip_limit=2.5, tile_grid_size=(3, 2), **shown, **image),
+        L.Equalization(bins=64, **shown, **image),
+        L.Solarization(addition_factor=0.25, threshold_factor=(0.25, 0.5), **shown, **drawn),
+        *(kind((0.25, 0.5), **shown, **drawn) for kind in (
+            L.RandomBrightness, L.RandomColorDegeneration, L.RandomContrast, L.RandomHue, L.RandomInvert,
+            L.RandomSaturation, L.RandomSharpness)),
+        L.RandomPosterization((2, 5), **shown, **drawn),
+        L.RandomGrayscale(0.25, **image),
+        L.RandomColorJitter(brightness_factor=0.25, contrast_factor=0.5, saturation_factor=0.75, hue_factor=0.125,
+                            **shown, **drawn),
+        L.RandomGaussianBlur(0.5, kernel_size=(3, 5), sigma=0.25, **shown, **drawn),
+        L.RandomCrop(3, 4, **drawn),
+        L.RandomFlip("vertical", **drawn),
+        L.RandomRotation((-0.25, 0.5), **filled),
+        L.RandomShear(0.25, 0.5, **filled),
+        L.RandomTranslation((-0.25, 0.5), 0.25, **filled),
+        L.RandomZoom((-0.25, 0.5), 0.25, **filled),
+        L.RandomElasticTransform(0.5, 0.25, **shown, **filled),
+        L.RandomPerspective(0.5, 0.25, interpolation="nearest", fill_value=2.5, **drawn),
+        L.RandomErasing(0.5, (0.25, 0.5), fill_value=2.5, **shown, **drawn),
+        L.MixUp(0.5, **drawn),
+        L.CutMix(0.5, **drawn),
+        L.RandAugment(num_ops=3, factor=0.25, interpolation="nearest", **shown, **drawn),
+        L.AugMix(num_chains=2, chain_depth=4, factor=0.25, alpha=0.5, all_ops=False, interpolation="nearest", **shown,
+                 **drawn),
+        L.Pipeline([L.Dense(3), L.ReLU()], name="own_name"),
         L.Masking(0.5, **common()),
         L.Embedding(3, 4, mask_zero=True, **activity, **common("embeddings")),
         L.Dense(7, **adapted, quantization_config=quantized),
