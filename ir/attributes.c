@@ -7,11 +7,11 @@
 #include <string.h>
 
 /* Every row's fields; a sentinel keeps the arrays of rows without attributes from being empty. */
-#define KT_UNARY(name, domain, doc)
-#define KT_BINARY(name, domain, traits, doc)
+#define KT_UNARY(name, domain, gradient, doc)
+#define KT_BINARY(name, domain, traits, gradient, doc)
 #define KT_COMPARE(name, domain, doc)
-#define KT_OP(name, operands, results, traits, doc) static const kt_attr_info attrs_of_##name[] = {
-#define KT_ATTR(op, type, field, doc)               {#field, doc, KT_ATTR_##type, offsetof(kt_attrs_##op, field)},
+#define KT_OP(name, operands, results, traits, gradient, doc) static const kt_attr_info attrs_of_##name[] = {
+#define KT_ATTR(op, type, field, doc)                         {#field, doc, KT_ATTR_##type, offsetof(kt_attrs_##op, field)},
 #define KT_END(name)                                                                                         \
     { NULL, NULL, KT_ATTR_int, 0 } \
     }                                                                                                        \
@@ -20,20 +20,22 @@
 
 static const kt_op_info infos[KT_OP_COUNT] = {
     [KT_OP_NONE] = {.name = "none", .doc = "no operation"},
-#define KT_UNARY(op_name, op_domain, op_doc)                                                                 \
+#define KT_UNARY(op_name, op_domain, op_gradient, op_doc)                                                    \
     [KT_OP_##op_name] = {.name = #op_name,                                                                   \
                          .doc = op_doc,                                                                      \
                          .operands = 1,                                                                      \
                          .results = 1,                                                                       \
                          .traits = KT_ELEMENTWISE,                                                           \
                          .domain = op_domain,                                                                \
+                         .flat = (op_gradient) == KT_FLAT,                                                   \
                          .compares = KT_OP_##op_name == KT_OP_is_nan || KT_OP_##op_name == KT_OP_is_finite},
-#define KT_BINARY(op_name, op_domain, op_traits, op_doc)                                                     \
+#define KT_BINARY(op_name, op_domain, op_traits, op_gradient, op_doc)                                        \
     [KT_OP_##op_name] = {.name = #op_name,                                                                   \
                          .doc = op_doc,                                                                      \
                          .operands = 2,                                                                      \
                          .results = 1,                                                                       \
                          .traits = KT_ELEMENTWISE | (op_traits),                                             \
+                         .flat = (op_gradient) == KT_FLAT,                                                   \
                          .domain = op_domain},
 #define KT_COMPARE(op_name, op_domain, op_doc)                                                               \
     [KT_OP_##op_name] = {.name = #op_name,                                                                   \
@@ -42,13 +44,15 @@ static const kt_op_info infos[KT_OP_COUNT] = {
                          .results = 1,                                                                       \
                          .traits = KT_ELEMENTWISE,                                                           \
                          .domain = op_domain,                                                                \
+                         .flat = true,                                                                       \
                          .compares = true},
-#define KT_OP(op_name, op_operands, op_results, op_traits, op_doc)                                           \
+#define KT_OP(op_name, op_operands, op_results, op_traits, op_gradient, op_doc)                              \
     [KT_OP_##op_name] = {.name = #op_name,                                                                   \
                          .doc = op_doc,                                                                      \
                          .operands = op_operands,                                                            \
                          .results = op_results,                                                              \
                          .traits = op_traits,                                                                \
+                         .flat = (op_gradient) == KT_FLAT,                                                   \
                          .attrs = attrs_of_##op_name,                                                        \
                          .attr_count = sizeof attrs_of_##op_name / sizeof *attrs_of_##op_name - 1,           \
                          .attrs_bytes = sizeof(kt_attrs_##op_name)},

@@ -41,17 +41,17 @@ typedef enum kt_attr_kind {
     KT_ATTR_literal, KT_ATTR_func
 } kt_attr_kind;
 
-#define KT_UNARY(name, domain, doc)
-#define KT_BINARY(name, domain, traits, doc)
+#define KT_UNARY(name, domain, gradient, doc)
+#define KT_BINARY(name, domain, traits, gradient, doc)
 #define KT_COMPARE(name, domain, doc)
-#define KT_OP(name, operands, results, traits, doc) typedef struct kt_attrs_##name {
+#define KT_OP(name, operands, results, traits, gradient, doc) typedef struct kt_attrs_##name {
 #define KT_ATTR(op, type, field, doc)               kt_attr_##type field;
 #define KT_END(name)                                char end; } kt_attrs_##name;
 #include "ir/ops.def"
 
 typedef enum kt_op {
     KT_OP_NONE,
-#define KT_OP(name, operands, results, traits, doc) KT_OP_##name,
+#define KT_OP(name, operands, results, traits, gradient, doc) KT_OP_##name,
 #include "ir/ops.def"
     KT_OP_COUNT
 } kt_op;
@@ -65,6 +65,7 @@ enum {
     KT_CALLS = 16,
 };
 enum { KT_MANY = -1 };
+enum { KT_FLAT, KT_VJP }; /* the gradient column */
 typedef enum kt_domain { KT_DOMAIN_NONE, KT_FLOAT, KT_NUMBER, KT_SIGNED, KT_INTEGER, KT_LOGICAL, KT_ANY } kt_domain;
 
 typedef struct kt_attr_info {
@@ -79,6 +80,7 @@ typedef struct kt_op_info {
     unsigned traits;
     kt_domain domain;      /* of KT_UNARY, KT_BINARY and KT_COMPARE rows */
     bool compares;         /* the result is bool */
+    bool flat;             /* the gradient column says KT_FLAT */
     const kt_attr_info *attrs;
     uint32_t attr_count;
     size_t attrs_bytes;

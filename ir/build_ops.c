@@ -33,13 +33,13 @@ static kt_dims make_dims(uint32_t count, const kt_dim *at) {
  */
 
 // clang-format off
-#define KT_UNARY(name, domain, doc) \
+#define KT_UNARY(name, domain, gradient, doc) \
     kt_value kt_build_##name(kt_builder *builder, kt_value x) { return kt_build_node(builder, KT_OP_##name, &x, 1, NULL); }
-#define KT_BINARY(name, domain, traits, doc) \
+#define KT_BINARY(name, domain, traits, gradient, doc) \
     kt_value kt_build_##name(kt_builder *builder, kt_value x, kt_value y) { \
         return kt_build_node(builder, KT_OP_##name, (const kt_value[]){x, y}, 2, NULL); \
     }
-#define KT_COMPARE(name, domain, doc) KT_BINARY(name, domain, 0, doc)
+#define KT_COMPARE(name, domain, doc) KT_BINARY(name, domain, 0, KT_FLAT, doc)
 #include "ir/ops.def"
 // clang-format on
 

@@ -176,10 +176,10 @@ const kt_type *kt_build_type(const kt_builder *builder, kt_value value); /* of a
 /* Records a problem at the builder's location; returns 0. */
 kt_value kt_build_fail(kt_builder *builder, kt_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-#define KT_UNARY(name, domain, doc)          kt_value kt_build_##name(kt_builder *builder, kt_value x);
-#define KT_BINARY(name, domain, traits, doc) kt_value kt_build_##name(kt_builder *builder, kt_value x, kt_value y);
+#define KT_UNARY(name, domain, gradient, doc)          kt_value kt_build_##name(kt_builder *builder, kt_value x);
+#define KT_BINARY(name, domain, traits, gradient, doc) kt_value kt_build_##name(kt_builder *builder, kt_value x, kt_value y);
 #define KT_COMPARE(name, domain, doc)        kt_value kt_build_##name(kt_builder *builder, kt_value x, kt_value y);
-#define KT_OP(name, operands, results, traits, doc)
+#define KT_OP(name, operands, results, traits, gradient, doc)
 #include "ir/ops.def"
 kt_value kt_build_select(kt_builder *builder, kt_value condition, kt_value x, kt_value y);
 kt_value kt_build_cast(kt_builder *builder, kt_value x, kt_dtype dtype); /* x itself if it has the dtype */
@@ -219,6 +219,14 @@ kt_value kt_build_broadcast_to(kt_builder *builder, kt_value x, int rank, const 
 /* a and b must be equal: true if that is provable; else, if they may be, an entry check is added. False, and a
  * problem, if they cannot be equal. what names the place. */
 bool kt_build_require_equal(kt_builder *builder, kt_dim a, kt_dim b, const char *what);
+
+/* ---- gradients ------------------------------------------------------------------------------------------ */
+/* The derivatives of y, a float scalar of the function that is being written, by each of wrt, floats that it was
+ * computed from (parameters or not): out_gradients[i] has the type of wrt[i], and is 0 where y does not depend on it.
+ * They are ordinary nodes behind all there are, so that derivatives of them can be taken in turn; each has the
+ * location "grad of …". Which operations have derivatives, ops.def says; stop_gradient keeps them from flowing, and
+ * must not have been simplified away before. Operations that have none here fail with a sentence. */
+void kt_build_gradient(kt_builder *builder, kt_value y, const kt_value *wrt, uint32_t count, kt_value *out_gradients);
 
 /* ---- inference and verification ------------------------------------------------------------------------ */
 typedef struct kt_infer {

@@ -40,6 +40,7 @@ static bool is_cheap(kt_op op) {
     case KT_OP_round:
     case KT_OP_trunc:
     case KT_OP_not:
+    case KT_OP_stop_gradient:
     case KT_OP_is_nan:
     case KT_OP_is_finite:
     case KT_OP_add:

@@ -41,6 +41,7 @@ typedef struct kt_pass {
 /* In the order of the pipeline; a pass may stand in it more than once. Ends with a NULL name. */
 extern const kt_pass kt_passes[];
 const kt_pass *kt_pass_find(const char *name);
+static inline bool kt_pass_runs_at(const kt_pass *pass, int level) { return pass->level >= 0 && level >= pass->level; }
 
 /* Runs the whole pipeline for options->level: after it every entry is a list of calls to kernels, views
  * (reshape) and nothing else; but for `prepare`, which is one of the entries if there are variables, and is
@@ -53,6 +54,7 @@ kt_status kt_passes_run_named(kt_graph *graph, const char *names, const kt_pass_
                               kt_diag *diag) KT_MUST_USE;
 
 kt_status kt_pass_bind(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
+kt_status kt_pass_gradient(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_inline(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_simplify(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_fold(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);

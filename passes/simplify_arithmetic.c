@@ -114,6 +114,12 @@ static kt_value repeated(kt_simplify *s, const kt_node_info *node) {
     return kt_simplify_operand(s, node, 0, node->op) ? node->operands[0] : 0;
 }
 
+/* stop_gradient(x) → x: derivatives were taken when the graph was written */
+static kt_value stopped(kt_simplify *s, const kt_node_info *node) {
+    (void)s;
+    return node->operands[0];
+}
+
 /* |-x| → |x| */
 static kt_value abs_negated(kt_simplify *s, const kt_node_info *node) {
     const kt_node_info *neg = kt_simplify_operand(s, node, 0, KT_OP_neg);
@@ -219,6 +225,7 @@ const kt_rule kt_rules_arithmetic[] = {
     {"trunc_trunc",       KT_OP_trunc,   repeated},
     {"sign_sign",         KT_OP_sign,    repeated},
     {"abs_neg",           KT_OP_abs,     abs_negated},
+    {"stop_gradient",     KT_OP_stop_gradient, stopped},
     {"maximum_same",      KT_OP_maximum, same_twice},
     {"minimum_same",      KT_OP_minimum, same_twice},
     {"and_same",          KT_OP_and,     same_twice},

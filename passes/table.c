@@ -24,6 +24,7 @@ const kt_pass kt_passes[] = {
     {"hoist",      "move what is the same in every turn out of loops",                            kt_pass_hoist,      0},
     {"split",      "move what depends on variables alone into the entry `prepare`",               kt_pass_split,      0},
     {"fuse",       "outline operations into kernels; at -O0 one each",                            kt_pass_fuse,       0},
+    {"gradient",   "add NAME_gradient to entries that give a scalar: its derivatives by all inputs and variables", kt_pass_gradient, -1},
     {NULL},
 };
 // clang-format on
@@ -94,7 +95,7 @@ static kt_status run_pass(const kt_pass *pass, kt_graph *graph, const kt_pass_op
 
 kt_status kt_passes_run(kt_graph *graph, const kt_pass_options *options, kt_diag *diag) {
     for (const kt_pass *pass = kt_passes; pass->name; pass++)
-        if (options->level >= pass->level) KT_TRY(run_pass(pass, graph, options, diag));
+        if (kt_pass_runs_at(pass, options->level)) KT_TRY(run_pass(pass, graph, options, diag));
     return KT_OK;
 }
 

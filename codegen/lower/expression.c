@@ -137,10 +137,10 @@ kt_reg kt_lower_scan(kt_lower *lower, const kt_node_info *node, const kt_positio
 }
 
 static kt_lower_fn *const lowerings[KT_OP_COUNT] = {
-#define KT_UNARY(name, domain, doc)                 [KT_OP_##name] = apply,
-#define KT_BINARY(name, domain, traits, doc)        [KT_OP_##name] = apply,
-#define KT_COMPARE(name, domain, doc)               [KT_OP_##name] = apply,
-#define KT_OP(name, operands, results, traits, doc) [KT_OP_##name] = kt_lower_##name,
+#define KT_UNARY(name, domain, gradient, doc)                 [KT_OP_##name] = apply,
+#define KT_BINARY(name, domain, traits, gradient, doc)        [KT_OP_##name] = apply,
+#define KT_COMPARE(name, domain, doc)                         [KT_OP_##name] = apply,
+#define KT_OP(name, operands, results, traits, gradient, doc) [KT_OP_##name] = kt_lower_##name,
 #include "ir/ops.def"
 };
 

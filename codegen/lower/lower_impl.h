@@ -98,10 +98,10 @@ kt_reg kt_lower_and(kt_lower *lower, kt_reg a,
 
 /* The value of a node's result at a position of the result's shape, by operation. */
 typedef kt_reg kt_lower_fn(kt_lower *lower, const kt_node_info *node, const kt_position *at);
-#define KT_UNARY(name, domain, doc)
-#define KT_BINARY(name, domain, traits, doc)
+#define KT_UNARY(name, domain, gradient, doc)
+#define KT_BINARY(name, domain, traits, gradient, doc)
 #define KT_COMPARE(name, domain, doc)
-#define KT_OP(name, operands, results, traits, doc) kt_lower_fn kt_lower_##name;
+#define KT_OP(name, operands, results, traits, gradient, doc) kt_lower_fn kt_lower_##name;
 #include "ir/ops.def"
 
 /* ---- window.c -------------------------------------------------------------------------------------------

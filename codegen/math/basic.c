@@ -40,6 +40,10 @@ LLVMValueRef kt_emit_rsqrt(const kt_emitter *e, LLVMValueRef x) {
 }
 
 LLVMValueRef kt_emit_not(const kt_emitter *e, LLVMValueRef x) { return LLVMBuildNot(e->builder, x, ""); }
+LLVMValueRef kt_emit_stop_gradient(const kt_emitter *e, LLVMValueRef x) {
+    (void)e;
+    return x;
+}
 LLVMValueRef kt_emit_is_nan(const kt_emitter *e, LLVMValueRef x) {
     return LLVMBuildFCmp(e->builder, LLVMRealUNO, x, x, "");
 }

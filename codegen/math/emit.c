@@ -97,16 +97,16 @@ LLVMValueRef kt_emit_wide2(const kt_emitter *e, binary_emitter *emit, LLVMValueR
  * ----------------------------------------------------------------------------------------------- */
 
 static unary_emitter *const unary_emitters[KT_OP_COUNT] = {
-#define KT_UNARY(name, domain, doc) [KT_OP_##name] = kt_emit_##name,
-#define KT_BINARY(name, domain, traits, doc)
+#define KT_UNARY(name, domain, gradient, doc) [KT_OP_##name] = kt_emit_##name,
+#define KT_BINARY(name, domain, traits, gradient, doc)
 #define KT_COMPARE(name, domain, doc)
 #include "ir/ops.def"
 };
 
 static binary_emitter *const binary_emitters[KT_OP_COUNT] = {
-#define KT_UNARY(name, domain, doc)
-#define KT_BINARY(name, domain, traits, doc) [KT_OP_##name] = kt_emit_##name,
-#define KT_COMPARE(name, domain, doc)        [KT_OP_##name] = kt_emit_##name,
+#define KT_UNARY(name, domain, gradient, doc)
+#define KT_BINARY(name, domain, traits, gradient, doc) [KT_OP_##name] = kt_emit_##name,
+#define KT_COMPARE(name, domain, doc)                  [KT_OP_##name] = kt_emit_##name,
 #include "ir/ops.def"
 };
 

@@ -6,8 +6,8 @@
 
 /* ---- one function a row of ops.def; f16 and bf16 never get here -----------------------------------------
  */
-#define KT_UNARY(name, domain, doc) LLVMValueRef kt_emit_##name(const kt_emitter *e, LLVMValueRef x);
-#define KT_BINARY(name, domain, traits, doc)                                                                 \
+#define KT_UNARY(name, domain, gradient, doc) LLVMValueRef kt_emit_##name(const kt_emitter *e, LLVMValueRef x);
+#define KT_BINARY(name, domain, traits, gradient, doc)                                                                 \
     LLVMValueRef kt_emit_##name(const kt_emitter *e, LLVMValueRef x, LLVMValueRef y);
 #define KT_COMPARE(name, domain, doc)                                                                        \
     LLVMValueRef kt_emit_##name(const kt_emitter *e, LLVMValueRef x, LLVMValueRef y);

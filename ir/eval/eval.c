@@ -34,10 +34,10 @@ static const struct {
     kt_scalar_binary *binary; /* comparisons too */
     kt_status (*other)(kt_eval_op *e);
 } evaluators[KT_OP_COUNT] = {
-#define KT_UNARY(name, domain, doc)                 [KT_OP_##name] = {.unary = kt_scalar_##name},
-#define KT_BINARY(name, domain, traits, doc)        [KT_OP_##name] = {.binary = kt_scalar_##name},
-#define KT_COMPARE(name, domain, doc)               [KT_OP_##name] = {.binary = kt_scalar_##name},
-#define KT_OP(name, operands, results, traits, doc) [KT_OP_##name] = {.other = kt_eval_##name},
+#define KT_UNARY(name, domain, gradient, doc)                 [KT_OP_##name] = {.unary = kt_scalar_##name},
+#define KT_BINARY(name, domain, traits, gradient, doc)        [KT_OP_##name] = {.binary = kt_scalar_##name},
+#define KT_COMPARE(name, domain, doc)                         [KT_OP_##name] = {.binary = kt_scalar_##name},
+#define KT_OP(name, operands, results, traits, gradient, doc) [KT_OP_##name] = {.other = kt_eval_##name},
 #include "ir/ops.def"
 };
 

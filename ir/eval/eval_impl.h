@@ -86,8 +86,8 @@ bool kt_next_position(int rank, const int64_t *dims, int64_t *position);
 /* One element of an elementwise operation; comparisons give the integer 0 or 1. dtype: of the operands. */
 typedef kt_number kt_scalar_unary(kt_dtype dtype, kt_number x);
 typedef kt_number kt_scalar_binary(kt_dtype dtype, kt_number x, kt_number y);
-#define KT_UNARY(name, domain, doc)          kt_scalar_unary kt_scalar_##name;
-#define KT_BINARY(name, domain, traits, doc) kt_scalar_binary kt_scalar_##name;
+#define KT_UNARY(name, domain, gradient, doc)          kt_scalar_unary kt_scalar_##name;
+#define KT_BINARY(name, domain, traits, gradient, doc) kt_scalar_binary kt_scalar_##name;
 #define KT_COMPARE(name, domain, doc)        kt_scalar_binary kt_scalar_##name;
 #include "ir/ops.def"
 
@@ -100,10 +100,10 @@ bool kt_eval_blas_product(int64_t rows, int64_t columns, int64_t depth, const kt
                           kt_number *totals);
 
 /* The rows that are no scalar function. */
-#define KT_UNARY(name, domain, doc)
-#define KT_BINARY(name, domain, traits, doc)
+#define KT_UNARY(name, domain, gradient, doc)
+#define KT_BINARY(name, domain, traits, gradient, doc)
 #define KT_COMPARE(name, domain, doc)
-#define KT_OP(name, operands, results, traits, doc) kt_status kt_eval_##name(kt_eval_op *e);
+#define KT_OP(name, operands, results, traits, gradient, doc) kt_status kt_eval_##name(kt_eval_op *e);
 #include "ir/ops.def"
 
 #endif

@@ -65,6 +65,11 @@ kt_number kt_scalar_not(kt_dtype dtype, kt_number x) {
     return dtype == KT_BOOL ? integer(!x.integer) : wrapped(~bits(x));
 }
 
+kt_number kt_scalar_stop_gradient(kt_dtype dtype, kt_number x) {
+    (void)dtype;
+    return x;
+}
+
 kt_number kt_scalar_is_nan(kt_dtype dtype, kt_number x) {
     (void)dtype;
     return integer(isnan(x.real) != 0);

@@ -6,10 +6,10 @@
 #include "ir/infer/infer_impl.h"
 
 static kt_infer_fn *const functions[KT_OP_COUNT] = {
-#define KT_UNARY(name, domain, doc)                 [KT_OP_##name] = kt_infer_unary,
-#define KT_BINARY(name, domain, traits, doc)        [KT_OP_##name] = kt_infer_binary,
-#define KT_COMPARE(name, domain, doc)               [KT_OP_##name] = kt_infer_compare,
-#define KT_OP(name, operands, results, traits, doc) [KT_OP_##name] = kt_infer_##name,
+#define KT_UNARY(name, domain, gradient, doc)                 [KT_OP_##name] = kt_infer_unary,
+#define KT_BINARY(name, domain, traits, gradient, doc)        [KT_OP_##name] = kt_infer_binary,
+#define KT_COMPARE(name, domain, doc)                         [KT_OP_##name] = kt_infer_compare,
+#define KT_OP(name, operands, results, traits, gradient, doc) [KT_OP_##name] = kt_infer_##name,
 #include "ir/ops.def"
 };
 

@@ -10,10 +10,10 @@
 typedef kt_status kt_infer_fn(kt_infer *infer);
 
 kt_infer_fn kt_infer_unary, kt_infer_binary, kt_infer_compare;
-#define KT_UNARY(name, domain, doc)
-#define KT_BINARY(name, domain, traits, doc)
+#define KT_UNARY(name, domain, gradient, doc)
+#define KT_BINARY(name, domain, traits, gradient, doc)
 #define KT_COMPARE(name, domain, doc)
-#define KT_OP(name, operands, results, traits, doc) kt_infer_fn kt_infer_##name;
+#define KT_OP(name, operands, results, traits, gradient, doc) kt_infer_fn kt_infer_##name;
 #include "ir/ops.def"
 
 /* a = b. The format says what is equal to what, without the two dimensions: "the operands' dimension 0". */

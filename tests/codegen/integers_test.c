@@ -35,6 +35,7 @@ static int64_t integer_reference(kt_op op, kt_dtype dtype, int64_t x, int64_t y)
     case KT_OP_neg: return (int64_t)-a;
     case KT_OP_abs: return !is_unsigned(dtype) && x < 0 ? (int64_t)-a : x;
     case KT_OP_sign: return (x > 0) - (x < 0);
+    case KT_OP_stop_gradient: return x;
     case KT_OP_not: return dtype == KT_BOOL ? !x : ~x;
     case KT_OP_add: return (int64_t)(a + b);
     case KT_OP_sub: return (int64_t)(a - b);

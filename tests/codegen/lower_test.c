@@ -12,10 +12,10 @@ static const int64_t tails[] = {1, 7, 8, 9, 31, 33};
 static void test_elementwise(void **state) {
     (void)state;
     suite s = begin_suite();
-#define KT_UNARY(name, domain, doc)                                                                          \
+#define KT_UNARY(name, domain, gradient, doc)                                                                \
     begin(&s, #name);                                                                                        \
     end(&s, kt_build_##name(&s.b, PARAM(&s, (domain) == KT_LOGICAL ? KT_I32 : KT_F32, N, 9)));
-#define KT_BINARY(name, domain, traits, doc)                                                                 \
+#define KT_BINARY(name, domain, traits, gradient, doc)                                                       \
     {                                                                                                        \
         kt_dtype dtype = (domain) == KT_LOGICAL || (domain) == KT_INTEGER ? KT_I32 : KT_F32;                 \
         begin(&s, #name);                                                                                    \

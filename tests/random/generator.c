@@ -132,10 +132,10 @@ static const struct {
     kt_scalar_binary *binary;
     kt_status (*other)(kt_eval_op *e);
 } evaluators[KT_OP_COUNT] = {
-#define KT_UNARY(name, domain, doc)                 [KT_OP_##name] = {.unary = kt_scalar_##name},
-#define KT_BINARY(name, domain, traits, doc)        [KT_OP_##name] = {.binary = kt_scalar_##name},
-#define KT_COMPARE(name, domain, doc)               [KT_OP_##name] = {.binary = kt_scalar_##name},
-#define KT_OP(name, operands, results, traits, doc) [KT_OP_##name] = {.other = kt_eval_##name},
+#define KT_UNARY(name, domain, gradient, doc)                 [KT_OP_##name] = {.unary = kt_scalar_##name},
+#define KT_BINARY(name, domain, traits, gradient, doc)        [KT_OP_##name] = {.binary = kt_scalar_##name},
+#define KT_COMPARE(name, domain, doc)                         [KT_OP_##name] = {.binary = kt_scalar_##name},
+#define KT_OP(name, operands, results, traits, gradient, doc) [KT_OP_##name] = {.other = kt_eval_##name},
 #include "ir/ops.def"
 };
 
@@ -150,6 +150,7 @@ static bool rounds(kt_op op, const kt_type *result, const void *attrs) {
     case KT_OP_ceil:
     case KT_OP_round:
     case KT_OP_trunc:
+    case KT_OP_stop_gradient:
     case KT_OP_maximum:
     case KT_OP_minimum:
     case KT_OP_select:
@@ -399,7 +400,7 @@ static const struct range {
   range_asin = {-0.9, 0.9}, range_acos = {-0.9, 0.9}, range_atan = {-6, 6}, range_sinh = {-3, 3},
   range_cosh = {-3, 3}, range_tanh = {-4, 4}, range_asinh = {-6, 6}, range_acosh = {1.1, 9},
   range_atanh = {-0.9, 0.9}, range_erf = {-3, 3}, range_logistic = {-6, 6}, range_not = {0, 1},
-  range_is_nan = {-1, 1}, range_is_finite = {-1, 1};
+  range_stop_gradient = {-3, 3}, range_is_nan = {-1, 1}, range_is_finite = {-1, 1};
 
 static int grow_unary(grower *g, kt_op op, kt_domain domain, struct range range) {
     int x = pick(g, domain);
@@ -423,9 +424,9 @@ static int grow_binary(grower *g, kt_op op, kt_domain domain) {
                                                                                  : apply(g, op, x, y);
 }
 
-#define KT_UNARY(name, domain, doc)                                                                          \
+#define KT_UNARY(name, domain, gradient, doc)                                                                \
     static int grow_##name(grower *g) { return grow_unary(g, KT_OP_##name, domain, range_##name); }
-#define KT_BINARY(name, domain, traits, doc)                                                                 \
+#define KT_BINARY(name, domain, traits, gradient, doc)                                                       \
     static int grow_##name(grower *g) { return grow_binary(g, KT_OP_##name, domain); }
 #define KT_COMPARE(name, domain, doc)                                                                        \
     static int grow_##name(grower *g) { return grow_binary(g, KT_OP_##name, domain); }
@@ -898,7 +899,7 @@ static int grow_scan(grower *g) {
 /* ---- graphs -----------------------------------------------------------------------------------------------
  */
 static int (*const growers[KT_OP_COUNT])(grower *) = {
-#define KT_OP(name, operands, results, traits, doc) [KT_OP_##name] = grow_##name,
+#define KT_OP(name, operands, results, traits, gradient, doc) [KT_OP_##name] = grow_##name,
 #include "ir/ops.def"
 };
 
