@@ -7,10 +7,7 @@
 /* An option that names a dtype; fallback where it is None. False and a problem if there is no such dtype. */
 static bool read_dtype(const kt_layer_call *call, const char *name, kt_dtype fallback, kt_dtype *out_dtype) {
     *out_dtype = fallback;
-    if (!name || (kt_dtype_parse_keras(name, out_dtype) && *out_dtype != KT_STRING && *out_dtype != KT_C64))
-        return true;
-    kt_trace_fail(call->trace, KT_UNSUPPORTED, "its dtype %s is not supported.", name);
-    return false;
+    return !name || kt_operation_dtype(call, name, out_dtype);
 }
 
 typedef struct typed {

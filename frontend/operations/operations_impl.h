@@ -79,6 +79,13 @@ kt_dtype kt_operand_promote(const kt_operand *a, const kt_operand *b);
 kt_value kt_operand_cast(const kt_layer_call *call, const kt_operand *operand, kt_dtype dtype);
 /* dtype itself if it is a float, else float32. */
 kt_dtype kt_dtype_to_float(kt_dtype dtype);
+/* The least and largest finite number of a dtype, exactly. */
+void kt_dtype_range(kt_dtype dtype, long double *out_low, long double *out_high);
+/* x in another dtype, first held in what both dtypes can hold. */
+kt_value kt_saturate_cast(kt_builder *builder, kt_value x, kt_dtype dtype);
+/* The dtype that a name stands for, of those that tensors are computed in; false, and a problem, if it is
+ * none. */
+bool kt_operation_dtype(const kt_layer_call *call, const char *name, kt_dtype *out_dtype);
 /* Sums of small integers are wider, as in Keras: what they are summed in. */
 kt_dtype kt_sum_dtype(kt_dtype dtype);
 /* Reads an axis option: None (all axes: count is the rank), an int or a list; each counted from the front,

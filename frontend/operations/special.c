@@ -2,7 +2,6 @@
 #include "frontend/operations/elementwise_impl.h"
 #include "ir/element.h"
 
-#include <float.h>
 #include <math.h>
 
 static kt_value number(kt_builder *b, kt_value like, double value) { return kt_build_like(b, like, value); }
@@ -269,15 +268,6 @@ static const kt_option nan_to_num_options[] = {
     KT_OPTIONS_END,
 };
 
-static double largest_float(kt_dtype dtype) {
-    switch (dtype) {
-    case KT_F16: return 65504;
-    case KT_BF16: return 0x1.fep127;
-    case KT_F32: return FLT_MAX;
-    default: return DBL_MAX;
-    }
-}
-
 static void call_nan_to_num(kt_layer *layer, kt_layer_call *call) {
     const nan_to_num *n = (const nan_to_num *)layer;
     kt_builder *b = call->trace->builder;
@@ -285,10 +275,13 @@ static void call_nan_to_num(kt_layer *layer, kt_layer_call *call) {
     if (!x) return;
     call->outputs[0] = x;
     if (!is_float(b, x)) return;
-    double largest = largest_float(kt_build_type(b, x)->dtype);
+    long double least, largest;
+    kt_dtype_range(kt_build_type(b, x)->dtype, &least, &largest);
     kt_value y = kt_build_select(b, kt_build_is_nan(b, x), number(b, x, n->nan), x);
-    y = kt_build_select(b, is_plus_infinity(b, x), number(b, x, isnan(n->posinf) ? largest : n->posinf), y);
-    y = kt_build_select(b, is_minus_infinity(b, x), number(b, x, isnan(n->neginf) ? -largest : n->neginf), y);
+    y = kt_build_select(b, is_plus_infinity(b, x),
+                        number(b, x, isnan(n->posinf) ? (double)largest : n->posinf), y);
+    y = kt_build_select(b, is_minus_infinity(b, x),
+                        number(b, x, isnan(n->neginf) ? (double)least : n->neginf), y);
     call->outputs[0] = y;
 }
 KT_OPERATION_WITH(nan_to_num, "NanToNum", KT_OPERATION_NUMPY, "x with numbers for NaN and infinities",
