@@ -5,8 +5,10 @@
  *   elementwise        one for each element of the result
  *   reductions         one for each element of the operand, of the windows, or of scattered updates
  *   dot_general, conv  two for each product; the gaps of transposed convolutions do not count
+ *   winograd           as the convolution that it computes
  *   everything else    none: it moves elements */
 #include "codegen/codegen.h"
+#include "ir/winograd.h"
 
 static kt_dim elements(const kt_graph *graph, kt_value value) {
     const kt_type *type = kt_graph_type(graph, value);
@@ -55,6 +57,11 @@ static kt_dim node_work(const kt_graph *graph, const kt_node_info *node) {
     }
     case KT_OP_dot_general: return dot_work(graph, node);
     case KT_OP_conv: return conv_work(graph, node);
+    case KT_OP_winograd: {
+        kt_dim channels = kt_graph_type(graph, node->operands[0])->dims[3];
+        kt_dim products = kt_dim_mul(graph->dims, elements(graph, node->first_result), channels);
+        return kt_dim_mul_const(graph->dims, products, 2 * KT_WINOGRAD_WINDOW * KT_WINOGRAD_WINDOW);
+    }
     default: return kt_dim_const(graph->dims, 0);
     }
 }

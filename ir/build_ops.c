@@ -190,6 +190,10 @@ kt_value kt_build_conv(kt_builder *builder, kt_value x, kt_value kernel, const k
     return kt_build_node(builder, KT_OP_conv, (const kt_value[]){x, kernel}, 2, attrs);
 }
 
+kt_value kt_build_winograd(kt_builder *builder, kt_value x, kt_value kernel, const kt_attrs_winograd *attrs) {
+    return kt_build_node(builder, KT_OP_winograd, (const kt_value[]){x, kernel}, 2, attrs);
+}
+
 /* ---- conveniences ---------------------------------------------------------------------------------------
  */
 

@@ -20,7 +20,9 @@
 
 enum { MOST_MEMBERS = 64 }; /* of a group: bounds the code of a kernel, and the time taken here */
 
-static bool is_contraction(kt_op op) { return op == KT_OP_dot_general || op == KT_OP_conv; }
+static bool is_contraction(kt_op op) {
+    return op == KT_OP_dot_general || op == KT_OP_conv || op == KT_OP_winograd;
+}
 
 static bool is_reduction(kt_op op) {
     return op == KT_OP_reduce || op == KT_OP_arg_reduce || op == KT_OP_reduce_window;

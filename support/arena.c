@@ -45,7 +45,9 @@ struct guard {
 static _Thread_local struct guard *innermost;
 static _Thread_local uint64_t countdown;
 
-_Noreturn static void fail(void) {
+bool kt_is_guarded(void) { return innermost != NULL; }
+
+_Noreturn void kt_out_of_memory(void) {
     if (!innermost) KT_BUG("memory is exhausted outside kt_guarded");
     longjmp(innermost->leave, 1);
 }
@@ -67,14 +69,14 @@ kt_status kt_guarded(kt_status (*body)(void *context), void *context, kt_diag *d
 static void count_down(void) {
     if (countdown == 0) return;
     countdown--;
-    if (countdown == 0) fail();
+    if (countdown == 0) kt_out_of_memory();
 }
 
 void kt_arena_fail_after(uint64_t allocations) { countdown = allocations; }
 
 static void *zeroed(size_t bytes) {
     void *memory = calloc(1, bytes);
-    if (!memory) fail();
+    if (!memory) kt_out_of_memory();
     return memory;
 }
 
@@ -106,7 +108,7 @@ static uintptr_t add_block(kt_arena *arena, size_t bytes) {
 
 void *kt_arena_alloc(kt_arena *arena, size_t bytes) {
     count_down();
-    if (bytes > PTRDIFF_MAX - BLOCK_BYTES) fail();
+    if (bytes > PTRDIFF_MAX - BLOCK_BYTES) kt_out_of_memory();
     if (bytes == 0) bytes = 1;
     size_t alignment = bytes >= 64 ? 64 : 16;
     uintptr_t start = align_up(arena->at, alignment);
@@ -122,7 +124,7 @@ void *kt_arena_alloc(kt_arena *arena, size_t bytes) {
 
 void *kt_arena_array(kt_arena *arena, size_t count, size_t size) {
     size_t bytes = 0;
-    if (__builtin_mul_overflow(count, size, &bytes)) fail();
+    if (__builtin_mul_overflow(count, size, &bytes)) kt_out_of_memory();
     return kt_arena_alloc(arena, bytes);
 }
 
@@ -160,7 +162,7 @@ void kt_arena_defer(kt_arena *arena, void (*release)(void *object), void *object
     if (setjmp(guard.leave) != 0) {
         innermost = guard.outer;
         release(object);
-        fail();
+        kt_out_of_memory();
     }
     innermost = &guard;
     struct deferred *deferred = KT_NEW(arena, struct deferred);
@@ -171,7 +173,7 @@ void kt_arena_defer(kt_arena *arena, void (*release)(void *object), void *object
 
 void kt_vector_reserve(kt_arena *arena, void **at, uint32_t count, uint32_t *capacity, size_t size) {
     if (count < *capacity) return;
-    if (*capacity > UINT32_MAX / 2) fail();
+    if (*capacity > UINT32_MAX / 2) kt_out_of_memory();
     uint32_t larger = *capacity ? 2 * *capacity : 8;
     void *moved = kt_arena_array(arena, larger, size);
     if (count) memcpy(moved, *at, count * size);

@@ -47,6 +47,9 @@ void kt_vector_reserve(kt_arena *arena, void **at, uint32_t count, uint32_t *cap
 /* Runs body(context); if any arena allocation inside fails, returns KT_OUT_OF_MEMORY and records a sentence
  * in diag. Guards nest. Every public function of the compiler that allocates is entered through one. */
 kt_status kt_guarded(kt_status (*body)(void *context), void *context, kt_diag *diag);
+/* Leaves through the innermost kt_guarded of this thread, which there must be. */
+_Noreturn void kt_out_of_memory(void);
+bool kt_is_guarded(void);
 
 /* For tests: from now on, the countdown-th allocation of this thread fails (0: none does). */
 void kt_arena_fail_after(uint64_t countdown);

@@ -12,7 +12,9 @@ static void add_flag(kt_module *module, const char *name, unsigned value) {
                       LLVMValueAsMetadata(number));
 }
 
-static void dispose(void *builder) { LLVMDisposeDIBuilder(builder); }
+static void dispose(void *builder) {
+    if (!kt_llvm_is_exhausted()) LLVMDisposeDIBuilder(builder);
+}
 
 void kt_llvm_debug_begin(kt_module *module) {
     const kt_debug *debug = module->options.debug;

@@ -46,6 +46,10 @@ void kt_llvm_debug_at(const kt_module *module, LLVMBuilderRef builder, LLVMMetad
                       kt_node node);
 void kt_llvm_debug_end(kt_module *module);
 
+/* memory.c: before LLVM is used; fails where it has run out of memory in this process before. */
+kt_status kt_llvm_enter(kt_diag *diag) KT_MUST_USE;
+bool kt_llvm_is_exhausted(void); /* then nothing of LLVM's may be released */
+
 /* kernel.c: the function of a kernel, by a walk over its loop form; internal linkage, type kt_kernel_fn. */
 LLVMValueRef kt_llvm_kernel(kt_module *module, const kt_loops *loops);
 /* program.c: bind functions, the tables of runtime/abi.h, and a library's C entry points. kernels: by kt_func. */

@@ -10,6 +10,7 @@
 
 static void dispose(void *object) {
     kt_module *module = object;
+    if (kt_llvm_is_exhausted()) return;
     if (module->machine) LLVMDisposeTargetMachine(module->machine);
     if (module->module) LLVMDisposeModule(module->module);
     if (module->context) LLVMContextDispose(module->context);
@@ -70,6 +71,7 @@ kt_status kt_module_create(const kt_target *target, const kt_module_options *opt
     module->arena = arena;
     module->target = target;
     module->options = *options;
+    KT_TRY(kt_llvm_enter(diag));
     kt_arena_defer(arena, dispose, module);
     module->context = LLVMContextCreate();
     LLVMContextSetDiagnosticHandler(module->context, keep_diagnostic, module);

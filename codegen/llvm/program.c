@@ -430,7 +430,9 @@ static kt_status weights_table(emitter *emit, const LLVMValueRef *kernels, kt_di
     return KT_OK;
 }
 
-static void dispose_builder(void *builder) { LLVMDisposeBuilder(builder); }
+static void dispose_builder(void *builder) {
+    if (!kt_llvm_is_exhausted()) LLVMDisposeBuilder(builder);
+}
 
 kt_status kt_llvm_program(kt_module *module, const kt_program_source *source, const LLVMValueRef *kernels,
                           kt_diag *diag) {

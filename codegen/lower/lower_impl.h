@@ -195,6 +195,9 @@ bool kt_lower_scatter_root(kt_lower *lower, const kt_node_info *node);
 bool kt_lower_dot_root(kt_lower *lower, const kt_node_info *heavy);
 bool kt_lower_conv_root(kt_lower *lower, const kt_node_info *heavy);
 
+/* ---- winograd.c: its operands are buffers, and what follows it is an epilogue (passes/fuse_group.c). ------- */
+bool kt_lower_winograd_root(kt_lower *lower, const kt_node_info *node);
+
 /* An operand of a product: matrices in a buffer, by their strides in elements. */
 typedef struct kt_matrices {
     uint32_t buffer;

@@ -238,3 +238,55 @@ kt_status kt_infer_conv(kt_infer *infer) {
     infer->results[0] = result;
     return KT_OK;
 }
+
+/* ---- winograd -------------------------------------------------------------------------------------------
+ */
+
+/* C1 both operands have 4 axes, and are f32 or f64 both
+ * C2 tile is 2 or 4
+ * C3 columns is at least 1; space has 2 entries, at least 1
+ * C4 the input's height and width are space's, up to whole tiles, and 2 more
+ * C5 the kernel is [(tile + 2)^2, ceil(columns / panel), channels, panel]
+ * C6 there are at most 1024 channels, so that a tile fits into a kernel's scratch memory */
+kt_status kt_infer_winograd(kt_infer *infer) {
+    const kt_attrs_winograd *attrs = infer->attrs;
+    const kt_type *x = &infer->operands[0], *y = &infer->operands[1];
+    kt_dim_pool *pool = infer->graph->dims;
+    if (x->rank != 4 || y->rank != 4 || x->dtype != y->dtype || (x->dtype != KT_F32 && x->dtype != KT_F64))
+        return kt_infer_fail(infer, 1, "%s and %s must be f32 or f64 both, with 4 dimensions each.",
+                             kt_infer_show(infer, x), kt_infer_show(infer, y));
+    if (attrs->tile != 2 && attrs->tile != 4)
+        return kt_infer_fail(infer, 2, "tile must be 2 or 4, but is %lld.", (long long)attrs->tile);
+    if (attrs->columns < 1 || attrs->columns > INT32_MAX)
+        return kt_infer_fail(infer, 3, "columns must be at least 1 and below 2^31, but is %lld.",
+                             (long long)attrs->columns);
+    KT_TRY(kt_infer_count(infer, 3, "space", attrs->space.count, 2));
+    kt_dim tile = kt_dim_const(pool, attrs->tile);
+    kt_type result = {.dtype = x->dtype, .rank = 4, .dims = {x->dims[0]}};
+    for (int i = 0; i < 2; i++) {
+        kt_dim size = attrs->space.at[i];
+        KT_TRY(kt_infer_at_least(infer, 3, size, 1, "space[%d]", i));
+        kt_dim padded = kt_dim_add_const(pool, kt_dim_mul(pool, kt_dim_ceildiv(pool, size, tile), tile), 2);
+        KT_TRY(kt_infer_equal(infer, 4, x->dims[i + 1], padded, "dimension %d of %s and whole tiles", i + 1,
+                              kt_infer_show(infer, x)));
+        result.dims[i + 1] = size;
+    }
+    int64_t panel, channels;
+    if (!kt_dim_is_const(pool, y->dims[3], &panel) || panel < 1)
+        return kt_infer_fail(infer, 5, "the kernel %s has no panels.", kt_infer_show(infer, y));
+    if (!kt_dim_is_const(pool, y->dims[2], &channels) || channels < 1 || channels > 1024)
+        return kt_infer_fail(infer, 6, "the kernel %s must have 1 to 1024 channels.",
+                             kt_infer_show(infer, y));
+    kt_dim points = kt_dim_const(pool, (attrs->tile + 2) * (attrs->tile + 2));
+    kt_type wanted = {.dtype = y->dtype, .rank = 4};
+    wanted.dims[0] = points;
+    wanted.dims[1] = kt_dim_const(pool, divide_up(attrs->columns, panel));
+    wanted.dims[2] = x->dims[3];
+    wanted.dims[3] = y->dims[3];
+    if (!kt_type_equal(&wanted, y))
+        return kt_infer_fail(infer, 5, "the kernel must be %s, but is %s.", kt_infer_show(infer, &wanted),
+                             kt_infer_show(infer, y));
+    result.dims[3] = kt_dim_const(pool, attrs->columns);
+    infer->results[0] = result;
+    return KT_OK;
+}

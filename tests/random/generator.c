@@ -754,6 +754,26 @@ static int grow_conv(grower *g) {
     return add(g, KT_OP_conv, operands, 2, &attrs);
 }
 
+static int grow_winograd(grower *g) {
+    int64_t tile = chance(g, 3) ? 4 : 2, channels = 1 + draw(g, 3), panel = 1 + draw(g, 4);
+    kt_attrs_winograd attrs = {.tile = tile, .space = {2, {0}}, .columns = 1 + draw(g, 6)};
+    kt_type x = {.dtype = chance(g, 4) ? KT_F64 : KT_F32, .rank = 4}, kernel = {.dtype = x.dtype, .rank = 4};
+    x.dims[0] = some_dim(g);
+    for (int i = 0; i < 2; i++) {
+        int64_t size = 1 + draw(g, 5);
+        attrs.space.at[i] = number(g, size);
+        x.dims[i + 1] = number(g, (size + tile - 1) / tile * tile + 2);
+    }
+    x.dims[3] = kernel.dims[2] = number(g, channels);
+    kernel.dims[0] = number(g, (tile + 2) * (tile + 2));
+    kernel.dims[1] = number(g, (attrs.columns + panel - 1) / panel);
+    kernel.dims[3] = number(g, panel);
+    int input = value_like(g, x), weights = variable_of(g, &kernel);
+    if (input < 0 || weights < 0) return -1;
+    const int operands[] = {input, weights};
+    return add(g, KT_OP_winograd, operands, 2, &attrs);
+}
+
 /* ---- control ----------------------------------------------------------------------------------------------
  */
 static int grow_some(grower *g);

@@ -1,0 +1,344 @@
+/* winograd, whose three steps are done for a few tiles at a time, so that what lies between them stays in
+ * cache:
+ *
+ *   1. each tile's inputs are transformed, channels in lanes, to inputs[point, tile, channel];
+ *   2. for each point of the (tile + 2)^2, and a panel of features, a product of matrices (tile.c):
+ *      sums[point, tile, feature] = inputs[point] * kernel[point];
+ *   3. each tile's sums are transformed to its outputs, features in lanes, and go through the epilogue.
+ *
+ * Both intermediates are scratch memory of the kernel. A unit is some tiles by some panels; units that share
+ * tiles transform them again, which is little beside their products. */
+#include "ir/winograd.h"
+#include "codegen/lower/lower_impl.h"
+
+enum {
+    MOST = KT_WINOGRAD_MOST_POINTS,
+    MOST_TILES = 28,     /* of a unit: two tiles of the widest products */
+    UNIT_FEATURES = 128, /* of a unit, about */
+};
+
+typedef struct winograd {
+    kt_winograd w;
+    kt_value heavy;
+    const kt_type *x, *kernel, *result;
+    kt_dim tiles_wide, tiles; /* in an image row; in all images */
+    uint32_t input;           /* x's buffer */
+    int64_t rows;             /* tiles of a unit */
+    int64_t channels, panel, panels, features;
+    kt_tiling tiling;
+    int64_t sums;              /* where they begin in the scratch memory */
+    kt_reg point, column_tile; /* of the product at hand */
+} winograd;
+
+static kt_reg plus(kt_lower *lower, kt_reg a, kt_reg b) {
+    return kt_loops_index(lower->loops, KT_INDEX_ADD, a, b);
+}
+
+static kt_reg plus_number(kt_lower *lower, kt_reg a, int64_t b) {
+    return plus(lower, a, kt_loops_int(lower->loops, b));
+}
+
+static kt_reg times(kt_lower *lower, kt_reg a, int64_t by) {
+    return kt_loops_index(lower->loops, KT_INDEX_MUL, a, kt_loops_int(lower->loops, by));
+}
+
+/* ---- transforms -----------------------------------------------------------------------------------------
+ */
+
+static kt_reg combine(kt_lower *lower, kt_op op, kt_reg a, kt_reg b) {
+    return kt_loops_apply(lower->loops, op, kt_loops_dtype(lower->loops, a), a, b, 0);
+}
+
+/* sum + factor * x; sum 0: there is none yet */
+static kt_reg add_term(kt_lower *lower, kt_reg sum, double factor, kt_reg x) {
+    kt_loops *loops = lower->loops;
+    if (factor == 0) return sum;
+    if (factor == 1) return sum ? combine(lower, KT_OP_add, x, sum) : x;
+    kt_reg number = kt_loops_const(loops, kt_loops_dtype(loops, x), kt_loops_lanes(loops, x), factor);
+    return sum ? kt_multiply_add(lower, number, x, sum) : combine(lower, KT_OP_mul, number, x);
+}
+
+/* out = input * in. A pair of rows shares the sums of its even and of its odd terms. */
+static void apply_input(kt_lower *lower, const kt_winograd *w, const kt_reg *in, kt_reg *out) {
+    for (int i = 0; i < w->points; i++) {
+        bool paired = i > 0 && i < w->points - 1;
+        kt_reg parts[2] = {0};
+        for (int k = w->points - 1; k >= 0; k--) {
+            kt_reg *part = &parts[paired ? k % 2 : 0];
+            *part = add_term(lower, *part, w->input[i][k], in[k]);
+        }
+        out[i] = paired ? combine(lower, KT_OP_add, parts[0], parts[1]) : parts[0];
+        if (!paired) continue;
+        i++;
+        out[i] = combine(lower, KT_OP_sub, parts[0], parts[1]);
+    }
+}
+
+/* out = output * in. A pair of columns is used by its sum or its difference. */
+static void apply_output(kt_lower *lower, const kt_winograd *w, const kt_reg *in, kt_reg *out) {
+    kt_reg both[2][MOST] = {{0}};
+    for (int i = 1; i < w->points - 1; i += 2) {
+        both[0][i] = combine(lower, KT_OP_add, in[i], in[i + 1]);
+        both[1][i] = combine(lower, KT_OP_sub, in[i], in[i + 1]);
+    }
+    for (int k = 0; k < w->tile; k++) {
+        kt_reg sum = add_term(lower, 0, w->output[k][0], in[0]);
+        for (int i = 1; i < w->points - 1; i += 2)
+            sum = add_term(lower, sum, w->output[k][i], both[k % 2][i]);
+        out[k] = add_term(lower, sum, w->output[k][w->points - 1], in[w->points - 1]);
+    }
+}
+
+typedef void transform_fn(kt_lower *lower, const kt_winograd *w, const kt_reg *in, kt_reg *out);
+
+/* Along both axes: values[points, points], by rows of MOST, becomes its transform of rows * rows. */
+static void apply_both(kt_lower *lower, const kt_winograd *w, transform_fn *apply, int rows,
+                       kt_reg values[MOST][MOST]) {
+    kt_reg in[MOST] = {0}, out[MOST] = {0};
+    for (int j = 0; j < w->points; j++) {
+        for (int i = 0; i < w->points; i++) in[i] = values[i][j];
+        apply(lower, w, in, out);
+        for (int i = 0; i < rows; i++) values[i][j] = out[i];
+    }
+    for (int i = 0; i < rows; i++) {
+        apply(lower, w, values[i], out);
+        for (int j = 0; j < rows; j++) values[i][j] = out[j];
+    }
+}
+
+/* ---- 1: inputs ------------------------------------------------------------------------------------------
+ */
+
+typedef struct tile_place {
+    kt_reg image, row, column; /* of the tile, counted in tiles */
+} tile_place;
+
+static tile_place find_tile(kt_lower *lower, const winograd *c, kt_reg tile) {
+    kt_loops *loops = lower->loops;
+    kt_reg wide = kt_loops_dim(loops, c->tiles_wide);
+    kt_dim in_image = kt_dim_floordiv(lower->dims, c->tiles, c->x->dims[0]);
+    kt_dim high = kt_dim_floordiv(lower->dims, in_image, c->tiles_wide);
+    kt_reg line = kt_loops_index(loops, KT_INDEX_DIV, tile, wide);
+    return (tile_place){.image = kt_loops_index(loops, KT_INDEX_DIV, line, kt_loops_dim(loops, high)),
+                        .row = kt_loops_index(loops, KT_INDEX_MOD, line, kt_loops_dim(loops, high)),
+                        .column = kt_loops_index(loops, KT_INDEX_MOD, tile, wide)};
+}
+
+typedef struct input_turn {
+    const winograd *c;
+    kt_reg from, to; /* the tile's first pixel; its place among the inputs */
+} input_turn;
+
+static void transform_inputs(kt_lower *lower, kt_reg channel, kt_reg mask, void *context) {
+    const input_turn *turn = context;
+    const winograd *c = turn->c;
+    kt_loops *loops = lower->loops;
+    kt_reg values[MOST][MOST] = {{0}}, from = plus(lower, turn->from, channel),
+           to = plus(lower, turn->to, channel);
+    int points = c->w.points;
+    for (int i = 0; i < points; i++) {
+        for (int j = 0; j < points; j++) {
+            kt_dim pixel = kt_dim_add_const(lower->dims, kt_dim_mul_const(lower->dims, c->x->dims[2], i), j);
+            kt_dim offset = kt_dim_mul_const(lower->dims, pixel, c->channels);
+            kt_reg at = plus(lower, from, kt_loops_dim(loops, offset));
+            values[i][j] = kt_loops_load(loops, c->input, at, c->tiling.lanes, mask);
+        }
+    }
+    apply_both(lower, &c->w, apply_input, points, values);
+    for (int p = 0; p < points * points; p++) {
+        kt_reg at = plus_number(lower, to, p * c->rows * c->channels);
+        kt_loops_store(loops, c->tiling.a, at, values[p / points][p % points], mask);
+    }
+}
+
+/* ---- 2: products ----------------------------------------------------------------------------------------
+ */
+
+static void store_sum(kt_lower *lower, const kt_tiling *tiling, kt_reg tile, kt_reg column, kt_reg sum,
+                      kt_reg mask) {
+    (void)mask; /* the panel is filled up with zeros, and there is room for it */
+    const winograd *c = tiling->context;
+    kt_loops *loops = lower->loops;
+    int64_t width = kt_tile_width(tiling);
+    kt_reg line = plus(lower, times(lower, c->point, c->rows), tile);
+    kt_reg within = kt_loops_index(loops, KT_INDEX_SUB, column, times(lower, c->column_tile, width));
+    kt_reg at = plus_number(lower, plus(lower, times(lower, line, width), within), c->sums);
+    kt_loops_store(loops, tiling->a, at, sum, 0);
+}
+
+static void multiply(kt_lower *lower, winograd *c, kt_reg tiles) {
+    kt_loops *loops = lower->loops;
+    kt_reg points = kt_loops_int(loops, (int64_t)c->w.points * c->w.points);
+    c->point = kt_lower_begin(lower, kt_loops_int(loops, 0), points, 1, "points");
+    kt_reg a = times(lower, c->point, c->rows * c->channels);
+    kt_reg b = times(lower, c->point, c->panels * c->channels * c->panel);
+    kt_tile_block(lower, &c->tiling, a, b, tiles, c->column_tile, plus_number(lower, c->column_tile, 1));
+    kt_lower_end(lower);
+}
+
+/* ---- 3: outputs -----------------------------------------------------------------------------------------
+ */
+
+typedef struct output_turn {
+    const winograd *c;
+    tile_place place;
+    kt_reg from, feature; /* the tile's first sum, and its feature */
+} output_turn;
+
+/* Opens a block where the row or column may lie outside of the result; false: no block. */
+static bool begin_inside(kt_lower *lower, const winograd *c, int axis, kt_reg at) {
+    kt_dim size = c->result->dims[axis];
+    if (kt_dim_divisor(lower->dims, size) % c->w.tile == 0) return false;
+    kt_lower_if(lower, kt_loops_index(lower->loops, KT_INDEX_LT, at, kt_loops_dim(lower->loops, size)));
+    return true;
+}
+
+static void make_outputs(kt_lower *lower, kt_reg feature, kt_reg mask, void *context) {
+    const output_turn *turn = context;
+    const winograd *c = turn->c;
+    kt_loops *loops = lower->loops;
+    kt_reg values[MOST][MOST] = {{0}}, from = plus(lower, turn->from, feature);
+    int points = c->w.points, tile = c->w.tile;
+    int64_t step = c->rows * kt_tile_width(&c->tiling);
+    for (int p = 0; p < points * points; p++)
+        values[p / points][p % points] =
+            kt_loops_load(loops, c->tiling.a, plus_number(lower, from, p * step), c->tiling.lanes, 0);
+    apply_both(lower, &c->w, apply_output, tile, values);
+    kt_position at = kt_position_origin(lower, 4, c->result->dims, c->tiling.lanes);
+    at.mask = mask;
+    at.at[0] = kt_axis_at(turn->place.image, 0);
+    at.at[3] = kt_axis_at(plus(lower, turn->feature, feature), c->tiling.lanes > 1);
+    for (int i = 0; i < tile; i++) {
+        kt_reg row = plus_number(lower, times(lower, turn->place.row, tile), i);
+        bool guarded_row = begin_inside(lower, c, 1, row);
+        at.at[1] = kt_axis_at(row, 0);
+        for (int j = 0; j < tile; j++) {
+            kt_reg column = plus_number(lower, times(lower, turn->place.column, tile), j);
+            bool guarded = begin_inside(lower, c, 2, column);
+            at.at[2] = kt_axis_at(column, 0);
+            kt_lower_epilogue(lower, c->heavy, &at, values[i][j]);
+            if (guarded) kt_lower_end(lower);
+        }
+        if (guarded_row) kt_lower_end(lower);
+    }
+}
+
+/* ---- all ------------------------------------------------------------------------------------------------
+ */
+
+static void emit_unit(kt_lower *lower, winograd *c, kt_reg first_tile, kt_reg tiles, kt_reg first_column,
+                      kt_reg last_column) {
+    kt_loops *loops = lower->loops;
+    kt_reg zero = kt_loops_int(loops, 0), channels = kt_loops_int(loops, c->channels);
+    int lanes = c->tiling.lanes;
+    int64_t width = kt_tile_width(&c->tiling);
+    kt_reg tile = kt_lower_begin(lower, zero, tiles, 1, "tiles");
+    tile_place place = find_tile(lower, c, plus(lower, first_tile, tile));
+    kt_reg line = kt_loops_index(loops, KT_INDEX_MUL, place.image, kt_loops_dim(loops, c->x->dims[1]));
+    line = plus(lower, line, times(lower, place.row, c->w.tile));
+    kt_reg pixel = kt_loops_index(loops, KT_INDEX_MUL, line, kt_loops_dim(loops, c->x->dims[2]));
+    pixel = plus(lower, pixel, times(lower, place.column, c->w.tile));
+    input_turn inputs = {c, times(lower, pixel, c->channels), times(lower, tile, c->channels)};
+    kt_lower_vector_loop(lower, zero, channels, lanes, transform_inputs, &inputs, "channels");
+    kt_lower_end(lower);
+
+    c->column_tile = kt_lower_begin(lower, first_column, last_column, 1, "columns");
+    multiply(lower, c, tiles);
+    tile = kt_lower_begin(lower, zero, tiles, 1, "tiles");
+    output_turn outputs = {.c = c,
+                           .place = find_tile(lower, c, plus(lower, first_tile, tile)),
+                           .from = plus_number(lower, times(lower, tile, width), c->sums),
+                           .feature = times(lower, c->column_tile, width)};
+    kt_reg rest = kt_loops_index(loops, KT_INDEX_SUB, kt_loops_int(loops, c->features), outputs.feature);
+    kt_reg count = c->features % width == 0
+                       ? kt_loops_int(loops, width)
+                       : kt_loops_index(loops, KT_INDEX_MIN, rest, kt_loops_int(loops, width));
+    kt_lower_vector_loop(lower, zero, count, lanes, make_outputs, &outputs, "features");
+    kt_lower_end(lower);
+    kt_lower_end(lower);
+}
+
+/* How many tiles a unit takes: evenly many, as far as their number is known. */
+static int64_t unit_tiles(kt_lower *lower, const winograd *c) {
+    int64_t points = (int64_t)c->w.points * c->w.points;
+    int64_t bytes = points * (c->channels + kt_tile_width(&c->tiling)) * (int64_t)kt_dtype_bytes(c->x->dtype);
+    int64_t most = KT_SCRATCH_BYTES / bytes, all;
+    if (most > MOST_TILES) most = MOST_TILES;
+    if (most < 1) most = 1;
+    if (!kt_dim_is_const(lower->dims, c->tiles, &all)) return most;
+    int64_t blocks = (all + most - 1) / most;
+    return (all + blocks - 1) / blocks;
+}
+
+static void emit_units(kt_lower *lower, winograd *c) {
+    kt_loops *loops = lower->loops;
+    kt_dim_pool *dims = lower->dims;
+    int64_t width = kt_tile_width(&c->tiling), wide = UNIT_FEATURES / width;
+    int64_t column_tiles = (c->features + width - 1) / width, points = (int64_t)c->w.points * c->w.points;
+    if (wide < 1) wide = 1;
+    int64_t column_blocks = (column_tiles + wide - 1) / wide;
+    wide = (column_tiles + column_blocks - 1) / column_blocks;
+    kt_dim tile_blocks = kt_dim_ceildiv(dims, c->tiles, kt_dim_const(dims, c->rows));
+    kt_dim units = kt_dim_mul_const(dims, tile_blocks, column_blocks);
+    int64_t work = points * (c->channels + 8) * (c->features + 8);
+    loops->cost = kt_dim_ceildiv(dims, kt_dim_mul_const(dims, c->tiles, work),
+                                 kt_dim_const(dims, 3 * (int64_t)c->tiling.lanes));
+    kt_reg zero = kt_loops_int(loops, 0), one = kt_loops_int(loops, 1);
+    kt_reg unit = kt_loops_begin(loops, KT_LOOP_PARALLEL, zero, kt_loops_dim(loops, units), one, "units");
+    kt_reg blocks = kt_loops_dim(loops, tile_blocks);
+    kt_reg first_tile = times(lower, kt_loops_index(loops, KT_INDEX_MOD, unit, blocks), c->rows);
+    kt_reg tiles = kt_loops_index(loops, KT_INDEX_SUB, kt_loops_dim(loops, c->tiles), first_tile);
+    tiles = kt_dim_divisor(dims, c->tiles) % c->rows == 0
+                ? kt_loops_int(loops, c->rows)
+                : kt_loops_index(loops, KT_INDEX_MIN, tiles, kt_loops_int(loops, c->rows));
+    kt_reg first = times(lower, kt_loops_index(loops, KT_INDEX_DIV, unit, blocks), wide);
+    kt_reg last = kt_loops_index(loops, KT_INDEX_MIN, plus_number(lower, first, wide),
+                                 kt_loops_int(loops, column_tiles));
+    emit_unit(lower, c, first_tile, tiles, first, last);
+    kt_loops_end(loops);
+}
+
+bool kt_lower_winograd_root(kt_lower *lower, const kt_node_info *node) {
+    const kt_attrs_winograd *attrs = node->attrs;
+    kt_dim_pool *dims = lower->dims;
+    winograd c = {.w = kt_winograd_make((int)attrs->tile),
+                  .heavy = node->first_result,
+                  .x = kt_graph_type(lower->graph, node->operands[0]),
+                  .kernel = kt_graph_type(lower->graph, node->operands[1]),
+                  .result = kt_graph_type(lower->graph, node->first_result),
+                  .features = attrs->columns};
+    int64_t input = kt_lower_buffer(lower, node->operands[0]),
+            kernel = kt_lower_buffer(lower, node->operands[1]);
+    if (kt_dim_equals(dims, c.x->dims[0], 0)) return true; /* no images */
+    KT_ASSERT(input >= 0 && kernel >= 0 && kt_lower_has_epilogue_only(lower, node));
+    c.input = (uint32_t)input;
+    kt_dim_is_const(dims, c.kernel->dims[1], &c.panels);
+    kt_dim_is_const(dims, c.kernel->dims[2], &c.channels);
+    kt_dim_is_const(dims, c.kernel->dims[3], &c.panel);
+    kt_dim tile = kt_dim_const(dims, attrs->tile);
+    c.tiles_wide = kt_dim_ceildiv(dims, c.result->dims[2], tile);
+    c.tiles = kt_dim_mul(dims, kt_dim_ceildiv(dims, c.result->dims[1], tile), c.tiles_wide);
+    c.tiles = kt_dim_mul(dims, c.tiles, c.x->dims[0]);
+    kt_tiling_init(lower, &c.tiling, kt_accumulator(c.x->dtype), c.panel, kt_dim_const(dims, c.features));
+    c.rows = unit_tiles(lower, &c);
+    c.sums = (int64_t)c.w.points * c.w.points * c.rows * c.channels;
+    int64_t scratch = c.sums + (int64_t)c.w.points * c.w.points * c.rows * kt_tile_width(&c.tiling);
+    c.tiling.a = kt_loops_scratch(lower->loops, c.tiling.dtype, scratch);
+    c.tiling.b = (uint32_t)kernel;
+    c.tiling.loops[0] = (kt_tile_loop){.extent = kt_dim_const(dims, c.channels),
+                                       .a_stride = kt_dim_const(dims, 1),
+                                       .b_stride = kt_dim_const(dims, c.panel)};
+    c.tiling.loop_count = 1;
+    c.tiling.row_stride = kt_dim_const(dims, c.channels);
+    c.tiling.panel_stride = kt_dim_const(dims, c.channels * c.panel);
+    c.tiling.prefetch = true;
+    c.tiling.store = store_sum;
+    c.tiling.context = &c;
+    emit_units(lower, &c);
+    return true;
+}
+
+kt_reg kt_lower_winograd(kt_lower *lower, const kt_node_info *node, const kt_position *at) {
+    (void)node, (void)at;
+    KT_BUG("kernel %s uses winograd at a position", lower->kernel->name);
+}

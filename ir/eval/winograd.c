@@ -1,0 +1,95 @@
+/* The evaluator's winograd: tile by tile, in the order of its definition (ir/winograd.h). */
+#include "ir/winograd.h"
+#include "ir/eval/eval_impl.h"
+
+#include <string.h>
+
+enum { MOST = KT_WINOGRAD_MOST_POINTS };
+
+/* out = matrix[rows, points] * in[points, points] * matrix^T */
+static void transform(int rows, int points, const double matrix[][MOST], double in[MOST][MOST],
+                      double out[MOST][MOST]) {
+    double half[MOST][MOST] = {{0}};
+    for (int i = 0; i < rows; i++)
+        for (int k = 0; k < points; k++)
+            for (int j = 0; j < points; j++) half[i][j] += matrix[i][k] * in[k][j];
+    memset(out, 0, sizeof(double[MOST][MOST]));
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < rows; j++)
+            for (int k = 0; k < points; k++) out[i][j] += half[i][k] * matrix[j][k];
+}
+
+typedef struct tiles {
+    kt_winograd w;
+    int64_t height, width; /* of the input */
+    int64_t channels, features, panels, panel;
+    const kt_number *x, *kernel; /* x: of one image */
+    kt_number *inputs;           /* [points, points, channels] of a tile */
+    kt_number *result;           /* of one image: [high, wide, features] */
+    int64_t high, wide;
+} tiles;
+
+static void transform_inputs(const tiles *t, int64_t row, int64_t column) {
+    int points = t->w.points;
+    for (int64_t channel = 0; channel < t->channels; channel++) {
+        double in[MOST][MOST] = {{0}}, out[MOST][MOST];
+        for (int i = 0; i < points; i++)
+            for (int j = 0; j < points; j++)
+                in[i][j] = t->x[((row + i) * t->width + column + j) * t->channels + channel].real;
+        transform(points, points, (const double(*)[MOST])t->w.input, in, out);
+        for (int i = 0; i < points; i++)
+            for (int j = 0; j < points; j++)
+                t->inputs[(i * points + j) * t->channels + channel].real = out[i][j];
+    }
+}
+
+static void make_outputs(const tiles *t, int64_t row, int64_t column, int64_t feature) {
+    int points = t->w.points;
+    double sums[MOST][MOST] = {{0}}, out[MOST][MOST];
+    for (int p = 0; p < points * points; p++) {
+        const kt_number *panel =
+            t->kernel + (p * t->panels + feature / t->panel) * t->channels * t->panel + feature % t->panel;
+        for (int64_t channel = 0; channel < t->channels; channel++)
+            sums[p / points][p % points] +=
+                t->inputs[p * t->channels + channel].real * panel[channel * t->panel].real;
+    }
+    transform(t->w.tile, points, (const double(*)[MOST])t->w.output, sums, out);
+    for (int64_t i = 0; i < t->w.tile && row + i < t->high; i++)
+        for (int64_t j = 0; j < t->w.tile && column + j < t->wide; j++)
+            t->result[((row + i) * t->wide + column + j) * t->features + feature].real = out[i][j];
+}
+
+kt_status kt_eval_winograd(kt_eval_op *e) {
+    const kt_attrs_winograd *attrs = e->attrs;
+    const kt_tensor *x = &e->operands[0], *kernel = &e->operands[1];
+    int64_t tile = attrs->tile;
+    tiles t = {.w = kt_winograd_make((int)tile),
+               .height = x->dims[1],
+               .width = x->dims[2],
+               .channels = x->dims[3],
+               .features = e->result->dims[3],
+               .panels = kernel->dims[1],
+               .panel = kernel->dims[3],
+               .kernel = kt_numbers_of(e->arena, kernel),
+               .high = e->result->dims[1],
+               .wide = e->result->dims[2]};
+    if (t.height != (t.high + tile - 1) / tile * tile + 2 || t.width != (t.wide + tile - 1) / tile * tile + 2)
+        return kt_eval_fail(e, KT_INVALID, "winograd: the input does not consist of whole tiles.");
+    const kt_number *xs = kt_numbers_of(e->arena, x);
+    int64_t pixels = t.high * t.wide * t.features;
+    t.inputs = KT_NEW_ARRAY(e->arena, kt_number, t.w.points * t.w.points * t.channels);
+    t.result = KT_NEW_ARRAY(e->arena, kt_number, pixels);
+    for (int64_t image = 0; image < x->dims[0]; image++) {
+        t.x = xs + image * t.height * t.width * t.channels;
+        for (int64_t row = 0; row < t.high; row += tile) {
+            for (int64_t column = 0; column < t.wide; column += tile) {
+                transform_inputs(&t, row, column);
+                for (int64_t feature = 0; feature < t.features; feature++)
+                    make_outputs(&t, row, column, feature);
+            }
+        }
+        kt_numbers_store(e->result->dtype, e->result->data, (size_t)(image * pixels), (size_t)pixels,
+                         t.result);
+    }
+    return KT_OK;
+}

@@ -1,0 +1,60 @@
+/* winograd: whole and cut tiles, few and many, with and without an epilogue, on panels of several widths. */
+#include "kernel_suite.h"
+
+#include "kt_cmocka.h"
+
+typedef struct winograd_case {
+    int64_t tile, images, high, wide, channels, features, panel;
+} winograd_case;
+
+static kt_value build(suite *s, kt_dtype dtype, const winograd_case *c) {
+    int64_t points = (c->tile + 2) * (c->tile + 2), panels = (c->features + c->panel - 1) / c->panel;
+    kt_attrs_winograd attrs = {.tile = c->tile, .columns = c->features};
+    attrs.space.count = 2;
+    attrs.space.at[0] = dim_of(s, c->high);
+    attrs.space.at[1] = dim_of(s, c->wide);
+    int64_t high = (c->high + c->tile - 1) / c->tile * c->tile + 2;
+    int64_t wide = (c->wide + c->tile - 1) / c->tile * c->tile + 2;
+    kt_value x = PARAM(s, dtype, c->images, high, wide, c->channels);
+    return kt_build_winograd(&s->b, x, PARAM(s, dtype, points, panels, c->channels, c->panel), &attrs);
+}
+
+static void test_winograd(void **state) {
+    (void)state;
+    static const winograd_case cases[] = {
+        {2, N, 2, 2, 1, 1, 1},    {4, N, 4, 4, 1, 1, 4},    {2, N, 5, 7, 3, 9, 8},  {4, N, 5, 7, 17, 35, 16},
+        {4, 3, 8, 8, 16, 32, 32}, {2, 3, 4, 6, 33, 16, 16}, {4, N, 1, 9, 8, 40, 8}, {4, 2, 30, 33, 5, 12, 16},
+    };
+    suite s = begin_suite();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        begin(&s, "winograd");
+        end(&s, build(&s, KT_F32, &cases[i]));
+        begin(&s, "epilogue");
+        kt_value sum = build(&s, KT_F32, &cases[i]);
+        kt_type type = *kt_build_type(&s.b, sum),
+                bias = {.dtype = type.dtype, .rank = 1, .dims = {type.dims[3]}};
+        kt_value b = kt_builder_param(&s.b, KT_ROLE_PLAIN, NULL, s.b.function.params.count, &bias);
+        sum = kt_build_add(&s.b, sum, kt_build_broadcast(&s.b, b, 4, type.dims, SIZES(3)));
+        kt_value rest = kt_builder_param(&s.b, KT_ROLE_PLAIN, NULL, s.b.function.params.count, &type);
+        end(&s, relu(&s, kt_build_add(&s.b, sum, rest)));
+    }
+    begin(&s, "f64");
+    end(&s, build(&s, KT_F64, &cases[3]));
+    finish(&s);
+}
+
+/* Enough channels that scratch memory bounds the tiles of a unit. */
+static void test_deep(void **state) {
+    (void)state;
+    static const winograd_case deep = {4, N, 9, 10, 300, 70, 16};
+    suite s = begin_suite();
+    begin(&s, "deep");
+    end(&s, build(&s, KT_F32, &deep));
+    run_suite(&s, NULL, (const int64_t[][2]){{1, 1}, {3, 1}}, 2);
+    end_suite(&s);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_winograd), cmocka_unit_test(test_deep)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
