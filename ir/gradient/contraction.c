@@ -225,3 +225,6 @@ void kt_vjp_conv(kt_vjp *v) {
     if (v->wanted[0]) v->derivatives[0] = by_input(&c);
     if (v->wanted[1]) v->derivatives[1] = by_kernel(&c);
 }
+
+/* Its kernel is always packed. */
+void kt_vjp_winograd(kt_vjp *v) { (void)is_plain(v, 1); }
