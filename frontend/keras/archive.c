@@ -17,8 +17,6 @@ enum {
     NAME_LIMIT = 512,
     RATIO = 100,
     FREE_BYTES = 16 << 20, /* what may be unpacked whatever the archive's size */
-    JSON_LIMIT = 256 << 20,
-    DEPTH_LIMIT = 200,
 };
 
 /* ---- minizip over memory ---------------------------------------------------------------------------------
@@ -233,49 +231,4 @@ const kt_bytes *kt_archive_find(const kt_archive *archive, const char *name) {
     for (uint32_t i = 0; i < archive->members.count; i++)
         if (strcmp(archive->members.at[i].name, name) == 0) return &archive->members.at[i].bytes;
     return NULL;
-}
-
-/* ---- JSON ------------------------------------------------------------------------------------------------
- */
-/* How deeply arrays and objects nest; brackets inside strings do not count. */
-static int json_depth(kt_bytes text) {
-    int depth = 0, deepest = 0;
-    bool quoted = false;
-    for (size_t i = 0; i < text.count; i++) {
-        uint8_t c = text.at[i];
-        if (quoted) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                quoted = false;
-        } else if (c == '"') {
-            quoted = true;
-        } else if (c == '{' || c == '[') {
-            if (++depth > deepest) deepest = depth;
-        } else if (c == '}' || c == ']') {
-            depth--;
-        }
-    }
-    return deepest;
-}
-
-static void drop_json(void *json) { json_decref(json); }
-
-kt_status kt_json_parse(kt_arena *arena, kt_bytes text, const char *name, const json_t **out_json,
-                        kt_diag *diag) {
-    if (text.count > JSON_LIMIT)
-        return kt_diag_add(diag, KT_INVALID, NULL, "%s is larger than %d MiB.", name, JSON_LIMIT >> 20);
-    int depth = json_depth(text);
-    if (depth > DEPTH_LIMIT)
-        return kt_diag_add(diag, KT_INVALID, NULL, "%s nests %d levels deep; at most %d are read.", name,
-                           depth, DEPTH_LIMIT);
-    json_error_t error;
-    json_t *json = json_loadb((const char *)text.at, text.count, JSON_REJECT_DUPLICATES, &error);
-    if (!json)
-        return kt_diag_add(diag, KT_INVALID, NULL, "%s is not valid JSON: line %d, column %d: %s.", name,
-                           error.line, error.column, error.text);
-    kt_arena_defer(arena, drop_json, json);
-    if (!json_is_object(json)) return kt_diag_add(diag, KT_INVALID, NULL, "%s is not a JSON object.", name);
-    *out_json = json;
-    return KT_OK;
 }

@@ -56,6 +56,9 @@ bool kt_options_listed(const char *list, const char *word);
 bool kt_dtype_policy_read(kt_arena *arena, const json_t *dtype, kt_dtype *out_compute, kt_dtype *out_variable,
                           const char **out_problem);
 
+/* Why an operation of Keras is not supported, the rest of a sentence; NULL: no reason is known. */
+const char *kt_operation_refusal(const char *module, const char *name);
+
 /* ---- for `check`
  * ------------------------------------------------------------------------------------------- */
 /* Is value from low to 2^31 - 1? Else the option is rejected. */
@@ -103,6 +106,8 @@ kt_value kt_to_channels_last(kt_builder *builder, kt_value x, bool channels_firs
 kt_value kt_from_channels_last(kt_builder *builder, kt_value x, bool channels_first);
 /* softmax along axes; 0 where mask, of x's shape, is false. mask may be 0: none. */
 kt_value kt_softmax(kt_builder *builder, kt_value x, kt_value mask, const kt_ints *axes);
+/* Is value a number? NaN and the infinities are the strings that kt_json_parse makes of them. */
+bool kt_json_number(const json_t *value, double *out_number);
 /* A number or nested lists of numbers, as options hold them (also as Keras's serialised array): is value one,
  * and of which shape? */
 bool kt_numbers_shape(const json_t *value, kt_ints *out_shape);

@@ -2,6 +2,24 @@
 #include "frontend/layers/layers_impl.h"
 #include "ir/element.h"
 
+#include <math.h>
+#include <string.h>
+
+bool kt_json_number(const json_t *value, double *out_number) {
+    static const struct {
+        const char *word;
+        double number;
+    } words[] = {{"NaN", NAN}, {"Infinity", INFINITY}, {"-Infinity", -INFINITY}};
+    for (size_t i = 0; json_is_string(value) && i < sizeof words / sizeof *words; i++) {
+        if (strcmp(json_string_value(value), words[i].word) != 0) continue;
+        *out_number = words[i].number;
+        return true;
+    }
+    if (!json_is_number(value)) return false;
+    *out_number = json_number_value(value);
+    return true;
+}
+
 /* The numbers of an option: what stands in it, or in an array that Keras wrapped as {"class_name":
  * "__numpy__"}. */
 static const json_t *unwrap(const json_t *value) {

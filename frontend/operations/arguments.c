@@ -41,10 +41,9 @@ typedef struct array {
 } array;
 
 static bool read_number(const json_t *value, kt_dtype *out_dtype, double *out_number) {
-    if (!json_is_number(value) && !json_is_boolean(value)) return false;
     *out_dtype = json_is_boolean(value) ? KT_BOOL : json_is_integer(value) ? KT_I32 : KT_F32;
-    *out_number = json_is_boolean(value) ? json_is_true(value) : json_number_value(value);
-    return true;
+    *out_number = json_is_true(value);
+    return json_is_boolean(value) || kt_json_number(value, out_number);
 }
 
 /* The nested list's shape along its first elements. */
@@ -151,6 +150,14 @@ bool kt_operation_number(const kt_layer_call *call, uint32_t position, const cha
     if (!argument || argument->kind == KT_ARGUMENT_NONE) return true;
     if (argument->kind == KT_ARGUMENT_LITERAL && read_number(argument->literal, &dtype, number)) return true;
     kt_trace_fail(call->trace, KT_UNSUPPORTED, "its argument “%s” is no number.", name);
+    return false;
+}
+
+bool kt_operation_option(const kt_layer_call *call, const char *option, const json_t *value,
+                         kt_operand *out_operand) {
+    kt_argument argument = {.kind = KT_ARGUMENT_LITERAL, .literal = value};
+    if (read_operand(call, &argument, out_operand)) return true;
+    kt_trace_fail(call->trace, KT_UNSUPPORTED, "the option '%s' is no number or array of numbers.", option);
     return false;
 }
 

@@ -6,11 +6,13 @@
 
 #include "frontend/layers/layers_impl.h"
 
-#define KT_OPERATION_NUMPY "keras.src.ops.numpy"
-#define KT_OPERATION_NN    "keras.src.ops.nn"
-#define KT_OPERATION_CORE  "keras.src.ops.core"
-#define KT_OPERATION_IMAGE "keras.src.ops.image"
-#define KT_OPERATION_MATH  "keras.src.ops.math"
+#define KT_OPERATION_NUMPY  "keras.src.ops.numpy"
+#define KT_OPERATION_NN     "keras.src.ops.nn"
+#define KT_OPERATION_CORE   "keras.src.ops.core"
+#define KT_OPERATION_IMAGE  "keras.src.ops.image"
+#define KT_OPERATION_MATH   "keras.src.ops.math"
+#define KT_OPERATION_LINALG "keras.src.ops.linalg"
+#define KT_OPERATION_EINOPS "keras.src.ops.einops"
 
 /* A row of an operation class without options. */
 #define KT_OPERATION(c_name, keras_name, module_name, documentation, call_function)                          \
@@ -67,6 +69,9 @@ kt_value kt_operation_tensor(const kt_layer_call *call, uint32_t position, const
  * something else. */
 bool kt_operation_optional(const kt_layer_call *call, uint32_t position, const char *name,
                            kt_value *out_value);
+/* Reads an option that is a number or an array as an operand; false, and a problem, if it is none. */
+bool kt_operation_option(const kt_layer_call *call, const char *option, const json_t *value,
+                         kt_operand *out_operand);
 /* All tensors of a list argument. */
 bool kt_operation_tensors(const kt_layer_call *call, uint32_t position, const char *name, uint32_t *out_count,
                           kt_value **out_values);
@@ -81,6 +86,8 @@ kt_value kt_operand_cast(const kt_layer_call *call, const kt_operand *operand, k
 kt_dtype kt_dtype_to_float(kt_dtype dtype);
 /* The least and largest finite number of a dtype, exactly. */
 void kt_dtype_range(kt_dtype dtype, long double *out_low, long double *out_high);
+/* Of a float: how many binary digits its numbers have, and the exponent past the largest. */
+void kt_float_form(kt_dtype dtype, int *out_digits, int *out_exponent);
 /* x in another dtype, first held in what both dtypes can hold. */
 kt_value kt_saturate_cast(kt_builder *builder, kt_value x, kt_dtype dtype);
 /* The dtype that a name stands for, of those that tensors are computed in; false, and a problem, if it is
@@ -118,6 +125,10 @@ kt_value kt_drop_axis(kt_builder *builder, kt_value x, int at);
 kt_value kt_flatten(kt_builder *builder, kt_value x);
 /* From start to limit along one axis. */
 kt_value kt_slice_axis(kt_builder *builder, kt_value x, int axis, kt_dim start, kt_dim limit);
+/* The axis becomes two: where a window that moves by `stride` stands, and the places in it, `dilation` apart.
+ */
+kt_value kt_open_windows(kt_builder *builder, kt_value x, int axis, int64_t window, int64_t stride,
+                         int64_t dilation);
 /* An axis at another place; the others keep their order. */
 kt_value kt_move_axis(kt_builder *builder, kt_value x, int from, int to);
 /* One sum over some axes, in x's dtype. */

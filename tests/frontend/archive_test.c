@@ -177,9 +177,23 @@ static void test_json(void **state) {
     fixture f = begin();
     assert_int_equal(parse(&f, "{\"a\": [1, {\"b\": \"[[[[\\\"[\"}]}", &json), KT_OK);
     assert_int_equal(json_array_size(json_object_get(json, "a")), 2);
+    assert_int_equal(parse(&f, "{\"a NaN\\\" NaN\": [NaN,-Infinity, Infinity, -1, \"-Infinity\"]}", &json),
+                     KT_OK);
+    const json_t *words = json_object_get(json, "a NaN\" NaN");
+    static const char *const expected[] = {"NaN", "-Infinity", "Infinity", NULL, "-Infinity"};
+    assert_int_equal(json_array_size(words), 5);
+    for (size_t i = 0; i < 5; i++) {
+        const char *word = json_string_value(json_array_get(words, i));
+        assert_true(expected[i] ? word && strcmp(word, expected[i]) == 0 : !word);
+    }
     static const char *const wrong[][2] = {
-        {"", "not valid JSON"},          {"[1]", "not a JSON object"}, {"{\"a\": 1, \"a\": 2}", "duplicate"},
-        {"{\"a\": 1e999}", "not valid"}, {"{\"a\": ", "line 1"},       {"{\"a\": \"\xff\"}", "not valid"},
+        {"", "not valid JSON"},
+        {"{\"a\": -Inf}", "not valid"},
+        {"[1]", "not a JSON object"},
+        {"{\"a\": 1, \"a\": 2}", "duplicate"},
+        {"{\"a\": 1e999}", "not valid"},
+        {"{\"a\": ", "line 1"},
+        {"{\"a\": \"\xff\"}", "not valid"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         assert_int_equal(parse(&f, wrong[i][0], &json), KT_INVALID);
