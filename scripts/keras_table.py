@@ -6,15 +6,22 @@ What is there comes from `keratin layers`, the layers and their options from Ker
 layer that is there is said here.
 """
 
+import importlib
 import inspect
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import keras
+from keras.src.ops.operation import Operation
+
+ROOT = pathlib.Path(__file__).parent.parent
+OPERATION_MODULES = ("core", "einops", "image", "linalg", "math", "nn", "numpy")
+BASES = {"SegmentReduction"}  # of other operations
 
 # What does not work yet of layers that are there.
 PARTLY = {
@@ -52,10 +59,38 @@ def rows(known):
             yield name, "not yet", ""
 
 
+def operations():
+    """All that keras.ops records in a Functional model."""
+    for module in OPERATION_MODULES:
+        for name, kind in vars(importlib.import_module(f"keras.src.ops.{module}")).items():
+            if inspect.isclass(kind) and issubclass(kind, Operation) and kind.__module__ == f"keras.src.ops.{module}":
+                if name not in BASES:
+                    yield module, name
+
+
+def refusals():
+    """Why operations are refused, from the tables that the driver answers with."""
+    folder = ROOT / "frontend" / "operations"
+    reasons = dict(re.findall(r'#define (\w+)\s+"([^"]+)\."', (folder / "refused.c").read_text()))
+    rows = re.findall(r'(?m)^KT_REFUSED\((\w+),\s*"(\w+)",\s*(\w+)\)', (folder / "refused.def").read_text())
+    return {(module.lower(), name): reasons[reason] for module, name, reason in rows}
+
+
+def operation_rows(known):
+    refused = refusals()
+    assert not set(refused) & known, set(refused) & known
+    for module, name in sorted(operations(), key=lambda row: row[1]):
+        if (module, name) not in known:
+            yield module, name, refused.get((module, name), "is not supported yet")
+
+
 def main():
     listed = subprocess.run([sys.argv[1], "layers"], check=True, capture_output=True, text=True).stdout
     known = {line.split()[0] for line in listed.splitlines() if line.split()[1] == "keras.layers"}
-    operations = sorted(line.split()[0] for line in listed.splitlines() if line.split()[1].startswith("keras.src.ops"))
+    rows_of_operations = [line.split() for line in listed.splitlines() if line.split()[1].startswith("keras.src.ops")]
+    known_operations = {(module.rsplit(".", 1)[1], name) for name, module, *_ in rows_of_operations}
+    compiled = sorted(name for _, name in known_operations)
+    missing = list(operation_rows(known_operations))
     table = list(rows(known))
     count = {state: sum(row[1] == state for row in table) for state in ("works", "partly", "not yet", "never")}
     page = [
@@ -72,10 +107,17 @@ def main():
         "",
         "## Operation nodes",
         "",
-        f"Of `keras.ops` in a Functional model, these {len(operations)} compile: {', '.join(operations)}.",
+        f"Of the {len(compiled) + len(missing)} operations of `keras.ops` in a Functional model {len(compiled)} compile: "
+        f"{', '.join(compiled)}.",
+        "",
+        f"The other {len(missing)} are refused, each by its name:",
+        "",
+        "| operation | it … |",
+        "| --- | --- |",
+        *(f"| {module}.{name} | {reason} |" for module, name, reason in missing),
         "",
     ]
-    (pathlib.Path(__file__).parent.parent / "docs" / "keras.md").write_text("\n".join(page))
+    (ROOT / "docs" / "keras.md").write_text("\n".join(page))
 
 
 main()

@@ -144,7 +144,9 @@ static void report_unknown(kt_layer_context *context, const char *where, const c
                     "a Lambda holds Python code, which is never executed; write it with Keras's layers and "
                     "operations.");
     } else if (module && strncmp(module, "keras", 5) == 0) {
-        kt_diag_add(context->diag, KT_UNSUPPORTED, where, "%s.%s is not supported.", module, name);
+        const char *refusal = kt_operation_refusal(module, name);
+        kt_diag_add(context->diag, KT_UNSUPPORTED, where, "%s.%s %s", module, name,
+                    refusal ? refusal : "is not supported.");
     } else {
         kt_diag_add(context->diag, KT_UNSUPPORTED, where,
                     "'%s' is no class of Keras, and its Python code is never executed; write it with Keras's "

@@ -15,8 +15,7 @@ bool kt_operation_dtype(const kt_layer_call *call, const char *name, kt_dtype *o
     return false;
 }
 
-/* How many binary digits the numbers of a float have, and the exponent past their largest. */
-static void float_form(kt_dtype dtype, int *out_digits, int *out_exponent) {
+void kt_float_form(kt_dtype dtype, int *out_digits, int *out_exponent) {
     switch (dtype) {
     case KT_F16: *out_digits = 11, *out_exponent = 16; return;
     case KT_BF16: *out_digits = 8, *out_exponent = FLT_MAX_EXP; return;
@@ -25,7 +24,7 @@ static void float_form(kt_dtype dtype, int *out_digits, int *out_exponent) {
     }
 }
 
-/* A number below 2^64 that is cut to so many binary digits. */
+/* A number that is cut to so many binary digits. */
 static long double cut(long double number, int digits) {
     int exponent;
     long double share = frexpl(number, &exponent);
@@ -36,7 +35,7 @@ void kt_dtype_range(kt_dtype dtype, long double *out_low, long double *out_high)
     bool is_signed = kt_dtype_is_float(dtype) || kt_dtype_is_signed_integer(dtype);
     if (kt_dtype_is_float(dtype)) {
         int digits, exponent;
-        float_form(dtype, &digits, &exponent);
+        kt_float_form(dtype, &digits, &exponent);
         *out_high = ldexpl(1 - ldexpl(1, -digits), exponent);
     } else {
         int bits = dtype == KT_BOOL ? 1 : (int)kt_dtype_bytes(dtype) * 8 - is_signed;
@@ -65,7 +64,7 @@ kt_value kt_saturate_cast(kt_builder *b, kt_value x, kt_dtype dtype) {
     if (kt_dtype_is_float(from) && kt_dtype_is_float(dtype)) {
         /* Keras steps inwards to what x's own dtype can say. A cast to integers holds the rest itself. */
         int digits, exponent;
-        float_form(from, &digits, &exponent);
+        kt_float_form(from, &digits, &exponent);
         low = cut(low, digits);
         high = cut(high, digits);
     }
@@ -121,6 +120,29 @@ static void call_saturate_cast(kt_layer *layer, kt_layer_call *call) {
 }
 KT_OPERATION_WITH(saturate_cast, "SaturateCast", KT_OPERATION_CORE,
                   "x in another dtype, held in what it can hold", cast, cast_options, call_saturate_cast)
+
+/* The same bits as another dtype, of those that a cast says. */
+static void call_view(kt_layer *layer, kt_layer_call *call) {
+    const char *name = ((const cast *)layer)->to;
+    kt_value x = kt_operation_tensor(call, 0, "x");
+    if (!x) return;
+    kt_dtype from = kt_build_type(call->trace->builder, x)->dtype, dtype = from;
+    if (name && !kt_operation_dtype(call, name, &dtype)) return;
+    bool integers = kt_dtype_is_integer(from) && kt_dtype_is_integer(dtype);
+    if (from != dtype && (!integers || kt_dtype_bytes(from) != kt_dtype_bytes(dtype))) {
+        kt_trace_fail(call->trace, KT_UNSUPPORTED,
+                      "%s is seen as %s only by its bits, which is not supported yet.", kt_dtype_name(from),
+                      kt_dtype_name(dtype));
+        return;
+    }
+    call->outputs[0] = kt_build_cast(call->trace->builder, x, dtype);
+}
+static const kt_option view_options[] = {
+    {"dtype", KT_OPTION_STRING, offsetof(cast, to), "null"},
+    KT_OPTIONS_END,
+};
+KT_OPERATION_WITH(view, "View", KT_OPERATION_NUMPY, "the bits of integers as others of that size", cast,
+                  view_options, call_view)
 
 static void call_stop_gradient(kt_layer *layer, kt_layer_call *call) {
     (void)layer;

@@ -168,6 +168,37 @@ static void call_where(kt_layer *layer, kt_layer_call *call) {
 }
 KT_OPERATION(where, "Where", KT_OPERATION_NUMPY, "x1 where the condition is true, else x2", call_where)
 
+/* The choice of the first condition that is true; the default where none is. */
+static void call_select(kt_layer *layer, kt_layer_call *call) {
+    (void)layer;
+    kt_builder *b = call->trace->builder;
+    uint32_t conditions, count;
+    kt_value *when, *choices;
+    kt_operand fallback = {.dtype = KT_I32};
+    if (!kt_operation_tensors(call, 0, "condlist", &conditions, &when) ||
+        !kt_operation_tensors(call, 1, "choicelist", &count, &choices))
+        return;
+    if (kt_operation_argument(call, 2, "default") && !kt_operation_operand(call, 2, "default", &fallback))
+        return;
+    if (count != conditions) {
+        kt_trace_fail(call->trace, KT_INVALID, "it has %u conditions, and %u choices.", conditions, count);
+        return;
+    }
+    kt_operand first = {.value = choices[0], .dtype = kt_build_type(b, choices[0])->dtype};
+    kt_dtype dtype = kt_operand_promote(&first, &fallback);
+    kt_value y = kt_operand_cast(call, &fallback, dtype);
+    for (uint32_t i = count; i-- > 0;) {
+        kt_value c = kt_build_cast(b, when[i], KT_BOOL), v = kt_build_cast(b, choices[i], dtype);
+        kt_build_broadcast_pair(b, &v, &y);
+        kt_build_broadcast_pair(b, &c, &v);
+        kt_build_broadcast_pair(b, &c, &y);
+        y = kt_build_select(b, c, v, y);
+    }
+    call->outputs[0] = y;
+}
+KT_OPERATION(select, "Select", KT_OPERATION_NUMPY, "the choice of the first condition that is true",
+             call_select)
+
 typedef struct clip {
     kt_layer layer;
     const json_t *x_min, *x_max;
@@ -178,25 +209,24 @@ static const kt_option clip_options[] = {
     KT_OPTIONS_END,
 };
 
-static bool clip_bound(kt_layer_call *call, const json_t *bound, kt_dtype dtype, kt_operand *out) {
-    out->dtype = dtype;
-    out->number = json_number_value(bound);
-    if (!bound || json_is_number(bound)) return true;
-    kt_trace_fail(call->trace, KT_UNSUPPORTED, "x_min and x_max must be numbers.");
-    return false;
+static kt_value hold(const kt_layer_call *call, kt_value x, const char *option, const json_t *bound,
+                     kt_binary_fn *apply) {
+    kt_builder *b = call->trace->builder;
+    kt_operand given;
+    if (!x || !bound) return x;
+    if (!kt_operation_option(call, option, bound, &given)) return 0;
+    kt_value other = kt_operand_cast(call, &given, kt_build_type(b, x)->dtype);
+    kt_build_broadcast_pair(b, &x, &other);
+    return apply(b, x, other);
 }
 
 static void call_clip(kt_layer *layer, kt_layer_call *call) {
     const clip *c = (const clip *)layer;
-    kt_builder *b = call->trace->builder;
-    kt_operand x, low, high;
+    kt_operand x;
     if (!kt_operation_operand(call, 0, "x", &x)) return;
-    kt_dtype dtype = kt_rule_apply(KT_RULE_NUMBERS, x.dtype);
-    if (!clip_bound(call, c->x_min, dtype, &low) || !clip_bound(call, c->x_max, dtype, &high)) return;
-    kt_value y = kt_operand_cast(call, &x, dtype);
-    if (c->x_max) y = kt_build_minimum(b, y, kt_build_like(b, y, high.number));
-    if (c->x_min) y = kt_build_maximum(b, y, kt_build_like(b, y, low.number));
-    call->outputs[0] = y;
+    kt_value y = kt_operand_cast(call, &x, kt_rule_apply(KT_RULE_NUMBERS, x.dtype));
+    y = hold(call, y, "x_min", c->x_min, kt_build_maximum);
+    call->outputs[0] = hold(call, y, "x_max", c->x_max, kt_build_minimum);
 }
 KT_OPERATION_WITH(clip, "Clip", KT_OPERATION_NUMPY, "x held between two numbers", clip, clip_options,
                   call_clip)

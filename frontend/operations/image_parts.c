@@ -143,23 +143,11 @@ static kt_value pad_axis(kt_builder *b, kt_value x, int axis, kt_dim low, kt_dim
     return kt_build_pad(b, x, kt_build_scalar(b, type.dtype, 0), before, behind, interior);
 }
 
-/* The axis becomes two: where the window stands, and the place in it. */
-static kt_value open_windows(kt_builder *b, kt_value x, int axis, int64_t window, int64_t stride,
-                             int64_t dilation, bool same) {
-    kt_dim_pool *dims = b->graph->dims;
-    if (same) {
-        kt_dim low, high;
-        kt_same_padding(dims, kt_build_type(b, x)->dims[axis], window, stride, dilation, &low, &high);
-        x = pad_axis(b, x, axis, low, high);
-    }
-    kt_dim room = kt_dim_add_const(dims, kt_build_type(b, x)->dims[axis], -(window - 1) * dilation - 1);
-    kt_dim places = kt_dim_add_const(dims, kt_dim_floordiv(dims, room, kt_dim_const(dims, stride)), 1);
-    places = kt_dim_max(dims, places, kt_dim_const(dims, 0));
-    kt_type grid = {.dtype = KT_I64, .rank = 2, .dims = {places, kt_dim_const(dims, window)}};
-    kt_value start = kt_build_iota(b, &grid, 0), within = kt_build_iota(b, &grid, 1);
-    start = kt_build_mul(b, start, kt_build_like(b, start, (double)stride));
-    within = kt_build_mul(b, within, kt_build_like(b, within, (double)dilation));
-    return kt_build_gather(b, x, kt_build_add(b, start, within), axis, 0);
+static kt_value pad_same(kt_builder *b, kt_value x, int axis, int64_t window, int64_t stride,
+                         int64_t dilation) {
+    kt_dim low, high;
+    kt_same_padding(b->graph->dims, kt_build_type(b, x)->dims[axis], window, stride, dilation, &low, &high);
+    return pad_axis(b, x, axis, low, high);
 }
 
 static void call_extract_patches(kt_layer *layer, kt_layer_call *call) {
@@ -179,9 +167,12 @@ static void call_extract_patches(kt_layer *layer, kt_layer_call *call) {
     }
     bool batched = rank == k + 2, first = strcmp(p->data_format, "channels_first") == 0;
     x = kt_to_channels_last(b, batched ? x : kt_add_axis(b, x, 0), first);
-    for (int i = 0; i < k; i++)
-        x = open_windows(b, x, 1 + 2 * i, window.at[i], strides.at[i], dilation.at[i],
-                         strcmp(p->padding, "same") == 0);
+    bool same = strcmp(p->padding, "same") == 0;
+    for (int i = 0; i < k; i++) {
+        int axis = 1 + 2 * i;
+        if (same) x = pad_same(b, x, axis, window.at[i], strides.at[i], dilation.at[i]);
+        x = kt_open_windows(b, x, axis, window.at[i], strides.at[i], dilation.at[i]);
+    }
     if (!x) return;
     int64_t order[KT_MAX_RANK] = {0};
     for (int i = 0; i < k; i++) {

@@ -421,3 +421,30 @@ static void call_roll(kt_layer *layer, kt_layer_call *call) {
 }
 KT_OPERATION_WITH(roll, "Roll", KT_OPERATION_NUMPY, "moved along axes, round the end", roll, roll_options,
                   call_roll)
+
+typedef struct sequences {
+    kt_layer layer;
+    int64_t sequence_length, sequence_stride;
+} sequences;
+static const kt_option sequence_options[] = {
+    KT_FIELD(sequences, sequence_length, INT, NULL),
+    KT_FIELD(sequences, sequence_stride, INT, NULL),
+    KT_OPTIONS_END,
+};
+
+static void call_extract_sequences(kt_layer *layer, kt_layer_call *call) {
+    const sequences *s = (const sequences *)layer;
+    kt_builder *b = call->trace->builder;
+    kt_value x = kt_operation_tensor(call, 0, "x");
+    if (!x) return;
+    int rank = kt_build_type(b, x)->rank;
+    if (!rank || s->sequence_length < 1 || s->sequence_length > INT32_MAX || s->sequence_stride < 1 ||
+        s->sequence_stride > INT32_MAX) {
+        kt_trace_fail(call->trace, KT_INVALID,
+                      "it takes an axis apart, in lengths and strides of at least 1.");
+        return;
+    }
+    call->outputs[0] = kt_open_windows(b, x, rank - 1, s->sequence_length, s->sequence_stride, 1);
+}
+KT_OPERATION_WITH(extract_sequences, "ExtractSequences", KT_OPERATION_MATH,
+                  "overlapping parts of the last axis", sequences, sequence_options, call_extract_sequences)

@@ -4,8 +4,6 @@
 #include <ctype.h>
 #include <string.h>
 
-#define KT_OPERATION_EINOPS "keras.src.ops.einops"
-
 /* One side of a pattern: names, in groups that are one axis each. */
 typedef struct side {
     struct {

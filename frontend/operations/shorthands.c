@@ -75,6 +75,19 @@ kt_value kt_move_axis(kt_builder *b, kt_value x, int from, int to) {
     return from == to ? x : kt_build_transpose(b, x, order);
 }
 
+kt_value kt_open_windows(kt_builder *b, kt_value x, int axis, int64_t window, int64_t stride,
+                         int64_t dilation) {
+    kt_dim_pool *dims = b->graph->dims;
+    kt_dim room = kt_dim_add_const(dims, kt_build_type(b, x)->dims[axis], -(window - 1) * dilation - 1);
+    kt_dim places = kt_dim_add_const(dims, kt_dim_floordiv(dims, room, kt_dim_const(dims, stride)), 1);
+    places = kt_dim_max(dims, places, kt_dim_const(dims, 0));
+    kt_type grid = {.dtype = KT_I64, .rank = 2, .dims = {places, kt_dim_const(dims, window)}};
+    kt_value start = kt_build_iota(b, &grid, 0), within = kt_build_iota(b, &grid, 1);
+    start = kt_build_mul(b, start, kt_build_like(b, start, (double)stride));
+    within = kt_build_mul(b, within, kt_build_like(b, within, (double)dilation));
+    return kt_build_gather(b, x, kt_build_add(b, start, within), axis, 0);
+}
+
 kt_value kt_reduce_axis(kt_builder *b, kt_value x, kt_reduction kind, int axis) {
     return kt_build_reduce(b, x, kind, 1, (const int64_t[]){axis});
 }

@@ -161,6 +161,24 @@ static kt_value scale_by_power(kt_builder *b, kt_value x, kt_value power) {
     return kt_build_mul(b, x, kt_build_pow(b, number(b, x, 2), power));
 }
 
+/* The neighbour of x on y's side. In f64 a step of 0.7 units of x's last place, or more where x is a larger
+ * power of 2, rounds to it: to both sides of a power of 2 the candidates are 1 and 1/2 units away. */
+static kt_value next_after(kt_builder *b, kt_value x, kt_value y) {
+    int digits, exponent;
+    kt_dtype dtype = kt_build_type(b, x)->dtype;
+    if (dtype == KT_F64) return kt_build_fail(b, KT_UNSUPPORTED, "neighbours of float64 are not supported.");
+    kt_float_form(dtype, &digits, &exponent);
+    kt_value wide = kt_build_cast(b, x, KT_F64), limit = number(b, wide, ldexp(1, exponent));
+    wide =
+        kt_build_minimum(b, kt_build_maximum(b, wide, kt_build_neg(b, limit)), limit); /* infinity's place */
+    kt_value least = number(b, wide, 0.7 * ldexp(1, 3 - exponent - digits));
+    kt_value step = kt_build_maximum(b, times(b, kt_build_abs(b, wide), 0.7 * ldexp(1, 1 - digits)), least);
+    kt_value up = kt_build_lt(b, x, y), moved = kt_build_select(b, up, step, kt_build_neg(b, step));
+    moved = kt_build_cast(b, kt_build_add(b, wide, moved), dtype);
+    moved = kt_build_select(b, kt_build_eq(b, x, y), y, moved);
+    return kt_build_select(b, kt_build_is_nan(b, y), y, moved);
+}
+
 /* Euclid's algorithm, as often as the largest numbers of the dtype may need it: once for each Fibonacci
  * number that it holds. */
 static kt_value greatest_divisor(kt_builder *b, kt_value x, kt_value y) {
@@ -188,6 +206,7 @@ BINARY(fmod,                "Fmod",              NUMBERS, kt_build_rem,         
 BINARY(logaddexp,           "Logaddexp",         FLOATS,  log_add_e,            "log(e^x1 + e^x2)")
 BINARY(logaddexp2,          "Logaddexp2",        FLOATS,  log_add_2,            "log2(2^x1 + 2^x2)")
 BINARY(heaviside,           "Heaviside",         FLOATS,  heaviside,            "0 below 0, 1 above, x2 where x1 is 0")
+BINARY(nextafter,           "Nextafter",         FLOATS,  next_after,           "the neighbour of x1 on the side of x2")
 BINARY(divide_no_nan,       "DivideNoNan",       FLOATS,  divide_no_nan,        "x1 / x2, or 0 where x2 is 0")
 BINARY(ldexp,               "Ldexp",             FLOATS,  scale_by_power,       "x1 * 2^x2")
 BINARY(gcd,                 "Gcd",               NUMBERS, greatest_divisor,     "the greatest common divisor")

@@ -261,6 +261,7 @@ typedef struct neighbours {
     kt_layer layer;
     int64_t n, axis;
     double dx;
+    const json_t *x; /* Trapezoid: where y is known; else every dx */
 } neighbours;
 static const kt_option diff_options[] = {
     KT_FIELD(neighbours, n, INT, "1"),
@@ -268,7 +269,7 @@ static const kt_option diff_options[] = {
     KT_OPTIONS_END,
 };
 static const kt_option trapezoid_options[] = {
-    KT_UNSUPPORTED("x"),
+    KT_FIELD(neighbours, x, JSON, "null"),
     KT_FIELD(neighbours, dx, FLOAT, "1.0"),
     KT_FIELD(neighbours, axis, INT, "-1"),
     KT_OPTIONS_END,
@@ -309,6 +310,29 @@ static void call_diff(kt_layer *layer, kt_layer_call *call) {
 KT_OPERATION_WITH(diff, "Diff", KT_OPERATION_NUMPY, "differences of neighbours along an axis", neighbours,
                   diff_options, call_diff)
 
+/* Half the distances of neighbours, in the shape of y without its end. */
+static kt_value widths(const neighbours *t, kt_layer_call *call, kt_value y, int axis) {
+    kt_builder *b = call->trace->builder;
+    kt_type type = *kt_build_type(b, y);
+    kt_operand given;
+    kt_value behind, before;
+    type.dims[axis] = kt_dim_add_const(b->graph->dims, type.dims[axis], -1);
+    if (!t->x) return kt_build_fill(b, &type, t->dx / 2);
+    if (!kt_operation_option(call, "x", t->x, &given)) return 0;
+    kt_value x = kt_operand_cast(call, &given, type.dtype);
+    if (!x) return 0;
+    if (kt_build_type(b, x)->rank == 1) {
+        if (!split_ends(call, x, 0, &behind, &before)) return 0;
+        behind = kt_build_broadcast(b, behind, type.rank, type.dims, (const int64_t[]){axis});
+        before = kt_build_broadcast(b, before, type.rank, type.dims, (const int64_t[]){axis});
+    } else if (!split_ends(call, kt_build_broadcast_to(b, x, type.rank, kt_build_type(b, y)->dims), axis,
+                           &behind, &before)) {
+        return 0;
+    }
+    kt_value distance = kt_build_sub(b, behind, before);
+    return kt_build_mul(b, distance, number(b, distance, 0.5));
+}
+
 static void call_trapezoid(kt_layer *layer, kt_layer_call *call) {
     const neighbours *t = (const neighbours *)layer;
     kt_builder *b = call->trace->builder;
@@ -318,8 +342,89 @@ static void call_trapezoid(kt_layer *layer, kt_layer_call *call) {
     kt_value x = kt_operand_cast(call, &y, kt_dtype_to_float(y.dtype));
     int axis = kt_call_axis(call, t->axis, kt_build_type(b, x)->rank);
     if (axis < 0 || !split_ends(call, x, axis, &behind, &before)) return;
-    kt_value sum = kt_reduce_axis(b, kt_build_add(b, behind, before), KT_REDUCE_SUM, axis);
-    call->outputs[0] = kt_build_mul(b, sum, number(b, sum, t->dx / 2));
+    kt_value both = kt_build_add(b, behind, before), width = widths(t, call, x, axis);
+    if (!width) return;
+    call->outputs[0] = kt_reduce_axis(b, kt_build_mul(b, both, width), KT_REDUCE_SUM, axis);
 }
 KT_OPERATION_WITH(trapezoid, "Trapezoid", KT_OPERATION_NUMPY, "the area under y by trapezoids", neighbours,
                   trapezoid_options, call_trapezoid)
+
+/* ---- Histogram
+ * --------------------------------------------------------------------------------------------- */
+typedef struct histogram {
+    kt_layer layer;
+    int64_t bins;
+    const json_t *range;
+} histogram;
+static const kt_option histogram_options[] = {
+    KT_FIELD(histogram, bins, INT, "10"),
+    KT_FIELD(histogram, range, JSON, "null"),
+    KT_OPTIONS_END,
+};
+static uint32_t two_outputs(const kt_layer *layer) {
+    (void)layer;
+    return 2;
+}
+
+/* The ends that the option tells, or the smallest and the largest element; around a single number 1 wide. */
+static bool find_range(const histogram *h, kt_layer_call *call, kt_value x, kt_value *out_low,
+                       kt_value *out_high) {
+    kt_builder *b = call->trace->builder;
+    kt_dtype dtype = kt_build_type(b, x)->dtype;
+    if (h->range) {
+        const json_t *low = json_array_get(h->range, 0), *high = json_array_get(h->range, 1);
+        if (!json_is_number(low) || !json_is_number(high)) {
+            kt_trace_fail(call->trace, KT_INVALID, "the option 'range' must be two numbers.");
+            return false;
+        }
+        *out_low = kt_build_scalar(b, dtype, json_number_value(low));
+        *out_high = kt_build_scalar(b, dtype, json_number_value(high));
+    } else {
+        *out_low = kt_reduce_axis(b, x, KT_REDUCE_MINIMUM, 0);
+        *out_high = kt_reduce_axis(b, x, KT_REDUCE_MAXIMUM, 0);
+    }
+    kt_value single = kt_build_eq(b, *out_low, *out_high);
+    *out_low = kt_build_select(b, single, kt_add_number(b, *out_low, -0.5), *out_low);
+    *out_high = kt_build_select(b, single, kt_add_number(b, *out_high, 0.5), *out_high);
+    return true;
+}
+
+/* How many elements are at an edge or above, less those from the next edge on; the last bin has both its
+ * edges. */
+static void call_histogram(kt_layer *layer, kt_layer_call *call) {
+    const histogram *h = (const histogram *)layer;
+    kt_builder *b = call->trace->builder;
+    kt_dim_pool *dims = b->graph->dims;
+    kt_operand given;
+    kt_value low, high;
+    if (!kt_operation_operand(call, 0, "x", &given)) return;
+    kt_value x = kt_operand_cast(call, &given, kt_dtype_to_float(given.dtype));
+    kt_type type = *kt_build_type(b, x);
+    if (type.rank != 1 || h->bins < 1 || h->bins > INT32_MAX) {
+        kt_trace_fail(call->trace, KT_INVALID, "it takes a vector, and at least 1 bin.");
+        return;
+    }
+    if (!find_range(h, call, x, &low, &high)) return;
+    kt_dim bins = kt_dim_const(dims, h->bins), edge_count = kt_dim_const(dims, h->bins + 1);
+    kt_type line = {.dtype = type.dtype, .rank = 1, .dims = {edge_count}};
+    kt_value at = kt_build_iota(b, &line, 0);
+    at = kt_build_div(b, at, number(b, at, (double)h->bins));
+    kt_value rest = kt_build_sub(b, number(b, at, 1), at);
+    low = kt_build_broadcast_to(b, low, 1, line.dims);
+    high = kt_build_broadcast_to(b, high, 1, line.dims);
+    kt_value edges = kt_build_add(b, kt_build_mul(b, low, rest), kt_build_mul(b, high, at));
+    kt_dim table[] = {edge_count, type.dims[0]};
+    kt_value all = kt_build_broadcast(b, x, 2, table, (const int64_t[]){1});
+    kt_value edge = kt_build_broadcast(b, edges, 2, table, (const int64_t[]){0});
+    line.dtype = KT_I64;
+    kt_value is_last = kt_build_eq(b, kt_build_iota(b, &line, 0), kt_build_fill(b, &line, (double)h->bins));
+    is_last = kt_build_broadcast(b, is_last, 2, table, (const int64_t[]){0});
+    kt_value above = kt_build_select(b, is_last, kt_build_gt(b, all, edge), kt_build_ge(b, all, edge));
+    kt_value counts = kt_reduce_axis(b, kt_build_cast(b, above, KT_I32), KT_REDUCE_SUM, 1);
+    kt_value here = kt_slice_axis(b, counts, 0, kt_dim_const(dims, 0), bins),
+             next = kt_slice_axis(b, counts, 0, kt_dim_const(dims, 1), edge_count);
+    call->outputs[0] = kt_build_cast(b, kt_build_sub(b, here, next), type.dtype);
+    call->outputs[1] = edges;
+}
+KT_OPERATION_OUTPUTS(histogram, "Histogram", KT_OPERATION_NUMPY, "how many elements are between even edges",
+                     histogram, histogram_options, call_histogram, two_outputs)

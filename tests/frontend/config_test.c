@@ -1,7 +1,7 @@
 /* Configurations of models: writing them back, models built in C, everything unsupported at once, and
  * mutations. */
 #include "frontend/keras/keras_impl.h"
-#include "frontend/layer.h"
+#include "frontend/operations/operations_impl.h"
 #include "kt_cmocka.h"
 #include "support/file.h"
 
@@ -241,6 +241,29 @@ static void test_refuses_wrong_graphs(void **state) {
     }
 }
 
+/* Each operation that is refused says why, and is not among the classes. */
+static void test_refuses_operations(void **state) {
+    (void)state;
+    static const char *const names[][2] = {
+#define KT_REFUSED(module, name, reason) {KT_OPERATION_##module, name},
+#include "frontend/operations/refused.def"
+#undef KT_REFUSED
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        fixture f;
+        begin(&f);
+        assert_null(kt_layer_class_find(names[i][0], names[i][1]));
+        json_t *config = json_pack("{s:s, s:s, s:{s:s}}", "module", names[i][0], "class_name", names[i][1],
+                                   "config", "name", "op");
+        assert_null(kt_layer_from_config(&f.context, config, NULL));
+        json_decref(config);
+        expect(&f, 0, "op", kt_operation_refusal(names[i][0], names[i][1]));
+        expect(&f, 0, "op", names[i][1]);
+        end(&f);
+    }
+    assert_null(kt_operation_refusal(KT_OPERATION_NUMPY, "Ghost"));
+}
+
 /* Models in models, each called twice: 2^24 calls of the innermost. */
 static void test_refuses_endless_nesting(void **state) {
     (void)state;
@@ -358,6 +381,7 @@ int main(void) {
         cmocka_unit_test(test_builds_in_c),
         cmocka_unit_test(test_lists_all_that_is_unsupported),
         cmocka_unit_test(test_refuses_wrong_graphs),
+        cmocka_unit_test(test_refuses_operations),
         cmocka_unit_test(test_refuses_endless_nesting),
         cmocka_unit_test(test_survives_bytes),
         cmocka_unit_test(test_survives_other_values),
