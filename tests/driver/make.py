@@ -14,8 +14,16 @@ FOLDER = pathlib.Path(__file__).parent
 
 keras.Sequential([keras.Input((4,)), layers.Lambda(lambda x: x + 1, name="shift")]).save(FOLDER / "lambda.keras")
 
-inner = keras.Sequential([keras.Input((5, 4, 3)), layers.RandomFlip(name="flipped")], name="block")
-keras.Sequential([keras.Input((5, 4, 3)), inner, layers.RandomContrast(0.5, name="contrasted")]).save(FOLDER / "unknown.keras")
+
+
+@keras.saving.register_keras_serializable("mine")
+class Mine(layers.Layer):
+    def call(self, x):
+        return x
+
+
+inner = keras.Sequential([keras.Input((5, 4, 3)), Mine(name="flipped")], name="block")
+keras.Sequential([keras.Input((5, 4, 3)), inner, Mine(name="contrasted")]).save(FOLDER / "unknown.keras")
 
 
 def save(model, name, x, batch):
