@@ -8,7 +8,7 @@
 
 #include <time.h>
 
-enum { PANEL = 16 };
+enum { PANEL = 32 };
 
 static double seconds(void) {
     struct timespec now;

@@ -145,7 +145,7 @@ static int choose_tile(layouting *l, const kt_attrs_conv *attrs, const kt_type *
     return best;
 }
 
-/* kernel [3, 3, channels, features] → [points^2, panels, channels, panel] */
+/* kernel [3, 3, channels, features] → [panels, points^2, channels, panel] */
 static kt_value transform_kernel(layouting *l, kt_value kernel, const kt_winograd *w, int64_t channels,
                                  int64_t features) {
     double numbers[KT_WINOGRAD_MOST_POINTS * KT_WINOGRAD_WINDOW];
@@ -172,7 +172,7 @@ static kt_value transform_kernel(layouting *l, kt_value kernel, const kt_winogra
                              (int64_t[]){0, 0, 0});
     value = kt_build_reshape(l->builder, value, 4,
                              (kt_dim[]){points, number(l, channels), number(l, panels), number(l, l->panel)});
-    return kt_build_transpose(l->builder, value, (int64_t[]){0, 2, 1, 3});
+    return kt_build_transpose(l->builder, value, (int64_t[]){2, 0, 1, 3});
 }
 
 /* The convolution as a winograd node; 0 where that is not worth it. */

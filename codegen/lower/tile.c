@@ -10,7 +10,7 @@
  * computing some rows twice. The sums of a row do not depend on the tile that it falls into. */
 #include "codegen/lower/lower_impl.h"
 
-enum { PREFETCH_BYTES = 8192, MAX_ROWS = 14, MAX_VECTORS = 8, SUMS_IN_FLIGHT = 8 };
+enum { PREFETCH_BYTES = 8192, LINE_BYTES = 64, MAX_ROWS = 14, MAX_VECTORS = 8, SUMS_IN_FLIGHT = 8 };
 
 void kt_tiling_init(kt_lower *lower, kt_tiling *tiling, kt_dtype dtype, int64_t panel, kt_dim columns) {
     const kt_target *target = lower->target;
@@ -98,9 +98,11 @@ static void step(kt_lower *lower, const tile *t, kt_reg a, kt_reg b) {
         kt_reg place = plus(lower, column_place, column_offset(lower, t, group));
         for (int vector = 0; vector < t->vectors; vector++) rhs[vector] = load_b(lower, t, place, vector);
         if (t->tiling->prefetch) {
-            int64_t ahead = PREFETCH_BYTES / (int64_t)kt_dtype_bytes(t->tiling->dtype);
-            kt_loops_prefetch(lower->loops, t->tiling->b,
-                              plus(lower, place, kt_loops_int(lower->loops, ahead)));
+            int64_t bytes = (int64_t)kt_dtype_bytes(t->tiling->dtype),
+                    width = kt_tile_width(t->tiling) * bytes;
+            for (int64_t ahead = PREFETCH_BYTES; ahead < PREFETCH_BYTES + width; ahead += LINE_BYTES)
+                kt_loops_prefetch(lower->loops, t->tiling->b,
+                                  plus(lower, place, kt_loops_int(lower->loops, ahead / bytes)));
         }
         multiply(lower, t, lhs, rhs, group);
     }

@@ -13,7 +13,7 @@
 
 enum {
     MOST = KT_WINOGRAD_MOST_POINTS,
-    MOST_TILES = 28,     /* of a unit: two tiles of the widest products */
+    MOST_TILES = 24,     /* of a unit: two tiles of the widest products */
     UNIT_FEATURES = 128, /* of a unit, about */
 };
 
@@ -24,7 +24,7 @@ typedef struct winograd {
     kt_dim tiles_wide, tiles; /* in an image row; in all images */
     uint32_t input;           /* x's buffer */
     int64_t rows;             /* tiles of a unit */
-    int64_t channels, panel, panels, features;
+    int64_t channels, panel, features;
     kt_tiling tiling;
     int64_t sums;              /* where they begin in the scratch memory */
     kt_reg point, column_tile; /* of the product at hand */
@@ -171,7 +171,7 @@ static void multiply(kt_lower *lower, winograd *c, kt_reg tiles) {
     kt_reg points = kt_loops_int(loops, (int64_t)c->w.points * c->w.points);
     c->point = kt_lower_begin(lower, kt_loops_int(loops, 0), points, 1, "points");
     kt_reg a = times(lower, c->point, c->rows * c->channels);
-    kt_reg b = times(lower, c->point, c->panels * c->channels * c->panel);
+    kt_reg b = times(lower, c->point, c->channels * c->panel);
     kt_tile_block(lower, &c->tiling, a, b, tiles, c->column_tile, plus_number(lower, c->column_tile, 1));
     kt_lower_end(lower);
 }
@@ -312,7 +312,6 @@ bool kt_lower_winograd_root(kt_lower *lower, const kt_node_info *node) {
     if (kt_dim_equals(dims, c.x->dims[0], 0)) return true; /* no images */
     KT_ASSERT(input >= 0 && kernel >= 0 && kt_lower_has_epilogue_only(lower, node));
     c.input = (uint32_t)input;
-    kt_dim_is_const(dims, c.kernel->dims[1], &c.panels);
     kt_dim_is_const(dims, c.kernel->dims[2], &c.channels);
     kt_dim_is_const(dims, c.kernel->dims[3], &c.panel);
     kt_dim tile = kt_dim_const(dims, attrs->tile);
@@ -330,7 +329,7 @@ bool kt_lower_winograd_root(kt_lower *lower, const kt_node_info *node) {
                                        .b_stride = kt_dim_const(dims, c.panel)};
     c.tiling.loop_count = 1;
     c.tiling.row_stride = kt_dim_const(dims, c.channels);
-    c.tiling.panel_stride = kt_dim_const(dims, c.channels * c.panel);
+    c.tiling.panel_stride = kt_dim_const(dims, (int64_t)c.w.points * c.w.points * c.channels * c.panel);
     c.tiling.prefetch = true;
     c.tiling.store = store_sum;
     c.tiling.context = &c;

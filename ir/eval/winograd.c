@@ -22,7 +22,7 @@ static void transform(int rows, int points, const double matrix[][MOST], double 
 typedef struct tiles {
     kt_winograd w;
     int64_t height, width; /* of the input */
-    int64_t channels, features, panels, panel;
+    int64_t channels, features, panel;
     const kt_number *x, *kernel; /* x: of one image */
     kt_number *inputs;           /* [points, points, channels] of a tile */
     kt_number *result;           /* of one image: [high, wide, features] */
@@ -47,8 +47,9 @@ static void make_outputs(const tiles *t, int64_t row, int64_t column, int64_t fe
     int points = t->w.points;
     double sums[MOST][MOST] = {{0}}, out[MOST][MOST];
     for (int p = 0; p < points * points; p++) {
-        const kt_number *panel =
-            t->kernel + (p * t->panels + feature / t->panel) * t->channels * t->panel + feature % t->panel;
+        const kt_number *panel = t->kernel +
+                                 (feature / t->panel * points * points + p) * t->channels * t->panel +
+                                 feature % t->panel;
         for (int64_t channel = 0; channel < t->channels; channel++)
             sums[p / points][p % points] +=
                 t->inputs[p * t->channels + channel].real * panel[channel * t->panel].real;
@@ -68,7 +69,6 @@ kt_status kt_eval_winograd(kt_eval_op *e) {
                .width = x->dims[2],
                .channels = x->dims[3],
                .features = e->result->dims[3],
-               .panels = kernel->dims[1],
                .panel = kernel->dims[3],
                .kernel = kt_numbers_of(e->arena, kernel),
                .high = e->result->dims[1],

@@ -246,7 +246,7 @@ kt_status kt_infer_conv(kt_infer *infer) {
  * C2 tile is 2 or 4
  * C3 columns is at least 1; space has 2 entries, at least 1
  * C4 the input's height and width are space's, up to whole tiles, and 2 more
- * C5 the kernel is [(tile + 2)^2, ceil(columns / panel), channels, panel]
+ * C5 the kernel is [ceil(columns / panel), (tile + 2)^2, channels, panel]
  * C6 there are at most 1024 channels, so that a tile fits into a kernel's scratch memory */
 kt_status kt_infer_winograd(kt_infer *infer) {
     const kt_attrs_winograd *attrs = infer->attrs;
@@ -279,8 +279,8 @@ kt_status kt_infer_winograd(kt_infer *infer) {
                              kt_infer_show(infer, y));
     kt_dim points = kt_dim_const(pool, (attrs->tile + 2) * (attrs->tile + 2));
     kt_type wanted = {.dtype = y->dtype, .rank = 4};
-    wanted.dims[0] = points;
-    wanted.dims[1] = kt_dim_const(pool, divide_up(attrs->columns, panel));
+    wanted.dims[0] = kt_dim_const(pool, divide_up(attrs->columns, panel));
+    wanted.dims[1] = points;
     wanted.dims[2] = x->dims[3];
     wanted.dims[3] = y->dims[3];
     if (!kt_type_equal(&wanted, y))

@@ -27,7 +27,7 @@ static void levels_shape_kernels(void **state) {
     assert_true(target.fma && !target.masks);
     target = describe(arena, x86, "skylake-avx512", NULL);
     assert_int_equal(target.vector_bytes, 64);
-    assert_int_equal(target.tile_rows, 14);
+    assert_int_equal(target.tile_rows, 12);
     target = describe(arena, arm, NULL, NULL);
     assert_string_equal(target.cpu, "generic");
     assert_int_equal(target.vector_registers, 32);

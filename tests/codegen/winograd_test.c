@@ -16,7 +16,7 @@ static kt_value build(suite *s, kt_dtype dtype, const winograd_case *c) {
     int64_t high = (c->high + c->tile - 1) / c->tile * c->tile + 2;
     int64_t wide = (c->wide + c->tile - 1) / c->tile * c->tile + 2;
     kt_value x = PARAM(s, dtype, c->images, high, wide, c->channels);
-    return kt_build_winograd(&s->b, x, PARAM(s, dtype, points, panels, c->channels, c->panel), &attrs);
+    return kt_build_winograd(&s->b, x, PARAM(s, dtype, panels, points, c->channels, c->panel), &attrs);
 }
 
 static void test_winograd(void **state) {

@@ -401,23 +401,23 @@ static void packed_dot_general(void **state) {
 static void winograd(void **state) {
     fixture *f = *state;
     kt_attrs_winograd attrs = {.tile = 4, .space = dims_of(f, "9, 8"), .columns = 20};
-    GOOD(winograd, &attrs, "f32[batch,9,8,20]", "f32[batch,14,10,3]", "f32[36,2,3,16]");
-    BAD(winograd, &attrs, "winograd C1", "f16[batch,14,10,3]", "f16[36,2,3,16]");
-    BAD(winograd, &attrs, "winograd C1", "f32[14,10,3]", "f32[36,2,3,16]");
+    GOOD(winograd, &attrs, "f32[batch,9,8,20]", "f32[batch,14,10,3]", "f32[2,36,3,16]");
+    BAD(winograd, &attrs, "winograd C1", "f16[batch,14,10,3]", "f16[2,36,3,16]");
+    BAD(winograd, &attrs, "winograd C1", "f32[14,10,3]", "f32[2,36,3,16]");
     BAD(winograd, &attrs, "winograd C4: dimension 1 of f32[1,13,10,3] and whole tiles", "f32[1,13,10,3]",
-        "f32[36,2,3,16]");
-    BAD(winograd, &attrs, "winograd C5", "f32[1,14,10,3]", "f32[36,2,4,16]");
-    BAD(winograd, &attrs, "winograd C5", "f32[1,14,10,3]", "f32[36,2,3,0]");
-    BAD(winograd, &attrs, "winograd C6", "f32[1,14,10,1025]", "f32[36,2,1025,16]");
+        "f32[2,36,3,16]");
+    BAD(winograd, &attrs, "winograd C5", "f32[1,14,10,3]", "f32[2,36,4,16]");
+    BAD(winograd, &attrs, "winograd C5", "f32[1,14,10,3]", "f32[2,36,3,0]");
+    BAD(winograd, &attrs, "winograd C6", "f32[1,14,10,1025]", "f32[2,36,1025,16]");
     attrs.tile = 3;
-    BAD(winograd, &attrs, "winograd C2", "f32[1,14,10,3]", "f32[36,2,3,16]");
+    BAD(winograd, &attrs, "winograd C2", "f32[1,14,10,3]", "f32[2,36,3,16]");
     attrs = (kt_attrs_winograd){.tile = 2, .space = dims_of(f, "height, 8"), .columns = 20};
     GOOD(winograd, &attrs, "f32[1,height,8,20]", "f32[1,2 * floordiv(height + 1, 2) + 2,10,3]",
-         "f32[16,2,3,16]");
+         "f32[2,16,3,16]");
     attrs.space = dims_of(f, "0, 8");
-    BAD(winograd, &attrs, "winograd C3", "f32[1,2,10,3]", "f32[16,2,3,16]");
+    BAD(winograd, &attrs, "winograd C3", "f32[1,2,10,3]", "f32[2,16,3,16]");
     attrs.columns = 0;
-    BAD(winograd, &attrs, "winograd C3", "f32[1,2,10,3]", "f32[16,2,3,16]");
+    BAD(winograd, &attrs, "winograd C3", "f32[1,2,10,3]", "f32[2,16,3,16]");
 }
 
 static kt_attrs_conv plain_conv(fixture *f) {

@@ -765,8 +765,8 @@ static int grow_winograd(grower *g) {
         x.dims[i + 1] = number(g, (size + tile - 1) / tile * tile + 2);
     }
     x.dims[3] = kernel.dims[2] = number(g, channels);
-    kernel.dims[0] = number(g, (tile + 2) * (tile + 2));
-    kernel.dims[1] = number(g, (attrs.columns + panel - 1) / panel);
+    kernel.dims[0] = number(g, (attrs.columns + panel - 1) / panel);
+    kernel.dims[1] = number(g, (tile + 2) * (tile + 2));
     kernel.dims[3] = number(g, panel);
     int input = value_like(g, x), weights = variable_of(g, &kernel);
     if (input < 0 || weights < 0) return -1;
