@@ -16,54 +16,43 @@
  * requires  nothing
  * keeps     results, to the order of sums
  * breaks    nothing; does nothing a second time */
-#include "ir/winograd.h"
-#include "passes/passes_impl.h"
-
-typedef struct layouting {
-    kt_graph *graph;
-    kt_builder *builder;
-    const bool *fixed; /* by old value */
-    int64_t panel;
-    int level;     /* -O */
-    bool unpacked; /* the node at hand becomes calls that take matrices as they are */
-} layouting;
-
-static kt_dim number(layouting *l, int64_t value) { return kt_dim_const(l->graph->dims, value); }
+#include "passes/layout_impl.h"
 
 /* [depth, groups * columns] → [groups * panels, depth, panel] */
-static kt_value pack(layouting *l, kt_value matrix, int64_t groups, int64_t columns, kt_dim depth) {
+static kt_value pack(kt_layouting *l, kt_value matrix, int64_t groups, int64_t columns, kt_dim depth) {
     int64_t panels = (columns + l->panel - 1) / l->panel;
     kt_dtype dtype = kt_build_type(l->builder, matrix)->dtype;
-    const kt_dim none[3] = {number(l, 0), number(l, 0), number(l, 0)};
-    const kt_dim behind[3] = {none[0], none[0], number(l, panels * l->panel - columns)};
-    kt_value value =
-        kt_build_reshape(l->builder, matrix, 3, (kt_dim[]){depth, number(l, groups), number(l, columns)});
+    const kt_dim none[3] = {kt_layout_number(l, 0), kt_layout_number(l, 0), kt_layout_number(l, 0)};
+    const kt_dim behind[3] = {none[0], none[0], kt_layout_number(l, panels * l->panel - columns)};
+    kt_value value = kt_build_reshape(
+        l->builder, matrix, 3, (kt_dim[]){depth, kt_layout_number(l, groups), kt_layout_number(l, columns)});
     if (panels * l->panel > columns)
         value = kt_build_pad(l->builder, value, kt_build_scalar(l->builder, dtype, 0), none, behind,
                              (int64_t[]){0, 0, 0});
     value = kt_build_reshape(l->builder, value, 4,
-                             (kt_dim[]){depth, number(l, groups), number(l, panels), number(l, l->panel)});
+                             (kt_dim[]){depth, kt_layout_number(l, groups), kt_layout_number(l, panels),
+                                        kt_layout_number(l, l->panel)});
     value = kt_build_transpose(l->builder, value, (int64_t[]){1, 2, 0, 3});
-    return kt_build_reshape(l->builder, value, 3,
-                            (kt_dim[]){number(l, groups * panels), depth, number(l, l->panel)});
+    return kt_build_reshape(
+        l->builder, value, 3,
+        (kt_dim[]){kt_layout_number(l, groups * panels), depth, kt_layout_number(l, l->panel)});
 }
 
 /* Can the kernel pack this second operand? old: the value in the old function. */
-static bool packs(const layouting *l, kt_value old) {
+static bool packs(const kt_layouting *l, kt_value old) {
     return l->panel > 0 && l->fixed[old] && kt_dtype_is_float(kt_graph_type(l->graph, old)->dtype);
 }
 
 /* ---- convolution ----------------------------------------------------------------------------------------
  */
 
-/* x with the zeros that attrs asks for; attrs then asks for none. */
-static kt_value pad_input(layouting *l, kt_value x, kt_attrs_conv *attrs) {
+kt_value kt_layout_pad_input(kt_layouting *l, kt_value x, kt_attrs_conv *attrs) {
     kt_dim_pool *dims = l->graph->dims;
     const kt_type type = *kt_build_type(l->builder, x);
     kt_dim low[KT_MAX_RANK] = {0}, high[KT_MAX_RANK] = {0};
     int64_t interior[KT_MAX_RANK] = {0};
     bool any = false;
-    low[0] = high[0] = low[type.rank - 1] = high[type.rank - 1] = number(l, 0);
+    low[0] = high[0] = low[type.rank - 1] = high[type.rank - 1] = kt_layout_number(l, 0);
     for (uint32_t i = 0; i < attrs->strides.count; i++) {
         low[i + 1] = attrs->low.at[i];
         high[i + 1] = attrs->high.at[i];
@@ -75,21 +64,21 @@ static kt_value pad_input(layouting *l, kt_value x, kt_attrs_conv *attrs) {
     }
     if (!any) return x;
     for (uint32_t i = 0; i < attrs->strides.count; i++) {
-        attrs->low.at[i] = attrs->high.at[i] = number(l, 0);
+        attrs->low.at[i] = attrs->high.at[i] = kt_layout_number(l, 0);
         attrs->input_dilation.at[i] = 1;
     }
     return kt_build_pad(l->builder, x, kt_build_scalar(l->builder, type.dtype, 0), low, high, interior);
 }
 
 /* The convolution with its kernel packed, unless it is so already or is depthwise. */
-static kt_value pack_conv(layouting *l, kt_value x, kt_value kernel, kt_attrs_conv attrs) {
+static kt_value pack_conv(kt_layouting *l, kt_value x, kt_value kernel, kt_attrs_conv attrs) {
     const kt_type type = *kt_build_type(l->builder, kernel);
     int64_t features = 0, group_channels = 0;
     if (!l->unpacked && !attrs.panel &&
         kt_dim_is_const(l->graph->dims, type.dims[type.rank - 1], &features) &&
         kt_dim_is_const(l->graph->dims, type.dims[type.rank - 2], &group_channels) && features > 0 &&
         !(group_channels == 1 && attrs.groups == features)) {
-        kt_dim depth = number(l, group_channels);
+        kt_dim depth = kt_layout_number(l, group_channels);
         attrs.window.count = attrs.strides.count;
         for (uint32_t i = 0; i < attrs.window.count; i++) {
             kt_dim_is_const(l->graph->dims, type.dims[i], &attrs.window.at[i]);
@@ -100,103 +89,6 @@ static kt_value pack_conv(layouting *l, kt_value x, kt_value kernel, kt_attrs_co
         attrs.columns = features;
     }
     return kt_build_conv(l->builder, x, kernel, &attrs);
-}
-
-/* ---- convolution by minimal filtering ---------------------------------------------------------------------
- */
-
-/* The tile by which the convolution is cheapest, 0: none is worth it. Costs are vector operations a channel
- * or feature; a transform's moves count with its arithmetic. Large tiles make large kernels, which are read
- * once for all tiles of a few images: past MOST_KERNEL_BYTES the memory that this takes would outweigh the
- * products saved. */
-static int choose_tile(layouting *l, const kt_attrs_conv *attrs, const kt_type *x, const kt_type *kernel,
-                       const kt_type *result) {
-    enum { LEAST_CHANNELS = 8, MOST_CHANNELS = 512, MOST_KERNEL_BYTES = 4 << 20 };
-    static const struct {
-        int tile;
-        int64_t input, output; /* operations of the transforms */
-    } choices[] = {{2, 64, 40}, {4, 240, 150}};
-    int64_t sizes[4], channels, features;
-    if (l->level < 2 || x->rank != 4 || x->dtype != KT_F32 || attrs->groups != 1) return 0;
-    for (int i = 0; i < 2; i++) {
-        if (!kt_dim_equals(l->graph->dims, kernel->dims[i], KT_WINOGRAD_WINDOW)) return 0;
-        if (attrs->strides.at[i] != 1 || attrs->dilation.at[i] != 1 || attrs->input_dilation.at[i] != 1)
-            return 0;
-        if (!kt_dim_is_const(l->graph->dims, result->dims[i + 1], &sizes[i])) return 0;
-    }
-    if (!kt_dim_is_const(l->graph->dims, kernel->dims[2], &channels) ||
-        !kt_dim_is_const(l->graph->dims, kernel->dims[3], &features))
-        return 0;
-    if (channels < LEAST_CHANNELS || features < LEAST_CHANNELS || channels > MOST_CHANNELS ||
-        features > MOST_CHANNELS || sizes[0] < 1 || sizes[1] < 1)
-        return 0;
-    int64_t least =
-        sizes[0] * sizes[1] * KT_WINOGRAD_WINDOW * KT_WINOGRAD_WINDOW * channels * features * 4 / 5;
-    int best = 0;
-    for (int i = 0; i < 2; i++) {
-        int64_t tile = choices[i].tile, points = (tile + 2) * (tile + 2);
-        int64_t tiles = ((sizes[0] + tile - 1) / tile) * ((sizes[1] + tile - 1) / tile);
-        int64_t cost = tiles * (points * channels * features + choices[i].input * channels +
-                                choices[i].output * features);
-        if (points * channels * features * 4 > MOST_KERNEL_BYTES || cost >= least) continue;
-        least = cost;
-        best = (int)tile;
-    }
-    return best;
-}
-
-/* kernel [3, 3, channels, features] → [panels, points^2, channels, panel] */
-static kt_value transform_kernel(layouting *l, kt_value kernel, const kt_winograd *w, int64_t channels,
-                                 int64_t features) {
-    double numbers[KT_WINOGRAD_MOST_POINTS * KT_WINOGRAD_WINDOW];
-    for (int i = 0; i < w->points * KT_WINOGRAD_WINDOW; i++)
-        numbers[i] = w->kernel[i / KT_WINOGRAD_WINDOW][i % KT_WINOGRAD_WINDOW];
-    const kt_type type = {
-        .dtype = KT_F64, .rank = 2, .dims = {number(l, w->points), number(l, KT_WINOGRAD_WINDOW)}};
-    kt_value matrix = kt_build_constant(l->builder, &type, numbers);
-    kt_attrs_dot_general attrs = {.lhs_contract = {1, {1}}, .rhs_contract = {1, {0}}};
-    kt_value value = kt_build_cast(l->builder, kernel, KT_F64);      /* rounded once, at the end */
-    value = kt_build_dot_general(l->builder, matrix, value, &attrs); /* [points, 3, channels, features] */
-    attrs.rhs_contract.at[0] = 1;
-    value = kt_build_dot_general(l->builder, matrix, value, &attrs); /* transposed; symmetric but for that */
-    value = kt_build_transpose(l->builder, value, (int64_t[]){1, 0, 2, 3});
-    value = kt_build_cast(l->builder, value, KT_F32);
-    kt_dim points = number(l, (int64_t)w->points * w->points);
-    value =
-        kt_build_reshape(l->builder, value, 3, (kt_dim[]){points, number(l, channels), number(l, features)});
-    int64_t panels = (features + l->panel - 1) / l->panel, missing = panels * l->panel - features;
-    const kt_dim none[3] = {number(l, 0), number(l, 0), number(l, 0)};
-    const kt_dim behind[3] = {none[0], none[0], number(l, missing)};
-    if (missing)
-        value = kt_build_pad(l->builder, value, kt_build_scalar(l->builder, KT_F32, 0), none, behind,
-                             (int64_t[]){0, 0, 0});
-    value = kt_build_reshape(l->builder, value, 4,
-                             (kt_dim[]){points, number(l, channels), number(l, panels), number(l, l->panel)});
-    return kt_build_transpose(l->builder, value, (int64_t[]){2, 0, 1, 3});
-}
-
-/* The convolution as a winograd node; 0 where that is not worth it. */
-static kt_value filter(layouting *l, const kt_node_info *node, kt_value x, kt_value kernel) {
-    kt_attrs_conv attrs = *(const kt_attrs_conv *)node->attrs;
-    kt_dim_pool *dims = l->graph->dims;
-    const kt_type kernel_type = *kt_build_type(l->builder, kernel), x_type = *kt_build_type(l->builder, x);
-    const kt_type *result = kt_graph_type(l->graph, node->first_result);
-    if (l->unpacked || attrs.panel) return 0;
-    int tile = choose_tile(l, &attrs, &x_type, &kernel_type, result);
-    if (!tile) return 0;
-    kt_attrs_winograd filtering = {.tile = tile, .space = {2, {result->dims[1], result->dims[2]}}};
-    int64_t channels;
-    kt_dim_is_const(dims, kernel_type.dims[2], &channels);
-    kt_dim_is_const(dims, kernel_type.dims[3], &filtering.columns);
-    for (int i = 0; i < 2; i++) {
-        kt_dim side = number(l, tile), tiles = kt_dim_ceildiv(dims, result->dims[i + 1], side);
-        kt_dim missing = kt_dim_sub(dims, kt_dim_mul(dims, tiles, side), result->dims[i + 1]);
-        attrs.high.at[i] = kt_dim_add(dims, attrs.high.at[i], missing);
-    }
-    kt_winograd w = kt_winograd_make(tile);
-    x = pad_input(l, x, &attrs);
-    kernel = transform_kernel(l, kernel, &w, channels, filtering.columns);
-    return kt_build_winograd(l->builder, x, kernel, &filtering);
 }
 
 /* ---- transposed convolution -----------------------------------------------------------------------------
@@ -215,7 +107,7 @@ typedef struct phases {
 
 static int64_t divide_up(int64_t a, int64_t b) { return a / b + (a % b > 0); } /* b > 0 */
 
-static bool find_phases(layouting *l, const kt_attrs_conv *attrs, const kt_type *kernel, uint32_t axis,
+static bool find_phases(kt_layouting *l, const kt_attrs_conv *attrs, const kt_type *kernel, uint32_t axis,
                         phases *out_phases) {
     const kt_dim_pool *dims = l->graph->dims;
     int64_t step = attrs->input_dilation.at[axis], size, low, high;
@@ -242,17 +134,17 @@ static bool find_phases(layouting *l, const kt_attrs_conv *attrs, const kt_type 
 }
 
 /* [window…, channels, features] → [smaller window…, channels, phases… * features] */
-static kt_value split_kernel(layouting *l, kt_value kernel, const phases *p, uint32_t space) {
+static kt_value split_kernel(kt_layouting *l, kt_value kernel, const phases *p, uint32_t space) {
     const kt_type type = *kt_build_type(l->builder, kernel);
     kt_dim low[KT_MAX_RANK], high[KT_MAX_RANK], shape[KT_MAX_RANK];
     int64_t interior[KT_MAX_RANK] = {0}, reversed[KT_MAX_RANK], order[KT_MAX_RANK];
     kt_dim features = type.dims[space + 1];
-    for (int i = 0; i < type.rank; i++) low[i] = high[i] = number(l, 0);
+    for (int i = 0; i < type.rank; i++) low[i] = high[i] = kt_layout_number(l, 0);
     for (uint32_t i = 0; i < space; i++) {
-        low[i] = number(l, p[i].before);
-        high[i] = number(l, p[i].step * p[i].window - p[i].size - p[i].before);
-        shape[2 * i] = number(l, p[i].window);
-        shape[2 * i + 1] = number(l, p[i].step);
+        low[i] = kt_layout_number(l, p[i].before);
+        high[i] = kt_layout_number(l, p[i].step * p[i].window - p[i].size - p[i].before);
+        shape[2 * i] = kt_layout_number(l, p[i].window);
+        shape[2 * i + 1] = kt_layout_number(l, p[i].step);
         reversed[i] = order[space + 1 + i] = 2 * i + 1;
         order[i] = 2 * i;
     }
@@ -266,7 +158,7 @@ static kt_value split_kernel(layouting *l, kt_value kernel, const phases *p, uin
     kernel = kt_build_reverse(l->builder, kernel, space, reversed);
     kernel = kt_build_transpose(l->builder, kernel, order);
     for (uint32_t i = 0; i < space; i++) {
-        shape[i] = number(l, p[i].window);
+        shape[i] = kt_layout_number(l, p[i].window);
         features = kt_dim_mul_const(l->graph->dims, features, p[i].step);
     }
     shape[space] = type.dims[space];
@@ -275,14 +167,15 @@ static kt_value split_kernel(layouting *l, kt_value kernel, const phases *p, uin
 }
 
 /* [batch, space…, phases… * features] → [batch, (space * phase)…, features], cut to type */
-static kt_value join_phases(layouting *l, kt_value y, const phases *p, uint32_t space, const kt_type *type) {
+static kt_value join_phases(kt_layouting *l, kt_value y, const phases *p, uint32_t space,
+                            const kt_type *type) {
     const kt_type split = *kt_build_type(l->builder, y);
     kt_dim shape[KT_MAX_RANK], start[KT_MAX_RANK], limit[KT_MAX_RANK];
     int64_t order[KT_MAX_RANK] = {0}, steps[KT_MAX_RANK];
     shape[0] = split.dims[0];
     for (uint32_t i = 0; i < space; i++) {
         shape[i + 1] = split.dims[i + 1];
-        shape[space + 1 + i] = number(l, p[i].step);
+        shape[space + 1 + i] = kt_layout_number(l, p[i].step);
         order[2 * i + 1] = i + 1;
         order[2 * i + 2] = space + 1 + i;
     }
@@ -297,7 +190,7 @@ static kt_value join_phases(layouting *l, kt_value y, const phases *p, uint32_t 
     if (kt_type_equal(kt_build_type(l->builder, y), type)) return y;
     for (int i = 0; i < type->rank; i++) {
         int64_t cut = i > 0 && i <= (int)space ? p[i - 1].cut : 0;
-        start[i] = number(l, cut);
+        start[i] = kt_layout_number(l, cut);
         limit[i] = kt_dim_add_const(l->graph->dims, type->dims[i], cut);
         steps[i] = 1;
     }
@@ -307,7 +200,7 @@ static kt_value join_phases(layouting *l, kt_value y, const phases *p, uint32_t 
 /* A transposed convolution, whose input has gaps, multiplies mostly by zeros. It is instead one ordinary
  * convolution with the features of all phases (places modulo the gaps' distance), which a transpose then
  * brings into place. 0 where the sizes are not known or too many axes would be needed. */
-static kt_value split_phases(layouting *l, const kt_node_info *node, kt_value x, kt_value kernel) {
+static kt_value split_phases(kt_layouting *l, const kt_node_info *node, kt_value x, kt_value kernel) {
     kt_attrs_conv attrs = *(const kt_attrs_conv *)node->attrs;
     const kt_type type = *kt_build_type(l->builder, kernel);
     uint32_t space = attrs.strides.count;
@@ -321,24 +214,24 @@ static kt_value split_phases(layouting *l, const kt_node_info *node, kt_value x,
     if (!gaps) return 0;
     for (uint32_t i = 0; i < space; i++) {
         attrs.input_dilation.at[i] = 1;
-        attrs.low.at[i] = number(l, p[i].low);
-        attrs.high.at[i] = number(l, p[i].high);
+        attrs.low.at[i] = kt_layout_number(l, p[i].low);
+        attrs.high.at[i] = kt_layout_number(l, p[i].high);
     }
-    x = pad_input(l, x, &attrs);
+    x = kt_layout_pad_input(l, x, &attrs);
     kt_value y = pack_conv(l, x, split_kernel(l, kernel, p, space), attrs);
     return join_phases(l, y, p, space, kt_graph_type(l->graph, node->first_result));
 }
 
-static kt_value lay_conv(layouting *l, const kt_node_info *node) {
+static kt_value lay_conv(kt_layouting *l, const kt_node_info *node) {
     kt_attrs_conv attrs = *(const kt_attrs_conv *)node->attrs;
     kt_value x = kt_builder_lookup(l->builder, node->operands[0]);
     kt_value kernel = kt_builder_lookup(l->builder, node->operands[1]);
     bool packable = packs(l, node->operands[1]);
     kt_value split = packable ? split_phases(l, node, x, kernel) : 0;
     if (split) return split;
-    kt_value filtered = packable ? filter(l, node, x, kernel) : 0;
+    kt_value filtered = packable ? kt_layout_winograd(l, node, x, kernel) : 0;
     if (filtered) return filtered;
-    x = pad_input(l, x, &attrs);
+    x = kt_layout_pad_input(l, x, &attrs);
     return packable ? pack_conv(l, x, kernel, attrs) : kt_build_conv(l->builder, x, kernel, &attrs);
 }
 
@@ -351,8 +244,8 @@ static bool contains(const kt_ints *ints, int64_t value) {
     return false;
 }
 
-static kt_dim product(layouting *l, const kt_dim *dims, uint32_t count) {
-    kt_dim result = number(l, 1);
+static kt_dim product(kt_layouting *l, const kt_dim *dims, uint32_t count) {
+    kt_dim result = kt_layout_number(l, 1);
     for (uint32_t i = 0; i < count; i++) result = kt_dim_mul(l->graph->dims, result, dims[i]);
     return result;
 }
@@ -372,7 +265,7 @@ static sides find_sides(const kt_type *type, const kt_ints *batch, const kt_ints
 
 /* x transposed to the axes in lists, then reshaped so that of each list but a kept one a single axis is made.
  */
-static kt_value arrange(layouting *l, kt_value x, const kt_ints *const lists[3], const bool merge[3]) {
+static kt_value arrange(kt_layouting *l, kt_value x, const kt_ints *const lists[3], const bool merge[3]) {
     const kt_type type = *kt_build_type(l->builder, x);
     int64_t axes[KT_MAX_RANK];
     kt_dim moved[KT_MAX_RANK + 1], shape[2 * KT_MAX_RANK + 1];
@@ -397,7 +290,7 @@ static kt_value arrange(layouting *l, kt_value x, const kt_ints *const lists[3],
                : kt_build_reshape(l->builder, x, (int)rank, shape);
 }
 
-static kt_value lay_dot_general(layouting *l, const kt_node_info *node) {
+static kt_value lay_dot_general(kt_layouting *l, const kt_node_info *node) {
     const kt_attrs_dot_general *old = node->attrs;
     kt_value x = kt_builder_lookup(l->builder, node->operands[0]),
              y = kt_builder_lookup(l->builder, node->operands[1]);
@@ -431,10 +324,10 @@ static kt_value lay_dot_general(layouting *l, const kt_node_info *node) {
 
 static kt_status layout(kt_pass_run *run, kt_func func) {
     kt_builder builder;
-    layouting l = {.graph = run->graph,
-                   .builder = &builder,
-                   .panel = run->options->target.panel_columns,
-                   .level = run->options->level};
+    kt_layouting l = {.graph = run->graph,
+                      .builder = &builder,
+                      .panel = run->options->target.panel_columns,
+                      .level = run->options->level};
     l.fixed = kt_pass_fixed(run, kt_graph_function(run->graph, func));
     kt_builder_begin_rewrite(&builder, run->graph, func, run->diag);
     const kt_function old = *kt_graph_function(run->graph, func);

@@ -1,0 +1,25 @@
+/* What the files of the pass layout share. */
+#ifndef KT_PASSES_LAYOUT_IMPL_H
+#define KT_PASSES_LAYOUT_IMPL_H
+
+#include "passes/passes_impl.h"
+
+typedef struct kt_layouting {
+    kt_graph *graph;
+    kt_builder *builder;
+    const bool *fixed; /* by old value */
+    int64_t panel;
+    int level;     /* -O */
+    bool unpacked; /* the node at hand becomes calls that take matrices as they are */
+} kt_layouting;
+
+static inline kt_dim kt_layout_number(kt_layouting *l, int64_t value) {
+    return kt_dim_const(l->graph->dims, value);
+}
+
+/* x with the zeros that attrs asks for; attrs then asks for none. */
+kt_value kt_layout_pad_input(kt_layouting *l, kt_value x, kt_attrs_conv *attrs);
+/* The convolution as a winograd node; 0 where that is not worth it. */
+kt_value kt_layout_winograd(kt_layouting *l, const kt_node_info *node, kt_value x, kt_value kernel);
+
+#endif

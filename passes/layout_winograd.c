@@ -1,0 +1,104 @@
+/* Layout: which convolutions are computed by minimal filtering (ir/winograd.h), and their kernels'
+ * transforms.
+ *
+ * The transform is written with nodes, in float64 and rounded once; split then moves it into `prepare`. */
+#include "ir/winograd.h"
+#include "passes/layout_impl.h"
+
+/* The tile by which the convolution is cheapest, 0: none is worth it. Costs are vector operations a channel
+ * or feature; a transform's moves count with its arithmetic. Large tiles make large kernels, which are read
+ * once for all tiles of a few images: past MOST_KERNEL_BYTES the memory that this takes would outweigh the
+ * products saved. */
+static int choose_tile(kt_layouting *l, const kt_attrs_conv *attrs, const kt_type *x, const kt_type *kernel,
+                       const kt_type *result) {
+    enum { LEAST_CHANNELS = 8, MOST_CHANNELS = 512, MOST_PIXELS = 1 << 16, MOST_KERNEL_BYTES = 4 << 20 };
+    static const struct {
+        int tile;
+        int64_t input, output; /* operations of the transforms */
+    } choices[] = {{2, 64, 40}, {4, 240, 150}};
+    int64_t sizes[2], channels, features;
+    if (l->level < 2 || x->rank != 4 || x->dtype != KT_F32 || attrs->groups != 1) return 0;
+    for (int i = 0; i < 2; i++) {
+        if (!kt_dim_equals(l->graph->dims, kernel->dims[i], KT_WINOGRAD_WINDOW)) return 0;
+        if (attrs->strides.at[i] != 1 || attrs->dilation.at[i] != 1 || attrs->input_dilation.at[i] != 1)
+            return 0;
+        if (!kt_dim_is_const(l->graph->dims, result->dims[i + 1], &sizes[i]) || sizes[i] < 1 ||
+            sizes[i] > MOST_PIXELS)
+            return 0;
+    }
+    if (!kt_dim_is_const(l->graph->dims, kernel->dims[2], &channels) ||
+        !kt_dim_is_const(l->graph->dims, kernel->dims[3], &features))
+        return 0;
+    if (channels < LEAST_CHANNELS || features < LEAST_CHANNELS || channels > MOST_CHANNELS ||
+        features > MOST_CHANNELS)
+        return 0;
+    int64_t least =
+        sizes[0] * sizes[1] * KT_WINOGRAD_WINDOW * KT_WINOGRAD_WINDOW * channels * features * 4 / 5;
+    int best = 0;
+    for (int i = 0; i < 2; i++) {
+        int64_t tile = choices[i].tile, points = (tile + 2) * (tile + 2);
+        int64_t tiles = ((sizes[0] + tile - 1) / tile) * ((sizes[1] + tile - 1) / tile);
+        int64_t cost = tiles * (points * channels * features + choices[i].input * channels +
+                                choices[i].output * features);
+        if (points * channels * features * 4 > MOST_KERNEL_BYTES || cost >= least) continue;
+        least = cost;
+        best = (int)tile;
+    }
+    return best;
+}
+
+/* kernel [3, 3, channels, features] → [panels, points^2, channels, panel] */
+static kt_value transform_kernel(kt_layouting *l, kt_value kernel, const kt_winograd *w, int64_t channels,
+                                 int64_t features) {
+    double numbers[KT_WINOGRAD_MOST_POINTS * KT_WINOGRAD_WINDOW];
+    for (int i = 0; i < w->points * KT_WINOGRAD_WINDOW; i++)
+        numbers[i] = w->kernel[i / KT_WINOGRAD_WINDOW][i % KT_WINOGRAD_WINDOW];
+    const kt_type type = {.dtype = KT_F64,
+                          .rank = 2,
+                          .dims = {kt_layout_number(l, w->points), kt_layout_number(l, KT_WINOGRAD_WINDOW)}};
+    kt_value matrix = kt_build_constant(l->builder, &type, numbers);
+    kt_attrs_dot_general attrs = {.lhs_contract = {1, {1}}, .rhs_contract = {1, {0}}};
+    kt_value value = kt_build_cast(l->builder, kernel, KT_F64);      /* rounded once, at the end */
+    value = kt_build_dot_general(l->builder, matrix, value, &attrs); /* [points, 3, channels, features] */
+    attrs.rhs_contract.at[0] = 1;
+    value = kt_build_dot_general(l->builder, matrix, value, &attrs); /* transposed; symmetric but for that */
+    value = kt_build_transpose(l->builder, value, (int64_t[]){1, 0, 2, 3});
+    value = kt_build_cast(l->builder, value, KT_F32);
+    kt_dim points = kt_layout_number(l, (int64_t)w->points * w->points);
+    value =
+        kt_build_reshape(l->builder, value, 3,
+                         (kt_dim[]){points, kt_layout_number(l, channels), kt_layout_number(l, features)});
+    int64_t panels = (features + l->panel - 1) / l->panel, missing = panels * l->panel - features;
+    const kt_dim none[3] = {kt_layout_number(l, 0), kt_layout_number(l, 0), kt_layout_number(l, 0)};
+    const kt_dim behind[3] = {none[0], none[0], kt_layout_number(l, missing)};
+    if (missing)
+        value = kt_build_pad(l->builder, value, kt_build_scalar(l->builder, KT_F32, 0), none, behind,
+                             (int64_t[]){0, 0, 0});
+    value = kt_build_reshape(l->builder, value, 4,
+                             (kt_dim[]){points, kt_layout_number(l, channels), kt_layout_number(l, panels),
+                                        kt_layout_number(l, l->panel)});
+    return kt_build_transpose(l->builder, value, (int64_t[]){2, 0, 1, 3});
+}
+
+kt_value kt_layout_winograd(kt_layouting *l, const kt_node_info *node, kt_value x, kt_value kernel) {
+    kt_attrs_conv attrs = *(const kt_attrs_conv *)node->attrs;
+    kt_dim_pool *dims = l->graph->dims;
+    const kt_type kernel_type = *kt_build_type(l->builder, kernel), x_type = *kt_build_type(l->builder, x);
+    const kt_type *result = kt_graph_type(l->graph, node->first_result);
+    if (l->unpacked || attrs.panel) return 0;
+    int tile = choose_tile(l, &attrs, &x_type, &kernel_type, result);
+    if (!tile) return 0;
+    kt_attrs_winograd filtering = {.tile = tile, .space = {2, {result->dims[1], result->dims[2]}}};
+    int64_t channels;
+    kt_dim_is_const(dims, kernel_type.dims[2], &channels);
+    kt_dim_is_const(dims, kernel_type.dims[3], &filtering.columns);
+    for (int i = 0; i < 2; i++) {
+        kt_dim side = kt_layout_number(l, tile), tiles = kt_dim_ceildiv(dims, result->dims[i + 1], side);
+        kt_dim missing = kt_dim_sub(dims, kt_dim_mul(dims, tiles, side), result->dims[i + 1]);
+        attrs.high.at[i] = kt_dim_add(dims, attrs.high.at[i], missing);
+    }
+    kt_winograd w = kt_winograd_make(tile);
+    x = kt_layout_pad_input(l, x, &attrs);
+    kernel = transform_kernel(l, kernel, &w, channels, filtering.columns);
+    return kt_build_winograd(l->builder, x, kernel, &filtering);
+}
