@@ -92,6 +92,12 @@ kt_value kt_build_iota(kt_builder *builder, const kt_type *type, int axis) {
     return kt_build_node(builder, KT_OP_iota, NULL, 0, &attrs);
 }
 
+kt_value kt_build_philox(kt_builder *builder, kt_value key, kt_value counter, int rank, const kt_dim *shape) {
+    kt_attrs_philox attrs = {.shape.count = (uint32_t)rank};
+    for (int i = 0; i < rank; i++) attrs.shape.at[i] = shape[i];
+    return kt_build_node(builder, KT_OP_philox, (const kt_value[]){key, counter}, 2, &attrs);
+}
+
 kt_value kt_build_size(kt_builder *builder, kt_dim dim) {
     kt_attrs_size attrs = {.dim = dim};
     return kt_build_node(builder, KT_OP_size, NULL, 0, &attrs);

@@ -186,6 +186,7 @@ kt_value kt_build_cast(kt_builder *builder, kt_value x, kt_dtype dtype); /* x it
 kt_value kt_build_constant(kt_builder *builder, const kt_type *type, const void *data); /* data is copied */
 kt_value kt_build_scalar(kt_builder *builder, kt_dtype dtype, double number);
 kt_value kt_build_iota(kt_builder *builder, const kt_type *type, int axis);
+kt_value kt_build_philox(kt_builder *builder, kt_value key, kt_value counter, int rank, const kt_dim *shape);
 kt_value kt_build_size(kt_builder *builder, kt_dim dim);
 kt_value kt_build_reshape(kt_builder *builder, kt_value x, int rank, const kt_dim *shape);
 kt_value kt_build_transpose(kt_builder *builder, kt_value x, const int64_t *axes);

@@ -336,6 +336,10 @@ static bool heavy_joins(const kt_grouping *g, kt_group *group, kt_node node, uns
 static bool joins(const kt_grouping *g, kt_group *group, kt_node node, unsigned at) {
     const kt_node_info *info = kt_graph_node(g->graph, node);
     if (is_alone(kt_graph_node(g->graph, group->root)->op)) return kt_pass_is_small_constant(g->graph, info);
+    for (uint32_t i = 0; i < group->members.count; i++) /* of the key and the counter: once, before */
+        if (kt_graph_node(g->graph, group->members.at[i].node)->op == KT_OP_philox &&
+            uses_result_of(g, group->members.at[i].node, node))
+            return kt_pass_is_small_constant(g->graph, info);
     bool contraction_operand =
         group->heavy && (at & KT_AT_OPERAND) && is_contraction(kt_graph_node(g->graph, group->heavy)->op);
     if (group->members.count >= MOST_MEMBERS) return false;
@@ -346,6 +350,7 @@ static bool joins(const kt_grouping *g, kt_group *group, kt_node node, unsigned 
     if (g->run->options->level == 0) return false;
     if (kt_op_is(info->op, KT_ELEMENTWISE) || info->op == KT_OP_size)
         return elementwise_joins(g, group, node, at);
+    if (info->op == KT_OP_philox) return !group->rows && !group->heavy && at == KT_AT_RESULT;
     if (info->op == KT_OP_iota)
         return !group->rows && !(group->heavy && is_contraction(kt_graph_node(g->graph, group->heavy)->op));
     if (kt_op_is(info->op, KT_VIEW)) return view_joins(g, group, node, at);

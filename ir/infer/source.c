@@ -44,3 +44,24 @@ kt_status kt_infer_size(kt_infer *infer) {
     infer->results[0] = kt_type_scalar(KT_I64);
     return KT_OK;
 }
+
+/* C1 the key is u32[2], the counter u32[4]
+ * C2 the shape has at most KT_MAX_RANK dimensions, each at least 0 */
+kt_status kt_infer_philox(kt_infer *infer) {
+    const kt_attrs_philox *attrs = infer->attrs;
+    kt_dim_pool *pool = infer->graph->dims;
+    for (int i = 0; i < 2; i++) {
+        const kt_type wanted = {.dtype = KT_U32, .rank = 1, .dims = {kt_dim_const(pool, i ? 4 : 2)}};
+        if (kt_type_equal(&infer->operands[i], &wanted)) continue;
+        return kt_infer_fail(infer, 1, "the %s must be %s, but is %s.", i ? "counter" : "key",
+                             kt_infer_show(infer, &wanted), kt_infer_show(infer, &infer->operands[i]));
+    }
+    if (attrs->shape.count > KT_MAX_RANK)
+        return kt_infer_fail(infer, 2, "%u dimensions are more than the %d that are possible.",
+                             attrs->shape.count, KT_MAX_RANK);
+    kt_type result = {.dtype = KT_U32, .rank = (uint8_t)attrs->shape.count};
+    for (uint32_t i = 0; i < attrs->shape.count; i++) result.dims[i] = attrs->shape.at[i];
+    KT_TRY(kt_infer_shape(infer, 2, &result));
+    infer->results[0] = result;
+    return KT_OK;
+}

@@ -621,6 +621,29 @@ static void test_errors(void **state) {
     assert_eval_error("empty_axis", NULL, vanishing, 2, "must be at least 1");
 }
 
+/* The known answers that come with the paper's own implementation (Random123, kat_vectors, philox4x32 of 10
+ * rounds); and a counter whose lower half runs over. */
+static void test_random(void **state) {
+    (void)state;
+    static const expectation cases[] = {
+        {"%k = constant literal=[0, 0] : u32[2] %c = constant literal=[0, 0, 0, 0] : u32[4]"
+         "%r = philox(%k, %c) shape=[4] : u32[4]",
+         "u32[4] = [1713891541, 3781805453, 3159862348, 2600524760]"},
+        {"%k = constant literal=[4294967295, 4294967295] : u32[2]"
+         "%c = constant literal=[4294967295, 4294967295, 4294967295, 4294967295] : u32[4]"
+         "%r = philox(%k, %c) shape=[2,2] : u32[2,2]",
+         "u32[2,2] = [1083123565, 1103641358, 2718681030, 1834242557]"},
+        {"%k = constant literal=[2752067618, 698298832] : u32[2]"
+         "%c = constant literal=[608135816, 2242054355, 320440878, 57701188] : u32[4]"
+         "%r = philox(%k, %c) shape=[4] : u32[4]",
+         "u32[4] = [3513581065, 2499661035, 1342301216, 605187745]"},
+        {"%k = constant literal=[1, 2] : u32[2] %c = constant literal=[4294967295, 4294967295, 5, 0] : u32[4]"
+         "%w = philox(%k, %c) shape=[7] : u32[7] %r = slice(%w) start=[4] limit=[7] strides=[1] : u32[3]",
+         "u32[3] = [2861331093, 2169717889, 412741104]"},
+    };
+    CHECK_ALL(cases);
+}
+
 static void test_equalities(void **state) {
     (void)state;
     kt_arena *arena = kt_arena_create();
@@ -664,7 +687,7 @@ int main(void) {
         cmocka_unit_test(test_functions),     cmocka_unit_test(test_windows),
         cmocka_unit_test(test_walk),          cmocka_unit_test(test_loops),
         cmocka_unit_test(test_errors),        cmocka_unit_test(test_equalities),
-        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

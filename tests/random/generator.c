@@ -470,6 +470,14 @@ static int grow_iota(grower *g) {
     return add(g, KT_OP_iota, NULL, 0, &attrs);
 }
 
+static int grow_philox(grower *g) {
+    const int operands[] = {value_like(g, (kt_type){.dtype = KT_U32, .rank = 1, .dims = {number(g, 2)}}),
+                            value_like(g, (kt_type){.dtype = KT_U32, .rank = 1, .dims = {number(g, 4)}})};
+    kt_attrs_philox attrs = {.shape.count = (uint32_t)draw(g, 4)};
+    for (uint32_t i = 0; i < attrs.shape.count; i++) attrs.shape.at[i] = some_dim(g);
+    return operands[0] < 0 || operands[1] < 0 ? -1 : add(g, KT_OP_philox, operands, 2, &attrs);
+}
+
 static int grow_size(grower *g) {
     kt_dim dim =
         kt_dim_add_const(pool_of(g), kt_dim_mul(pool_of(g), some_dim(g), some_dim(g)), draw(g, 5) - 2);
