@@ -5,7 +5,7 @@ cd "$work"
 
 # Cells between bars, without the table's lines and without spaces, but for the steps by which names are indented.
 cells() {
-    grep -v '[─━]' "$1" | sed -e 's/ *│ */|/g' -e 's/ *┃ */|/g' -e '/^$/d'
+    grep -v -e '─' -e '━' "$1" | sed -e 's/ *│ */|/g' -e 's/ *┃ */|/g' -e '/^$/d'
 }
 
 compared=0

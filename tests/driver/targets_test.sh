@@ -38,7 +38,7 @@ has() { expect_text "$1" code; }
 lacks() { ! grep -m 3 -E -e "$1" code || fail "$2 code for $3"; }
 for family in "$SOURCE"/tests/fixtures/*.keras "$model"; do
     code "$family" skylake-avx512
-    lacks '^(vp2intersect|vpdp|vpopcnt|vpshld|vpshrd|vpmadd52|vperm[it2]*b |vpmultishift|vgf2p8|vaes|v[a-z0-9]*ph |vcvtne|vp4|v4f|vexp2|vrcp28|tdp|sha|clwb|movdir)' later "$family"
+    lacks '^(vp2intersect|vpdp|vpopcnt|vpshld|vpshrd|vpmadd52|vperm[it2]*b |vpmultishift|vgf2p8|vaes|v[a-z0-9]*[a-z]ph |vcvt(u?w|u?dq|u?qq|pd)2ph|vcvtne|vp4|v4f|vexp2|vrcp28|tdp|sha|clwb|movdir)' later "$family"
 done
 code "$model" skylake-avx512
 has '%zmm'
