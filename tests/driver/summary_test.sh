@@ -1,5 +1,6 @@
 # keratin summary: cell by cell what Keras's model.summary() prints; tests/driver/inspection/make.py made the files.
 . "$(dirname "$0")/common.sh"
+export LC_ALL=C.UTF-8 # its bars are characters
 data=$SOURCE/tests/driver/inspection
 cd "$work"
 
