@@ -164,7 +164,8 @@ typedef struct kt_weight {
     kt_type type;
     const json_t *initializer;
     bool trainable;
-    bool state;           /* kept from call to call, beginning with zeros: it has no place in Keras's file */
+    bool state;           /* kept from call to call: it has no place in Keras's file */
+    const void *begin;    /* of a state: what it begins with; NULL: zeros */
     uint32_t variable;    /* in kt_graph.variables of the graph that is being traced into */
 } kt_weight;
 

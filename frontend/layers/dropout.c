@@ -2,6 +2,9 @@
  * ActivityRegularization. At prediction all of them hand their input on. */
 #include "frontend/layers/layers_impl.h"
 
+#include <math.h>
+#include <string.h>
+
 typedef struct disturbance {
     kt_layer layer;
     double rate; /* GaussianNoise: stddev */
@@ -49,26 +52,131 @@ static void write_spatial(const kt_layer *layer, json_t *config) {
     json_object_del(config, "trainable");
 }
 
-static void call(kt_layer *layer, kt_layer_call *call) {
-    const disturbance *self = (const disturbance *)layer;
-    if (!kt_call_has_inputs(call, 1)) return;
-    if (call->trace->training && self->rate > 0) {
-        kt_trace_fail(call->trace, KT_UNSUPPORTED, "%s in training mode is not supported yet.",
-                      layer->class->name);
-        return;
-    }
-    call->outputs[0] = call->inputs[0];
+/* ---- training
+ * ----------------------------------------------------------------------------------------------- */
+
+static kt_value number_like(const kt_layer_call *call, kt_value x, double number) {
+    return kt_build_like(call->trace->builder, x, number);
 }
 
-static void call_1d(kt_layer *layer, kt_layer_call *c) {
-    if (kt_call_has_inputs(c, 1) && kt_call_has_rank(c, 3, 3)) call(layer, c);
+/* A bool of x's shape: which elements stay. noise_shape: 1 where one draw serves the whole axis; -1 or no
+ * entries: as x. */
+static kt_value draw_kept(kt_layer *layer, const kt_layer_call *call, const kt_ints *noise_shape,
+                          kt_dtype dtype) {
+    const disturbance *self = (const disturbance *)layer;
+    kt_builder *b = call->trace->builder;
+    const kt_type x = *kt_call_type(call, 0);
+    kt_type noise = x;
+    int64_t axes[KT_MAX_RANK];
+    noise.dtype = dtype;
+    for (uint32_t i = 0; i < noise_shape->count && i < x.rank; i++)
+        if (noise_shape->at[i] != -1) noise.dims[i] = kt_dim_const(b->graph->dims, noise_shape->at[i]);
+    for (int i = 0; i < x.rank; i++) axes[i] = i;
+    kt_value drawn = kt_random_uniform(layer, call->trace, self->seed, &noise);
+    kt_value kept = kt_build_ge(b, drawn, kt_build_like(b, drawn, self->rate));
+    return kt_build_broadcast(b, kept, x.rank, x.dims, axes);
 }
-static void call_2d(kt_layer *layer, kt_layer_call *c) {
-    if (kt_call_has_inputs(c, 1) && kt_call_has_rank(c, 4, 4)) call(layer, c);
+
+static kt_value drop(kt_layer *layer, const kt_layer_call *call, const kt_ints *noise_shape) {
+    const disturbance *self = (const disturbance *)layer;
+    kt_value x = call->inputs[0];
+    if (self->rate == 1) return number_like(call, x, 0);
+    kt_value kept = draw_kept(layer, call, noise_shape, kt_call_type(call, 0)->dtype);
+    kt_value scaled = kt_build_mul(call->trace->builder, x, number_like(call, x, 1 / (1 - self->rate)));
+    return kt_build_select(call->trace->builder, kept, scaled, number_like(call, x, 0));
 }
-static void call_3d(kt_layer *layer, kt_layer_call *c) {
-    if (kt_call_has_inputs(c, 1) && kt_call_has_rank(c, 5, 5)) call(layer, c);
+
+static kt_value dropout(kt_layer *layer, const kt_layer_call *call) {
+    return drop(layer, call, &((const disturbance *)layer)->noise_shape);
 }
+
+/* One draw serves a channel. */
+static kt_value spatial_dropout(kt_layer *layer, const kt_layer_call *call) {
+    const disturbance *self = (const disturbance *)layer;
+    uint32_t rank = kt_call_type(call, 0)->rank;
+    uint32_t channels = self->data_format && strcmp(self->data_format, "channels_first") == 0 ? 1 : rank - 1;
+    kt_ints shape = {.count = rank};
+    for (uint32_t i = 0; i < rank; i++) shape.at[i] = i == 0 || i == channels ? -1 : 1;
+    return drop(layer, call, &shape);
+}
+
+/* What is dropped takes selu's limit, and all are moved and scaled back to mean 0 and variance 1 (Klambauer
+ * et al., "Self-normalizing neural networks", 2017). */
+static kt_value alpha_dropout(kt_layer *layer, const kt_layer_call *call) {
+    const disturbance *self = (const disturbance *)layer;
+    kt_builder *b = call->trace->builder;
+    kt_value x = call->inputs[0];
+    const double limit = -1.6732632423543772848170429916717 * 1.0507009873554804934193349852946;
+    const double rate = self->rate, a = 1 / sqrt((1 - rate) * (1 + rate * limit * limit));
+    if (rate == 1) {
+        kt_trace_fail(call->trace, KT_INVALID, "a rate of 1 leaves nothing to scale.");
+        return 0;
+    }
+    kt_value kept =
+        kt_build_cast(b, draw_kept(layer, call, &self->noise_shape, KT_F32), kt_call_type(call, 0)->dtype);
+    kt_value rest = kt_build_sub(b, number_like(call, kept, 1), kept);
+    kt_value mixed =
+        kt_build_add(b, kt_build_mul(b, x, kept), kt_build_mul(b, rest, number_like(call, rest, limit)));
+    mixed = kt_build_mul(b, mixed, number_like(call, mixed, a));
+    return kt_build_add(b, mixed, number_like(call, mixed, -a * limit * rate));
+}
+
+static kt_value gaussian_noise(kt_layer *layer, const kt_layer_call *call) {
+    const disturbance *self = (const disturbance *)layer;
+    kt_builder *b = call->trace->builder;
+    kt_value noise = kt_random_normal(layer, call->trace, self->seed, kt_call_type(call, 0));
+    noise = kt_build_mul(b, noise, number_like(call, noise, self->rate));
+    return kt_build_add(b, call->inputs[0], noise);
+}
+
+static kt_value gaussian_dropout(kt_layer *layer, const kt_layer_call *call) {
+    const disturbance *self = (const disturbance *)layer;
+    kt_builder *b = call->trace->builder;
+    if (self->rate == 1) {
+        kt_trace_fail(call->trace, KT_INVALID, "a rate of 1 would be infinite noise.");
+        return 0;
+    }
+    kt_value noise = kt_random_normal(layer, call->trace, self->seed, kt_call_type(call, 0));
+    noise = kt_build_mul(b, noise, number_like(call, noise, sqrt(self->rate / (1 - self->rate))));
+    return kt_build_mul(b, call->inputs[0], kt_build_add(b, noise, number_like(call, noise, 1)));
+}
+
+/* ---- calls
+ * -------------------------------------------------------------------------------------------------- */
+
+typedef kt_value disturb_fn(kt_layer *layer, const kt_layer_call *call);
+
+static void call_disturbed(kt_layer *layer, kt_layer_call *call, disturb_fn *disturb) {
+    const disturbance *self = (const disturbance *)layer;
+    if (!kt_call_has_inputs(call, 1)) return;
+    call->outputs[0] = call->inputs[0];
+    if (!call->trace->training || self->rate == 0) return;
+    if (kt_call_type(call, 0)->dtype == KT_F64) {
+        kt_trace_fail(call->trace, KT_UNSUPPORTED, "%s draws no float64 numbers yet.", layer->class->name);
+        return;
+    }
+    call->outputs[0] = disturb(layer, call);
+}
+
+static void call_identity(kt_layer *layer, kt_layer_call *call) {
+    (void)layer;
+    if (kt_call_has_inputs(call, 1)) call->outputs[0] = call->inputs[0];
+}
+
+#define CALL(name)                                                                                           \
+    static void call_##name(kt_layer *layer, kt_layer_call *call) { call_disturbed(layer, call, name); }
+CALL(dropout)
+CALL(alpha_dropout)
+CALL(gaussian_dropout)
+CALL(gaussian_noise)
+#define CALL_SPATIAL(name, rank)                                                                             \
+    static void call_##name(kt_layer *layer, kt_layer_call *call) {                                          \
+        if (kt_call_has_inputs(call, 1) && kt_call_has_rank(call, rank, rank))                               \
+            call_disturbed(layer, call, spatial_dropout);                                                    \
+    }
+CALL_SPATIAL(1d, 3)
+CALL_SPATIAL(2d, 4)
+CALL_SPATIAL(3d, 5)
 
 #define DISTURBANCE(c_name, keras_name, documentation, table, checks, writes, calls)                         \
     const kt_layer_class kt_class_##c_name = {.name = (keras_name),                                          \
@@ -81,17 +189,17 @@ static void call_3d(kt_layer *layer, kt_layer_call *c) {
                                               .write_config = (writes),                                      \
                                               .call = (calls)}
 
-DISTURBANCE(identity, "Identity", "its input", no_options, NULL, NULL, call);
+DISTURBANCE(identity, "Identity", "its input", no_options, NULL, NULL, call_identity);
 DISTURBANCE(dropout, "Dropout", "drops elements at random in training; nothing at prediction",
-            dropout_options, check_rate, NULL, call);
+            dropout_options, check_rate, NULL, call_dropout);
 DISTURBANCE(alpha_dropout, "AlphaDropout",
             "drops elements in training and keeps mean and variance; nothing at prediction", dropout_options,
-            check_rate, NULL, call);
+            check_rate, NULL, call_alpha_dropout);
 DISTURBANCE(gaussian_dropout, "GaussianDropout",
             "multiplies with noise around 1 in training; nothing at prediction", plain_options, check_rate,
-            NULL, call);
+            NULL, call_gaussian_dropout);
 DISTURBANCE(gaussian_noise, "GaussianNoise", "adds noise in training; nothing at prediction", noise_options,
-            check_rate, NULL, call);
+            check_rate, NULL, call_gaussian_noise);
 DISTURBANCE(spatial_dropout_1d, "SpatialDropout1D",
             "drops channels of sequences in training; nothing at prediction", plain_options, check_rate,
             write_spatial, call_1d);
@@ -102,4 +210,5 @@ DISTURBANCE(spatial_dropout_3d, "SpatialDropout3D",
             "drops channels of volumes in training; nothing at prediction", spatial_options, check_rate,
             write_spatial, call_3d);
 DISTURBANCE(activity_regularization, "ActivityRegularization",
-            "adds its input's norms to the loss; nothing at prediction", penalty_options, NULL, NULL, call);
+            "adds its input's norms to the loss; nothing at prediction", penalty_options, NULL, NULL,
+            call_identity);

@@ -125,4 +125,11 @@ kt_value kt_unit_norm(kt_builder *builder, kt_value x, const kt_ints *axes, doub
 /* x divided by the number of elements along axes of the type `of`. */
 kt_value kt_divide_by_count(kt_builder *builder, kt_value x, const kt_type *of, const kt_ints *axes);
 
+/* ---- random.c
+ * -------------------------------------------------------------------------------------------- */
+/* What Keras on TensorFlow draws with the layer's seed generator, whose counter goes on: f32, f16 and bf16. seed:
+ * KT_NONE_INT is None. */
+kt_value kt_random_uniform(kt_layer *layer, kt_trace *trace, int64_t seed, const kt_type *type); /* in [0, 1) */
+kt_value kt_random_normal(kt_layer *layer, kt_trace *trace, int64_t seed, const kt_type *type); /* deviation 1 */
+
 #endif

@@ -31,6 +31,7 @@ static void add_variable(kt_layer *layer, kt_trace *trace, kt_weight *weight) {
         .path = kt_arena_format(trace->context->arena, "%s/%s", path, weight->name),
         .type = weight->type,
         .trainable = weight->trainable && layer->trainable,
+        .data = weight->begin,
     };
     weight->variable = kt_graph_add_variable(trace->builder->graph, &variable);
 }

@@ -171,9 +171,8 @@ static void check_call(lab *l, const json_t *item, const char *what) {
     }
 }
 
-static void layers(void **state) {
-    (void)state;
-    json_t *cases = lab_read_json("layer_calls.json");
+static void check_calls(const char *file) {
+    json_t *cases = lab_read_json(file);
     size_t i;
     json_t *item;
     json_array_foreach(cases, i, item) {
@@ -186,11 +185,23 @@ static void layers(void **state) {
     json_decref(cases);
 }
 
+static void layers(void **state) {
+    (void)state;
+    check_calls("layer_calls.json");
+}
+
+/* In training: numbers as TensorFlow draws them, from a state that counts on. */
+static void draws(void **state) {
+    (void)state;
+    check_calls("layer_draws.json");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(activations),
         cmocka_unit_test(every_activation_has_a_case),
         cmocka_unit_test(layers),
+        cmocka_unit_test(draws),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

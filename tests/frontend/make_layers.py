@@ -3,6 +3,7 @@
 layer_configs.json  serialised layers in which every option has a value other than its default
 activations.json    every activation on a few numbers
 layer_calls.json    layers called on small random inputs, with their weights
+layer_draws.json    layers that draw random numbers in training: the seed generator's state is their weight
 
 KERAS_BACKEND=tensorflow python make_layers.py
 """
@@ -406,7 +407,41 @@ def calls():
     ]
 
 
+def draws():
+    cases = [
+        (L.Dropout(0.3, seed=1), (3, 5), "float32"),
+        (L.Dropout(0.5, noise_shape=(None, 1, 4), seed=2**40 + 3), (2, 3, 4), "float32"),
+        (L.Dropout(0.25, seed=4, dtype="float16"), (4, 9), "float16"),
+        (L.Dropout(0.25, seed=5, dtype="bfloat16"), (4, 9), "float32"),
+        (L.Dropout(1.0, seed=6), (2, 3), "float32"),
+        (L.SpatialDropout1D(0.4, seed=7), (2, 3, 5), "float32"),
+        (L.SpatialDropout2D(0.4, seed=8, data_format="channels_first"), (2, 5, 2, 3), "float32"),
+        (L.SpatialDropout2D(0.4, seed=9, data_format="channels_last"), (2, 2, 3, 5), "float32"),
+        (L.SpatialDropout3D(0.4, seed=10), (2, 2, 2, 2, 3), "float32"),
+        (L.AlphaDropout(0.3, seed=11), (3, 7), "float32"),
+        (L.AlphaDropout(0.3, noise_shape=(3, 1), seed=12), (3, 7), "float32"),
+        (L.GaussianNoise(0.7, seed=13), (3, 5), "float32"),
+        (L.GaussianNoise(0.7, seed=13, dtype="float16"), (2, 2), "float16"),
+        (L.GaussianDropout(0.2, seed=14), (1, 6), "float32"),
+    ]
+    items = []
+    for layer, shape, dtype in cases:
+        x = np.random.default_rng(len(items)).standard_normal(shape).astype(dtype)
+        layer(x, training=True)  # builds it, and counts on
+        state = layer.seed_generator.state if hasattr(layer, "seed_generator") else None
+        item = {"layer": keras.saving.serialize_keras_object(layer), "inputs": [tensor(x)], "training": True,
+                "spec": [list(shape)]}
+        before = np.asarray(state, dtype="int64")
+        y = layer(x, training=True)
+        after = np.asarray(state, dtype="int64")
+        if (before != after).any():
+            item |= {"weights": [tensor(before)], "after": [tensor(after)]}
+        items.append(item | {"output": tensor(y)})
+    return items
+
+
 if __name__ == "__main__":
     write("layer_configs.json", configs())
     write("activations.json", activations())
     write("layer_calls.json", calls())
+    write("layer_draws.json", draws())

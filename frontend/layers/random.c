@@ -1,0 +1,119 @@
+/* Random numbers as Keras draws them on TensorFlow: by the stateless generators, bit for bit, from a seed
+ * generator whose state, [seed, counter], is a variable that every draw counts on.
+ *
+ * TensorFlow mixes the pair of seeds once, by Philox under a fixed key, into the key and the upper half of
+ * the counter of the generator proper, and makes of its words:
+ *
+ *   uniform  [0, 1) from as many low bits as the dtype's mantissa has (float64: from two words)
+ *   normal   pairs by Box and Muller's formula from two words each, in float32 */
+#include "frontend/layers/layers_impl.h"
+
+#include <string.h>
+
+static const char generator_name[] = "seed_generator/seed_generator_state";
+
+/* ---- seeds
+ * --------------------------------------------------------------------------------------------------
+ */
+
+/* Of an unseeded layer. Keras takes any number; this one is the same each time. */
+static int64_t default_seed(const kt_trace *trace) { return 1 + trace->builder->graph->variables.count; }
+
+/* The number of the layer's seed generator among its weights. It is made when something is first drawn:
+ * predictions know nothing of it. */
+static uint32_t find_generator(kt_layer *layer, kt_trace *trace, int64_t seed) {
+    for (uint32_t i = 0; i < layer->weights.count; i++)
+        if (strcmp(layer->weights.at[i].name, generator_name) == 0) return i;
+    kt_dim_pool *dims = trace->builder->graph->dims;
+    const kt_type type = {.dtype = KT_I64, .rank = 1, .dims = {kt_dim_const(dims, 2)}};
+    const int64_t begin[2] = {seed == KT_NONE_INT ? default_seed(trace) : seed, 0};
+    uint32_t number = kt_layer_add_weight(layer, trace, generator_name, &type, NULL, false);
+    layer->weights.at[number].state = true;
+    layer->weights.at[number].begin = kt_arena_copy(trace->context->arena, begin, sizeof begin);
+    trace->builder->graph->variables.at[layer->weights.at[number].variable].data =
+        layer->weights.at[number].begin;
+    return number;
+}
+
+static kt_value integers(kt_builder *builder, kt_dtype dtype, uint32_t count, const void *data) {
+    const kt_type type = {.dtype = dtype, .rank = 1, .dims = {kt_dim_const(builder->graph->dims, count)}};
+    return kt_build_constant(builder, &type, data);
+}
+
+/* [seed, counter], each folded into what TensorFlow takes, as the words of a Philox counter; the generator
+ * counts on. */
+static kt_value draw_seed(kt_layer *layer, kt_trace *trace, int64_t seed) {
+    kt_builder *b = trace->builder;
+    uint32_t generator = find_generator(layer, trace, seed);
+    kt_value state = kt_trace_stored_weight(trace, layer, generator);
+    kt_trace_assign(trace, layer, generator,
+                    kt_build_add(b, state, integers(b, KT_I64, 2, (int64_t[]){0, 1})));
+    const int64_t most = INT32_MAX - 1;
+    kt_value bound = integers(b, KT_I64, 2, (int64_t[]){most, most});
+    kt_value folded = kt_build_rem(b, kt_build_add(b, kt_build_rem(b, state, bound), bound), bound);
+    folded = kt_build_cast(b, folded, KT_U32);
+    const kt_dim none = kt_dim_const(b->graph->dims, 0), one = kt_dim_const(b->graph->dims, 1);
+    return kt_build_pad(b, folded, kt_build_scalar(b, KT_U32, 0), &none, &one, (int64_t[]){1});
+}
+
+static kt_value part(kt_builder *b, kt_value vector, int64_t from, int64_t to) {
+    kt_dim begin = kt_dim_const(b->graph->dims, from), end = kt_dim_const(b->graph->dims, to);
+    return kt_build_slice(b, vector, &begin, &end, (int64_t[]){1});
+}
+
+/* Words of a draw, u32 of a shape. */
+static kt_value draw_words(kt_layer *layer, kt_trace *trace, int64_t seed, int rank, const kt_dim *shape) {
+    static const uint32_t scramble[2] = {0x3EC8F720, 0x02461E29};
+    kt_builder *b = trace->builder;
+    kt_dim_pool *dims = b->graph->dims;
+    const kt_dim four = kt_dim_const(dims, 4), none = kt_dim_const(dims, 0), two = kt_dim_const(dims, 2);
+    kt_value words = draw_seed(layer, trace, seed);
+    kt_value mixed = kt_build_philox(b, integers(b, KT_U32, 2, scramble), words, 1, &four);
+    kt_value counter =
+        kt_build_pad(b, part(b, mixed, 2, 4), kt_build_scalar(b, KT_U32, 0), &two, &none, (int64_t[]){0});
+    return kt_build_philox(b, part(b, mixed, 0, 2), counter, rank, shape);
+}
+
+/* ---- distributions
+ * ------------------------------------------------------------------------------------------
+ */
+
+/* [0, 1) from the low bits of words. */
+static kt_value as_uniform(kt_builder *b, kt_value words, kt_dtype dtype) {
+    int bits = dtype == KT_F16 ? 10 : dtype == KT_BF16 ? 7 : 23;
+    kt_value low = kt_build_and(b, words, kt_build_like(b, words, (double)((1 << bits) - 1)));
+    kt_value number = kt_build_cast(b, low, dtype);
+    return kt_build_mul(b, number, kt_build_like(b, number, 1.0 / (1 << bits)));
+}
+
+kt_value kt_random_uniform(kt_layer *layer, kt_trace *trace, int64_t seed, const kt_type *type) {
+    kt_trace_at(trace, "uniform");
+    return as_uniform(trace->builder, draw_words(layer, trace, seed, type->rank, type->dims), type->dtype);
+}
+
+/* x as [count / 2, 2], half a pair more where count is odd, to the shape of type. */
+static kt_value unpaired(kt_builder *b, kt_value pairs, kt_dim count, const kt_type *type) {
+    kt_dim_pool *dims = b->graph->dims;
+    kt_dim all = kt_dim_mul_const(dims, kt_build_type(b, pairs)->dims[0], 2), none = kt_dim_const(dims, 0);
+    kt_value line = kt_build_reshape(b, pairs, 1, &all);
+    if (all != count) line = kt_build_slice(b, line, &none, &count, (int64_t[]){1});
+    return kt_build_reshape(b, line, type->rank, type->dims);
+}
+
+kt_value kt_random_normal(kt_layer *layer, kt_trace *trace, int64_t seed, const kt_type *type) {
+    kt_trace_at(trace, "normal");
+    kt_builder *b = trace->builder;
+    kt_dim_pool *dims = b->graph->dims;
+    kt_dim count = kt_dim_const(dims, 1), two = kt_dim_const(dims, 2), one = kt_dim_const(dims, 1);
+    for (int i = 0; i < type->rank; i++) count = kt_dim_mul(dims, count, type->dims[i]);
+    kt_dim shape[2] = {kt_dim_ceildiv(dims, count, two), two}, none[2] = {kt_dim_const(dims, 0), none[0]};
+    kt_value uniform = as_uniform(b, draw_words(layer, trace, seed, 2, shape), KT_F32);
+    kt_value radius = kt_build_slice(b, uniform, none, (kt_dim[]){shape[0], one}, (int64_t[]){1, 1});
+    kt_value angle = kt_build_slice(b, uniform, (kt_dim[]){none[0], one}, shape, (int64_t[]){1, 1});
+    radius = kt_build_log(b, kt_build_maximum(b, radius, kt_build_like(b, radius, 1e-7F)));
+    radius = kt_build_sqrt(b, kt_build_mul(b, radius, kt_build_like(b, radius, -2)));
+    angle = kt_build_mul(b, angle, kt_build_like(b, angle, 6.283185307179586));
+    const kt_value pair[] = {kt_build_mul(b, kt_build_sin(b, angle), radius),
+                             kt_build_mul(b, kt_build_cos(b, angle), radius)};
+    return kt_build_cast(b, unpaired(b, kt_build_concat(b, pair, 2, 1), count, type), type->dtype);
+}
