@@ -32,19 +32,37 @@ static kt_value rounded_up(kt_builder *b, kt_value remainder, kt_value y) {
     return kt_build_and(b, kt_build_ne(b, remainder, zero), signs_differ);
 }
 
-static kt_value floor_divide(kt_builder *b, kt_value x, kt_value y) {
-    kt_dtype dtype = kt_build_type(b, x)->dtype;
-    kt_value quotient = kt_build_div(b, x, y);
-    if (kt_dtype_is_float(dtype)) return kt_build_floor(b, quotient);
-    if (kt_dtype_is_unsigned_integer(dtype)) return quotient;
-    kt_value down = kt_build_sub(b, quotient, kt_build_like(b, quotient, 1));
-    return kt_build_select(b, rounded_up(b, kt_build_rem(b, x, y), y), down, quotient);
-}
-
 static kt_value modulo(kt_builder *b, kt_value x, kt_value y) {
     kt_value remainder = kt_build_rem(b, x, y);
     if (kt_dtype_is_unsigned_integer(kt_build_type(b, x)->dtype)) return remainder;
     return kt_build_select(b, rounded_up(b, remainder, y), kt_build_add(b, remainder, y), remainder);
+}
+
+/* Of floats, too, by the remainder: x / y itself may be rounded up to a whole number. */
+static kt_value floor_divide(kt_builder *b, kt_value x, kt_value y) {
+    kt_dtype dtype = kt_build_type(b, x)->dtype;
+    bool is_float = kt_dtype_is_float(dtype);
+    kt_value plain = kt_build_div(b, x, y), remainder = kt_build_rem(b, x, y), quotient = plain;
+    if (kt_dtype_is_unsigned_integer(dtype)) return plain;
+    if (is_float) quotient = kt_build_div(b, kt_build_sub(b, x, remainder), y);
+    kt_value down = kt_build_sub(b, quotient, kt_build_like(b, quotient, 1));
+    quotient = kt_build_select(b, rounded_up(b, remainder, y), down, quotient);
+    if (!is_float) return quotient;
+    return kt_build_select(b, kt_build_eq(b, y, kt_build_like(b, y, 0)), plain, kt_build_round(b, quotient));
+}
+
+/* Of bools a sum is an or, a product an and. */
+static kt_value sum_of(kt_builder *b, kt_value x, kt_value y) {
+    return kt_is_bool(b, x) ? kt_build_or(b, x, y) : kt_build_add(b, x, y);
+}
+static kt_value product_of(kt_builder *b, kt_value x, kt_value y) {
+    return kt_is_bool(b, x) ? kt_build_and(b, x, y) : kt_build_mul(b, x, y);
+}
+static kt_value larger_of(kt_builder *b, kt_value x, kt_value y) {
+    return kt_is_bool(b, x) ? kt_build_or(b, x, y) : kt_build_maximum(b, x, y);
+}
+static kt_value smaller_of(kt_builder *b, kt_value x, kt_value y) {
+    return kt_is_bool(b, x) ? kt_build_and(b, x, y) : kt_build_minimum(b, x, y);
 }
 
 static kt_value length_of(kt_builder *b, kt_value x, kt_value y) {
@@ -52,16 +70,16 @@ static kt_value length_of(kt_builder *b, kt_value x, kt_value y) {
 }
 
 // clang-format off
-BINARY(add, "Add", NUMBERS, kt_build_add,     "x1 + x2")
+BINARY(add, "Add", SAME, sum_of,     "x1 + x2")
 BINARY(subtract, "Subtract", NUMBERS, kt_build_sub,     "x1 - x2")
-BINARY(multiply, "Multiply", NUMBERS, kt_build_mul,     "x1 * x2")
+BINARY(multiply, "Multiply", SAME, product_of,     "x1 * x2")
 BINARY(divide, "Divide", FLOATS, kt_build_div,     "x1 / x2")
 BINARY(true_divide, "TrueDivide", FLOATS, kt_build_div,     "x1 / x2")
 BINARY(floor_divide, "FloorDivide", NUMBERS, floor_divide,     "x1 // x2, rounded down")
 BINARY(mod, "Mod", NUMBERS, modulo,           "x1 % x2, with the sign of x2")
 BINARY(power, "Power", NUMBERS, kt_build_pow,     "x1 to the x2")
-BINARY(maximum, "Maximum", NUMBERS, kt_build_maximum, "the larger of x1 and x2")
-BINARY(minimum, "Minimum", NUMBERS, kt_build_minimum, "the smaller of x1 and x2")
+BINARY(maximum, "Maximum", SAME, larger_of, "the larger of x1 and x2")
+BINARY(minimum, "Minimum", SAME, smaller_of, "the smaller of x1 and x2")
 BINARY(arctan2, "Arctan2", FLOATS, kt_build_atan2,   "the angle of the point (x2, x1)")
 BINARY(hypot, "Hypot", FLOATS, length_of, "the length of (x1, x2)")
 BINARY(equal, "Equal", SAME, kt_build_eq,      "x1 == x2")
@@ -91,6 +109,18 @@ static kt_value absolute(kt_builder *b, kt_value x) {
     kt_dtype dtype = kt_build_type(b, x)->dtype;
     return dtype == KT_BOOL || kt_dtype_is_unsigned_integer(dtype) ? x : kt_build_abs(b, x);
 }
+/* Unsigned integers wrap, and have no sign but 0 and 1. */
+static kt_value negative(kt_builder *b, kt_value x) {
+    bool is_unsigned = kt_dtype_is_unsigned_integer(kt_build_type(b, x)->dtype);
+    return is_unsigned ? kt_build_sub(b, kt_build_like(b, x, 0), x) : kt_build_neg(b, x);
+}
+static kt_value sign(kt_builder *b, kt_value x) {
+    bool is_unsigned = kt_dtype_is_unsigned_integer(kt_build_type(b, x)->dtype);
+    return is_unsigned ? kt_build_minimum(b, x, kt_build_like(b, x, 1)) : kt_build_sign(b, x);
+}
+static kt_value truncate(kt_builder *b, kt_value x) {
+    return kt_dtype_is_float(kt_build_type(b, x)->dtype) ? kt_build_trunc(b, x) : x;
+}
 static kt_value square(kt_builder *b, kt_value x) { return kt_build_mul(b, x, x); }
 static kt_value reciprocal(kt_builder *b, kt_value x) { return kt_build_div(b, kt_build_like(b, x, 1), x); }
 static kt_value exp2_of(kt_builder *b, kt_value x) { return kt_build_exp(b, scale(b, x, M_LN2)); }
@@ -109,11 +139,11 @@ static kt_value itself(kt_builder *b, kt_value x) {
 }
 
 // clang-format off
-UNARY(negative, "Negative", SAME, kt_build_neg,       "-x")
+UNARY(negative, "Negative", SAME, negative,       "-x")
 UNARY(absolute, "Absolute", SAME, absolute,           "|x|")
 UNARY(abs, "Abs", SAME, absolute,           "|x|")
 UNARY(square, "Square", NUMBERS, square,             "x * x")
-UNARY(sign, "Sign", SAME, kt_build_sign,      "-1, 0 or 1")
+UNARY(sign, "Sign", SAME, sign,      "-1, 0 or 1")
 UNARY(sqrt, "Sqrt", FLOATS, kt_build_sqrt,      "the square root")
 UNARY(reciprocal, "Reciprocal", FLOATS, reciprocal,         "1 / x")
 UNARY(exp, "Exp", FLOATS, kt_build_exp,       "e to the x")
@@ -139,7 +169,7 @@ UNARY(deg2rad, "Deg2rad", FLOATS, deg2rad,            "degrees as radians")
 UNARY(rad2deg, "Rad2deg", FLOATS, rad2deg,            "radians as degrees")
 UNARY(floor, "Floor", FLOATS, kt_build_floor,     "rounded down")
 UNARY(ceil, "Ceil", FLOATS, kt_build_ceil,      "rounded up")
-UNARY(trunc, "Trunc", FLOATS, kt_build_trunc,     "rounded towards zero")
+UNARY(trunc, "Trunc", SAME, truncate,     "rounded towards zero")
 UNARY(isnan, "Isnan", FLOATS, kt_build_is_nan,    "is x not a number")
 UNARY(isfinite, "Isfinite", FLOATS, kt_build_is_finite, "is x neither infinite nor NaN")
 UNARY(isinf, "Isinf", FLOATS, is_infinite,        "is x infinite")

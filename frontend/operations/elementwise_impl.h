@@ -13,6 +13,10 @@ typedef enum kt_rule {
 } kt_rule;
 kt_dtype kt_rule_apply(kt_rule rule, kt_dtype dtype);
 
+static inline bool kt_is_bool(const kt_builder *builder, kt_value x) {
+    return kt_build_type(builder, x)->dtype == KT_BOOL;
+}
+
 typedef kt_value kt_unary_fn(kt_builder *builder, kt_value x);
 typedef kt_value kt_binary_fn(kt_builder *builder, kt_value x, kt_value y);
 void kt_operation_unary(kt_layer_call *call, kt_rule rule, kt_unary_fn *apply);

@@ -136,6 +136,8 @@ static kt_value pad_linear_ramp(const ends *e, kt_value x) {
     kt_value first = kt_slice_axis(b, wide, e->axis, none, one);
     kt_value last = kt_slice_axis(b, wide, e->axis, kt_dim_sub(dims, size, one), size);
     kt_value low = ramp(e, first, e->low, false), high = ramp(e, last, e->high, true);
+    if (dtype != type.dtype) low = kt_build_floor(b, low);
+    if (dtype != type.dtype) high = kt_build_floor(b, high);
     return join(e, kt_build_cast(b, low, type.dtype), x, kt_build_cast(b, high, type.dtype));
 }
 

@@ -143,8 +143,8 @@ KT_OPERATION_WITH(tensordot, "Tensordot", KT_OPERATION_NUMPY, "products summed o
 /* ---- Einsum
  * ------------------------------------------------------------------------------------------------
  * Any number of operands, which are multiplied from left to right. A letter that stands twice in one operand
- * is its diagonal. The axes of an ellipsis have labels of their own, '\1' the last, and an axis of size 1
- * there is left out where another operand is wider. */
+ * is its diagonal. The axes of an ellipsis have labels of their own, '\1' the last. An axis of size 1 is
+ * left out where another operand is wider. */
 typedef struct einsum {
     kt_layer layer;
     const char *subscripts;
@@ -213,7 +213,7 @@ static void drop_narrow(kt_builder *b, term *terms, uint32_t count, uint32_t whi
     for (size_t i = 0; t->labels[i]; i++) {
         kt_dim size = kt_build_type(b, t->value)->dims[i];
         bool wider = false;
-        for (uint32_t k = 0; k < count && t->labels[i] <= KT_MAX_RANK; k++) {
+        for (uint32_t k = 0; k < count; k++) {
             const char *at = strchr(terms[k].labels, t->labels[i]);
             wider |= at && kt_build_type(b, terms[k].value)->dims[at - terms[k].labels] != size;
         }
@@ -295,6 +295,7 @@ static void call_einsum(kt_layer *layer, kt_layer_call *call) {
     term terms[MOST_OPERANDS];
     char result[KT_MAX_RANK + 1];
     kt_operand all = {0};
+    bool bytes = true;
     if (!subscripts || !count || count > MOST_OPERANDS) {
         kt_trace_fail(call->trace, KT_UNSUPPORTED, "it takes subscripts, and 1 to %d operands.",
                       MOST_OPERANDS);
@@ -303,9 +304,11 @@ static void call_einsum(kt_layer *layer, kt_layer_call *call) {
     for (uint32_t i = 0; i < count; i++) {
         if (!kt_operation_operand(call, i, "operands", &operands[i])) return;
         all.dtype = i ? kt_dtype_promote(all.dtype, operands[i].dtype) : operands[i].dtype;
+        bytes = bytes && operands[i].dtype == KT_I8;
     }
-    if (all.dtype == KT_BOOL || all.dtype == KT_I8) all.dtype = KT_I32;
-    for (uint32_t i = 0; i < count; i++) terms[i].value = kt_operand_cast(call, &operands[i], all.dtype);
+    if (bytes) all.dtype = KT_I32;
+    kt_dtype compute = all.dtype == KT_BOOL ? KT_I32 : all.dtype;
+    for (uint32_t i = 0; i < count; i++) terms[i].value = kt_operand_cast(call, &operands[i], compute);
     if (b->status != KT_OK) return;
     if (!read_subscripts(call, subscripts, terms, count, result)) {
         kt_trace_fail(call->trace, KT_INVALID, "the subscripts “%s” do not fit its operands.", subscripts);
@@ -325,7 +328,8 @@ static void call_einsum(kt_layer *layer, kt_layer_call *call) {
         terms[0].value = kt_einsum_build(b, &e, terms[0].value, terms[i].value);
         memcpy(terms[0].labels, e.result, sizeof e.result);
     }
-    if (b->status == KT_OK) call->outputs[0] = finish_einsum(b, &terms[0], result);
+    if (b->status == KT_OK)
+        call->outputs[0] = kt_build_cast(b, finish_einsum(b, &terms[0], result), all.dtype);
 }
 KT_OPERATION_WITH(einsum, "Einsum", KT_OPERATION_NUMPY, "products summed over axes that letters name", einsum,
                   einsum_options, call_einsum)

@@ -2,6 +2,7 @@
 #include "frontend/operations/operations_impl.h"
 
 #include <float.h>
+#include <math.h>
 
 typedef struct reduction {
     kt_layer layer;
@@ -73,6 +74,14 @@ KT_OPERATION_WITH(sum, "Sum", KT_OPERATION_NUMPY, "the sum along axes", reductio
 KT_OPERATION_WITH(prod, "Prod", KT_OPERATION_NUMPY, "the product along axes", reduction, reduction_options,
                   call_prod)
 
+/* Amax and Amin have no initial. */
+static kt_value hold(kt_builder *b, const reduction *r, kt_value y, kt_reduction kind) {
+    if (r->layer.class->options != extremum_options || isnan(r->initial)) return y;
+    kt_value bound = kt_build_like(b, y, r->initial);
+    return kt_build_node(b, kind == KT_REDUCE_MAXIMUM ? KT_OP_maximum : KT_OP_minimum, (kt_value[]){y, bound},
+                         2, NULL);
+}
+
 static void call_extremum(kt_layer *layer, kt_layer_call *call, kt_reduction kind) {
     const reduction *r = (reduction *)layer;
     kt_builder *b = call->trace->builder;
@@ -80,11 +89,7 @@ static void call_extremum(kt_layer *layer, kt_layer_call *call, kt_reduction kin
     kt_ints axes;
     kt_value x = take(call, r, &type, &axes);
     if (!x) return;
-    kt_value y = kt_build_reduce(b, x, kind, axes.count, axes.at);
-    if (r->initial == r->initial) {
-        kt_value bound = kt_build_like(b, y, r->initial);
-        y = kind == KT_REDUCE_MAXIMUM ? kt_build_maximum(b, y, bound) : kt_build_minimum(b, y, bound);
-    }
+    kt_value y = hold(b, r, kt_build_reduce(b, x, kind, axes.count, axes.at), kind);
     call->outputs[0] = keep_axes(call, r, y, &type, &axes);
 }
 

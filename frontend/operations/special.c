@@ -123,6 +123,7 @@ MATH(erfinv,       "Erfinv",        erf_inverse,    "the inverse of the error fu
 /* ---- two operands
  * ------------------------------------------------------------------------------------------ */
 static kt_value unless_nan(kt_builder *b, kt_value x, kt_value y, kt_binary_fn *pick) {
+    if (kt_is_bool(b, x)) return pick == kt_build_maximum ? kt_build_or(b, x, y) : kt_build_and(b, x, y);
     if (!is_float(b, x)) return pick(b, x, y);
     kt_value both = kt_build_select(b, kt_build_is_nan(b, y), x, pick(b, x, y));
     return kt_build_select(b, kt_build_is_nan(b, x), y, both);
@@ -200,8 +201,8 @@ static kt_value least_multiple(kt_builder *b, kt_value x, kt_value y) {
 }
 
 // clang-format off
-BINARY(fmax,                "Fmax",              NUMBERS, larger_number,        "the larger of x1 and x2, or the one that is no NaN")
-BINARY(fmin,                "Fmin",              NUMBERS, smaller_number,       "the smaller of x1 and x2, or the one that is no NaN")
+BINARY(fmax,                "Fmax",              SAME,    larger_number,        "the larger of x1 and x2, or the one that is no NaN")
+BINARY(fmin,                "Fmin",              SAME,    smaller_number,       "the smaller of x1 and x2, or the one that is no NaN")
 BINARY(fmod,                "Fmod",              NUMBERS, kt_build_rem,         "the remainder of x1 / x2, with the sign of x1")
 BINARY(logaddexp,           "Logaddexp",         FLOATS,  log_add_e,            "log(e^x1 + e^x2)")
 BINARY(logaddexp2,          "Logaddexp2",        FLOATS,  log_add_2,            "log2(2^x1 + 2^x2)")
