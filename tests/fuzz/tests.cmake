@@ -55,6 +55,8 @@ if(KT_SANITIZE MATCHES address AND CMAKE_C_COMPILER_ID MATCHES Clang)
   target_include_directories(fuzz_instrumented PRIVATE ${CMAKE_SOURCE_DIR})
   target_compile_options(fuzz_instrumented PRIVATE -O1 -fsanitize=fuzzer-no-link)
   target_link_libraries(fuzz_instrumented PUBLIC keratin_options z)
+  # Clang-tidy analyses a source once for each command that compiles it: these do not count.
+  set_target_properties(fuzz_instrumented PROPERTIES EXPORT_COMPILE_COMMANDS OFF)
   foreach(source ${fuzz_sources})
     get_filename_component(name ${source} NAME_WE)
     string(REGEX REPLACE "_fuzz$" "" name ${name})
@@ -71,11 +73,12 @@ if(KT_SANITIZE MATCHES address AND CMAKE_C_COMPILER_ID MATCHES Clang)
     add_executable(fuzz_${name}_search ${source})
     target_compile_options(fuzz_${name}_search PRIVATE -O1 -fsanitize=fuzzer-no-link)
     target_link_libraries(fuzz_${name}_search PRIVATE fuzz_instrumented -fsanitize=fuzzer)
-    set_target_properties(fuzz_${name}_search PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+    set_target_properties(fuzz_${name}_search PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests
+      EXPORT_COMPILE_COMMANDS OFF)
     file(MAKE_DIRECTORY ${fuzz_seeds}/${name})
     add_test(NAME fuzz/${name}_search COMMAND fuzz_${name}_search -max_total_time=60 -seed=1 -timeout=20
       -rss_limit_mb=3000 -print_final_stats=1 -verbosity=1 -artifact_prefix=${fuzz_out}/findings/${name}- ${places})
-    set_tests_properties(fuzz/${name}_search PROPERTIES LABELS fuzz TIMEOUT 300
+    set_tests_properties(fuzz/${name}_search PROPERTIES LABELS fuzz TIMEOUT 300 COST 60
       ENVIRONMENT "ASAN_OPTIONS=allocator_may_return_null=1")
   endforeach()
 endif()
