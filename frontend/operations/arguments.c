@@ -231,8 +231,6 @@ bool kt_operation_ints(const kt_layer_call *call, const char *option, const json
 
 bool kt_operation_spread(const kt_layer_call *call, const char *option, const json_t *value, uint32_t count,
                          int64_t low, kt_ints *out_ints) {
-    *out_ints = (kt_ints){0};
-    if (!value) return true;
     if (!kt_operation_ints(call, option, value, out_ints)) return false;
     bool fits = json_is_integer(value) || out_ints->count == count;
     for (uint32_t i = 0; i < out_ints->count; i++) fits = fits && out_ints->at[i] >= low;

@@ -170,32 +170,6 @@ NORMALIZATION(rms_norm, "RMSNorm", "x divided by its root mean square along axes
 
 /* ---- Normalize
  * --------------------------------------------------------------------------------------------------- */
-/* The norm of an order other than 2 along axes, which vanish: of vectors, or for order 1 and two axes of
- * matrices: the largest sum of a column. 0 and a problem where it is neither. */
-static kt_value find_norm(const normalizing *n, const kt_layer_call *call, kt_value x, const kt_ints *axes) {
-    kt_builder *b = call->trace->builder;
-    x = kt_build_abs(b, x);
-    if (axes->count == 2 && n->order == 1) {
-        /* The first axis as written is that of rows. */
-        json_int_t written = json_integer_value(json_array_get(n->axis, 0));
-        int rows = (int)(written < 0 ? written + kt_build_type(b, x)->rank : written);
-        bool swapped = json_is_array(n->axis) && rows == axes->at[1];
-        x = kt_reduce_axis(b, x, KT_REDUCE_SUM, (int)axes->at[swapped]);
-        return kt_reduce_axis(b, x, KT_REDUCE_MAXIMUM, (int)(swapped ? axes->at[0] : axes->at[1] - 1));
-    }
-    if (axes->count != 1) {
-        kt_trace_fail(
-            call->trace, KT_UNSUPPORTED,
-            "a norm of order %lld along %u axes is not supported; order 2 is along any, order 1 along "
-            "one or two, others along one.",
-            (long long)n->order, axes->count);
-        return 0;
-    }
-    kt_value powers = n->order == 1 ? x : kt_build_pow(b, x, kt_build_like(b, x, (double)n->order));
-    kt_value sum = kt_reduce_axis(b, powers, KT_REDUCE_SUM, (int)axes->at[0]);
-    return n->order == 1 ? sum : kt_build_pow(b, sum, kt_build_like(b, sum, 1 / (double)n->order));
-}
-
 static void call_normalize(kt_layer *layer, kt_layer_call *call) {
     const normalizing *n = (const normalizing *)layer;
     kt_builder *b = call->trace->builder;
@@ -204,16 +178,17 @@ static void call_normalize(kt_layer *layer, kt_layer_call *call) {
     if (!x) return;
     if (kt_build_type(b, x)->rank == 0) x = kt_add_axis(b, x, 0);
     x = kt_build_cast(b, x, kt_dtype_to_float(kt_build_type(b, x)->dtype));
-    if (!kt_operation_axes(call, n->axis, kt_build_type(b, x)->rank, &axes)) return;
     if (n->order < 1) {
         kt_trace_fail(call->trace, KT_INVALID, "the option 'order' must be at least 1.");
         return;
     }
     if (n->order == 2) {
-        call->outputs[0] = kt_unit_norm(b, x, &axes, n->epsilon);
+        if (kt_operation_axes(call, n->axis, kt_build_type(b, x)->rank, &axes))
+            call->outputs[0] = kt_unit_norm(b, x, &axes, n->epsilon);
         return;
     }
-    kt_value norm = find_norm(n, call, x, &axes);
+    double order = (double)n->order;
+    kt_value norm = kt_operation_norm(call, x, &order, n->axis, &axes);
     if (!norm) return;
     norm = kt_build_maximum(b, norm, kt_build_like(b, norm, n->epsilon));
     call->outputs[0] = kt_build_div(b, x, kt_spread(b, norm, x, &axes));

@@ -45,31 +45,40 @@ static kt_value matrix_norm(kt_builder *b, kt_value x, double p, int row, int co
     return kt_reduce_axis(b, sums, p > 0 ? KT_REDUCE_MAXIMUM : KT_REDUCE_MINIMUM, rest - (rest > summed));
 }
 
+kt_value kt_operation_norm(const kt_layer_call *call, kt_value x, const double *order, const json_t *axis,
+                           kt_ints *out_axes) {
+    kt_builder *b = call->trace->builder;
+    int rank = kt_build_type(b, x)->rank;
+    kt_ints written = {0};
+    if (!kt_operation_axes(call, axis, rank, out_axes)) return 0;
+    if (axis && !kt_operation_ints(call, "axis", axis, &written)) return 0;
+    if (!axis) written = *out_axes;
+    if (!order) return euclidean(b, x, out_axes);
+    if (out_axes->count == 1) return vector_norm(b, x, *order, out_axes);
+    if (out_axes->count == 2 && (isinf(*order) || fabs(*order) == 1))
+        return matrix_norm(b, x, *order, kt_call_axis(call, written.at[0], rank),
+                           kt_call_axis(call, written.at[1], rank));
+    kt_trace_fail(call->trace, KT_UNSUPPORTED,
+                  "a norm of this order along %u axes is not supported; it may need singular values.",
+                  out_axes->count);
+    return 0;
+}
+
 static void call_norm(kt_layer *layer, kt_layer_call *call) {
     const norm *n = (const norm *)layer;
     kt_builder *b = call->trace->builder;
     kt_operand given;
-    kt_ints axes, order = {0};
+    kt_ints axes;
     if (!kt_operation_operand(call, 0, "x", &given)) return;
-    kt_value x = kt_operand_cast(call, &given, kt_dtype_to_float(given.dtype)), y = 0;
+    kt_value x = kt_operand_cast(call, &given, kt_dtype_to_float(given.dtype));
     kt_type type = *kt_build_type(b, x);
-    if (!kt_operation_axes(call, n->axis, type.rank, &axes)) return;
-    if (n->axis && !kt_operation_ints(call, "axis", n->axis, &order)) return;
-    if (!n->axis) order = axes;
     double p = 2;
     bool frobenius = !n->ord || (json_is_string(n->ord) && strcmp(json_string_value(n->ord), "fro") == 0);
-    bool known = frobenius || kt_json_number(n->ord, &p);
-    if (frobenius)
-        y = euclidean(b, x, &axes);
-    else if (known && axes.count == 1)
-        y = vector_norm(b, x, p, &axes);
-    else if (known && axes.count == 2 && (isinf(p) || fabs(p) == 1))
-        y = matrix_norm(b, x, p, kt_call_axis(call, order.at[0], type.rank),
-                        kt_call_axis(call, order.at[1], type.rank));
-    else
-        kt_trace_fail(call->trace, KT_UNSUPPORTED,
-                      "a norm of this order along %u axes is not supported; it may need singular values.",
-                      axes.count);
+    if (!frobenius && !kt_json_number(n->ord, &p)) {
+        kt_trace_fail(call->trace, KT_UNSUPPORTED, "a norm of this order is not supported.");
+        return;
+    }
+    kt_value y = kt_operation_norm(call, x, frobenius ? NULL : &p, n->axis, &axes);
     if (!y) return;
     for (uint32_t i = 0; i < axes.count; i++) type.dims[axes.at[i]] = kt_dim_const(b->graph->dims, 1);
     call->outputs[0] = n->keepdims ? kt_build_reshape(b, y, type.rank, type.dims) : y;

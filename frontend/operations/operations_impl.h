@@ -100,12 +100,17 @@ kt_dtype kt_sum_dtype(kt_dtype dtype);
 bool kt_operation_axes(const kt_layer_call *call, const json_t *axis, int rank, kt_ints *out_axes);
 /* Reads an int or a list of ints, kept in order; false and a problem, naming the option, if it is none. */
 bool kt_operation_ints(const kt_layer_call *call, const char *option, const json_t *value, kt_ints *out_ints);
-/* Reads a number for each of `count` axes, an int alone for all; None gives count 0. False and a problem
- * where there are not so many, or one is below low. */
+/* Reads a number for each of `count` axes, an int alone for all. False and a problem where there are not so
+ * many, or one is below low. */
 bool kt_operation_spread(const kt_layer_call *call, const char *option, const json_t *value, uint32_t count,
                          int64_t low, kt_ints *out_ints);
 #define KT_DATA_FORMAT(type)                                                                                 \
     KT_FIELD(type, data_format, CHOICE, "\"channels_last\"", .choices = "channels_last channels_first")
+/* The norm of floats along axes, which vanish: of an order, or for NULL the root of all squares. axis as
+ * kt_operation_axes reads it, for norms of matrices rows first. 0 and a problem where the norm is not
+ * supported. */
+kt_value kt_operation_norm(const kt_layer_call *call, kt_value x, const double *order, const json_t *axis,
+                           kt_ints *out_axes);
 
 /* ---- shorthands over the builder (shorthands.c)
  * ------------------------------------------------------------- */

@@ -118,8 +118,9 @@ static void call_separable(kt_layer *layer, kt_layer_call *call) {
 static void call_transposed(kt_layer *layer, kt_layer_call *call) {
     const windowed *w = (const windowed *)layer;
     convolving c;
-    kt_ints behind;
-    if (!take_convolution(w, call, "kernel", &c) ||
+    kt_ints behind = {0};
+    if (!take_convolution(w, call, "kernel", &c)) return;
+    if (w->output_padding &&
         !kt_operation_spread(call, "output_padding", w->output_padding, c.space, 0, &behind))
         return;
     for (uint32_t i = 0; i < behind.count; i++) {
@@ -149,10 +150,9 @@ static void pool(const windowed *w, kt_layer_call *call, kt_reduction kind) {
     kt_ints window;
     kt_sliding sliding = {.padding = w->padding};
     kt_value x = take_input(w, call, &space);
-    if (!x || !kt_operation_spread(call, "pool_size", w->pool_size, space, 1, &window) ||
-        !kt_operation_spread(call, "strides", w->strides, space, 1, &sliding.strides))
-        return;
-    if (!sliding.strides.count) sliding.strides = window;
+    if (!x || !kt_operation_spread(call, "pool_size", w->pool_size, space, 1, &window)) return;
+    sliding.strides = window;
+    if (w->strides && !kt_operation_spread(call, "strides", w->strides, space, 1, &sliding.strides)) return;
     give(w, call, kt_pool(call->trace->builder, x, &window, &sliding, kind));
 }
 
