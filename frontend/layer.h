@@ -118,6 +118,8 @@ kt_value kt_trace_stored_weight(kt_trace *trace, kt_layer *layer, uint32_t weigh
 void kt_trace_assign(kt_trace *trace, kt_layer *layer, uint32_t weight, kt_value value);
 /* The location of what is built next: "<path>/<what>". */
 void kt_trace_at(kt_trace *trace, const char *what);
+/* A name that no function has, for the step of a scan. */
+const char *kt_trace_step_name(const kt_trace *trace);
 /* Records a problem at the layer's path; the trace goes on with value 0. */
 void kt_trace_fail(kt_trace *trace, kt_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

@@ -36,6 +36,24 @@ kt_value kt_attention_band(kt_builder *builder, kt_dim rows, kt_dim columns, boo
     return kt_attention_both(builder, mask, near);
 }
 
+kt_value kt_attention_repeat_heads(kt_builder *b, kt_value x, int64_t times) {
+    static const int64_t axes[] = {0, 1, 2, 4};
+    kt_dim_pool *dims = b->graph->dims;
+    kt_type type = *kt_build_type(b, x);
+    if (times == 1) return x;
+    kt_dim shape[] = {type.dims[0], type.dims[1], type.dims[2], kt_dim_const(dims, times), type.dims[3]};
+    x = kt_build_broadcast(b, x, 5, shape, axes);
+    type.dims[2] = kt_dim_mul_const(dims, type.dims[2], times);
+    return kt_build_reshape(b, x, 4, type.dims);
+}
+
+kt_value kt_attention_weigh(kt_builder *b, kt_value scores, kt_value mask, const kt_ints *axes) {
+    static const double far_below = -0.7 * 3.4028234e38;
+    scores = kt_build_cast(b, scores, kt_dtype_promote(kt_build_type(b, scores)->dtype, KT_F32));
+    if (mask) scores = kt_build_select(b, mask, scores, kt_build_like(b, scores, far_below));
+    return kt_softmax(b, scores, 0, axes);
+}
+
 /* ---- layers
  * ------------------------------------------------------------------------------------------------------ */
 typedef struct attention {

@@ -13,5 +13,10 @@ bool kt_attention_supported(const kt_layer_call *call, double dropout);
 kt_value kt_attention_band(kt_builder *builder, kt_dim rows, kt_dim columns, bool causal, int64_t window);
 /* Both masks at once; either may be 0. */
 kt_value kt_attention_both(kt_builder *builder, kt_value a, kt_value b);
+/* Each head of [batch, time, heads, features] several times, for the queries that share it. */
+kt_value kt_attention_repeat_heads(kt_builder *builder, kt_value x, int64_t times);
+/* softmax along axes, in float32 at least; where mask, of the scores' shape or 0, is false, a score counts as
+ * far below all others. */
+kt_value kt_attention_weigh(kt_builder *builder, kt_value scores, kt_value mask, const kt_ints *axes);
 
 #endif

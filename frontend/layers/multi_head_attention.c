@@ -228,18 +228,6 @@ static kt_value project(kt_layer_call *call, kt_layer *projection, kt_value x) {
     return y;
 }
 
-/* Each head several times, for the queries that share it. */
-static kt_value repeat_heads(kt_builder *b, kt_value x, int64_t times) {
-    static const int64_t axes[] = {0, 1, 2, 4};
-    kt_dim_pool *dims = b->graph->dims;
-    kt_type type = *kt_build_type(b, x);
-    if (times == 1) return x;
-    kt_dim shape[] = {type.dims[0], type.dims[1], type.dims[2], kt_dim_const(dims, times), type.dims[3]};
-    x = kt_build_broadcast(b, x, 5, shape, axes);
-    type.dims[2] = kt_dim_mul_const(dims, type.dims[2], times);
-    return kt_build_reshape(b, x, 4, type.dims);
-}
-
 /* Keras's equations of scores and of their use: axes that attend get letters of their own for the keys. False
  * and a problem where axes are wrong or the scores would have too many. */
 static bool write_attention(const heads *self, const kt_layer_call *call, int rank, kt_einsum *out_scores,
@@ -338,11 +326,8 @@ static kt_value join_masks(const heads *self, const kt_layer_call *call, const o
  * nowhere gets 0. */
 static kt_value weigh(const heads *self, kt_builder *b, kt_value scores, kt_value mask, int rank,
                       const kt_ints *axes, bool asked) {
-    kt_dtype dtype = kt_build_type(b, scores)->dtype;
     if (self->dropout > 0 || rank != 4 || asked) return kt_softmax(b, scores, mask, axes);
-    scores = kt_build_cast(b, scores, kt_dtype_promote(dtype, KT_F32));
-    if (mask) scores = kt_build_select(b, mask, scores, kt_build_like(b, scores, -0.7 * 3.4028234e38));
-    return kt_build_cast(b, kt_softmax(b, scores, 0, axes), dtype);
+    return kt_build_cast(b, kt_attention_weigh(b, scores, mask, axes), kt_build_type(b, scores)->dtype);
 }
 
 static void call(kt_layer *layer, kt_layer_call *call) {
@@ -362,8 +347,8 @@ static void call(kt_layer *layer, kt_layer_call *call) {
     kt_trace_at(trace, "attention");
     int rank = kt_build_type(b, query)->rank;
     if (!write_attention(self, call, rank, &score, &combine, &axes)) return;
-    key = repeat_heads(b, key, self->num_heads / self->key_value_heads);
-    value = repeat_heads(b, value, self->num_heads / self->key_value_heads);
+    key = kt_attention_repeat_heads(b, key, self->num_heads / self->key_value_heads);
+    value = kt_attention_repeat_heads(b, value, self->num_heads / self->key_value_heads);
     query = kt_build_mul(b, query, kt_build_like(b, query, 1 / sqrt((double)self->key_dim)));
     kt_value scores = kt_einsum_build(b, &score, key, query);
     bool valid;

@@ -14,6 +14,14 @@ void kt_trace_at(kt_trace *trace, const char *what) {
     trace->builder->loc = kt_loc_path(trace->builder->graph, path);
 }
 
+const char *kt_trace_step_name(const kt_trace *trace) {
+    kt_graph *graph = trace->builder->graph;
+    const char *name = kt_arena_format(graph->arena, "%s/step", trace->path);
+    for (int i = 1; kt_graph_find(graph, name); i++)
+        name = kt_arena_format(graph->arena, "%s/step_%d", trace->path, i);
+    return name;
+}
+
 void kt_trace_fail(kt_trace *trace, kt_status status, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);

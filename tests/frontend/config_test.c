@@ -264,6 +264,69 @@ static void test_refuses_operations(void **state) {
     assert_null(kt_operation_refusal(KT_OPERATION_NUMPY, "Ghost"));
 }
 
+/* A model of one operation on an input x of that shape. */
+#define INPUT_OF(shape)                                                                                      \
+    LAYER("keras.layers", "InputLayer", "x", ", \"batch_shape\": " shape ", \"dtype\": \"float32\"", "")
+#define NODE(shape, class, options, arguments)                                                               \
+    MODEL(INPUT_OF(shape) "," LAYER("keras.src.ops.nn", class, "op", options, CALL(arguments)), X,           \
+          "[[\"op\", 0, 0]]")
+#define IN TENSOR("x", "0", "0")
+
+static void test_refuses_wrong_operations(void **state) {
+    (void)state;
+    static const char *const cases[][2] = {
+        {NODE("[null, 4]", "Conv", "", IN ", [[1]]"), "at least 3 axes"},
+        {NODE("[null, 6, 7, 3]", "Conv", "", IN ", [[[1]]]"), "the kernel as many"},
+        {NODE("[null, 6, 7, 3]", "Conv", "", IN ", [[[[1], [2]]]]"), "do not fall into groups"},
+        {NODE("[null, 6, 7, 3]", "Conv", "", IN), "“kernel”"},
+        {NODE("[null, 6, 7, 3]", "Conv", ", \"strides\": [1, 2, 3]", IN ", [[[[1]]]]"), "'strides'"},
+        {NODE("[null, 6, 7, 3]", "Conv", ", \"dilation_rate\": 0", IN ", [[[[1]]]]"), "'dilation_rate'"},
+        {NODE("[null, null, 7, 3]", "DepthwiseConv", "", IN ", " IN), "must be known"},
+        {NODE("[null, 6, 7, 1]", "SeparableConv", "", IN ", [[[[1]]]], [[1]]"), "kernel as many"},
+        {NODE("[null, 6, 7, 1]", "ConvTranspose", ", \"output_padding\": 2", IN ", [[[[1]]]]"),
+         "below the strides"},
+        {NODE("[null, 6, 7, 1]", "MaxPool", ", \"pool_size\": -1", IN), "'pool_size'"},
+        {NODE("[null, null, 7, 1]", "AdaptiveMaxPool", ", \"output_size\": 2", IN), "must be known"},
+        {NODE("[null, 6, 7, 1]", "AveragePool", ", \"pool_size\": 2", "[[[[1]]]], " IN), "must be of floats"},
+        {NODE("[null, 6, 7, 1]", "Conv", ", \"strides\": null, \"padding\": \"same\"", IN ", [[[[1]]]]"),
+         "'strides'"},
+        {NODE("[null, 6, 7, 1]", "AdaptiveMaxPool", ", \"output_size\": null", IN), "'output_size'"},
+        {NODE("[null, 4]", "Normalize", ", \"order\": 0", IN), "'order'"},
+        {NODE("[null, 4, 5]", "Normalize", ", \"order\": 3, \"axis\": null", IN), "not supported"},
+        {NODE("[null, 4]", "BatchNorm", ", \"axis\": [1]", IN ", [1], [1]"), "'axis'"},
+        {NODE("[null, 4]", "LayerNorm", ", \"epsilon\": -1", IN), "'epsilon'"},
+        {NODE("[null, 4]", "DotProductAttention", "", IN ", " IN ", " IN), "4 axes"},
+        {NODE("[null, 4, 3, 2]", "DotProductAttention", ", \"attn_logits_soft_cap\": 3", IN ", " IN ", " IN),
+         "'attn_logits_soft_cap'"},
+        {NODE("[null, 4, 3, 2]", "DotProductAttention", "", IN ", [[[[1, 2], [1, 2]]]], " IN), "a multiple"},
+        {NODE("[null, 2, 4]", "Unfold", ", \"kernel_size\": 2", IN), "must have 4 axes"},
+        {NODE("[null, 2, 4, 4]", "Unfold", ", \"kernel_size\": 5", IN), "does not fit"},
+        {NODE("[null, 2, 4, 4]", "Unfold", ", \"kernel_size\": null", IN), "'kernel_size'"},
+        {NODE("[null, 7, 4]", "Fold", ", \"kernel_size\": 2, \"output_size\": 3", IN), "a multiple"},
+        {NODE("[null, 4, 4, 6]", "DepthToSpace", ", \"block_size\": 2", IN), "number of channels of 6"},
+        {NODE("[null, 4, 5, 6]", "SpaceToDepth", ", \"block_size\": 2", IN), "width of 5"},
+        {NODE("[null, 4]", "SpaceToDepth", ", \"block_size\": 2", IN), "must have 4 axes"},
+        {NODE("[null, 4]", "BinaryCrossentropy", "", "[1, 0], " IN), "the same shape"},
+        {NODE("[null, 4]", "SparseCategoricalCrossentropy", "", IN ", " IN), "without the axis"},
+        {NODE("[null, 4, 3]", "CTCLoss", ", \"mask_index\": 3", "[[1]], " IN ", [1], [1]"), "class 3"},
+        {NODE("[null, 4, 3]", "CTCLoss", "", IN ", " IN ", [1], [1]"), "labels [batch, labels]"},
+        {NODE("[null, 4, 3]", "CTCDecode", ", \"strategy\": \"beam_search\"", IN ", [1]"), "beam_search"},
+        {NODE("[null, 4, 3]", "CTCDecode", ", \"mask_index\": -1", IN ", [1]"), "'mask_index'"},
+        {NODE("[null, 4]", "CTCDecode", "", IN ", [1]"), "logits [batch, time, classes]"},
+        {NODE("[null, 4]", "PSNR", "", IN ", " IN), "'max_val'"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fixture f;
+        refuse(&f, cases[i][0]);
+        /* What the builder found wrong has the node's kind behind the path. */
+        assert_true(f.diag.count > 0);
+        assert_memory_equal(f.diag.problems[0].where, "model/op", strlen("model/op"));
+        if (!strstr(f.diag.problems[0].text, cases[i][1]))
+            fail_msg("%s, without %s", f.diag.problems[0].text, cases[i][1]);
+        end(&f);
+    }
+}
+
 /* Models in models, each called twice: 2^24 calls of the innermost. */
 static void test_refuses_endless_nesting(void **state) {
     (void)state;
@@ -382,6 +445,7 @@ int main(void) {
         cmocka_unit_test(test_lists_all_that_is_unsupported),
         cmocka_unit_test(test_refuses_wrong_graphs),
         cmocka_unit_test(test_refuses_operations),
+        cmocka_unit_test(test_refuses_wrong_operations),
         cmocka_unit_test(test_refuses_endless_nesting),
         cmocka_unit_test(test_survives_bytes),
         cmocka_unit_test(test_survives_other_values),

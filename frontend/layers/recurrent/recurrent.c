@@ -267,13 +267,6 @@ static kt_status write_step(const looping *l, kt_trace *inner, const kt_trace *o
     return kt_builder_finish(b, out_step);
 }
 
-static const char *step_name(kt_graph *graph, const char *path) {
-    const char *name = kt_arena_format(graph->arena, "%s/step", path);
-    for (int i = 1; kt_graph_find(graph, name); i++)
-        name = kt_arena_format(graph->arena, "%s/step_%d", path, i);
-    return name;
-}
-
 /* Outputs of all steps [time, batch, …] as Keras gives them: in the order of computation, batch first. */
 static kt_value as_output(kt_builder *builder, kt_value stack, bool backwards) {
     if (backwards) stack = kt_build_reverse(builder, stack, 1, (int64_t[]){0});
@@ -328,8 +321,7 @@ void kt_recurrence_call(kt_layer *layer, kt_layer_call *call, const kt_recurrenc
 
     kt_builder step;
     kt_func body;
-    kt_builder_begin(&step, builder->graph, KT_FUNC_STEP, step_name(builder->graph, trace->path),
-                     trace->context->diag);
+    kt_builder_begin(&step, builder->graph, KT_FUNC_STEP, kt_trace_step_name(trace), trace->context->diag);
     kt_trace inner = {
         .builder = &step, .context = trace->context, .training = trace->training, .outer = trace};
     if (builder->status != KT_OK) return;
