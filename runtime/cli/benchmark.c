@@ -164,10 +164,12 @@ int kt_cli_benchmark(const kt_program *program, const kt_cli_options *options) {
     bench.context = kt_context_create_from(
         program, (int)(options->threads < INT32_MAX ? options->threads : INT32_MAX), options->weights, error);
     if (!bench.context) return kt_cli_fail(program, KT_EXIT_FAILED, "%s", error);
-    kt_profile *profile = kt_cli_profile_begin(bench.context, program, options);
+    kt_profile *profile;
+    int status = kt_cli_profile_begin(bench.context, program, options, &profile);
     bench.symbols = calloc(entry->symbol_count + 1, sizeof *bench.symbols);
     bench.inputs = calloc(tensors + 1, sizeof *bench.inputs);
-    int status = bench.symbols && bench.inputs
+    if (status == KT_EXIT_DONE)
+        status = bench.symbols && bench.inputs
                      ? run(program, options, entry, &bench)
                      : kt_cli_fail(program, KT_EXIT_FAILED, "There is not enough memory.");
     status = kt_cli_profile_end(profile, program, options, status);

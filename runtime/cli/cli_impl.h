@@ -23,10 +23,11 @@ typedef struct kt_cli_options {
 int kt_cli_predict(const kt_program *program, const kt_cli_options *options);
 int kt_cli_benchmark(const kt_program *program, const kt_cli_options *options);
 
-/* profile.c: begin gives NULL where none is wanted. end prints and writes after a run that ended with status; returns
+/* profile.c: begin gives NULL where none is wanted, and returns an exit status. end prints and writes after a run that ended with status; returns
  * the exit status. */
 typedef struct kt_profile kt_profile;
-kt_profile *kt_cli_profile_begin(kt_context *context, const kt_program *program, const kt_cli_options *options);
+int kt_cli_profile_begin(kt_context *context, const kt_program *program, const kt_cli_options *options,
+                         kt_profile **out_profile);
 int kt_cli_profile_end(kt_profile *profile, const kt_program *program, const kt_cli_options *options, int status);
 const char *kt_cli_profile_wish(void); /* what KT_PROFILE asks for, as in kt_cli_options */
 

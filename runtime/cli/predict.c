@@ -274,11 +274,11 @@ static int call_padded(struct job *job, int64_t first, const void **inputs, void
         void *padded = calloc((size_t)job->step, (size_t)bytes + 1);
         if (padded) memcpy(padded, inputs[i], (size_t)(count * bytes));
         inputs[i] = padded;
-        if (!padded) status = no_memory(job);
+        if (!padded && !status) status = no_memory(job);
     }
     for (uint32_t i = 0; i < entry->output_count; i++) {
         outputs[i] = malloc((size_t)(job->step * row_bytes(job, &job->results[i].buffer)) + 1);
-        if (!outputs[i]) status = no_memory(job);
+        if (!outputs[i] && !status) status = no_memory(job);
     }
     if (status == 0) status = call(job, inputs, outputs);
     for (uint32_t i = 0; i < entry->output_count; i++) {
@@ -358,19 +358,19 @@ int kt_cli_predict(const kt_program *program, const kt_cli_options *options) {
     int threads = (int)(options->threads < INT32_MAX ? options->threads : INT32_MAX);
     job.context = kt_context_create_from(program, threads, options->weights, error);
     if (!job.context) return FAIL(&job, "%s", error);
-    kt_profile *profile = kt_cli_profile_begin(job.context, program, options);
+    kt_profile *profile;
+    int status = kt_cli_profile_begin(job.context, program, options, &profile);
     job.feeds = calloc(entry->input_count + 1, sizeof *job.feeds);
     job.results = calloc(entry->output_count + 1, sizeof *job.results);
     size_t values = (size_t)entry->value_count + 1;
     int64_t *numbers = calloc(3 * values + entry->symbol_count, sizeof *numbers);
     job.values = numbers;
-    int status = KT_EXIT_FAILED;
-    if (job.feeds && job.results && numbers) {
+    if (status == KT_EXIT_DONE && job.feeds && job.results && numbers) {
         job.low = numbers + values;
         job.high = job.low + values;
         job.symbols = job.high + values;
         status = predict(&job, options);
-    } else {
+    } else if (status == KT_EXIT_DONE) {
         status = no_memory(&job);
     }
     status = kt_cli_profile_end(profile, program, options, status);

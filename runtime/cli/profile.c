@@ -6,12 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-kt_profile *kt_cli_profile_begin(kt_context *context, const kt_program *program,
-                                 const kt_cli_options *options) {
-    if (!options->profile) return NULL;
-    kt_profile *profile = kt_profile_create(context, program, options->profile[0] != '\0');
-    if (!profile) (void)kt_cli_fail(program, KT_EXIT_FAILED, "There is not enough memory for a profile.");
-    return profile;
+int kt_cli_profile_begin(kt_context *context, const kt_program *program, const kt_cli_options *options,
+                         kt_profile **out_profile) {
+    *out_profile = NULL;
+    if (!options->profile) return KT_EXIT_DONE;
+    *out_profile = kt_profile_create(context, program, options->profile[0] != '\0');
+    if (*out_profile) return KT_EXIT_DONE;
+    return kt_cli_fail(program, KT_EXIT_FAILED, "There is not enough memory for a profile.");
 }
 
 int kt_cli_profile_end(kt_profile *profile, const kt_program *program, const kt_cli_options *options,

@@ -1,0 +1,3 @@
+# The runtime's allocations fail as the test wants.
+target_link_options(test_runtime_memory PRIVATE
+  LINKER:--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc)
