@@ -1,7 +1,6 @@
 /* The arguments of operation nodes: tensors, numbers, nested lists and serialised arrays. */
 #include "frontend/operations/operations_impl.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 const kt_argument *kt_operation_argument(const kt_layer_call *call, uint32_t position, const char *name) {
@@ -220,8 +219,9 @@ bool kt_operation_ints(const kt_layer_call *call, const char *option, const json
     *out_ints = (kt_ints){0};
     for (size_t i = 0; valid && i < count; i++) {
         const json_t *item = json_is_array(value) ? json_array_get(value, i) : value;
-        valid = json_is_integer(item) && llabs(json_integer_value(item)) <= INT32_MAX;
-        out_ints->at[out_ints->count++] = json_integer_value(item);
+        json_int_t number = json_integer_value(item);
+        valid = json_is_integer(item) && number >= -INT32_MAX && number <= INT32_MAX;
+        out_ints->at[out_ints->count++] = number;
     }
     if (!valid)
         kt_trace_fail(call->trace, KT_INVALID, "the option '%s' must be an integer or at most %d of them.",

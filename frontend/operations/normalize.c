@@ -30,10 +30,10 @@ static const kt_option normalize_options[] = {
     KT_FIELD(normalizing, axis, JSON, "-1"), KT_FIELD(normalizing, order, INT, "2"), EPSILON, KT_OPTIONS_END};
 // clang-format on
 
+static double epsilon_of(const normalizing *n) { return isnan(n->epsilon) ? fuzz : n->epsilon; }
+
 static kt_status check_epsilon(kt_layer *layer, kt_layer_context *context) {
-    normalizing *n = (normalizing *)layer;
-    if (isnan(n->epsilon)) n->epsilon = fuzz;
-    return kt_check_epsilon(layer, context, n->epsilon);
+    return kt_check_epsilon(layer, context, epsilon_of((const normalizing *)layer));
 }
 
 #define NORMALIZATION(c_name, keras_name, doc_text, table, function)                                         \
@@ -118,7 +118,7 @@ static void call_batch(kt_layer *layer, kt_layer_call *call) {
     dtype = kt_dtype_to_float(dtype);
     for (int i = 0; i < 5; i++)
         if (operands[i]) operands[i] = kt_build_cast(b, operands[i], kt_dtype_promote(dtype, KT_F32));
-    kt_value y = kt_normalize_batch(b, operands, (int)axes.at[0], n->epsilon);
+    kt_value y = kt_normalize_batch(b, operands, (int)axes.at[0], epsilon_of(n));
     call->outputs[0] = kt_build_cast(b, y, dtype);
 }
 
@@ -149,7 +149,7 @@ static void call_layer(kt_layer *layer, kt_layer_call *call) {
         return;
     operands[0] = o.x;
     if (n->rms_scaling) operands[2] = 0; /* which Keras does not look at then */
-    kt_value y = kt_normalize_layer(b, operands, &o.axes, n->epsilon, n->rms_scaling);
+    kt_value y = kt_normalize_layer(b, operands, &o.axes, epsilon_of(n), n->rms_scaling);
     call->outputs[0] = kt_build_cast(b, y, o.given);
 }
 
@@ -159,7 +159,7 @@ static void call_rms(kt_layer *layer, kt_layer_call *call) {
     own o;
     kt_value scale;
     if (!take_own(n, call, &o) || !take_optional(call, 1, "scale", o.dtype, &scale)) return;
-    call->outputs[0] = kt_build_cast(b, kt_normalize_rms(b, o.x, scale, &o.axes, n->epsilon), o.given);
+    call->outputs[0] = kt_build_cast(b, kt_normalize_rms(b, o.x, scale, &o.axes, epsilon_of(n)), o.given);
 }
 
 // clang-format off
@@ -184,13 +184,13 @@ static void call_normalize(kt_layer *layer, kt_layer_call *call) {
     }
     if (n->order == 2) {
         if (kt_operation_axes(call, n->axis, kt_build_type(b, x)->rank, &axes))
-            call->outputs[0] = kt_unit_norm(b, x, &axes, n->epsilon);
+            call->outputs[0] = kt_unit_norm(b, x, &axes, epsilon_of(n));
         return;
     }
     double order = (double)n->order;
     kt_value norm = kt_operation_norm(call, x, &order, n->axis, &axes);
     if (!norm) return;
-    norm = kt_build_maximum(b, norm, kt_build_like(b, norm, n->epsilon));
+    norm = kt_build_maximum(b, norm, kt_build_like(b, norm, epsilon_of(n)));
     call->outputs[0] = kt_build_div(b, x, kt_spread(b, norm, x, &axes));
 }
 NORMALIZATION(normalize, "Normalize", "x divided by its norm along axes", normalize_options, call_normalize)

@@ -15,6 +15,7 @@ import numpy as np
 from keras import layers as L
 from keras.src.applications.convnext import LayerScale
 from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
+from keras.src.ops import nn
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 INITIALIZER = keras.initializers.TruncatedNormal(stddev=0.2, seed=7)
@@ -219,11 +220,48 @@ def configs():
         L.TimeDistributed(L.Dense(3), **common()),
         L.Bidirectional(L.GRU(3), merge_mode="ave", **common()),
     ]
-    serialized = [keras.saving.serialize_keras_object(layer) for layer in made]
+    serialized = [keras.saving.serialize_keras_object(layer) for layer in made + operations()]
     for layer in serialized:  # Keras 3.15.1 drops what SimpleRNN is given here, but writes the option
         if layer["class_name"] == "SimpleRNN":
             layer["config"]["activity_regularizer"] = keras.saving.serialize_keras_object(keras.regularizers.L1(0.5))
     return serialized
+
+
+def operations():
+    """Nodes of keras.ops.nn; those without options are left out."""
+    first = {"padding": "same", "data_format": "channels_first"}
+    coded = {"axis": 1, "dtype": "int32"}
+    return [
+        nn.Celu(0.5), nn.Elu(0.5), nn.Gelu(False), nn.Glu(1), nn.HardShrink(0.25), nn.LeakyRelu(0.5), nn.LogSoftmax(1),
+        nn.SoftShrink(0.25), nn.Softmax(1), nn.Sparsemax(1), nn.Squareplus(5), nn.Threshold(0.25, 0.5),
+        nn.Conv((2, 3), dilation_rate=2, **first),
+        nn.DepthwiseConv((2, 3), dilation_rate=2, **first),
+        nn.SeparableConv((2, 3), dilation_rate=2, **first),
+        nn.ConvTranspose((2, 3), output_padding=(1, 0), dilation_rate=2, **first),
+        nn.MaxPool(2, (2, 3), **first),
+        nn.AveragePool((2, 3), 2, **first),
+        nn.AdaptiveMaxPool((2, 3), "channels_first"),
+        nn.AdaptiveAveragePool((2, 3), "channels_first"),
+        nn.Moments([1, 2], keepdims=True, synchronized=True),
+        nn.BatchNorm(-1, 0.5),
+        nn.LayerNorm([1, 2], 0.5, rms_scaling=True),
+        nn.LayerNorm(),
+        nn.RMSNorm([1, 2], 0.5),
+        nn.Normalize(1, 3, 0.5),
+        nn.OneHot(3, **coded),
+        nn.MultiHot(3, **coded),
+        nn.BinaryCrossentropy(True),
+        nn.CategoricalCrossentropy(True, 1),
+        nn.SparseCategoricalCrossentropy(True, 1),
+        nn.CTCLoss(1),
+        nn.CTCDecode("beam_search", 5, 2, False, 1),
+        nn.PSNR(2.5),
+        nn.DotProductAttention(True, False),
+        nn.Unfold(2, (1, 2), 3, (4, 5)),
+        nn.Fold((8, 9), 2, (1, 2), 3, (4, 5)),
+        nn.DepthToSpace(2, "channels_first"),
+        nn.SpaceToDepth(2, "channels_first"),
+    ]
 
 
 def activations():
