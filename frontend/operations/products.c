@@ -5,15 +5,21 @@
 #include <ctype.h>
 #include <string.h>
 
-/* Two tensors of the promoted dtype; sums of int8 are int32. */
-static bool take_pair(kt_layer_call *call, kt_value *out_x, kt_value *out_y) {
+/* Two tensors of the promoted dtype. Bools are multiplied and summed as int32; that they were bools is left
+ * to give. */
+static bool take_pair(kt_layer_call *call, kt_value *out_x, kt_value *out_y, bool *out_truth) {
     kt_operand x, y;
     if (!kt_operation_operand(call, 0, "x1", &x) || !kt_operation_operand(call, 1, "x2", &y)) return false;
     kt_dtype dtype = kt_operand_promote(&x, &y);
-    if (dtype == KT_BOOL) dtype = KT_I32;
+    *out_truth = dtype == KT_BOOL;
+    if (*out_truth) dtype = KT_I32;
     *out_x = kt_operand_cast(call, &x, dtype);
     *out_y = kt_operand_cast(call, &y, dtype);
     return *out_x && *out_y;
+}
+
+static void give(kt_layer_call *call, kt_value result, bool truth) {
+    call->outputs[0] = truth ? kt_build_cast(call->trace->builder, result, KT_BOOL) : result;
 }
 
 static int rank_of(const kt_layer_call *call, kt_value x) {
@@ -34,21 +40,25 @@ static kt_value contract(const kt_layer_call *call, kt_value x, kt_value y, int 
 static void call_dot(kt_layer *layer, kt_layer_call *call) {
     (void)layer;
     kt_value x, y;
-    if (!take_pair(call, &x, &y)) return;
+    bool truth;
+    if (!take_pair(call, &x, &y, &truth)) return;
     int rank = rank_of(call, y);
-    call->outputs[0] = contract(call, x, y, rank_of(call, x) - 1, rank > 1 ? rank - 2 : 0);
+    give(call, contract(call, x, y, rank_of(call, x) - 1, rank > 1 ? rank - 2 : 0), truth);
 }
 static void call_inner(kt_layer *layer, kt_layer_call *call) {
     (void)layer;
     kt_value x, y;
-    if (!take_pair(call, &x, &y)) return;
-    call->outputs[0] = contract(call, x, y, rank_of(call, x) - 1, rank_of(call, y) - 1);
+    bool truth;
+    if (!take_pair(call, &x, &y, &truth)) return;
+    give(call, contract(call, x, y, rank_of(call, x) - 1, rank_of(call, y) - 1), truth);
 }
 static void call_vdot(kt_layer *layer, kt_layer_call *call) {
     (void)layer;
     kt_builder *b = call->trace->builder;
     kt_value x, y;
-    if (take_pair(call, &x, &y)) call->outputs[0] = contract(call, kt_flatten(b, x), kt_flatten(b, y), 0, 0);
+    bool truth;
+    if (take_pair(call, &x, &y, &truth))
+        give(call, contract(call, kt_flatten(b, x), kt_flatten(b, y), 0, 0), truth);
 }
 
 /* Every element of x with every element of y, [x…, y…]. */
@@ -59,7 +69,9 @@ static void call_outer(kt_layer *layer, kt_layer_call *call) {
     (void)layer;
     kt_builder *b = call->trace->builder;
     kt_value x, y;
-    if (take_pair(call, &x, &y)) call->outputs[0] = pair_all(call, kt_flatten(b, x), kt_flatten(b, y));
+    bool truth;
+    if (take_pair(call, &x, &y, &truth))
+        give(call, pair_all(call, kt_flatten(b, x), kt_flatten(b, y)), truth);
 }
 
 /* Axis by axis, each element of x with all of y. */
@@ -67,7 +79,8 @@ static void call_kron(kt_layer *layer, kt_layer_call *call) {
     (void)layer;
     kt_builder *b = call->trace->builder;
     kt_value x, y;
-    if (!take_pair(call, &x, &y)) return;
+    bool truth;
+    if (!take_pair(call, &x, &y, &truth)) return;
     while (rank_of(call, x) < rank_of(call, y)) x = kt_add_axis(b, x, 0);
     while (rank_of(call, y) < rank_of(call, x)) y = kt_add_axis(b, y, 0);
     kt_type tx = *kt_build_type(b, x), ty = *kt_build_type(b, y);
@@ -83,7 +96,7 @@ static void call_kron(kt_layer *layer, kt_layer_call *call) {
         shape[i] = kt_dim_mul(b->graph->dims, tx.dims[i], ty.dims[i]);
     }
     kt_value all = kt_build_transpose(b, pair_all(call, x, y), order);
-    call->outputs[0] = kt_build_reshape(b, all, tx.rank, shape);
+    give(call, kt_build_reshape(b, all, tx.rank, shape), truth);
 }
 // clang-format off
 KT_OPERATION(dot,   "Dot",   KT_OPERATION_NUMPY, "the last axis of x1 with the last but one of x2", call_dot)
@@ -132,10 +145,11 @@ static bool read_pairs(kt_layer_call *call, const json_t *axes, int x_rank, int 
 
 static void call_tensordot(kt_layer *layer, kt_layer_call *call) {
     kt_value x, y;
+    bool truth;
     kt_attrs_dot_general attrs = {0};
-    if (!take_pair(call, &x, &y)) return;
+    if (!take_pair(call, &x, &y, &truth)) return;
     if (read_pairs(call, ((const tensordot *)layer)->axes, rank_of(call, x), rank_of(call, y), &attrs))
-        call->outputs[0] = kt_build_dot_general(call->trace->builder, x, y, &attrs);
+        give(call, kt_build_dot_general(call->trace->builder, x, y, &attrs), truth);
 }
 KT_OPERATION_WITH(tensordot, "Tensordot", KT_OPERATION_NUMPY, "products summed over pairs of axes", tensordot,
                   tensordot_options, call_tensordot)
@@ -371,7 +385,8 @@ static void call_cross(kt_layer *layer, kt_layer_call *call) {
     kt_builder *b = call->trace->builder;
     bool one = c->axis != KT_NONE_INT;
     kt_value x, y, u[3], v[3], parts[3];
-    if (!take_pair(call, &x, &y)) return;
+    bool truth;
+    if (!take_pair(call, &x, &y, &truth)) return;
     int nx = take_components(call, x, one ? c->axis : c->axisa, u);
     int ny = nx ? take_components(call, y, one ? c->axis : c->axisb, v) : 0;
     if (!ny) return;
@@ -407,7 +422,8 @@ static void call_correlate(kt_layer *layer, kt_layer_call *call) {
     kt_builder *b = call->trace->builder;
     kt_dim_pool *dims = b->graph->dims;
     kt_value x, y;
-    if (!take_pair(call, &x, &y)) return;
+    bool truth;
+    if (!take_pair(call, &x, &y, &truth)) return;
     int64_t n, m;
     if (rank_of(call, x) != 1 || rank_of(call, y) != 1 ||
         !kt_dim_is_const(dims, kt_build_type(b, x)->dims[0], &n) ||
