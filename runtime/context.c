@@ -158,8 +158,8 @@ static bool place_buffers(const kt_abi_entry *entry, struct binding *binding) {
         for (uint32_t i = 0; i < entry->buffer_count; i++) {
             const kt_abi_buffer *buffer = &entry->buffers[i];
             if (buffer->place != KT_PLACE_ARENA) continue;
-            lifetimes[count++] =
-                (kt_lifetime){binding->values[buffer->bytes], buffer->first, buffer->last, 0};
+            lifetimes[count++] = (kt_lifetime){
+                .bytes = binding->values[buffer->bytes], .first = buffer->first, .last = buffer->last};
         }
         binding->workspace_bytes = kt_workspace_assign(lifetimes, count, order);
         count = 0;

@@ -3,6 +3,8 @@
 
 #include "kt_cmocka.h"
 
+#include <string.h>
+
 enum { COUNT = 60, STEPS = 40 };
 
 static uint64_t seed = 1;
@@ -21,7 +23,8 @@ static void random_lifetimes(void **state) {
         for (int i = 0; i < COUNT; i++) {
             uint32_t first = (uint32_t)draw(0, STEPS - 1), last = (uint32_t)draw(first, first + 4);
             if (last >= STEPS) last = STEPS - 1;
-            buffers[i] = (kt_lifetime){draw(0, 5) * draw(1, 5000), first, last, -1};
+            int64_t bytes = draw(0, 5) * draw(1, 5000);
+            buffers[i] = (kt_lifetime){.bytes = bytes, .first = first, .last = last, .offset = -1};
             for (uint32_t step = first; step <= last; step++)
                 alive[step] += (buffers[i].bytes + 63) / 64 * 64;
         }
@@ -46,14 +49,46 @@ static void a_chain_takes_two(void **state) {
     (void)state;
     kt_lifetime buffers[10];
     uint32_t order[10];
-    for (uint32_t i = 0; i < 10; i++) buffers[i] = (kt_lifetime){1000, i, i + 1, 0};
+    for (uint32_t i = 0; i < 10; i++) buffers[i] = (kt_lifetime){.bytes = 1000, .first = i, .last = i + 1};
     assert_int_equal(kt_workspace_assign(buffers, 10, order), 2048);
     assert_int_equal(kt_workspace_assign(buffers, 0, order), 0);
 }
 
+/* The first layers of MobileNet: largest first, the two largest would lie where the fullest step has no room
+ * left. */
+static void a_convnet_takes_no_more_than_its_fullest_step(void **state) {
+    (void)state;
+    static const int64_t bytes[] = {607500,  1605632, 1663488, 1605632, 3211264,
+                                    3268864, 802816,  1605632, 1722368, 1605632};
+    enum { BUFFERS = sizeof bytes / sizeof *bytes };
+    kt_lifetime buffers[BUFFERS];
+    uint32_t order[BUFFERS];
+    for (uint32_t i = 0; i < BUFFERS; i++)
+        buffers[i] = (kt_lifetime){.bytes = bytes[i], .first = i, .last = i + 1};
+    assert_int_equal(kt_workspace_assign(buffers, BUFFERS, order), 3211264 + 3268864);
+}
+
+/* Of EfficientNetV2S: a residual and a slightly larger padded copy of it take turns above a large buffer. */
+static void sizes_nearly_the_same_take_turns(void **state) {
+    (void)state;
+    static const kt_lifetime chain[] = {
+        {.bytes = 1769472, .first = 0, .last = 3}, {.bytes = 1843968, .first = 1, .last = 2},
+        {.bytes = 7077888, .first = 2, .last = 3}, {.bytes = 1769472, .first = 3, .last = 6},
+        {.bytes = 1843968, .first = 4, .last = 5}, {.bytes = 7077888, .first = 5, .last = 6},
+        {.bytes = 1769472, .first = 6, .last = 9}, {.bytes = 1843968, .first = 7, .last = 8},
+        {.bytes = 7077888, .first = 8, .last = 9}, {.bytes = 1769472, .first = 9, .last = 10},
+    };
+    enum { BUFFERS = sizeof chain / sizeof *chain };
+    kt_lifetime buffers[BUFFERS];
+    uint32_t order[BUFFERS];
+    memcpy(buffers, chain, sizeof chain);
+    assert_in_range(kt_workspace_assign(buffers, BUFFERS, order), 10691328, 7077888 + 2 * 1843968);
+}
+
 static void huge_sizes_do_not_wrap(void **state) {
     (void)state;
-    kt_lifetime buffers[3] = {{INT64_MAX, 0, 1, 0}, {INT64_MAX - 5, 0, 1, 0}, {64, 0, 1, 0}};
+    kt_lifetime buffers[3] = {
+        {.bytes = INT64_MAX, .last = 1}, {.bytes = INT64_MAX - 5, .last = 1}, {.bytes = 64, .last = 1}};
     uint32_t order[3];
     assert_true(kt_workspace_assign(buffers, 3, order) > INT64_MAX - 64);
 }
@@ -62,6 +97,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_lifetimes),
         cmocka_unit_test(a_chain_takes_two),
+        cmocka_unit_test(a_convnet_takes_no_more_than_its_fullest_step),
+        cmocka_unit_test(sizes_nearly_the_same_take_turns),
         cmocka_unit_test(huge_sizes_do_not_wrap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
