@@ -1,8 +1,10 @@
 /* usage: fuzz_seeds OUT LAYERS.json MODEL.keras… GRAPH.kir…
  * What fuzzing starts from: OUT/config/NAME.json, a model of one layer for each layer of LAYERS.json and the
  * config of each model; OUT/archive/NAME.keras, the small models; OUT/kir and OUT/kpb, the graphs;
- * OUT/protocol, what a child may say; OUT/kir.dict, words for libFuzzer. */
+ * OUT/protocol, what a child may say; OUT/weights, what weights_fuzz.c wants; OUT/kir.dict, words for
+ * libFuzzer. */
 #include "fuzz.h"
+#include "runtime/weights.h"
 #include "support/file.h"
 
 #include <libgen.h>
@@ -133,12 +135,27 @@ static kt_status write_records(job *j) {
     return write_seed(j, "protocol", "found", found.at, found.length);
 }
 
+/* The file that weights_fuzz.c wants, whole and one that is cut off. */
+static kt_status write_weights(job *j) {
+    uint8_t file[288] = {0};
+    const kt_weights_header header = {.magic = KT_WEIGHTS_MAGIC,
+                                      .version = KT_WEIGHTS_VERSION,
+                                      .variable_count = 2,
+                                      .list_bytes = 48,
+                                      .list_hash = 7,
+                                      .bytes = sizeof file};
+    memcpy(file, &header, sizeof header);
+    KT_TRY(write_seed(j, "weights", "whole", file, sizeof file));
+    return write_seed(j, "weights", "cut_off", file, 200);
+}
+
 static kt_status write_seeds(void *context) {
     job *j = context;
     j->arena = kt_arena_create();
     (void)mkdir(j->argv[1], 0777);
     KT_TRY(write_words(j));
     KT_TRY(write_records(j));
+    KT_TRY(write_weights(j));
     KT_TRY(write_layers(j));
     for (int i = 3; i < j->argc; i++) KT_TRY(write_model(j, j->argv[i]));
     return KT_OK;
