@@ -249,7 +249,13 @@ kt_status kt_plan_entry(const kt_graph *graph, kt_func entry, kt_arena *arena, k
     return kt_guarded(plan_entry, &p, diag);
 }
 
-static int64_t whole_lines(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+/* Sizes that no memory holds stay the largest number, as dimensions and the runtime have them. */
+static int64_t plus(int64_t a, int64_t b) {
+    int64_t sum;
+    return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
+}
+
+static int64_t whole_lines(int64_t bytes) { return plus(bytes, 63) / 64 * 64; }
 
 /* The lifetimes of the buffers in the arena, in order; returns how many. */
 static uint32_t list_lifetimes(const kt_graph *graph, const kt_plan *plan, const int64_t *symbols,
@@ -271,11 +277,13 @@ kt_plan_memory kt_plan_measure(const kt_graph *graph, const kt_plan *plan, const
     kt_lifetime *lives = KT_NEW_ARRAY(arena, kt_lifetime, plan->buffers.count);
     uint32_t count = list_lifetimes(graph, plan, symbols, arena, lives);
     kt_plan_memory memory = {0};
-    for (uint32_t i = 0; i < count; i++) memory.unshared_bytes += whole_lines(lives[i].bytes);
+    for (uint32_t i = 0; i < count; i++)
+        memory.unshared_bytes = plus(memory.unshared_bytes, whole_lines(lives[i].bytes));
     for (uint32_t step = 0; step < plan->steps.count; step++) {
         int64_t alive = 0;
         for (uint32_t i = 0; i < count; i++)
-            if (lives[i].first <= step && step <= lives[i].last) alive += whole_lines(lives[i].bytes);
+            if (lives[i].first <= step && step <= lives[i].last)
+                alive = plus(alive, whole_lines(lives[i].bytes));
         if (alive > memory.lower_bound_bytes) memory.lower_bound_bytes = alive;
     }
     memory.planned_bytes = kt_workspace_assign(lives, count, KT_NEW_ARRAY(arena, uint32_t, count));

@@ -244,6 +244,19 @@ static kt_status receive_all(child *c, kt_graph *graph, const kt_weights_request
     return status;
 }
 
+/* No file can hold what has no size in bytes; all that comes after multiplies dimensions without a care. */
+static kt_status check_size(kt_graph *graph, const kt_variable *variable, const kt_weights_item *item,
+                            kt_diag *diag) {
+    int64_t bytes = sizeof(double); /* of an element as it may be stored */
+    for (int d = 0; d < item->rank; d++) {
+        if (__builtin_mul_overflow(bytes, item->dims[d], &bytes) || bytes > PTRDIFF_MAX / 2)
+            return kt_diag_add(diag, KT_INVALID, layer_path(graph->arena, variable->path),
+                               "%s would have the shape %s, which is more than any memory holds.",
+                               variable->path, shape_string(graph->arena, item->rank, item->dims));
+    }
+    return KT_OK;
+}
+
 kt_status kt_weights_read_with(kt_graph *graph, kt_bytes file, kt_weights_child_fn *run,
                                const kt_weights_limits *limits, kt_diag *diag) {
     kt_weights_item *items = KT_NEW_ARRAY(graph->arena, kt_weights_item, graph->variables.count);
@@ -262,6 +275,7 @@ kt_status kt_weights_read_with(kt_graph *graph, kt_bytes file, kt_weights_child_
         for (int d = 0; d < item->rank; d++)
             if (!kt_dim_is_const(graph->dims, variable->type.dims[d], &item->dims[d]))
                 KT_BUG("variable %s has no fixed shape", variable->path);
+        KT_TRY(check_size(graph, variable, item, diag));
     }
     kt_weights_request request = {.file = file, .items = items, .count = count, .limits = *limits};
     child *c = KT_NEW(graph->arena, child);

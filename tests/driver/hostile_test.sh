@@ -93,6 +93,26 @@ if [ -z "$SANITIZE" ]; then
     done
 fi
 
+# Sizes past the largest number: whoever has such an input may have such a buffer.
+cat >huge.kir <<END
+graph "huge"
+symbols batch
+
+entry @predict(
+    input 0 "x" %0: f32[batch,2147483647,2147483647,4]
+) {
+  %1 = cumulative(%0) kind=sum axis=1 : f32[batch,2147483647,2147483647,4]
+  %2 = cumulative(%1) kind=sum axis=2 : f32[batch,2147483647,2147483647,4]
+  return output 0 "y" %2
+}
+END
+expect_status 0 "$KERATIN" compile huge.kir -o huge
+echo 1 >one.csv
+expect_status 1 ./huge --input one.csv
+expect_errors 1
+expect_status 1 ./huge benchmark
+expect_errors 1
+
 # Signals, at many moments.
 for signal in TERM HUP; do
     for moment in 0.01 0.03 0.06 0.1 0.15 0.2 0.3 0.5; do

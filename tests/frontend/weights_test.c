@@ -203,6 +203,108 @@ static void test_stays_inside_the_file(void **state) {
     end(&f);
 }
 
+/* One dataset, made with a property list, a type, and a space of its own; nothing is written. */
+static void declare(hid_t file, const char *name, hid_t stored, hid_t plist, int rank, const hsize_t *dims) {
+    hid_t space = H5Screate_simple(rank, dims, NULL);
+    hid_t dataset = H5Dcreate2(file, name, stored, space, H5P_DEFAULT, plist, H5P_DEFAULT);
+    assert_true(dataset >= 0);
+    H5Dclose(dataset);
+    H5Sclose(space);
+}
+
+/* What HDF5 can hold and a model's weights never do: each is one sentence, and costs no memory. */
+static void test_refuses_what_is_no_array_of_numbers(void **state) {
+    (void)state;
+    static const hsize_t four[] = {4}, huge[] = {(hsize_t)1 << 40}, cells[] = {1 << 20};
+    fixture f = begin();
+    hid_t file = create_file();
+    hid_t string = H5Tcopy(H5T_C_S1), pair = H5Tcreate(H5T_COMPOUND, 8),
+          list = H5Tvlen_create(H5T_IEEE_F32LE), matrix = H5Tarray_create2(H5T_IEEE_F32LE, 1, four),
+          brain = H5Tcreate(H5T_OPAQUE, 2);
+    H5Tset_size(string, H5T_VARIABLE);
+    H5Tinsert(pair, "a", 0, H5T_IEEE_F32LE);
+    const struct {
+        const char *name;
+        hid_t type;
+    } types[] = {{"string", string},
+                 {"pair", pair},
+                 {"list", list},
+                 {"matrix", matrix},
+                 {"brain", brain}, /* opaque, and nothing says that it is bfloat16 */
+                 {"reference", H5T_STD_REF_OBJ}};
+    enum { TYPES = sizeof types / sizeof *types };
+    for (int i = 0; i < TYPES; i++) {
+        declare(file, types[i].name, types[i].type, H5P_DEFAULT, 1, four);
+        want(&f, types[i].name, KT_F32, 1, (int64_t[]){4});
+    }
+    /* Elsewhere, and round and round. */
+    hid_t view = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(1, four, NULL);
+    H5Pset_virtual(view, space, "/etc/other.h5", "raw", space);
+    declare(file, "view", H5T_IEEE_F32LE, view, 1, four);
+    H5Lcreate_soft("/loop", file, "loop", H5P_DEFAULT, H5P_DEFAULT);
+    hid_t group = H5Gcreate2(file, "ring", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    H5Lcreate_hard(file, "/ring", group, "ring", H5P_DEFAULT, H5P_DEFAULT);
+    want(&f, "view", KT_F32, 1, (int64_t[]){4});
+    want(&f, "loop", KT_F32, 1, (int64_t[]){4});
+    want(&f, "ring/ring/ring/ring", KT_F32, 1, (int64_t[]){4});
+    /* A terabyte in a few bytes, where little is wanted. */
+    hid_t chunked = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_chunk(chunked, 1, cells);
+    H5Pset_deflate(chunked, 9);
+    declare(file, "huge", H5T_IEEE_F32LE, chunked, 1, huge);
+    want(&f, "huge", KT_F32, 1, (int64_t[]){4});
+    assert_int_equal(kt_weights_read(f.graph, finish_file(&f, file), &f.diag), KT_INVALID);
+    assert_int_equal(f.diag.count, TYPES + 4);
+    for (uint32_t i = 0; i < TYPES; i++) expect(&f, i, "does not hold numbers");
+    expect(&f, TYPES, "damaged");
+    expect(&f, TYPES + 1, "no dataset loop");
+    expect(&f, TYPES + 2, "no dataset ring/ring/ring/ring");
+    expect(&f, TYPES + 3, "has the shape (1099511627776,)");
+    H5Gclose(group);
+    H5Sclose(space);
+    const hid_t lists[] = {view, chunked}, made[] = {string, pair, list, matrix, brain};
+    for (int i = 0; i < 2; i++) H5Pclose(lists[i]);
+    for (int i = 0; i < 5; i++) H5Tclose(made[i]);
+    end(&f);
+}
+
+/* Chunks, compressed, are how h5py may store weights; chunks that are not there are zeros. */
+static void test_reads_chunks(void **state) {
+    (void)state;
+    fixture f = begin();
+    hid_t file = create_file(), plist = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_chunk(plist, 2, (hsize_t[]){2, 2});
+    H5Pset_deflate(plist, 9);
+    declare(file, "empty", H5T_IEEE_F32LE, plist, 2, (hsize_t[]){3, 3});
+    declare(file, "full", H5T_IEEE_F32LE, plist, 2, (hsize_t[]){3, 3});
+    hid_t dataset = H5Dopen2(file, "full", H5P_DEFAULT);
+    static const float data[9] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+    assert_true(H5Dwrite(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0);
+    H5Dclose(dataset);
+    H5Pclose(plist);
+    want(&f, "full", KT_F32, 2, (int64_t[]){3, 3});
+    want(&f, "empty", KT_F32, 2, (int64_t[]){3, 3});
+    assert_int_equal(kt_weights_read(f.graph, finish_file(&f, file), &f.diag), KT_OK);
+    assert_memory_equal(f.graph->variables.at[0].data, data, sizeof data);
+    assert_memory_equal(f.graph->variables.at[1].data, (float[9]){0}, sizeof data);
+    end(&f);
+}
+
+/* The bytes of these shapes are small modulo 2^64. */
+static void test_refuses_what_no_memory_holds(void **state) {
+    (void)state;
+    static const int64_t shapes[][4] = {{1LL << 31, 1LL << 31, 4, 1},
+                                        {2147483647, 2147483647, 2147483647, 2147483647}};
+    for (int i = 0; i < 2; i++) {
+        fixture f = begin();
+        want(&f, "layers/dense/vars/0", KT_F32, 4, shapes[i]);
+        assert_int_equal(kt_weights_read(f.graph, small_file(&f), &f.diag), KT_INVALID);
+        assert_int_equal(f.diag.count, 1);
+        expect(&f, 0, "more than any memory holds");
+        end(&f);
+    }
+}
+
 static void test_survives_damage(void **state) {
     (void)state;
     fixture made = begin();
@@ -304,6 +406,9 @@ int main(void) {
         cmocka_unit_test(test_reads_small_types),
         cmocka_unit_test(test_reports_all),
         cmocka_unit_test(test_stays_inside_the_file),
+        cmocka_unit_test(test_refuses_what_is_no_array_of_numbers),
+        cmocka_unit_test(test_reads_chunks),
+        cmocka_unit_test(test_refuses_what_no_memory_holds),
         cmocka_unit_test(test_survives_damage),
         cmocka_unit_test(test_children),
     };
