@@ -65,6 +65,8 @@ bool cli_verifies(void);
 
 /* Prints the problems as the contract says; returns EXIT_WRONG_INPUT. */
 int cli_report(const char *file, kt_diag *diag);
+/* Would writing to output destroy the model? */
+bool cli_overwrites(const char *model, const char *output);
 
 /* ---- commands ------------------------------------------------------------------------------------------------ */
 extern const cli_command cli_commands[]; /* ends with a NULL name */

@@ -150,6 +150,8 @@ int cli_run_compile(const cli_command *command, int argc, char **argv) {
     int rest, exit_status;
     if (!cli_parse(command, argc, argv, &fields, &fields.model, &rest, &exit_status)) return exit_status;
     if (!fields.output) return cli_usage_error(command, "-o OUT is missing.");
+    if (cli_overwrites(fields.model, fields.output))
+        return cli_usage_error(command, "%s is the model itself; write elsewhere.", fields.output);
     exit_status = choose_form(command, &fields);
     if (exit_status) return exit_status;
     if (!strcmp(fields.output, "-") && fields.form <= KT_EMIT_OBJECT)

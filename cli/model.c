@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 typedef struct guarded_body {
     kt_status (*body)(kt_arena *arena, void *context, kt_diag *diag);
@@ -30,6 +31,12 @@ int cli_guarded(kt_status (*body)(kt_arena *arena, void *context, kt_diag *diag)
     kt_arena_destroy(guarded.arena);
     kt_diag_deinit(&diag);
     return result;
+}
+
+bool cli_overwrites(const char *model, const char *output) {
+    struct stat from, to;
+    return stat(model, &from) == 0 && stat(output, &to) == 0 && S_ISREG(from.st_mode) &&
+           from.st_dev == to.st_dev && from.st_ino == to.st_ino;
 }
 
 /* ---- --batch and --shape

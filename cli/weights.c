@@ -26,5 +26,7 @@ int cli_run_weights(const cli_command *command, int argc, char **argv) {
     int rest, exit_status;
     if (!cli_parse(command, argc, argv, &fields, &fields.model, &rest, &exit_status)) return exit_status;
     if (!fields.output) return cli_usage_error(command, "-o FILE.weights is missing.");
+    if (cli_overwrites(fields.model, fields.output))
+        return cli_usage_error(command, "%s is the model itself; write elsewhere.", fields.output);
     return cli_guarded(weights_body, &fields, strcmp(fields.model, "-") ? fields.model : "standard input");
 }

@@ -52,6 +52,17 @@ TMPDIR="$work/none" expect_status 1 "$KERATIN" compile "$model" -o out
 expect_errors 1
 clean "an unwritable place"
 
+# The model in the output's place, under another name too.
+cp "$model" own.keras
+ln own.keras other.keras
+for command in compile weights; do
+    for out in own.keras ./own.keras other.keras; do
+        expect_status 2 "$KERATIN" $command own.keras -o "$out"
+        expect_errors 1
+        cmp own.keras "$model" || fail "$command wrote over its model"
+    done
+done
+
 # A limit on the sizes of files.
 for form in exe shared object asm; do
     expect_status 1 sh -c 'ulimit -f 4; exec "$@"' sh "$KERATIN" compile "$model" -o "out.$form" --emit=$form
