@@ -146,6 +146,9 @@ static int feed_array(struct job *job, uint32_t index, const char *path, kt_arra
         }
     }
     if (feed->buffer.dtype == input->dtype) return 0;
+    if (feed->buffer.dtype == KT_C64)
+        return FAIL(job, "%s: The input '%s' holds complex numbers, but %s is expected.", path, input->name,
+                    kt_abi_dtype_name(input->dtype));
     kt_buffer converted;
     if (kt_buffer_convert(&feed->buffer, input->dtype, &converted)) {
         return FAIL(job, "%s: The input '%s' cannot be converted to %s.", path, input->name,

@@ -194,10 +194,27 @@ static int remove_directory(void **state) {
     return chdir("/") == 0 ? rmdir(directory) : -1;
 }
 
+/* Half of what complex numbers say would be lost. */
+static void complex_numbers_are_not_made_real(void **state) {
+    (void)state;
+    float numbers[16] = {0};
+    kt_array array = {.name = (char *)"x"};
+    array.buffer = (kt_buffer){.dtype = KT_C64, .rank = 3, .dims = {4, 2, 1}, .data = numbers};
+    char error[KT_IO_ERROR];
+    assert_int_equal(kt_arrays_write("complex.npy", &array, 1, error), 0);
+    assert_int_equal(run(&fixed, "--input complex.npy"), 1);
+    assert_non_null(strstr(output, "holds complex numbers, but float32 is expected"));
+    assert_int_equal(unlink("complex.npy"), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(predicts),    cmocka_unit_test(pads_a_fixed_batch), cmocka_unit_test(wrong_inputs),
-        cmocka_unit_test(wrong_usage), cmocka_unit_test(other_verbs),
+        cmocka_unit_test(complex_numbers_are_not_made_real),
+        cmocka_unit_test(predicts),
+        cmocka_unit_test(pads_a_fixed_batch),
+        cmocka_unit_test(wrong_inputs),
+        cmocka_unit_test(wrong_usage),
+        cmocka_unit_test(other_verbs),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }
