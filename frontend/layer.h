@@ -105,6 +105,7 @@ typedef struct kt_trace {
     bool failed;             /* some call failed: its outputs are 0, and the function must not be finished */
     struct kt_trace *outer;  /* of a scan's step: the trace of the function around; its weights become parameters */
     KT_VECTOR(kt_value) captured; /* the values of outer that these parameters stand for, in order */
+    KT_VECTOR(kt_value) unmasked; /* values that have lost their masks: kt_trace_unmask */
     uint32_t calls;          /* made by models so far; past KT_CALL_LIMIT they are refused, because nested models
                                 that are called twice each could ask for any number */
 } kt_trace;
@@ -116,6 +117,10 @@ kt_value kt_trace_weight(kt_trace *trace, kt_layer *layer, uint32_t weight);
 kt_value kt_trace_stored_weight(kt_trace *trace, kt_layer *layer, uint32_t weight);
 /* Gives a weight a new value: from the traced function a donated result. */
 void kt_trace_assign(kt_trace *trace, kt_layer *layer, uint32_t weight, kt_value value);
+/* Takes value's mask away from all that read it later, as Keras does where a layer consumes it; and the mask that a
+ * value which came with one has still. */
+void kt_trace_unmask(kt_trace *trace, kt_value value);
+kt_value kt_trace_mask(const kt_trace *trace, kt_value value, kt_value mask);
 /* The location of what is built next: "<path>/<what>". */
 void kt_trace_at(kt_trace *trace, const char *what);
 /* A name that no function has, for the step of a scan. */

@@ -362,6 +362,17 @@ static void call(kt_layer *layer, kt_layer_call *call) {
     if (asked) call->outputs[1] = weights;
 }
 
+/* Keras's layer takes the masks off the very tensors that it is given, so that a residual connection around
+ * it loses them. (GroupedQueryAttention leaves them.) */
+static void call_and_unmask(kt_layer *layer, kt_layer_call *c) {
+    operands o;
+    call(layer, c);
+    if (!take_operands(c, &o)) return;
+    kt_trace_unmask(c->trace, o.query.value);
+    kt_trace_unmask(c->trace, o.value.value);
+    kt_trace_unmask(c->trace, o.key.value);
+}
+
 const kt_layer_class kt_class_multi_head_attention = {
     .name = "MultiHeadAttention",
     .module = "keras.layers",
@@ -371,7 +382,7 @@ const kt_layer_class kt_class_multi_head_attention = {
     .supports_masking = true,
     .check = check_multi,
     .build = build,
-    .call = call,
+    .call = call_and_unmask,
     .extra_outputs = 1,
 };
 

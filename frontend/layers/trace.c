@@ -92,6 +92,18 @@ void kt_trace_assign(kt_trace *trace, kt_layer *layer, uint32_t weight, kt_value
     trace->assigned.at[variable] = true;
 }
 
+/* ---- masks
+ * ------------------------------------------------------------------------------------------------- */
+void kt_trace_unmask(kt_trace *trace, kt_value value) {
+    KT_PUSH(trace->context->arena, &trace->unmasked, value);
+}
+
+kt_value kt_trace_mask(const kt_trace *trace, kt_value value, kt_value mask) {
+    for (uint32_t i = 0; i < trace->unmasked.count; i++)
+        if (trace->unmasked.at[i] == value) return 0;
+    return mask;
+}
+
 /* ---- a call
  * -------------------------------------------------------------------------------------------------- */
 /* arguments with float tensors cast to dtype. */

@@ -55,7 +55,7 @@ static kt_argument *materialize(const frame *f, const kt_recorded *recorded, uin
         if (r->kind == KT_ARGUMENT_LIST) a->items = materialize(f, r->items, r->count, &a->count);
         if (r->kind != KT_ARGUMENT_TENSOR) continue;
         a->value = value_of(f, r->tensor);
-        a->mask = f->masks[value_index(f->model, r->tensor)];
+        a->mask = kt_trace_mask(f->trace, a->value, f->masks[value_index(f->model, r->tensor)]);
     }
     return arguments;
 }
@@ -106,7 +106,7 @@ static void call_functional(kt_layer *layer, kt_layer_call *call) {
     for (uint32_t i = 0; i < model->output_leaves.count; i++) {
         kt_symbolic tensor = model->output_leaves.at[i].tensor;
         call->outputs[i] = value_of(&f, tensor);
-        call->output_masks[i] = f.masks[value_index(model, tensor)];
+        call->output_masks[i] = kt_trace_mask(trace, call->outputs[i], f.masks[value_index(model, tensor)]);
     }
 }
 
