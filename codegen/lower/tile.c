@@ -74,26 +74,25 @@ static kt_reg load_b(kt_lower *lower, const tile *t, kt_reg place, int vector) {
     return as_sum(lower, t, kt_loops_load(lower->loops, t->tiling->b, at, t->tiling->lanes, mask));
 }
 
-static void multiply(kt_lower *lower, const tile *t, const kt_reg *a, const kt_reg *b, int group) {
-    for (int row = 0; row < t->rows; row++) {
-        for (int vector = 0; vector < t->vectors; vector++) {
-            kt_reg number = sum_number(lower, t, row, group, vector);
-            kt_reg sum = kt_loops_get(lower->loops, t->sums, number);
-            kt_loops_set(lower->loops, t->sums, number, kt_multiply_add(lower, a[row], b[vector], sum));
-        }
+static kt_reg load_a(kt_lower *lower, const tile *t, kt_reg place, int row) {
+    kt_reg at = plus(lower, place, times(lower, kt_loops_int(lower->loops, row), t->tiling->row_stride));
+    kt_reg element = as_sum(lower, t, kt_loops_load(lower->loops, t->tiling->a, at, 1, 0));
+    return kt_loops_splat(lower->loops, element, t->tiling->lanes);
+}
+
+static void multiply(kt_lower *lower, const tile *t, kt_reg a, const kt_reg *b, int row, int group) {
+    for (int vector = 0; vector < t->vectors; vector++) {
+        kt_reg number = sum_number(lower, t, row, group, vector);
+        kt_reg sum = kt_loops_get(lower->loops, t->sums, number);
+        kt_loops_set(lower->loops, t->sums, number, kt_multiply_add(lower, a, b[vector], sum));
     }
 }
 
-/* One k, at offsets a and b. */
+/* One k, at offsets a and b. Elements of A are loaded where they are first used: the code generator keeps to
+ * about this order, and if all of them waited, they would push sums out of their registers. */
 static void step(kt_lower *lower, const tile *t, kt_reg a, kt_reg b) {
     kt_reg lhs[MAX_ROWS], rhs[MAX_VECTORS];
     kt_reg row_place = plus(lower, t->a, a), column_place = plus(lower, t->b, b);
-    for (int row = 0; row < t->rows; row++) {
-        kt_reg at =
-            plus(lower, row_place, times(lower, kt_loops_int(lower->loops, row), t->tiling->row_stride));
-        kt_reg element = as_sum(lower, t, kt_loops_load(lower->loops, t->tiling->a, at, 1, 0));
-        lhs[row] = kt_loops_splat(lower->loops, element, t->tiling->lanes);
-    }
     for (int group = 0; group < t->groups; group++) {
         kt_reg place = plus(lower, column_place, column_offset(lower, t, group));
         for (int vector = 0; vector < t->vectors; vector++) rhs[vector] = load_b(lower, t, place, vector);
@@ -104,7 +103,10 @@ static void step(kt_lower *lower, const tile *t, kt_reg a, kt_reg b) {
                 kt_loops_prefetch(lower->loops, t->tiling->b,
                                   plus(lower, place, kt_loops_int(lower->loops, ahead / bytes)));
         }
-        multiply(lower, t, lhs, rhs, group);
+        for (int row = 0; row < t->rows; row++) {
+            if (group == 0) lhs[row] = load_a(lower, t, row_place, row);
+            multiply(lower, t, lhs[row], rhs, row, group);
+        }
     }
 }
 
