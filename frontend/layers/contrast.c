@@ -85,6 +85,7 @@ typedef struct grid {
 /* An axis mirrored behind its end, the last element twice, up to a size. */
 static kt_value extend(kt_builder *b, kt_value x, int axis, kt_dim size) {
     kt_dim_pool *dims = b->graph->dims;
+    if (!x) return 0;
     kt_dim period = kt_dim_mul_const(dims, kt_build_type(b, x)->dims[axis], 2);
     kt_value there = kt_mod_dim(b, kt_positions(b, size), period);
     kt_value back = kt_add_dim(b, kt_build_neg(b, there), kt_dim_add_const(dims, period, -1));
@@ -206,8 +207,13 @@ static void call_equalization(kt_layer *layer, kt_layer_call *call) {
     kt_value x = single ? kt_add_axis(b, call->inputs[0], 0) : call->inputs[0];
     x = kt_change_value_range(b, kt_to_channels_last(b, x, first), self->range, levels, KT_F32);
     kt_value pixels = clip(b, kt_build_cast(b, x, KT_I32), levels[0], levels[1]);
+    if (!pixels) return;
     grid g = {.b = b, .image = *kt_build_type(b, pixels)};
     for (int i = 0; i < 2; i++) {
+        if (kt_dim_equals(dims, g.image.dims[i + 1], 0)) {
+            kt_trace_fail(call->trace, KT_INVALID, "an image without pixels cannot be equalized.");
+            return;
+        }
         g.across[i] = self->tile_grid_size.at[i];
         g.tile[i] = kt_dim_ceildiv(dims, g.image.dims[i + 1], kt_dim_const(dims, g.across[i]));
     }
