@@ -240,7 +240,7 @@ static kt_value slice_param(kt_builder *step, kt_value stack, const kt_builder *
 static kt_status write_step(const looping *l, kt_trace *inner, const kt_trace *outer, const kt_value *carried,
                             uint32_t carried_count, const kt_value *sequences, kt_func *out_step) {
     kt_builder *b = inner->builder;
-    kt_value states[KT_MAX_STATES + 1], before[KT_MAX_STATES + 1], mask = 0;
+    kt_value states[KT_MAX_STATES + 1] = {0}, before[KT_MAX_STATES + 1] = {0}, mask = 0;
     for (uint32_t i = 0; i < carried_count; i++)
         states[i] = before[i] =
             kt_builder_param(b, KT_ROLE_PLAIN, NULL, i, kt_build_type(outer->builder, carried[i]));
