@@ -33,7 +33,7 @@ foreach(source ${fuzz_sources})
   target_link_libraries(fuzz_${name} PRIVATE fuzz_replay)
   set_target_properties(fuzz_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME fuzz/${name} COMMAND fuzz_${name} ${fuzz}/corpus/${name} ${fuzz_seeds}/${name} ${fuzz_seeds_${name}})
-  set_tests_properties(fuzz/${name} PROPERTIES LABELS replay TIMEOUT 300
+  set_tests_properties(fuzz/${name} PROPERTIES LABELS replay TIMEOUT 900
     ENVIRONMENT "ASAN_OPTIONS=allocator_may_return_null=1")
 endforeach()
 
@@ -78,7 +78,7 @@ if(KT_SANITIZE MATCHES address AND CMAKE_C_COMPILER_ID MATCHES Clang)
     file(MAKE_DIRECTORY ${fuzz_seeds}/${name})
     add_test(NAME fuzz/${name}_search COMMAND fuzz_${name}_search -max_total_time=60 -seed=1 -timeout=20
       -rss_limit_mb=3000 -print_final_stats=1 -verbosity=1 -artifact_prefix=${fuzz_out}/findings/${name}- ${places})
-    set_tests_properties(fuzz/${name}_search PROPERTIES LABELS fuzz TIMEOUT 300 COST 60
+    set_tests_properties(fuzz/${name}_search PROPERTIES LABELS fuzz TIMEOUT 900 COST 60
       ENVIRONMENT "ASAN_OPTIONS=allocator_may_return_null=1")
   endforeach()
 endif()
