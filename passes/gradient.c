@@ -2,9 +2,11 @@
  * `NAME_gradient` afterwards, with the same parameters, and behind the same results `gradient/PATH` for each
  * float variable and input. What trains calls kt_build_gradient itself, and goes on with what it gives.
  *
- * requires  stop_gradient where it is meant (simplify takes it away), and contractions that are not packed
- * (layout) keeps     all entries breaks    nothing; fails where no entry has a float scalar as first output
- */
+ * requires  stop_gradient where it is meant (simplify takes it away); contractions before layout packs them
+ *
+ * keeps     all entries
+ *
+ * breaks    nothing; fails where no entry has a float scalar as first output */
 #include "passes/passes_impl.h"
 
 static bool is_float(const kt_type *type) { return kt_dtype_is_float(type->dtype); }

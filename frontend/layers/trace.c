@@ -46,6 +46,10 @@ static void add_variable(kt_layer *layer, kt_trace *trace, kt_weight *weight) {
 
 uint32_t kt_layer_add_weight(kt_layer *layer, kt_trace *trace, const char *name, const kt_type *type,
                              const json_t *initializer, bool trainable) {
+    if (trainable && !kt_dtype_is_float(type->dtype))
+        kt_trace_fail(trace, KT_UNSUPPORTED,
+                      "its %s cannot be trained as %s; give the layer a dtype policy of floating point.",
+                      name, kt_dtype_name(type->dtype));
     kt_weight weight = {.name = name, .type = *type, .initializer = initializer, .trainable = trainable};
     add_variable(layer, trace, &weight);
     uint32_t number = layer->weights.count;

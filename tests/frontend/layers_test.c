@@ -345,6 +345,22 @@ static void weights_and_sharing(void **state) {
     lab_close(&l);
 }
 
+static void integer_policies_hold_no_weights(void **state) {
+    (void)state;
+    static const char *const policies[] = {"int8", "bool", "uint64"};
+    for (int i = 0; i < 3; i++) {
+        lab l;
+        lab_open(&l);
+        const char *options =
+            kt_arena_format(l.context.arena, "{\"units\": 2, \"dtype\": \"%s\"}", policies[i]);
+        kt_layer *dense = kt_layer_create(&l.context, "Dense", options);
+        kt_argument x = lab_tensor(lab_input(&l, "f32[batch,4]"));
+        if (dense) lab_call(&l, dense, &x, 1, 0);
+        assert_non_null(strstr(lab_problem(&l), dense ? "its kernel cannot be trained as" : "dtype"));
+        lab_close(&l);
+    }
+}
+
 static void training_mode(void **state) {
     (void)state;
     lab l;
@@ -515,14 +531,23 @@ static void out_of_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(round_trips),         cmocka_unit_test(fixtures_change_every_option),
-        cmocka_unit_test(bad_options),         cmocka_unit_test(all_problems_of_a_layer),
-        cmocka_unit_test(unknown_classes),     cmocka_unit_test(names),
-        cmocka_unit_test(promotion),           cmocka_unit_test(shapes),
-        cmocka_unit_test(bad_inputs),          cmocka_unit_test(problems_are_contained),
-        cmocka_unit_test(weights_and_sharing), cmocka_unit_test(training_mode),
-        cmocka_unit_test(masks_are_handed_on), cmocka_unit_test(masks_are_merged),
-        cmocka_unit_test(odd_options),         cmocka_unit_test(out_of_memory),
+        cmocka_unit_test(round_trips),
+        cmocka_unit_test(fixtures_change_every_option),
+        cmocka_unit_test(bad_options),
+        cmocka_unit_test(all_problems_of_a_layer),
+        cmocka_unit_test(unknown_classes),
+        cmocka_unit_test(names),
+        cmocka_unit_test(promotion),
+        cmocka_unit_test(shapes),
+        cmocka_unit_test(bad_inputs),
+        cmocka_unit_test(problems_are_contained),
+        cmocka_unit_test(weights_and_sharing),
+        cmocka_unit_test(training_mode),
+        cmocka_unit_test(integer_policies_hold_no_weights),
+        cmocka_unit_test(masks_are_handed_on),
+        cmocka_unit_test(masks_are_merged),
+        cmocka_unit_test(odd_options),
+        cmocka_unit_test(out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
