@@ -84,12 +84,13 @@ def make(name, low, high, size):
         fill(model, gain)
         expected = model.predict(images[:1], verbose=0)[0]
         largest = np.abs(expected).max()
-        if 3 < largest < 30:
+        # Residual branches of a small gain drown in the biases: what the image says shows with a larger one.
+        sees = largest < 30 and np.abs(model.predict(images[1:], verbose=0)[0] - expected).max() > 0.01 * largest
+        if sees and largest > 3:
             break
-        least, most = (gain, most) if largest <= 3 else (least, gain)
+        least, most = (gain, most) if largest < 30 else (least, gain)
         gain = float(f"{np.sqrt(least * most):.4g}")
-    other = model.predict(images[1:], verbose=0)[0]
-    assert np.abs(other - expected).max() > 0.01 * np.abs(expected).max(), f"{name} sees nothing"
+    assert sees, f"{name} sees nothing"
     config = keras.saving.serialize_keras_object(model)
     config.pop("build_config", None)
     with zipfile.ZipFile(FOLDER / f"{name}.keras", "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
