@@ -10,54 +10,10 @@
 #ifndef KT_FRONTEND_LAYER_H
 #define KT_FRONTEND_LAYER_H
 
-#include "ir/ir.h"
-
-#include <jansson.h>
+#include "frontend/options.h"
 
 typedef struct kt_layer kt_layer;
 typedef struct kt_layer_class kt_layer_class;
-
-/* What layers are made in. Problems are collected in diag, each with its layer path, so that all are reported
- * at once. */
-typedef struct kt_observer kt_observer;
-typedef struct kt_layer_context {
-    kt_arena *arena;
-    kt_diag *diag;
-    kt_observer *observer; /* told of the layers that a model calls; NULL: nobody asks */
-    kt_table names; /* how many layers without a name of their own were named "dense", … */
-} kt_layer_context;
-
-/* ---- options --------------------------------------------------------------------------------------------- */
-typedef enum kt_option_kind {
-    KT_OPTION_BOOL,           /* bool */
-    KT_OPTION_INT,            /* int64_t */
-    KT_OPTION_OPTIONAL_INT,   /* int64_t; None is KT_NONE_INT */
-    KT_OPTION_FLOAT,          /* double */
-    KT_OPTION_OPTIONAL_FLOAT, /* double; None is NaN */
-    KT_OPTION_STRING,         /* const char *; None is NULL */
-    KT_OPTION_CHOICE,         /* const char *, one of choices */
-    KT_OPTION_INTS,           /* kt_ints: a list; an int alone is repeated `count` times; None is count 0 */
-    KT_OPTION_SHAPE,          /* kt_ints: a list whose None is -1 */
-    KT_OPTION_ACTIVATION,     /* kt_activation */
-    KT_OPTION_INITIALIZER,    /* json_t *: a name or an object, checked against Keras's names; as the next two */
-    KT_OPTION_REGULARIZER,
-    KT_OPTION_CONSTRAINT,
-    KT_OPTION_JSON,           /* json_t *: kept as it is; the class's `check` reads it */
-    KT_OPTION_UNSUPPORTED,    /* no field: anything but None is rejected */
-} kt_option_kind;
-#define KT_NONE_INT INT64_MIN
-
-typedef struct kt_option {
-    const char *name;
-    kt_option_kind kind;
-    size_t offset;          /* of the field in the class's struct */
-    const char *default_json; /* as JSON text; NULL: the option is required */
-    const char *choices;    /* CHOICE: "valid same causal"; None stands for the default */
-    int count;              /* INTS: the length, which an int alone is repeated to; 0 for any list */
-    bool inert;             /* changes training or initial values only, never a prediction */
-    bool unwritten;         /* read, but Keras never writes it */
-    bool unwritten_none;    /* written only where it is not None */
-} kt_option;
 
 /* An activation: a row of the activation table with its parameters. */
 enum { KT_ACTIVATION_PARAMETERS = 3 };
@@ -117,6 +73,9 @@ kt_value kt_trace_weight(kt_trace *trace, kt_layer *layer, uint32_t weight);
 kt_value kt_trace_stored_weight(kt_trace *trace, kt_layer *layer, uint32_t weight);
 /* Gives a weight a new value: from the traced function a donated result. */
 void kt_trace_assign(kt_trace *trace, kt_layer *layer, uint32_t weight, kt_value value);
+/* The value of a variable of the graph now, and a new one (cast to its dtype): what weights go through. */
+kt_value kt_trace_variable(kt_trace *trace, uint32_t variable);
+void kt_trace_assign_variable(kt_trace *trace, uint32_t variable, kt_value value);
 /* Takes value's mask away from all that read it later, as Keras does where a layer consumes it; and the mask that a
  * value which came with one has still. */
 void kt_trace_unmask(kt_trace *trace, kt_value value);
@@ -219,6 +178,8 @@ kt_dtype kt_dtype_promote(kt_dtype a, kt_dtype b);
 /* For `build`: adds a weight; returns its number. Its variable's path is the layer's path and name. */
 uint32_t kt_layer_add_weight(kt_layer *layer, kt_trace *trace, const char *name, const kt_type *type,
                              const json_t *initializer, bool trainable);
+/* The same for a state, which is kept from call to call and begins with `begin` (dense, copied), or zeros: NULL. */
+uint32_t kt_layer_add_state(kt_layer *layer, kt_trace *trace, const char *name, const kt_type *type, const void *begin);
 /* Makes the weights of a layer that has been built known to the graph that is being traced into: for layers that call
  * their children by themselves. */
 void kt_layer_renew(kt_layer *layer, kt_trace *trace);

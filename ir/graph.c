@@ -41,6 +41,14 @@ kt_func kt_graph_add_function(kt_graph *graph, const kt_function *function) {
     return graph->functions.count - 1;
 }
 
+const char *kt_variable_kind_name(kt_variable_kind kind) {
+    static const char *const names[] = {[KT_VARIABLE_WEIGHT] = "weight",
+                                        [KT_VARIABLE_STATE] = "state",
+                                        [KT_VARIABLE_SLOT] = "slot",
+                                        [KT_VARIABLE_METRIC] = "metric"};
+    return names[kind];
+}
+
 uint32_t kt_graph_add_variable(kt_graph *graph, const kt_variable *variable) {
     kt_variable copy = *variable;
     copy.path = kt_arena_string(graph->arena, variable->path);

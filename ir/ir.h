@@ -62,11 +62,21 @@ typedef struct kt_value_info {
     uint32_t index; /* which result of the node, or which parameter */
 } kt_value_info;
 
+/* What a variable is for. */
+typedef enum kt_variable_kind {
+    KT_VARIABLE_WEIGHT, /* of a layer */
+    KT_VARIABLE_STATE,  /* of a layer, from call to call: recurrent states, seed generators; not in Keras's file */
+    KT_VARIABLE_SLOT,   /* of an optimizer */
+    KT_VARIABLE_METRIC, /* set back to its first value when an epoch begins */
+} kt_variable_kind;
+const char *kt_variable_kind_name(kt_variable_kind kind); /* "weight", "state", … */
+
 typedef struct kt_variable {
     const char *path;      /* Keras's variable.path: "dense/kernel" */
     const char *file_path; /* its place in Keras's weight file: "layers/dense/vars/0" */
     kt_type type;          /* static */
     bool trainable;
+    kt_variable_kind kind;
     const void *data;      /* its value, dense and row-major; NULL: not known */
 } kt_variable;
 

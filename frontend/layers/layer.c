@@ -8,10 +8,11 @@
 #include <stdarg.h>
 #include <string.h>
 
-/* Where problems of a layer are. */
-static const char *place(const kt_layer *layer) {
-    if (layer->path) return layer->path;
-    return layer->name ? layer->name : layer->class->name;
+kt_configured kt_layer_configured(const kt_layer *layer) {
+    const char *name = layer->name ? layer->name : layer->class->name;
+    return (kt_configured){.class_name = layer->class->name,
+                           .path = layer->path ? layer->path : name,
+                           .fields = (kt_layer *)layer};
 }
 
 kt_status kt_layer_reject(const kt_layer *layer, kt_layer_context *context, kt_status status,
@@ -20,8 +21,8 @@ kt_status kt_layer_reject(const kt_layer *layer, kt_layer_context *context, kt_s
     va_start(arguments, format);
     const char *text = kt_arena_vformat(context->arena, format, arguments);
     va_end(arguments);
-    return kt_diag_add(context->diag, status, place(layer), "option '%s' of %s %s", option,
-                       layer->class->name, text);
+    const kt_configured what = kt_layer_configured(layer);
+    return kt_options_reject(&what, context, status, option, "%s", text);
 }
 
 const char *kt_layer_snake_case(kt_arena *arena, const char *class_name) {

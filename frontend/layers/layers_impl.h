@@ -11,8 +11,6 @@
 #include "frontend/layers/classes.def"
 #undef KT_LAYER
 
-/* Rows of an option table: the C field has the option's name. */
-#define KT_FIELD(type, field, kind, ...) {#field, KT_OPTION_##kind, offsetof(type, field), __VA_ARGS__}
 #define KT_INITIALIZER(type, field, default_json)                                                            \
     {#field, KT_OPTION_INITIALIZER, offsetof(type, field), default_json, .inert = true}
 #define KT_REGULARIZER(type, field)                                                                          \
@@ -26,7 +24,6 @@
 /* Written as null, or not at all. */
 #define KT_UNSUPPORTED(name)           {name, KT_OPTION_UNSUPPORTED, 0, "null"}
 #define KT_UNSUPPORTED_UNWRITTEN(name) {name, KT_OPTION_UNSUPPORTED, 0, "null", .unwritten = true}
-#define KT_OPTIONS_END                 {NULL}
 
 /* Low-rank adaptation: two small factors beside a kernel that is no longer trained. Keras writes the kernel
  * with their product added, and begins anew with a product of 0 when it reads: predictions never see it. */
@@ -49,8 +46,8 @@ typedef struct kt_lora {
  * recorded. */
 kt_status kt_options_read(kt_layer *layer, kt_layer_context *context, const json_t *config) KT_MUST_USE;
 void kt_options_write(const kt_layer *layer, json_t *config);
-/* Is word one of the words of a list, "valid same"? */
-bool kt_options_listed(const char *list, const char *word);
+/* The layer as its options' problems name it. */
+kt_configured kt_layer_configured(const kt_layer *layer);
 
 /* The policy of a serialised dtype; false and a sentence's end in out_problem if it is not supported. */
 bool kt_dtype_policy_read(kt_arena *arena, const json_t *dtype, kt_dtype *out_compute, kt_dtype *out_variable,

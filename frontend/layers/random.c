@@ -27,12 +27,7 @@ static uint32_t find_generator(kt_layer *layer, kt_trace *trace, int64_t seed) {
     kt_dim_pool *dims = trace->builder->graph->dims;
     const kt_type type = {.dtype = KT_I64, .rank = 1, .dims = {kt_dim_const(dims, 2)}};
     const int64_t begin[2] = {seed == KT_NONE_INT ? default_seed(trace) : seed, 0};
-    uint32_t number = kt_layer_add_weight(layer, trace, generator_name, &type, NULL, false);
-    layer->weights.at[number].state = true;
-    layer->weights.at[number].begin = kt_arena_copy(trace->context->arena, begin, sizeof begin);
-    trace->builder->graph->variables.at[layer->weights.at[number].variable].data =
-        layer->weights.at[number].begin;
-    return number;
+    return kt_layer_add_state(layer, trace, generator_name, &type, begin);
 }
 
 static kt_value integers(kt_builder *builder, kt_dtype dtype, uint32_t count, const void *data) {

@@ -39,9 +39,16 @@ static void add_variable(kt_layer *layer, kt_trace *trace, kt_weight *weight) {
         .path = kt_arena_format(trace->context->arena, "%s/%s", path, weight->name),
         .type = weight->type,
         .trainable = weight->trainable && layer->trainable,
+        .kind = weight->state ? KT_VARIABLE_STATE : KT_VARIABLE_WEIGHT,
         .data = weight->begin,
     };
     weight->variable = kt_graph_add_variable(trace->builder->graph, &variable);
+}
+
+static uint32_t add_weight(kt_layer *layer, kt_trace *trace, kt_weight weight) {
+    add_variable(layer, trace, &weight);
+    KT_PUSH(trace->context->arena, &layer->weights, weight);
+    return layer->weights.count - 1;
 }
 
 uint32_t kt_layer_add_weight(kt_layer *layer, kt_trace *trace, const char *name, const kt_type *type,
@@ -50,11 +57,18 @@ uint32_t kt_layer_add_weight(kt_layer *layer, kt_trace *trace, const char *name,
         kt_trace_fail(trace, KT_UNSUPPORTED,
                       "its %s cannot be trained as %s; give the layer a dtype policy of floating point.",
                       name, kt_dtype_name(type->dtype));
-    kt_weight weight = {.name = name, .type = *type, .initializer = initializer, .trainable = trainable};
-    add_variable(layer, trace, &weight);
-    uint32_t number = layer->weights.count;
-    KT_PUSH(trace->context->arena, &layer->weights, weight);
-    return number;
+    return add_weight(
+        layer, trace,
+        (kt_weight){.name = name, .type = *type, .initializer = initializer, .trainable = trainable});
+}
+
+uint32_t kt_layer_add_state(kt_layer *layer, kt_trace *trace, const char *name, const kt_type *type,
+                            const void *begin) {
+    kt_weight weight = {.name = name, .type = *type, .state = true};
+    size_t bytes =
+        (size_t)kt_type_static_elements(trace->builder->graph->dims, type) * kt_dtype_bytes(type->dtype);
+    if (begin) weight.begin = kt_arena_copy(trace->context->arena, begin, bytes);
+    return add_weight(layer, trace, weight);
 }
 
 static kt_value *variable_slot(kt_trace *trace, uint32_t variable) {
@@ -64,21 +78,32 @@ static kt_value *variable_slot(kt_trace *trace, uint32_t variable) {
     return &trace->variables.at[variable];
 }
 
-kt_value kt_trace_stored_weight(kt_trace *trace, kt_layer *layer, uint32_t weight) {
-    KT_ASSERT(weight < layer->weights.count);
-    const kt_weight *info = &layer->weights.at[weight];
-    kt_value *slot = variable_slot(trace, info->variable);
+kt_value kt_trace_variable(kt_trace *trace, uint32_t variable) {
+    kt_value *slot = variable_slot(trace, variable);
     if (*slot) return *slot;
+    const kt_type type = trace->builder->graph->variables.at[variable].type;
+    kt_value read;
     if (trace->outer) {
-        kt_value value = kt_trace_stored_weight(trace->outer, layer, weight);
-        slot = variable_slot(trace, info->variable);
-        *slot = kt_builder_param(trace->builder, KT_ROLE_PLAIN, NULL, trace->builder->function.params.count,
-                                 &info->type);
+        kt_value value = kt_trace_variable(trace->outer, variable);
+        read = kt_builder_param(trace->builder, KT_ROLE_PLAIN, NULL, trace->builder->function.params.count,
+                                &type);
         KT_PUSH(trace->context->arena, &trace->captured, value);
     } else {
-        *slot = kt_builder_param(trace->builder, KT_ROLE_VARIABLE, NULL, info->variable, &info->type);
+        read = kt_builder_param(trace->builder, KT_ROLE_VARIABLE, NULL, variable, &type);
     }
-    return *slot;
+    return *variable_slot(trace, variable) = read;
+}
+
+void kt_trace_assign_variable(kt_trace *trace, uint32_t variable, kt_value value) {
+    kt_trace_variable(trace, variable); /* donation wants the parameter */
+    value = kt_build_cast(trace->builder, value, trace->builder->graph->variables.at[variable].type.dtype);
+    *variable_slot(trace, variable) = value;
+    trace->assigned.at[variable] = true;
+}
+
+kt_value kt_trace_stored_weight(kt_trace *trace, kt_layer *layer, uint32_t weight) {
+    KT_ASSERT(weight < layer->weights.count);
+    return kt_trace_variable(trace, layer->weights.at[weight].variable);
 }
 
 kt_value kt_trace_weight(kt_trace *trace, kt_layer *layer, uint32_t weight) {
@@ -89,11 +114,8 @@ kt_value kt_trace_weight(kt_trace *trace, kt_layer *layer, uint32_t weight) {
 }
 
 void kt_trace_assign(kt_trace *trace, kt_layer *layer, uint32_t weight, kt_value value) {
-    kt_trace_stored_weight(trace, layer, weight); /* donation wants the parameter */
-    uint32_t variable = layer->weights.at[weight].variable;
-    value = kt_build_cast(trace->builder, value, layer->weights.at[weight].type.dtype);
-    *variable_slot(trace, variable) = value;
-    trace->assigned.at[variable] = true;
+    KT_ASSERT(weight < layer->weights.count);
+    kt_trace_assign_variable(trace, layer->weights.at[weight].variable, value);
 }
 
 /* ---- masks

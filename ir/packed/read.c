@@ -143,10 +143,12 @@ static kt_status read_location(reader *r, size_t place) {
 }
 
 static kt_status read_variable(reader *r, const Keratin__Variable *in) {
-    kt_variable variable = {.path = in->path, .file_path = in->file_path, .trainable = in->trainable};
+    kt_variable variable = {
+        .path = in->path, .file_path = in->file_path, .trainable = in->trainable, .kind = in->kind};
     kt_literal data = {0};
     if (!in->path) return fail(r, "A variable has no path.");
     r->where = in->path;
+    if (in->kind > KT_VARIABLE_METRIC) return fail(r, "A variable has a kind that there is not.");
     KT_TRY(read_type(r, in->type, &variable.type));
     if (!kt_type_is_static(r->graph->dims, &variable.type))
         return fail(r, "The dimensions of a variable must be numbers.");

@@ -259,6 +259,8 @@ static Keratin__Variable *write_variable(writer *w, const kt_variable *variable)
     out->type = write_type(w, &variable->type);
     out->has_trainable = variable->trainable;
     out->trainable = variable->trainable;
+    out->has_kind = variable->kind != KT_VARIABLE_WEIGHT;
+    out->kind = variable->kind;
     out->data = write_typed_data(w, &variable->type, variable->data);
     return out;
 }

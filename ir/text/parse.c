@@ -377,6 +377,8 @@ static kt_status parse_variable(parser *p) {
         return kt_lex_fail(lexer, "The dimensions of a variable must be numbers.");
     if (kt_lex_accept_word(lexer, "file")) KT_TRY(kt_lex_string(lexer, &variable.file_path));
     variable.trainable = kt_lex_accept_word(lexer, "trainable");
+    for (int kind = KT_VARIABLE_STATE; kind <= KT_VARIABLE_METRIC; kind++)
+        if (kt_lex_accept_word(lexer, kt_variable_kind_name(kind))) variable.kind = kind;
     KT_TRY(parse_data(p, &variable.type, &variable.data));
     uint32_t index = kt_graph_add_variable(p->graph, &variable);
     kt_table_add(&p->variables, lexer->arena, variable.path, strlen(variable.path), index);

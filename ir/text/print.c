@@ -3,6 +3,7 @@
  *   graph "digits"
  *   symbols batch
  *   variable @dense/kernel : f32[64,10] file "layers/dense/vars/0" trainable = base64"zczMPc3MTD4…"
+ *   variable @mean/total : f32 metric
  *   constant @dense/packed : f32[2,64,8]
  *   check 2*batch = height "input image: height is twice the batch"
  *
@@ -383,6 +384,7 @@ static void print_variable(const printer *p, const kt_variable *variable) {
         kt_text_quote(p->out, variable->file_path);
     }
     if (variable->trainable) kt_text_add(p->out, " trainable");
+    if (variable->kind) kt_text_format(p->out, " %s", kt_variable_kind_name(variable->kind));
     print_data(p, &variable->type, variable->data);
     kt_text_add(p->out, "\n");
 }

@@ -15,6 +15,7 @@ static const char everything[] =
     "symbols batch, \"odd name\", height\n"
     "variable @dense/kernel : f32[64,2] file \"layers/dense/vars/0\" trainable\n"
     "variable @dense/bias : f32[2] file \"layers/dense/vars/1\" trainable = [0.1, -0]\n"
+    "variable @mean/total : f32[] metric = [0]\n"
     "variable @dense/bias : f32[2] = [nan, -inf]\n"
     "variable @seed : u64[] = [18446744073709551615]\n"
     "variable @mask : bool[3] = [true, false, true]\n"
@@ -43,7 +44,7 @@ static const char everything[] =
     "    input 0 \"image\" %0: f32[batch,64],\n"
     "    input 1 \"other\" %1: f32[batch,height,8,4],\n"
     "    variable @dense/kernel %2: f32[64,2],\n"
-    "    variable #2 %3: f32[2],\n"
+    "    variable #3 %3: f32[2],\n"
     "    constant @dense/packed %4: f32[1,64,8]\n"
     ") {\n"
     "  %5 = dot_general(%0, %2) lhs_contract=[1] rhs_contract=[0] : f32[batch,2] @ \"dense/matmul\"\n"
@@ -258,7 +259,7 @@ static void test_elided(void **state) {
     char *text = print(arena, parse(arena, everything), &(kt_print_options){.elide = true});
     assert_non_null(strstr(text, "u8[17] = hash\""));
     assert_non_null(strstr(text, "= all 0"));
-    assert_error(text, "line 9", "left out");
+    assert_error(text, "line 10", "left out");
     kt_arena_destroy(arena);
 }
 

@@ -126,8 +126,7 @@ static kt_status build_states(kt_layer *layer, kt_trace *trace, const kt_type *i
             kt_trace_fail(trace, KT_INVALID, "the states that it keeps are too large.");
             return KT_INVALID;
         }
-        uint32_t state = kt_layer_add_weight(layer, trace, "rnn_state", &types[i], NULL, false);
-        layer->weights.at[state].state = true;
+        (void)kt_layer_add_state(layer, trace, "rnn_state", &types[i], NULL);
     }
     return KT_OK;
 }

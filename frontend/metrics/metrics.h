@@ -1,0 +1,44 @@
+/* Metrics: what is counted over the batches of an epoch. A metric's state is variables of the graph (kind
+ * KT_VARIABLE_METRIC), which `update` assigns and `result` reads; whoever runs the graph sets them back to what they
+ * begin with. Formulas are Keras's. */
+#ifndef KT_FRONTEND_METRICS_H
+#define KT_FRONTEND_METRICS_H
+
+#include "frontend/losses/losses.h"
+
+typedef struct kt_metric kt_metric;
+typedef struct kt_metric_class {
+    kt_object_class object;
+    /* Adds the variables (kt_metric_add_variable), once the types of labels and output are known. */
+    void (*build)(kt_metric *metric, kt_trace *trace, const kt_type *target, const kt_type *output);
+    /* target as kt_loss_target_type has it or as the metric wants it; sample_weight [batch] and mask (bool), or 0. */
+    void (*update)(kt_metric *metric, kt_trace *trace, kt_value target, kt_value output, kt_value sample_weight,
+                   kt_value mask);
+    kt_value (*result)(kt_metric *metric, kt_trace *trace); /* float32: a scalar, or [classes] */
+} kt_metric_class;
+struct kt_metric {
+    kt_object object;
+    const char *name; /* "binary_accuracy"; as it stands in logs */
+    const json_t *dtype;
+    KT_VECTOR(uint32_t) variables; /* in graph.variables */
+};
+extern const kt_metric_class *const kt_metric_classes[];
+
+/* From Keras's serialised form. "accuracy", "acc", "crossentropy" and "ce" become what fits the loss and the output, as
+ * Keras chooses; a loss's name becomes the mean of that loss. NULL, and problems at path. */
+kt_metric *kt_metric_read(kt_layer_context *context, const json_t *serialized, const kt_loss *loss,
+                          const kt_type *output, const char *path);
+/* A variable "<path>/<name>" that begins with zeros, or with begin (dense, lives as long as the graph). Returns its
+ * position in metric->variables. */
+uint32_t kt_metric_add_variable(kt_metric *metric, kt_trace *trace, const char *name, const kt_type *type,
+                                const void *begin);
+/* The mean of values, weighted; what "loss" in logs is: builds on first use. */
+kt_metric *kt_metric_mean(kt_layer_context *context, const char *name);
+void kt_metric_mean_add(kt_metric *mean, kt_trace *trace, kt_value value, kt_value weight /* or 0: 1 */);
+/* The three functions of the class. */
+void kt_metric_build(kt_metric *metric, kt_trace *trace, const kt_type *target, const kt_type *output);
+void kt_metric_update(kt_metric *metric, kt_trace *trace, kt_value target, kt_value output, kt_value sample_weight,
+                      kt_value mask);
+kt_value kt_metric_result(kt_metric *metric, kt_trace *trace);
+
+#endif

@@ -1,0 +1,26 @@
+/* Optimizers and learning rate schedules, after Keras: from gradients to new values of variables, slots and step
+ * counter, as ordinary nodes of the traced function. */
+#ifndef KT_FRONTEND_OPTIMIZERS_H
+#define KT_FRONTEND_OPTIMIZERS_H
+
+#include "frontend/layer.h"
+#include "frontend/object.h"
+
+typedef struct kt_optimizer kt_optimizer;
+
+/* From Keras's serialised form: a name ("adam") or an object with class_name and config, whose learning_rate may be a
+ * number or a serialised schedule. NULL, and problems at path. */
+kt_optimizer *kt_optimizer_read(kt_layer_context *context, const json_t *serialized, const char *path);
+/* Adds the optimizer's variables to the graph (kind KT_VARIABLE_SLOT) for these variables, which it is to train: paths
+ * "optimizer/iteration", "optimizer/learning_rate", "optimizer/dense_kernel_momentum", …, file paths
+ * "optimizer/vars/0", … in Keras's order. The learning rate is a variable of its own that callbacks may set, unless
+ * there is a schedule. */
+void kt_optimizer_build(kt_optimizer *optimizer, kt_trace *trace, const uint32_t *variables, uint32_t count);
+/* One step: gradients, one a variable of build, of the variable's type. Everything of Keras's base class is here:
+ * clipping by value, norm and global norm, weight decay, exponential moving averages, gradient accumulation, loss
+ * scaling. Assigns through the trace. */
+void kt_optimizer_apply(kt_optimizer *optimizer, kt_trace *trace, const kt_value *gradients);
+/* What the loss is to be multiplied by before gradients are taken, which `apply` divides by again; 0: nothing. */
+kt_value kt_optimizer_loss_scale(kt_optimizer *optimizer, kt_trace *trace);
+
+#endif
