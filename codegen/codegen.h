@@ -31,6 +31,7 @@ typedef struct kt_program_source {
     uint32_t plan_count;
     const uint64_t *constant_offsets; /* by kt_graph.constants: byte offset in the constants blob */
     uint64_t constants_bytes;
+    const uint32_t *variable_begins; /* by kt_graph.variables: 1 + the constant that it begins with; 0: zeros */
     const char *describe;        /* JSON */
     const struct kt_weights *weights; /* in a file; NULL: the constants are linked */
     const kt_plan *prepare;      /* with weights: behind kt_prepare_offer; or NULL: there are no constants */
@@ -89,6 +90,13 @@ kt_status kt_prepare_find(const kt_graph *graph, kt_func *out_prepare, kt_diag *
 /* Runs `prepare` and lays its results out, each at a multiple of 64 bytes (codegen/constants.c). */
 kt_status kt_constants_prepare(kt_graph *graph, kt_arena *arena, uint64_t *out_offsets, uint64_t *out_bytes, kt_diag *diag) KT_MUST_USE;
 /* Lays constants out without knowing them. */
+/* Which variables do contexts keep? Those that an entry reads or changes; where there are an optimizer's, all that
+ * have a place in Keras's file. */
+bool *kt_variables_kept(const kt_graph *graph, const kt_plan *plans, uint32_t plan_count, kt_arena *arena);
+/* Adds to the constants what kept variables begin with where it is not zeros: by variable, 1 + that constant or 0.
+ * may_begin: else such variables are refused. */
+kt_status kt_variables_begin(kt_graph *graph, const bool *kept, kt_arena *arena, bool may_begin,
+                             const uint32_t **out_begins, kt_diag *diag) KT_MUST_USE;
 void kt_constants_lay_out(const kt_graph *graph, uint64_t *out_offsets, uint64_t *out_bytes);
 /* ---- weights in a file (codegen/weights.c); the format is runtime/weights.h's ---- */
 typedef struct kt_weights {

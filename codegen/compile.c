@@ -148,13 +148,17 @@ static kt_status describe_weights(job *work, uint64_t *offsets, kt_program_sourc
 }
 
 static kt_status build_module(job *work, bool library, kt_program_source *source, kt_module **out_module) {
+    /* Before variables and constants change: the text must be the one that was dumped. */
+    if (work->options->debug) KT_TRY(describe_lines(work));
+    const bool *kept = kt_variables_kept(work->graph, work->plans.at, work->plans.count, work->arena);
+    const uint32_t *begins;
+    KT_TRY(kt_variables_begin(work->graph, kept, work->arena, !work->options->weights_file, &begins, work->diag));
     uint64_t *offsets = KT_NEW_ARRAY(work->arena, uint64_t, work->graph->constants.count + 1);
     *source = (kt_program_source){.graph = work->graph,
                                   .plans = work->plans.at,
                                   .plan_count = work->plans.count,
-                                  .constant_offsets = offsets};
-    /* Before variables and constants change: the text must be the one that was dumped. */
-    if (work->options->debug) KT_TRY(describe_lines(work));
+                                  .constant_offsets = offsets,
+                                  .variable_begins = begins};
     double start = kt_seconds_now();
     if (work->options->weights_file)
         KT_TRY(describe_weights(work, offsets, source));

@@ -54,6 +54,48 @@ kt_status kt_constants_prepare(kt_graph *graph, kt_arena *arena, uint64_t *out_o
     return KT_OK;
 }
 
+bool *kt_variables_kept(const kt_graph *graph, const kt_plan *plans, uint32_t plan_count, kt_arena *arena) {
+    bool *kept = KT_NEW_ARRAY(arena, bool, graph->variables.count + 1), trains = false;
+    for (uint32_t i = 0; i < plan_count; i++) {
+        for (uint32_t k = 0; k < plans[i].buffers.count; k++) {
+            const kt_plan_buffer *buffer = &plans[i].buffers.at[k];
+            if (buffer->place != KT_PLACE_VARIABLE && buffer->place != KT_PLACE_NEXT) continue;
+            kept[buffer->index] = true;
+            trains = trains || graph->variables.at[buffer->index].kind == KT_VARIABLE_SLOT;
+        }
+    }
+    for (uint32_t i = 0; i < graph->variables.count; i++)
+        kept[i] = kept[i] || (trains && graph->variables.at[i].file_path);
+    return kept;
+}
+
+static bool is_zero(const uint8_t *data, uint64_t bytes) {
+    for (uint64_t i = 0; data && i < bytes; i++)
+        if (data[i]) return false;
+    return true;
+}
+
+kt_status kt_variables_begin(kt_graph *graph, const bool *kept, kt_arena *arena, bool may_begin,
+                             const uint32_t **out_begins, kt_diag *diag) {
+    uint32_t *begins = KT_NEW_ARRAY(arena, uint32_t, graph->variables.count + 1);
+    *out_begins = begins;
+    for (uint32_t i = 0; i < graph->variables.count; i++) {
+        const kt_variable *variable = &graph->variables.at[i];
+        uint64_t bytes = (uint64_t)kt_type_static_elements(graph->dims, &variable->type) *
+                         kt_dtype_bytes(variable->type.dtype);
+        if (!kept[i] || is_zero(variable->data, bytes)) continue;
+        if (!may_begin)
+            return kt_diag_add(diag, KT_UNSUPPORTED, variable->path,
+                               "The program changes this variable, which must begin with zeros where weights "
+                               "are in a file.");
+        const kt_constant constant = {.name = kt_arena_format(graph->arena, "%s/begin", variable->path),
+                                      .type = variable->type,
+                                      .data = variable->data};
+        begins[i] = 1 + kt_graph_add_constant(graph, &constant);
+    }
+    return KT_OK;
+}
+
 void kt_constants_lay_out(const kt_graph *graph, uint64_t *out_offsets, uint64_t *out_bytes) {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < graph->constants.count; i++) {

@@ -71,13 +71,33 @@ uint32_t *kt_pass_uses(kt_pass_run *run, const kt_function *function) {
     return uses;
 }
 
-static bool changes_variable(const kt_function *function, const kt_port *param) {
-    for (uint32_t i = 0; i < function->results.count; i++) {
-        const kt_port *result = &function->results.at[i];
-        if (result->role == KT_ROLE_VARIABLE && result->index == param->index)
-            return result->value != param->value;
+/* Does an entry hand the variable on as it is? */
+static bool returns_parameter(const kt_function *function, const kt_port *result) {
+    for (uint32_t i = 0; i < function->params.count; i++) {
+        const kt_port *param = &function->params.at[i];
+        if (param->role == KT_ROLE_VARIABLE && param->value == result->value)
+            return param->index == result->index;
     }
     return false;
+}
+
+/* Which variables stay what they are whatever entry is called, by kt_graph.variables? Where an entry changes a
+ * weight, the program trains, and any weight may be loaded anew. */
+static bool *find_lasting(kt_pass_run *run) {
+    const kt_graph *graph = run->graph;
+    bool *lasting = KT_NEW_ARRAY(run->scratch, bool, graph->variables.count), trains = false;
+    for (uint32_t i = 0; i < graph->variables.count; i++) lasting[i] = true;
+    for (kt_func func = 1; func < graph->functions.count; func++) {
+        const kt_function *function = kt_graph_function(graph, func);
+        for (uint32_t i = 0; i < function->results.count; i++) {
+            const kt_port *result = &function->results.at[i];
+            if (result->role != KT_ROLE_VARIABLE || returns_parameter(function, result)) continue;
+            lasting[result->index] = false;
+            trains = trains || graph->variables.at[result->index].kind == KT_VARIABLE_WEIGHT;
+        }
+    }
+    for (uint32_t i = 0; i < graph->variables.count; i++) lasting[i] = lasting[i] && !trains;
+    return lasting;
 }
 
 /* Are the operands that stay, of all scans by a step, fixed where they come from? */
@@ -105,10 +125,11 @@ static void fix_params(kt_pass_run *run, const kt_function *step, bool *fixed) {
 bool *kt_pass_fixed(kt_pass_run *run, const kt_function *function) {
     const kt_graph *graph = run->graph;
     bool *fixed = KT_NEW_ARRAY(run->scratch, bool, graph->values.count);
+    const bool *lasting = find_lasting(run);
     if (function->kind == KT_FUNC_STEP) fix_params(run, function, fixed);
     for (uint32_t i = 0; i < function->params.count; i++) {
         const kt_port *param = &function->params.at[i];
-        if (param->role == KT_ROLE_VARIABLE) fixed[param->value] = !changes_variable(function, param);
+        if (param->role == KT_ROLE_VARIABLE) fixed[param->value] = lasting[param->index];
     }
     for (uint32_t i = 0; i < function->nodes.count; i++) {
         const kt_node_info *node = kt_graph_node(graph, function->nodes.at[i]);

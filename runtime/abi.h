@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define KT_ABI_VERSION 1
+#define KT_ABI_VERSION 2
 #define KT_MAX_RANK    8
 
 /* The order is part of the contract with users of compiled libraries. */
@@ -124,6 +124,20 @@ typedef struct kt_abi_weights {
     const uint64_t *outputs;     /* byte offsets in the constants, by output of prepare */
 } kt_abi_weights;
 
+/* A variable that contexts keep from call to call. */
+enum { KT_KEPT_WEIGHT, KT_KEPT_STATE, KT_KEPT_SLOT, KT_KEPT_METRIC }; /* as kt_variable_kind */
+#define KT_ABI_ZEROS UINT64_MAX
+typedef struct kt_abi_variable {
+    const char *path;      /* Keras's variable.path */
+    const char *file_path; /* its place in Keras's weight file; NULL: none */
+    int32_t dtype, rank;
+    int64_t dims[KT_MAX_RANK];
+    uint32_t kind;         /* KT_KEPT_… */
+    uint32_t trainable;
+    uint64_t offset;       /* into what contexts keep, bytes */
+    uint64_t begin;        /* what it begins with, in the constants; KT_ABI_ZEROS: zeros */
+} kt_abi_variable;
+
 typedef struct kt_program {
     uint32_t abi_version;
     uint32_t entry_count;
@@ -134,7 +148,9 @@ typedef struct kt_program {
     uint64_t cpu_features;
     const uint8_t *constants; /* 64-byte aligned; NULL where weights are in a file */
     uint64_t constants_bytes;
-    uint64_t variables_bytes; /* what a context keeps from call to call; it begins with zeros */
+    uint64_t variables_bytes; /* what a context keeps from call to call */
+    uint32_t variable_count;
+    const kt_abi_variable *variables;
     const kt_abi_entry *entries;
     const kt_abi_weights *weights; /* NULL: the constants are in the program */
 } kt_program;

@@ -65,6 +65,20 @@ static int usable_cores(void) {
     return count < 1 ? 1 : count;
 }
 
+static size_t variable_bytes(const kt_abi_variable *variable) {
+    size_t bytes = kt_abi_dtype_bytes(variable->dtype);
+    for (int axis = 0; axis < variable->rank; axis++) bytes *= (size_t)variable->dims[axis];
+    return bytes;
+}
+
+static void reset_variable(kt_context *context, const kt_abi_variable *variable) {
+    char *to = context->variables + variable->offset;
+    if (variable->begin == KT_ABI_ZEROS)
+        memset(to, 0, variable_bytes(variable));
+    else
+        memcpy(to, context->constants + variable->begin, variable_bytes(variable));
+}
+
 kt_context *kt_context_create_from(const kt_program *program, int threads, const char *weights,
                                    char *out_error) {
     char unused[ERROR_BYTES];
@@ -97,8 +111,8 @@ kt_context *kt_context_create_from(const kt_program *program, int threads, const
     context->program = program;
     context->pool = pool;
     context->variables = variables;
-    if (variables) memset(variables, 0, 2 * program->variables_bytes);
     context->constants = program->constants;
+    for (uint32_t i = 0; i < program->variable_count; i++) reset_variable(context, &program->variables[i]);
     if (!program->weights) return context;
     context->constants = context->prepared =
         kt_weights_prepare(program, weights, threads, out_error, ERROR_BYTES);
@@ -121,6 +135,16 @@ void kt_context_destroy(kt_context *context) {
     free(context->prepared);
     free(context->variables);
     free(context);
+}
+
+void kt_context_reset(kt_context *context, uint32_t kind) {
+    const kt_program *program = context->program;
+    for (uint32_t i = 0; i < program->variable_count; i++)
+        if (program->variables[i].kind == kind) reset_variable(context, &program->variables[i]);
+}
+
+void *kt_context_variable(kt_context *context, uint32_t index) {
+    return context->variables + context->program->variables[index].offset;
 }
 
 const char *kt_context_error(const kt_context *context) { return context->error; }

@@ -41,6 +41,11 @@ int kt_context_output_shape(kt_context *context, const char *entry, int index, c
 /* What the workspace takes for these symbols, bytes. */
 int64_t kt_context_workspace_bytes(kt_context *context, uint32_t entry, const int64_t *symbols);
 
+/* The value of a variable of the program's list, dense; it may be written between calls. */
+void *kt_context_variable(kt_context *context, uint32_t index);
+/* Sets all variables of a kind (KT_KEPT_…) back to what they begin with. */
+void kt_context_reset(kt_context *context, uint32_t kind);
+
 /* One step that is to be run. */
 typedef struct kt_step_call {
     uint32_t entry, step_index;

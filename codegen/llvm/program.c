@@ -122,29 +122,40 @@ static bool is_variable(const kt_plan_buffer *buffer) {
     return buffer->place == KT_PLACE_VARIABLE || buffer->place == KT_PLACE_NEXT;
 }
 
-/* Gives each variable that an entry reads or changes its place in what contexts keep. */
-static kt_status place_variables(emitter *emit, kt_diag *diag) {
-    const kt_graph *graph = emit->source->graph;
-    bool *kept = KT_NEW_ARRAY(emit->module->arena, bool, graph->variables.count + 1);
-    emit->variable_offsets = KT_NEW_ARRAY(emit->module->arena, uint64_t, graph->variables.count + 1);
-    for (uint32_t i = 0; i < emit->source->plan_count; i++)
-        for (uint32_t k = 0; k < emit->source->plans[i].buffers.count; k++)
-            if (is_variable(&emit->source->plans[i].buffers.at[k]))
-                kept[emit->source->plans[i].buffers.at[k].index] = true;
+/* Gives each variable that contexts keep its place there; the table of them. */
+static LLVMValueRef variable_table(emitter *emit, uint32_t *out_count) {
+    const kt_program_source *source = emit->source;
+    const kt_graph *graph = source->graph;
+    kt_arena *arena = emit->module->arena;
+    const bool *kept = kt_variables_kept(graph, source->plans, source->plan_count, arena);
+    rows table = {0};
+    emit->variable_offsets = KT_NEW_ARRAY(arena, uint64_t, graph->variables.count + 1);
     for (uint32_t i = 0; i < graph->variables.count; i++) {
         const kt_variable *variable = &graph->variables.at[i];
+        const kt_type *type = &variable->type;
         if (!kept[i]) continue;
-        uint64_t bytes = (uint64_t)kt_type_static_elements(graph->dims, &variable->type) *
-                         kt_dtype_bytes(variable->type.dtype);
-        const uint8_t *data = variable->data;
-        for (uint64_t k = 0; data && k < bytes; k++)
-            if (data[k])
-                return kt_diag_add(diag, KT_UNSUPPORTED, variable->path,
-                                   "The program changes this variable, which must begin with zeros.");
+        uint32_t begin = source->variable_begins ? source->variable_begins[i] : 0;
+        LLVMValueRef dims[KT_MAX_RANK];
+        for (int axis = 0; axis < KT_MAX_RANK; axis++) {
+            int64_t dim = 0;
+            if (axis < type->rank) (void)kt_dim_is_const(graph->dims, type->dims[axis], &dim);
+            dims[axis] = number64(emit, (uint64_t)dim);
+        }
         emit->variable_offsets[i] = emit->variables_bytes;
+        LLVMValueRef row =
+            RECORD(emit, string_global(emit, variable->path),
+                   variable->file_path ? string_global(emit, variable->file_path) : LLVMConstNull(emit->pointer),
+                   number32(emit, type->dtype), number32(emit, type->rank),
+                   LLVMConstArray2(emit->i64, dims, KT_MAX_RANK), number32(emit, variable->kind),
+                   number32(emit, variable->trainable), number64(emit, emit->variables_bytes),
+                   number64(emit, begin ? source->constant_offsets[begin - 1] : KT_ABI_ZEROS));
+        KT_PUSH(arena, &table, row);
+        uint64_t bytes =
+            (uint64_t)kt_type_static_elements(graph->dims, type) * kt_dtype_bytes(type->dtype);
         emit->variables_bytes += (bytes + 63) / 64 * 64;
     }
-    return KT_OK;
+    *out_count = table.count;
+    return table_global(emit, "variables", table);
 }
 
 static LLVMValueRef buffer_table(emitter *emit, value_list *values, const kt_plan *plan) {
@@ -443,7 +454,8 @@ kt_status kt_llvm_program(kt_module *module, const kt_program_source *source, co
     emit.builder = LLVMCreateBuilderInContext(module->context);
     kt_arena_defer(module->arena, dispose_builder, emit.builder);
     rows entries = {0};
-    KT_TRY(place_variables(&emit, diag));
+    uint32_t variable_count;
+    LLVMValueRef variables = variable_table(&emit, &variable_count);
     for (uint32_t i = 0; i < source->plan_count; i++) {
         LLVMValueRef row = NULL;
         KT_TRY(entry_row(&emit, &source->plans[i], kernels, diag, &row));
@@ -458,7 +470,8 @@ kt_status kt_llvm_program(kt_module *module, const kt_program_source *source, co
                string_global(&emit, kt_arena_format(module->arena, "%s %s", target->triple, target->cpu)),
                string_global(&emit, source->describe), number64(&emit, target->cpu_features),
                constants_symbol(&emit), number64(&emit, source->constants_bytes),
-               number64(&emit, emit.variables_bytes), table_global(&emit, "entries", entries), weights);
+               number64(&emit, emit.variables_bytes), number32(&emit, variable_count), variables,
+               table_global(&emit, "entries", entries), weights);
     LLVMValueRef global = LLVMAddGlobal(module->module, LLVMTypeOf(program),
                                         module->options.library ? "program" : "kt_main_program");
     LLVMSetInitializer(global, program);

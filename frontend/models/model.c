@@ -1,4 +1,4 @@
-/* Tracing a whole model into the entry "predict", and what its inputs, outputs and variables are called.
+/* Tracing a whole model into entries, and what its inputs, outputs and variables are called.
  *
  * Inputs have their InputLayers' names, outputs those of the layers that make them; a name that is there
  * already gets _1, _2, …. Variables are in the order of Keras's `model.variables`, under two names:
@@ -88,8 +88,9 @@ static const char *symbol_name(kt_arena *arena, const char *input) {
 typedef struct place {
     kt_arena *arena;
     kt_graph *graph;
+    uint32_t settled;          /* so many variables have their names and places already */
     kt_table met;              /* layers, by address */
-    KT_VECTOR(uint32_t) order; /* variables in Keras's order */
+    KT_VECTOR(uint32_t) order; /* the others in Keras's order */
     const char **full_paths;   /* by variable: with the names of all models that it is in */
 } place;
 
@@ -111,6 +112,7 @@ static void place_variables(place *p, const kt_layer *layer, position at) {
     for (uint32_t i = 0; i < layer->weights.count && layer->graph == p->graph; i++) {
         const kt_weight *weight = &layer->weights.at[i];
         kt_variable *variable = &p->graph->variables.at[weight->variable];
+        if (weight->variable < p->settled) continue;
         if (!weight->state)
             variable->file_path = join(p->arena, at.file, kt_arena_format(p->arena, "vars/%u", i));
         variable->path = join(p->arena, at.path, weight->name);
@@ -151,7 +153,8 @@ static void separate_paths(place *p) {
     }
     for (uint32_t i = 0; i < count; i++) {
         paths[i] = p->graph->variables.at[i].path;
-        if (*kt_table_find(&seen, paths[i], strlen(paths[i])) > 1) paths[i] = p->full_paths[i];
+        if (i >= p->settled && *kt_table_find(&seen, paths[i], strlen(paths[i])) > 1)
+            paths[i] = p->full_paths[i];
     }
     number_repeats(p->arena, paths, count);
     for (uint32_t i = 0; i < count; i++) p->graph->variables.at[i].path = paths[i];
@@ -169,40 +172,56 @@ static void renumber_weights(kt_layer *layer, const kt_graph *graph, kt_arena *a
         renumber_weights(layer->children.at[i], graph, arena, met, numbers);
 }
 
-/* Names the variables, and puts them in Keras's order; ports: of the function that is being written. */
-static void name_variables(kt_arena *arena, kt_builder *builder, kt_layer *model) {
-    kt_graph *graph = builder->graph;
-    uint32_t count = graph->variables.count;
-    place p = {.arena = arena, .graph = graph, .full_paths = KT_NEW_ARRAY(arena, const char *, count)};
-    place_variables(&p, model, (position){.file = "", .path = "", .full_path = ""});
-    KT_ASSERT(p.order.count == count);
-    separate_paths(&p);
-    kt_variable *variables = kt_arena_copy(arena, graph->variables.at, count * sizeof *variables);
-    uint32_t *numbers = KT_NEW_ARRAY(arena, uint32_t, count);
-    for (uint32_t i = 0; i < count; i++) {
-        graph->variables.at[i] = variables[p.order.at[i]];
-        numbers[p.order.at[i]] = i;
-    }
-    kt_function *function = &builder->function;
+/* The trace's variables by their new numbers. */
+static void renumber_trace(kt_trace *trace, const uint32_t *numbers) {
+    kt_function *function = &trace->builder->function;
+    uint32_t count = trace->variables.count;
+    kt_value *values = kt_arena_copy(trace->context->arena, trace->variables.at, count * sizeof *values);
+    bool *assigned = kt_arena_copy(trace->context->arena, trace->assigned.at, count * sizeof *assigned);
     for (uint32_t i = 0; i < function->params.count; i++)
         if (function->params.at[i].role == KT_ROLE_VARIABLE)
             function->params.at[i].index = numbers[function->params.at[i].index];
-    for (uint32_t i = 0; i < function->results.count; i++)
-        if (function->results.at[i].role == KT_ROLE_VARIABLE)
-            function->results.at[i].index = numbers[function->results.at[i].index];
+    while (trace->variables.count < trace->builder->graph->variables.count) {
+        KT_PUSH(trace->context->arena, &trace->variables, 0);
+        KT_PUSH(trace->context->arena, &trace->assigned, false);
+    }
+    for (uint32_t i = 0; i < trace->variables.count; i++) {
+        trace->variables.at[i] = 0;
+        trace->assigned.at[i] = false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        trace->variables.at[numbers[i]] = values[i];
+        trace->assigned.at[numbers[i]] = assigned[i];
+    }
+}
+
+/* Names the variables from number settled on, and puts them in Keras's order. */
+static void name_variables(kt_trace *trace, kt_layer *model, uint32_t settled) {
+    kt_arena *arena = trace->context->arena;
+    kt_graph *graph = trace->builder->graph;
+    uint32_t count = graph->variables.count;
+    place p = {.arena = arena,
+               .graph = graph,
+               .settled = settled,
+               .full_paths = KT_NEW_ARRAY(arena, const char *, count)};
+    place_variables(&p, model, (position){.file = "", .path = "", .full_path = ""});
+    KT_ASSERT(p.order.count == count - settled);
+    separate_paths(&p);
+    kt_variable *variables = kt_arena_copy(arena, graph->variables.at, count * sizeof *variables);
+    uint32_t *numbers = KT_NEW_ARRAY(arena, uint32_t, count);
+    for (uint32_t i = 0; i < settled; i++) numbers[i] = i;
+    for (uint32_t i = settled; i < count; i++) {
+        graph->variables.at[i] = variables[p.order.at[i - settled]];
+        numbers[p.order.at[i - settled]] = i;
+    }
+    renumber_trace(trace, numbers);
     kt_table met = {0};
     renumber_weights(model, graph, arena, &met, numbers);
 }
 
 /* ---- tracing
  * ----------------------------------------------------------------------------------------------- */
-typedef struct ends {
-    uint32_t input_count, output_count;
-    const kt_layer **inputs; /* InputLayers */
-    const char **input_names, **output_names;
-} ends;
-
-static kt_status find_ends(kt_layer_context *context, const kt_layer *model, ends *out) {
+kt_status kt_model_find_ends(kt_layer_context *context, const kt_layer *model, kt_model_ends *out) {
     kt_arena *arena = context->arena;
     const kt_functional *functional =
         model->class == &kt_class_functional ? (const kt_functional *)model : NULL;
@@ -265,37 +284,56 @@ static void give_observed(kt_builder *builder, const kt_observer *observer) {
     }
 }
 
-static kt_status trace_entry(kt_layer_context *context, kt_layer *model, const ends *e, kt_graph *graph) {
+kt_status kt_model_begin_entry(kt_layer_context *context, kt_layer *model, const kt_model_ends *ends,
+                               kt_graph *graph, const char *name, bool training, kt_model_entry *out_entry) {
     kt_arena *arena = context->arena;
-    kt_builder builder;
-    kt_builder_begin(&builder, graph, KT_FUNC_ENTRY, "predict", context->diag);
-    const char **symbols = KT_NEW_ARRAY(arena, const char *, e->input_count);
-    for (uint32_t i = 0; i < e->input_count; i++) symbols[i] = symbol_name(arena, e->input_names[i]);
-    number_repeats(arena, symbols, e->input_count);
-    kt_argument *items = KT_NEW_ARRAY(arena, kt_argument, e->input_count);
-    for (uint32_t i = 0; i < e->input_count; i++) {
-        kt_type type = input_type(arena, graph->dims, e->inputs[i], symbols[i]);
+    kt_model_entry *entry = out_entry;
+    uint32_t settled = graph->variables.count;
+    *entry = (kt_model_entry){.trace = {.context = context, .path = model->path, .training = training}};
+    kt_builder_begin(&entry->builder, graph, KT_FUNC_ENTRY, name, context->diag);
+    entry->trace.builder = &entry->builder;
+    const char **symbols = KT_NEW_ARRAY(arena, const char *, ends->input_count);
+    for (uint32_t i = 0; i < ends->input_count; i++) symbols[i] = symbol_name(arena, ends->input_names[i]);
+    number_repeats(arena, symbols, ends->input_count);
+    kt_argument *items = KT_NEW_ARRAY(arena, kt_argument, ends->input_count);
+    for (uint32_t i = 0; i < ends->input_count; i++) {
+        kt_type type = input_type(arena, graph->dims, ends->inputs[i], symbols[i]);
         items[i].kind = KT_ARGUMENT_TENSOR;
-        items[i].value = kt_builder_param(&builder, KT_ROLE_INPUT, e->input_names[i], i, &type);
+        items[i].value = kt_builder_param(&entry->builder, KT_ROLE_INPUT, ends->input_names[i], i, &type);
+        if (i == 0) entry->batch = type.rank ? type.dims[0] : kt_dim_const(graph->dims, 1);
     }
-    kt_argument arguments = {.kind = KT_ARGUMENT_LIST, .items = items, .count = e->input_count};
-    kt_value *values = KT_NEW_ARRAY(arena, kt_value, e->output_count);
-    kt_value *masks = KT_NEW_ARRAY(arena, kt_value, e->output_count);
-    kt_trace trace = {.builder = &builder, .context = context, .path = model->path};
-    if (context->observer) context->observer->builder = &builder;
-    kt_layer_call_with(model, &trace, &arguments, 1, values, masks);
-    if (trace.failed || builder.status != KT_OK) return builder.status != KT_OK ? builder.status : KT_INVALID;
-    if (context->observer && context->observer->wants)
-        give_observed(&builder, context->observer);
-    else
-        for (uint32_t i = 0; i < e->output_count; i++)
-            kt_builder_result(&builder, KT_ROLE_OUTPUT, e->output_names[i], i, values[i]);
-    for (uint32_t i = 0; i < trace.assigned.count; i++)
-        if (trace.assigned.at[i])
-            kt_builder_result(&builder, KT_ROLE_VARIABLE, NULL, i, trace.variables.at[i]);
-    name_variables(arena, &builder, model);
+    kt_argument arguments = {.kind = KT_ARGUMENT_LIST, .items = items, .count = ends->input_count};
+    entry->outputs = KT_NEW_ARRAY(arena, kt_value, ends->output_count);
+    entry->masks = KT_NEW_ARRAY(arena, kt_value, ends->output_count);
+    if (context->observer) context->observer->builder = &entry->builder;
+    kt_layer_call_with(model, &entry->trace, &arguments, 1, entry->outputs, entry->masks);
+    if (entry->trace.failed || entry->builder.status != KT_OK)
+        return entry->builder.status != KT_OK ? entry->builder.status : KT_INVALID;
+    name_variables(&entry->trace, model, settled);
+    return KT_OK;
+}
+
+kt_status kt_model_finish_entry(kt_model_entry *entry) {
+    kt_trace *trace = &entry->trace;
+    if (trace->failed || entry->builder.status != KT_OK)
+        return entry->builder.status != KT_OK ? entry->builder.status : KT_INVALID;
+    for (uint32_t i = 0; i < trace->assigned.count; i++)
+        if (trace->assigned.at[i])
+            kt_builder_result(&entry->builder, KT_ROLE_VARIABLE, NULL, i, trace->variables.at[i]);
     kt_func func;
-    return kt_builder_finish(&builder, &func);
+    return kt_builder_finish(&entry->builder, &func);
+}
+
+kt_status kt_model_trace_predict(kt_layer_context *context, kt_layer *model, const kt_model_ends *ends,
+                                 kt_graph *graph) {
+    kt_model_entry entry;
+    KT_TRY(kt_model_begin_entry(context, model, ends, graph, "predict", false, &entry));
+    if (context->observer && context->observer->wants)
+        give_observed(&entry.builder, context->observer);
+    else
+        for (uint32_t i = 0; i < ends->output_count; i++)
+            kt_builder_result(&entry.builder, KT_ROLE_OUTPUT, ends->output_names[i], i, entry.outputs[i]);
+    return kt_model_finish_entry(&entry);
 }
 
 typedef struct tracing {
@@ -306,10 +344,10 @@ typedef struct tracing {
 
 static kt_status trace_model(void *object) {
     tracing *t = object;
-    ends e = {0};
-    KT_TRY(find_ends(t->context, t->model, &e));
+    kt_model_ends ends = {0};
+    KT_TRY(kt_model_find_ends(t->context, t->model, &ends));
     t->graph = kt_graph_create(t->context->arena, t->model->name);
-    return trace_entry(t->context, t->model, &e, t->graph);
+    return kt_model_trace_predict(t->context, t->model, &ends, t->graph);
 }
 
 kt_status kt_model_trace(kt_layer_context *context, kt_layer *model, kt_graph **out_graph) {

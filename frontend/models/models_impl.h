@@ -5,6 +5,30 @@
 
 #include "frontend/layer.h"
 
+/* ---- model.c -------------------------------------------------------------------------------------------- */
+/* A model's inputs and outputs, and what they are called. */
+typedef struct kt_model_ends {
+    uint32_t input_count, output_count;
+    const kt_layer **inputs; /* InputLayers */
+    const char **input_names, **output_names;
+} kt_model_ends;
+kt_status kt_model_find_ends(kt_layer_context *context, const kt_layer *model, kt_model_ends *out) KT_MUST_USE;
+/* An entry that is being written: the model has been called on its inputs. Must not move. */
+typedef struct kt_model_entry {
+    kt_builder builder;
+    kt_trace trace;
+    kt_dim batch;             /* of the first input */
+    kt_value *outputs, *masks;
+} kt_model_entry;
+kt_status kt_model_begin_entry(kt_layer_context *context, kt_layer *model, const kt_model_ends *ends, kt_graph *graph,
+                               const char *name, bool training, kt_model_entry *out_entry) KT_MUST_USE;
+/* Gives the variables that were assigned, and ends the entry. */
+kt_status kt_model_finish_entry(kt_model_entry *entry) KT_MUST_USE;
+/* The whole entry "predict". */
+kt_status kt_model_trace_predict(kt_layer_context *context, kt_layer *model, const kt_model_ends *ends,
+                                 kt_graph *graph) KT_MUST_USE;
+
+/* ---- Functional ----------------------------------------------------------------------------------------- */
 /* An argument of a call as it was written down: a kt_argument in which tensors are other calls' outputs. */
 typedef struct kt_recorded {
     kt_argument_kind kind;
