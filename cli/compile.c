@@ -14,11 +14,11 @@ extern char **environ;
 typedef struct compile_command {
     const char *model;
     const char *output, *emit, *name, *target, *cpu, *features, *contractions, *dump_dir, *print_after,
-        *report, *weights, *libc;
+        *report, *weights, *libc, *optimizer, *loss, *metrics;
     cli_list shapes;
     int64_t batch;
     int level;
-    bool time_passes, debug;
+    bool time_passes, debug, train;
     kt_emit form;
 } compile_command;
 
@@ -35,6 +35,11 @@ const cli_option cli_compile_options[] = {
      FIELD(target)},
     {"--cpu", "CPU", "which CPU, as keratin targets lists them [native]", CLI_TEXT, FIELD(cpu)},
     {"--features", "LIST", "CPU features to add or take away: +avx2,-fma", CLI_TEXT, FIELD(features)},
+    {"--train", NULL, "also compile the training step: the program fits and evaluates as well", CLI_FLAG,
+     FIELD(train)},
+    {"--optimizer", "NAME|JSON", "for --train [the model's own]", CLI_TEXT, FIELD(optimizer)},
+    {"--loss", "NAME|JSON", "for --train, or to evaluate [the model's own]", CLI_TEXT, FIELD(loss)},
+    {"--metrics", "A,B|JSON", "for --train, or to evaluate [the model's own]", CLI_TEXT, FIELD(metrics)},
     {"--contractions", "own|openblas", "who multiplies matrices of float32 and float64 [own]", CLI_TEXT,
      FIELD(contractions)},
     {"--weights", "embed|file", "weights inside OUT, or in OUT.weights beside it [embed]", CLI_TEXT,
@@ -115,7 +120,22 @@ static kt_status read_and_compile(kt_arena *arena, compile_command *fields, kt_d
                                   .debug = fields->debug,
                                   .verify = cli_verifies()};
     cli_apply_variables(&options);
-    KT_TRY(kt_model_read(arena, fields->model, &graph, diag));
+    kt_training_request request = {.train = fields->train,
+                                   .optimizer = fields->optimizer,
+                                   .loss = fields->loss,
+                                   .metrics = fields->metrics};
+    kt_training_info training;
+    if (fields->train || fields->loss || fields->metrics) {
+        KT_TRY(kt_model_read_training(arena, fields->model, &request, &graph, diag));
+        training = (kt_training_info){.log_names = request.log_names,
+                                      .log_count = request.log_count,
+                                      .config = request.config,
+                                      .metadata = request.metadata,
+                                      .train = request.train};
+        options.training = &training;
+    } else {
+        KT_TRY(kt_model_read(arena, fields->model, &graph, diag));
+    }
     KT_TRY(cli_bind_shapes(graph, fields->batch, &fields->shapes, &options.bindings, &options.binding_count,
                            diag));
     return kt_compile(graph, &options, diag);
@@ -172,6 +192,14 @@ int cli_run_compile(const cli_command *command, int argc, char **argv) {
         if (fields.form < KT_EMIT_HEADER && fields.form != KT_EMIT_EXE)
             return cli_usage_error(command, "--libc=musl makes executables only.");
     }
+    if (fields.optimizer && !fields.train) return cli_usage_error(command, "--optimizer is for --train.");
+    if (fields.train && fields.libc && strcmp(fields.libc, "glibc") != 0)
+        return cli_usage_error(command,
+                               "--train wants glibc: checkpoints are written by libhdf5, which does not "
+                               "link with musl.");
+    if (fields.train && fields.weights && strcmp(fields.weights, "embed") != 0)
+        return cli_usage_error(command,
+                               "--train keeps weights inside the program; it takes others with --weights.");
     if (fields.weights && strcmp(fields.weights, "embed") != 0 && strcmp(fields.weights, "file") != 0)
         return cli_usage_error(command, "--weights=%s is neither embed nor file.", fields.weights);
     if (fields.print_after && strcmp(fields.print_after, "all") != 0 && !kt_pass_find(fields.print_after))

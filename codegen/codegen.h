@@ -25,6 +25,14 @@ typedef struct kt_module_options {
     const char *sanitize; /* NULL, "address" or "thread": instrument generated code */
 } kt_module_options;
 
+/* What a program that evaluates or trains knows besides its graph. */
+typedef struct kt_training_info {
+    const char *const *log_names;
+    uint32_t log_count;
+    const char *config, *metadata; /* JSON, or NULL */
+    bool train;                    /* has the entry train_step */
+} kt_training_info;
+
 typedef struct kt_program_source {
     kt_graph *graph;
     const kt_plan *plans;        /* one an offered entry, prepare not among them */
@@ -37,6 +45,7 @@ typedef struct kt_program_source {
     const kt_plan *prepare;      /* with weights: behind kt_prepare_offer; or NULL: there are no constants */
     const uint64_t *prepare_offsets; /* of its inputs, in the file */
     const char *weights_name;    /* kt_abi_weights.file_name */
+    const kt_training_info *training; /* NULL: the program only predicts */
 } kt_program_source;
 
 /* The module lives as long as arena. */
@@ -79,6 +88,7 @@ typedef struct kt_compile_options {
     bool debug;            /* debug information; the graph that it refers to is among the dumps, or OUT.kir */
     const char *report;    /* an HTML file, or NULL */
     bool weights_file;     /* weights go into OUTPUT.weights instead of the program */
+    const kt_training_info *training; /* NULL: the program only predicts */
     bool verify;
 } kt_compile_options;
 
@@ -89,7 +99,6 @@ kt_status kt_compile(kt_graph *graph, const kt_compile_options *options, kt_diag
 kt_status kt_prepare_find(const kt_graph *graph, kt_func *out_prepare, kt_diag *diag) KT_MUST_USE;
 /* Runs `prepare` and lays its results out, each at a multiple of 64 bytes (codegen/constants.c). */
 kt_status kt_constants_prepare(kt_graph *graph, kt_arena *arena, uint64_t *out_offsets, uint64_t *out_bytes, kt_diag *diag) KT_MUST_USE;
-/* Lays constants out without knowing them. */
 /* Which variables do contexts keep? Those that an entry reads or changes; where there are an optimizer's, all that
  * have a place in Keras's file. */
 bool *kt_variables_kept(const kt_graph *graph, const kt_plan *plans, uint32_t plan_count, kt_arena *arena);
@@ -97,6 +106,7 @@ bool *kt_variables_kept(const kt_graph *graph, const kt_plan *plans, uint32_t pl
  * may_begin: else such variables are refused. */
 kt_status kt_variables_begin(kt_graph *graph, const bool *kept, kt_arena *arena, bool may_begin,
                              const uint32_t **out_begins, kt_diag *diag) KT_MUST_USE;
+/* Lays constants out without knowing them. */
 void kt_constants_lay_out(const kt_graph *graph, uint64_t *out_offsets, uint64_t *out_bytes);
 /* ---- weights in a file (codegen/weights.c); the format is runtime/weights.h's ---- */
 typedef struct kt_weights {

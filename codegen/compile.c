@@ -152,13 +152,15 @@ static kt_status build_module(job *work, bool library, kt_program_source *source
     if (work->options->debug) KT_TRY(describe_lines(work));
     const bool *kept = kt_variables_kept(work->graph, work->plans.at, work->plans.count, work->arena);
     const uint32_t *begins;
-    KT_TRY(kt_variables_begin(work->graph, kept, work->arena, !work->options->weights_file, &begins, work->diag));
+    KT_TRY(kt_variables_begin(work->graph, kept, work->arena, !work->options->weights_file, &begins,
+                              work->diag));
     uint64_t *offsets = KT_NEW_ARRAY(work->arena, uint64_t, work->graph->constants.count + 1);
     *source = (kt_program_source){.graph = work->graph,
                                   .plans = work->plans.at,
                                   .plan_count = work->plans.count,
                                   .constant_offsets = offsets,
-                                  .variable_begins = begins};
+                                  .variable_begins = begins,
+                                  .training = work->options->training};
     double start = kt_seconds_now();
     if (work->options->weights_file)
         KT_TRY(describe_weights(work, offsets, source));

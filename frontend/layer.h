@@ -251,6 +251,19 @@ kt_status kt_model_read(kt_arena *arena, const char *path, kt_graph **out_graph,
 kt_status kt_model_read_observed(kt_arena *arena, const char *path, kt_observer *observer, kt_graph **out_graph,
                                  kt_diag *diag) KT_MUST_USE;
 
+/* What is to be traced besides "predict", frontend/training/training.h; found: what the logs of its steps are called,
+ * and the archive's texts. */
+typedef struct kt_training_request {
+    bool train;                             /* train_step, too; else evaluate_step alone */
+    const char *optimizer, *loss, *metrics; /* instead of the model's own: names (metrics: with commas), or JSON */
+    const char **log_names;
+    uint32_t log_count;
+    const char *config, *metadata;
+} kt_training_request;
+/* A .keras archive with the entries of training. */
+kt_status kt_model_read_training(kt_arena *arena, const char *path, kt_training_request *request, kt_graph **out_graph,
+                                 kt_diag *diag) KT_MUST_USE;
+
 /* ---- summary ------------------------------------------------------------------------------------------------ */
 typedef struct kt_summary_row {
     uint32_t level; /* how deep the layer stands in nested models */

@@ -6,6 +6,7 @@
  * first three that judge what the user made (layers, tracing, weights) report all that they find. */
 #include "frontend/keras/keras_impl.h"
 #include "frontend/layer.h"
+#include "frontend/training/training.h"
 #include "support/file.h"
 
 #include <string.h>
@@ -14,8 +15,21 @@ static const size_t file_limit = (size_t)16 << 30;
 
 /* ---- .keras
  * ------------------------------------------------------------------------------------------------ */
+static const char *keep_text(kt_arena *arena, const kt_bytes *text) {
+    return text ? kt_arena_format(arena, "%.*s", (int)text->count, (const char *)text->at) : NULL;
+}
+
+static kt_status trace_training(kt_layer_context *context, kt_layer *model, const kt_archive *archive,
+                                const json_t *json, kt_training_request *training, kt_graph **out_graph) {
+    kt_compile_config config;
+    KT_TRY(kt_compile_config_read(context, json, training, &config));
+    training->config = keep_text(context->arena, kt_archive_find(archive, "config.json"));
+    training->metadata = keep_text(context->arena, kt_archive_find(archive, "metadata.json"));
+    return kt_model_trace_training(context, model, &config, training, out_graph);
+}
+
 static kt_status read_keras(kt_arena *arena, kt_bytes file, kt_arena *file_arena, kt_observer *observer,
-                            kt_graph **out_graph, kt_diag *diag) {
+                            kt_training_request *training, kt_graph **out_graph, kt_diag *diag) {
     kt_archive archive;
     KT_TRY(kt_archive_unpack(file_arena, file, &archive, diag));
     const kt_bytes *config = kt_archive_find(&archive, "config.json");
@@ -33,7 +47,10 @@ static kt_status read_keras(kt_arena *arena, kt_bytes file, kt_arena *file_arena
         observer->config = json;
     }
     if (!model) return diag->count > problems ? diag->problems[problems].status : KT_OUT_OF_MEMORY;
-    KT_TRY(kt_model_trace(&context, model, out_graph));
+    if (training)
+        KT_TRY(trace_training(&context, model, &archive, json, training, out_graph));
+    else
+        KT_TRY(kt_model_trace(&context, model, out_graph));
     return kt_weights_read(*out_graph, *weights, diag);
 }
 
@@ -62,13 +79,14 @@ typedef struct request {
     const char *path;
     bool keras_only;
     kt_observer *observer;
+    kt_training_request *training;
     kt_graph *graph;
     kt_diag *diag;
 } request;
 
 static kt_status read_bytes(const request *r, kt_bytes file, kt_graph **out_graph) {
     if (kt_archive_is(file))
-        KT_TRY(read_keras(r->arena, file, r->file, r->observer, out_graph, r->diag));
+        KT_TRY(read_keras(r->arena, file, r->file, r->observer, r->training, out_graph, r->diag));
     else if (!r->keras_only && kt_packed_is(file.at, file.count))
         KT_TRY(kt_graph_read_packed(r->arena, file.at, file.count, strcmp(r->path, "-") ? r->path : NULL,
                                     out_graph, r->diag));
@@ -118,5 +136,11 @@ kt_status kt_model_read(kt_arena *arena, const char *path, kt_graph **out_graph,
 kt_status kt_model_read_observed(kt_arena *arena, const char *path, kt_observer *observer,
                                  kt_graph **out_graph, kt_diag *diag) {
     request r = {.arena = arena, .path = path, .observer = observer, .diag = diag};
+    return read_guarded(&r, out_graph);
+}
+
+kt_status kt_model_read_training(kt_arena *arena, const char *path, kt_training_request *training,
+                                 kt_graph **out_graph, kt_diag *diag) {
+    request r = {.arena = arena, .path = path, .keras_only = true, .training = training, .diag = diag};
     return read_guarded(&r, out_graph);
 }

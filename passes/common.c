@@ -81,8 +81,8 @@ static bool returns_parameter(const kt_function *function, const kt_port *result
     return false;
 }
 
-/* Which variables stay what they are whatever entry is called, by kt_graph.variables? Where an entry changes a
- * weight, the program trains, and any weight may be loaded anew. */
+/* Which variables stay what they are whatever entry is called, by kt_graph.variables? Where an entry changes
+ * a weight, the program trains, and any weight may be loaded anew. */
 static bool *find_lasting(kt_pass_run *run) {
     const kt_graph *graph = run->graph;
     bool *lasting = KT_NEW_ARRAY(run->scratch, bool, graph->variables.count), trains = false;

@@ -138,7 +138,18 @@ typedef struct kt_abi_variable {
     uint64_t begin;        /* what it begins with, in the constants; KT_ABI_ZEROS: zeros */
 } kt_abi_variable;
 
-typedef struct kt_program {
+/* Of a program that evaluates or trains. The output "logs" of its steps holds the loss, then the metrics. */
+typedef struct kt_program kt_program;
+typedef int kt_verb_fn(const kt_program *program, int argc, char **argv); /* returns the exit status */
+typedef struct kt_abi_training {
+    const char *const *log_names;
+    uint64_t log_count;
+    const char *config;   /* the archive's config.json and metadata.json, for checkpoints; NULL: there are none */
+    const char *metadata;
+    kt_verb_fn *evaluate, *fit; /* NULL: the program cannot */
+} kt_abi_training;
+
+struct kt_program {
     uint32_t abi_version;
     uint32_t entry_count;
     const char *name;
@@ -153,6 +164,7 @@ typedef struct kt_program {
     const kt_abi_variable *variables;
     const kt_abi_entry *entries;
     const kt_abi_weights *weights; /* NULL: the constants are in the program */
-} kt_program;
+    const kt_abi_training *training; /* NULL: it only predicts */
+};
 
 #endif

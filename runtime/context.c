@@ -112,7 +112,8 @@ kt_context *kt_context_create_from(const kt_program *program, int threads, const
     context->pool = pool;
     context->variables = variables;
     context->constants = program->constants;
-    for (uint32_t i = 0; i < program->variable_count; i++) reset_variable(context, &program->variables[i]);
+    for (uint32_t i = 0; variables && i < program->variable_count; i++)
+        reset_variable(context, &program->variables[i]);
     if (!program->weights) return context;
     context->constants = context->prepared =
         kt_weights_prepare(program, weights, threads, out_error, ERROR_BYTES);

@@ -142,16 +142,15 @@ static LLVMValueRef variable_table(emitter *emit, uint32_t *out_count) {
             dims[axis] = number64(emit, (uint64_t)dim);
         }
         emit->variable_offsets[i] = emit->variables_bytes;
-        LLVMValueRef row =
-            RECORD(emit, string_global(emit, variable->path),
-                   variable->file_path ? string_global(emit, variable->file_path) : LLVMConstNull(emit->pointer),
-                   number32(emit, type->dtype), number32(emit, type->rank),
-                   LLVMConstArray2(emit->i64, dims, KT_MAX_RANK), number32(emit, variable->kind),
-                   number32(emit, variable->trainable), number64(emit, emit->variables_bytes),
-                   number64(emit, begin ? source->constant_offsets[begin - 1] : KT_ABI_ZEROS));
+        LLVMValueRef row = RECORD(
+            emit, string_global(emit, variable->path),
+            variable->file_path ? string_global(emit, variable->file_path) : LLVMConstNull(emit->pointer),
+            number32(emit, type->dtype), number32(emit, type->rank),
+            LLVMConstArray2(emit->i64, dims, KT_MAX_RANK), number32(emit, variable->kind),
+            number32(emit, variable->trainable), number64(emit, emit->variables_bytes),
+            number64(emit, begin ? source->constant_offsets[begin - 1] : KT_ABI_ZEROS));
         KT_PUSH(arena, &table, row);
-        uint64_t bytes =
-            (uint64_t)kt_type_static_elements(graph->dims, type) * kt_dtype_bytes(type->dtype);
+        uint64_t bytes = (uint64_t)kt_type_static_elements(graph->dims, type) * kt_dtype_bytes(type->dtype);
         emit->variables_bytes += (bytes + 63) / 64 * 64;
     }
     *out_count = table.count;
@@ -441,6 +440,26 @@ static kt_status weights_table(emitter *emit, const LLVMValueRef *kernels, kt_di
     return KT_OK;
 }
 
+/* kt_abi_training, or the null pointer. The verbs are the runtime's; only what a program can do is linked. */
+static LLVMValueRef training_table(emitter *emit) {
+    const kt_training_info *training = emit->source->training;
+    LLVMValueRef none = LLVMConstNull(emit->pointer);
+    if (!training) return none;
+    LLVMTypeRef verb =
+        LLVMFunctionType(emit->i32, (LLVMTypeRef[]){emit->pointer, emit->i32, emit->pointer}, 3, false);
+    rows names = {0}, table = {0};
+    bool program = !emit->module->options.library;
+    for (uint32_t i = 0; i < training->log_count; i++)
+        KT_PUSH(emit->module->arena, &names, string_global(emit, training->log_names[i]));
+    KT_PUSH(emit->module->arena, &table,
+            RECORD(emit, table_global(emit, "logs", names), number64(emit, names.count),
+                   training->config ? string_global(emit, training->config) : none,
+                   training->metadata ? string_global(emit, training->metadata) : none,
+                   program ? runtime_function(emit, "kt_verb_evaluate", verb) : none,
+                   program && training->train ? runtime_function(emit, "kt_verb_fit", verb) : none));
+    return table_global(emit, "training", table);
+}
+
 static void dispose_builder(void *builder) {
     if (!kt_llvm_is_exhausted()) LLVMDisposeBuilder(builder);
 }
@@ -471,7 +490,7 @@ kt_status kt_llvm_program(kt_module *module, const kt_program_source *source, co
                string_global(&emit, source->describe), number64(&emit, target->cpu_features),
                constants_symbol(&emit), number64(&emit, source->constants_bytes),
                number64(&emit, emit.variables_bytes), number32(&emit, variable_count), variables,
-               table_global(&emit, "entries", entries), weights);
+               table_global(&emit, "entries", entries), weights, training_table(&emit));
     LLVMValueRef global = LLVMAddGlobal(module->module, LLVMTypeOf(program),
                                         module->options.library ? "program" : "kt_main_program");
     LLVMSetInitializer(global, program);

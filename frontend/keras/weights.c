@@ -263,7 +263,9 @@ kt_status kt_weights_read_with(kt_graph *graph, kt_bytes file, kt_weights_child_
     uint32_t count = 0;
     for (uint32_t i = 0; i < graph->variables.count; i++) {
         kt_variable *variable = &graph->variables.at[i];
-        if (!variable->file_path) {
+        bool in_file = variable->file_path && variable->kind == KT_VARIABLE_WEIGHT;
+        if (!in_file && variable->data) continue;
+        if (!in_file) {
             size_t bytes = (size_t)kt_type_static_elements(graph->dims, &variable->type);
             variable->data = kt_arena_alloc(graph->arena, bytes * kt_dtype_bytes(variable->type.dtype) + 1);
             continue;

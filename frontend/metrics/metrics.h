@@ -24,16 +24,16 @@ struct kt_metric {
 };
 extern const kt_metric_class *const kt_metric_classes[];
 
-/* From Keras's serialised form. "accuracy", "acc", "crossentropy" and "ce" become what fits the loss and the output, as
+/* From Keras's serialised form. "accuracy", "acc", "crossentropy" and "ce" become what fits labels and output, as
  * Keras chooses; a loss's name becomes the mean of that loss. NULL, and problems at path. */
-kt_metric *kt_metric_read(kt_layer_context *context, const json_t *serialized, const kt_loss *loss,
-                          const kt_type *output, const char *path);
+kt_metric *kt_metric_read(kt_trace *trace, const json_t *serialized, const kt_type *target, const kt_type *output,
+                          const char *path);
 /* A variable "<path>/<name>" that begins with zeros, or with begin (dense, lives as long as the graph). Returns its
  * position in metric->variables. */
 uint32_t kt_metric_add_variable(kt_metric *metric, kt_trace *trace, const char *name, const kt_type *type,
                                 const void *begin);
 /* The mean of values, weighted; what "loss" in logs is: builds on first use. */
-kt_metric *kt_metric_mean(kt_layer_context *context, const char *name);
+kt_metric *kt_metric_mean_create(kt_layer_context *context, const char *name);
 void kt_metric_mean_add(kt_metric *mean, kt_trace *trace, kt_value value, kt_value weight /* or 0: 1 */);
 /* The three functions of the class. */
 void kt_metric_build(kt_metric *metric, kt_trace *trace, const kt_type *target, const kt_type *output);

@@ -97,9 +97,21 @@ static const struct {
 };
 enum { OPTION_COUNT = sizeof options_table / sizeof options_table[0] };
 
+/* fit and evaluate, which have options of their own; NULL: it is neither, or the program cannot. */
+static kt_verb_fn *training_verb(const kt_program *program, const char *name) {
+    const kt_abi_training *training = program->training;
+    if (!training) return NULL;
+    if (strcmp(name, "evaluate") == 0) return training->evaluate;
+    return strcmp(name, "fit") == 0 ? training->fit : NULL;
+}
+
 static int help(const kt_program *program) {
     printf("Usage: %s [VERB] [OPTIONS]\n\nVerbs:\n", program->name);
     for (int i = 0; i < VERB_COUNT; i++) printf("  %-20s %s\n", verbs[i].name, verbs[i].doc);
+    if (training_verb(program, "evaluate"))
+        printf("  %-20s %s\n", "evaluate",
+               "print loss and metrics of samples as JSON; evaluate --help says how");
+    if (training_verb(program, "fit")) printf("  %-20s %s\n", "fit", "train on samples; fit --help says how");
     printf("\nOptions:\n");
     for (int i = 0; i < OPTION_COUNT; i++) {
         char head[32];
@@ -172,6 +184,8 @@ int kt_program_main(const kt_program *program, int argc, char **argv) {
     kt_cli_options options = {
         .batch_size = 32, .batch = 1, .entry = "predict", .profile = kt_cli_profile_wish()};
     int at = 1, verb = 0;
+    kt_verb_fn *train = argc > 1 ? training_verb(program, argv[1]) : NULL;
+    if (train) return train(program, argc - 2, argv + 2);
     if (argc > 1 && argv[1][0] != '-') {
         while (verb < VERB_COUNT && strcmp(argv[1], verbs[verb].name) != 0) verb++;
         if (verb == VERB_COUNT) {

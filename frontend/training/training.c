@@ -1,0 +1,348 @@
+/* Training steps: forward in the mode of training, losses, gradients, the optimizer, metrics, as one
+ * function. */
+#include "frontend/training/training.h"
+
+#include "frontend/metrics/metrics.h"
+#include "frontend/models/models_impl.h"
+#include "frontend/optimizers/optimizers.h"
+
+#include <string.h>
+
+typedef KT_VECTOR(kt_metric *) metric_list;
+
+/* What belongs to one output. */
+typedef struct target {
+    const char *name;                              /* the output's */
+    const json_t *serialized;                      /* its loss; NULL: none */
+    const json_t *metric_config, *weighted_config; /* a list, a name or an object; NULL: none */
+    double weight;                                 /* of its loss in the sum; NaN: 1 */
+    kt_loss *loss;
+    kt_type type; /* of its labels */
+    metric_list metrics, weighted;
+    kt_metric *mean; /* of its loss, where there are several outputs; else NULL */
+} target;
+
+typedef struct training {
+    kt_layer_context *context;
+    kt_layer *model;
+    const kt_compile_config *config;
+    kt_training_request *request;
+    kt_graph *graph;
+    kt_model_ends ends;
+    target *targets; /* one an output */
+    kt_optimizer *optimizer;
+    KT_VECTOR(uint32_t) trainable; /* in graph.variables */
+    kt_metric *mean;               /* of the whole loss */
+    bool known;                    /* losses and metrics have been made */
+} training;
+
+static kt_status fail(const training *t, const char *place, const char *format, const char *name) {
+    return kt_diag_add(t->context->diag, KT_INVALID, place, format, name);
+}
+
+/* ---- what belongs to which output ------------------------------------------------------------------------
+ */
+/* Is value a serialised object rather than a dict of outputs' names? */
+static bool is_object(const json_t *value) { return json_object_get(value, "class_name") != NULL; }
+
+/* The part of a compile option that is for output i: of a list its i-th item, of a dict what has the output's
+ * name; one value for all outputs where `shared`. */
+static kt_status pick(const training *t, const char *place, const json_t *value, uint32_t i, bool shared,
+                      const json_t **out_part) {
+    *out_part = NULL;
+    if (!value) return KT_OK;
+    if (json_is_array(value)) {
+        if (json_array_size(value) != t->ends.output_count)
+            return fail(t, place, "the list must have one item for each output of %s.", t->model->name);
+        *out_part = json_array_get(value, i);
+    } else if (json_is_object(value) && !is_object(value)) {
+        const char *key;
+        json_t *item;
+        json_object_foreach((json_t *)value, key, item) {
+            bool found = false;
+            for (uint32_t k = 0; k < t->ends.output_count; k++)
+                found = found || strcmp(t->ends.output_names[k], key) == 0;
+            if (!found) return fail(t, place, "the model has no output '%s'.", key);
+        }
+        *out_part = json_object_get(value, t->ends.output_names[i]);
+    } else if (shared || t->ends.output_count == 1) {
+        *out_part = value;
+    } else {
+        return fail(t, place, "must be a list or an object with an item for each output of %s.",
+                    t->model->name);
+    }
+    if (json_is_null(*out_part)) *out_part = NULL;
+    return KT_OK;
+}
+
+/* The metrics for output i. A plain list is the single output's; a list of lists has one an output. */
+static kt_status pick_metrics(const training *t, const char *place, const json_t *value, uint32_t i,
+                              const json_t **out_part) {
+    bool nested = false;
+    for (size_t k = 0; k < json_array_size(value); k++)
+        nested = nested || json_is_array(json_array_get(value, k));
+    if (json_is_array(value) && t->ends.output_count == 1 && !nested) {
+        *out_part = value;
+        return KT_OK;
+    }
+    return pick(t, place, value, i, false, out_part);
+}
+
+static kt_status find_targets(training *t) {
+    t->targets = KT_NEW_ARRAY(t->context->arena, target, t->ends.output_count);
+    for (uint32_t i = 0; i < t->ends.output_count; i++) {
+        target *own = &t->targets[i];
+        const json_t *weight;
+        own->name = t->ends.output_names[i];
+        KT_TRY(pick(t, "compile/loss", t->config->loss, i, true, &own->serialized));
+        KT_TRY(pick(t, "compile/loss_weights", t->config->loss_weights, i, false, &weight));
+        if (weight && !json_is_number(weight))
+            return fail(t, "compile/loss_weights", "the weight of output '%s' must be a number.", own->name);
+        own->weight = weight ? json_number_value(weight) : 1;
+        KT_TRY(pick_metrics(t, "compile/metrics", t->config->metrics, i, &own->metric_config));
+        KT_TRY(pick_metrics(t, "compile/weighted_metrics", t->config->weighted_metrics, i,
+                            &own->weighted_config));
+    }
+    return KT_OK;
+}
+
+static kt_status read_metrics(kt_trace *trace, const target *own, const kt_type *output, const char *place,
+                              const json_t *config, metric_list *out_list) {
+    bool list = json_is_array(config);
+    size_t count = list ? json_array_size(config) : config ? 1 : 0;
+    for (size_t k = 0; k < count; k++) {
+        const json_t *item = list ? json_array_get(config, k) : config;
+        if (json_is_null(item)) continue;
+        kt_metric *metric = kt_metric_read(trace, item, &own->type, output, place);
+        if (!metric) return KT_INVALID;
+        KT_PUSH(trace->context->arena, out_list, metric);
+    }
+    return KT_OK;
+}
+
+/* Makes losses, metrics and what the logs are called, once the outputs' types are known. */
+static kt_status make_targets(training *t, kt_model_entry *entry) {
+    kt_status status = KT_OK;
+    for (uint32_t i = 0; i < t->ends.output_count; i++) {
+        target *own = &t->targets[i];
+        const kt_type output = *kt_build_type(&entry->builder, entry->outputs[i]);
+        if (own->serialized) {
+            own->loss = kt_loss_read(t->context, own->serialized, "compile/loss");
+            if (!own->loss) status = KT_INVALID;
+        }
+        own->type = output;
+        if (own->loss) own->type = kt_loss_target_type(own->loss, &entry->builder, &output);
+        kt_status read =
+            read_metrics(&entry->trace, own, &output, "compile/metrics", own->metric_config, &own->metrics);
+        if (read == KT_OK)
+            read = read_metrics(&entry->trace, own, &output, "compile/weighted_metrics", own->weighted_config,
+                                &own->weighted);
+        if (read != KT_OK) status = read;
+        if (own->loss && t->ends.output_count > 1)
+            own->mean =
+                kt_metric_mean_create(t->context, kt_arena_format(t->context->arena, "%s_loss", own->name));
+    }
+    t->mean = kt_metric_mean_create(t->context, "loss");
+    return status;
+}
+
+static bool has_labels(const target *own) { return own->loss || own->metrics.count || own->weighted.count; }
+
+/* ---- a step
+ * ------------------------------------------------------------------------------------------------ */
+typedef struct step {
+    training *t;
+    kt_model_entry entry;
+    kt_value *labels, *sample_weights; /* by output, or 0 */
+    KT_VECTOR(kt_value) logs;
+    KT_VECTOR(const char *) names;
+} step;
+
+static const char *port_name(const training *t, const char *what, const target *own) {
+    if (t->ends.output_count == 1) return what;
+    return kt_arena_format(t->context->arena, "%s_%s", what, own->name);
+}
+
+static void add_ports(step *s, bool weighted) {
+    training *t = s->t;
+    uint32_t index = t->ends.input_count;
+    s->labels = KT_NEW_ARRAY(t->context->arena, kt_value, t->ends.output_count);
+    s->sample_weights = KT_NEW_ARRAY(t->context->arena, kt_value, t->ends.output_count);
+    for (uint32_t i = 0; i < t->ends.output_count; i++)
+        if (has_labels(&t->targets[i]))
+            s->labels[i] =
+                kt_builder_param(&s->entry.builder, KT_ROLE_INPUT, port_name(t, "labels", &t->targets[i]),
+                                 index++, &t->targets[i].type);
+    const kt_type weight = {.dtype = KT_F32, .rank = 1, .dims = {s->entry.batch}};
+    for (uint32_t i = 0; weighted && i < t->ends.output_count; i++)
+        if (has_labels(&t->targets[i]))
+            s->sample_weights[i] =
+                kt_builder_param(&s->entry.builder, KT_ROLE_INPUT,
+                                 port_name(t, "sample_weight", &t->targets[i]), index++, &weight);
+}
+
+/* How many samples there are, as float32. */
+static kt_value batch_size(step *s) {
+    kt_builder *b = &s->entry.builder;
+    return kt_build_cast(b, kt_build_size(b, s->entry.batch), KT_F32);
+}
+
+/* The sum of all losses, a float32 scalar; the outputs' own means are counted. */
+static kt_value add_losses(step *s) {
+    training *t = s->t;
+    kt_trace *trace = &s->entry.trace;
+    kt_builder *b = trace->builder;
+    kt_value total = 0;
+    for (uint32_t i = 0; i < t->ends.output_count; i++) {
+        target *own = &t->targets[i];
+        if (!own->loss) continue;
+        trace->path = "loss";
+        kt_trace_at(trace, own->loss->name);
+        kt_value value = kt_loss_value(own->loss, trace, s->labels[i], s->entry.outputs[i],
+                                       s->sample_weights[i], s->entry.masks[i]);
+        if (!value) return 0;
+        const kt_type type = *kt_build_type(b, value);
+        if (type.rank > 0) { /* reduction none: Keras takes the mean */
+            int64_t axes[KT_MAX_RANK];
+            for (int axis = 0; axis < type.rank; axis++) axes[axis] = axis;
+            kt_value sum = kt_build_reduce(b, value, KT_REDUCE_SUM, type.rank, axes);
+            kt_dim count = kt_dim_const(t->graph->dims, 1);
+            for (int axis = 0; axis < type.rank; axis++)
+                count = kt_dim_mul(t->graph->dims, count, type.dims[axis]);
+            value = kt_build_div(b, sum, kt_build_cast(b, kt_build_size(b, count), type.dtype));
+        }
+        if (own->weight != 1) value = kt_build_mul(b, value, kt_build_scalar(b, KT_F32, own->weight));
+        if (own->mean) kt_metric_mean_add(own->mean, trace, value, batch_size(s));
+        total = total ? kt_build_add(b, total, value) : value;
+    }
+    return total;
+}
+
+static void descend(step *s, kt_value loss) {
+    training *t = s->t;
+    kt_trace *trace = &s->entry.trace;
+    uint32_t count = t->trainable.count;
+    kt_value *values = KT_NEW_ARRAY(t->context->arena, kt_value, count);
+    kt_value *gradients = KT_NEW_ARRAY(t->context->arena, kt_value, count);
+    for (uint32_t i = 0; i < count; i++) values[i] = kt_trace_variable(trace, t->trainable.at[i]);
+    kt_value scale = kt_optimizer_loss_scale(t->optimizer, trace);
+    if (scale) loss = kt_build_mul(trace->builder, loss, scale);
+    kt_build_gradient(trace->builder, loss, values, count, gradients);
+    trace->path = "optimizer";
+    kt_trace_at(trace, "apply");
+    kt_optimizer_apply(t->optimizer, trace, gradients);
+}
+
+static void update_metrics(step *s, const metric_list *list, uint32_t output, kt_value sample_weight) {
+    training *t = s->t;
+    kt_trace *trace = &s->entry.trace;
+    trace->path = "metrics";
+    for (uint32_t k = 0; k < list->count; k++) {
+        kt_metric *metric = list->at[k];
+        kt_trace_at(trace, metric->name);
+        kt_metric_update(metric, trace, s->labels[output], s->entry.outputs[output], sample_weight,
+                         s->entry.masks[output]);
+        const char *name = metric->name;
+        if (t->ends.output_count > 1)
+            name = kt_arena_format(t->context->arena, "%s_%s", t->targets[output].name, name);
+        KT_PUSH(t->context->arena, &s->logs, kt_metric_result(metric, trace));
+        KT_PUSH(t->context->arena, &s->names, name);
+    }
+}
+
+static void add_log(step *s, kt_metric *mean) {
+    KT_PUSH(s->t->context->arena, &s->logs, kt_metric_result(mean, &s->entry.trace));
+    KT_PUSH(s->t->context->arena, &s->names, mean->name);
+}
+
+/* All logs in one tensor, the loss first. */
+static void give_logs(step *s) {
+    training *t = s->t;
+    kt_builder *b = &s->entry.builder;
+    const kt_dim one = kt_dim_const(t->graph->dims, 1);
+    for (uint32_t i = 0; i < s->logs.count; i++) {
+        if (!s->logs.at[i] || b->status != KT_OK) return;
+        if (kt_build_type(b, s->logs.at[i])->rank > 0) {
+            fail(t, "compile/metrics", "the metric '%s' gives more than one number, which logs cannot hold.",
+                 s->names.at[i]);
+            s->entry.trace.failed = true;
+            return;
+        }
+        s->logs.at[i] = kt_build_reshape(b, kt_build_cast(b, s->logs.at[i], KT_F32), 1, &one);
+    }
+    kt_value logs = s->logs.count > 1 ? kt_build_concat(b, s->logs.at, s->logs.count, 0) : s->logs.at[0];
+    kt_builder_result(b, KT_ROLE_OUTPUT, "logs", 0, logs);
+    t->request->log_names = s->names.at;
+    t->request->log_count = s->names.count;
+}
+
+static kt_status build_state(step *s, bool train) {
+    training *t = s->t;
+    kt_trace *trace = &s->entry.trace;
+    if (!t->known) {
+        KT_TRY(make_targets(t, &s->entry));
+        for (uint32_t i = 0; i < t->ends.output_count; i++) {
+            target *own = &t->targets[i];
+            const kt_type output = *kt_build_type(&s->entry.builder, s->entry.outputs[i]);
+            for (uint32_t k = 0; k < own->metrics.count; k++)
+                kt_metric_build(own->metrics.at[k], trace, &own->type, &output);
+            for (uint32_t k = 0; k < own->weighted.count; k++)
+                kt_metric_build(own->weighted.at[k], trace, &own->type, &output);
+        }
+        t->known = true;
+    }
+    if (!train || t->optimizer) return KT_OK;
+    t->optimizer = kt_optimizer_read(t->context, t->config->optimizer, "compile/optimizer");
+    if (!t->optimizer) return KT_INVALID;
+    for (uint32_t i = 0; i < t->graph->variables.count; i++) {
+        const kt_variable *variable = &t->graph->variables.at[i];
+        if (variable->kind == KT_VARIABLE_WEIGHT && variable->trainable)
+            KT_PUSH(t->context->arena, &t->trainable, i);
+    }
+    kt_optimizer_build(t->optimizer, trace, t->trainable.at, t->trainable.count);
+    return KT_OK;
+}
+
+static kt_status trace_step(training *t, const char *name, bool train, bool weighted) {
+    step *s = KT_NEW(t->context->arena, step);
+    s->t = t;
+    KT_TRY(kt_model_begin_entry(t->context, t->model, &t->ends, t->graph, name, train, &s->entry));
+    KT_TRY(build_state(s, train));
+    add_ports(s, weighted);
+    kt_value loss = add_losses(s);
+    if (!loss) return KT_INVALID;
+    kt_metric_mean_add(t->mean, &s->entry.trace, loss, batch_size(s));
+    if (train) descend(s, loss);
+    s->entry.trace.path = "metrics";
+    add_log(s, t->mean);
+    for (uint32_t i = 0; i < t->ends.output_count; i++)
+        if (t->targets[i].mean) add_log(s, t->targets[i].mean);
+    for (uint32_t i = 0; i < t->ends.output_count; i++) {
+        update_metrics(s, &t->targets[i].metrics, i, 0);
+        update_metrics(s, &t->targets[i].weighted, i, s->sample_weights[i]);
+    }
+    give_logs(s);
+    return kt_model_finish_entry(&s->entry);
+}
+
+static kt_status trace_all(void *object) {
+    training *t = object;
+    KT_TRY(kt_model_find_ends(t->context, t->model, &t->ends));
+    KT_TRY(find_targets(t));
+    t->graph = kt_graph_create(t->context->arena, t->model->name);
+    KT_TRY(kt_model_trace_predict(t->context, t->model, &t->ends, t->graph));
+    if (t->request->train) {
+        KT_TRY(trace_step(t, "train_step", true, false));
+        KT_TRY(trace_step(t, "train_step_weighted", true, true));
+    }
+    KT_TRY(trace_step(t, "evaluate_step", false, false));
+    return trace_step(t, "evaluate_step_weighted", false, true);
+}
+
+kt_status kt_model_trace_training(kt_layer_context *context, kt_layer *model, const kt_compile_config *config,
+                                  kt_training_request *request, kt_graph **out_graph) {
+    training t = {.context = context, .model = model, .config = config, .request = request};
+    KT_TRY(kt_guarded(trace_all, &t, context->diag));
+    *out_graph = t.graph;
+    return KT_OK;
+}

@@ -1,0 +1,25 @@
+/* Training: the entries "train_step" and "evaluate_step" beside "predict", after Keras's compile and fit.
+ *
+ * An entry's inputs are the model's, then one of labels for each output that has a loss or metrics, then, in the
+ * entries whose names end in "_weighted", one of sample weights ([batch], float32) for each of those. Its one output,
+ * "logs", is what Keras's progress line says after the step: the mean loss and the metrics since they were last set
+ * back. Everything else is variables: weights, slots, metrics' state, seeds. */
+#ifndef KT_FRONTEND_TRAINING_H
+#define KT_FRONTEND_TRAINING_H
+
+#include "frontend/layer.h"
+
+/* What compile was told, as Keras serialises it; NULL: nothing. */
+typedef struct kt_compile_config {
+    const json_t *optimizer, *loss, *loss_weights, *metrics, *weighted_metrics;
+} kt_compile_config;
+
+/* Reads compile_config of an archive's configuration and what the request says instead. Problems are those of
+ * "compile". */
+kt_status kt_compile_config_read(kt_layer_context *context, const json_t *config, const kt_training_request *request,
+                                 kt_compile_config *out_config) KT_MUST_USE;
+/* kt_model_trace with the entries of training. config's objects must outlive the graph. */
+kt_status kt_model_trace_training(kt_layer_context *context, kt_layer *model, const kt_compile_config *config,
+                                  kt_training_request *request, kt_graph **out_graph) KT_MUST_USE;
+
+#endif

@@ -1,0 +1,260 @@
+/* Feeding an entry: from files to the buffers of its inputs.
+ *
+ * Which dimensions of an entry are numbers, which are a symbol, and along which one samples can be cut into
+ * batches, is found by evaluating the entry's dimensions for two tuples of symbols and looking what changes.
+ */
+#include "runtime/cli/feed.h"
+
+#include "runtime/cli/cli_impl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LOW_SYMBOL = 1000003, HIGH_SYMBOL = 2000003 };
+
+#define FAIL(feeds, ...) kt_cli_fail((feeds)->program, KT_EXIT_FAILED, __VA_ARGS__)
+int kt_feeds_no_memory(const kt_feeds *feeds) { return FAIL(feeds, "There is not enough memory."); }
+
+static bool is_number(const kt_feeds *feeds, uint32_t value) {
+    return feeds->low[value] == feeds->high[value];
+}
+
+/* Which symbol a value is, or -1. */
+static int symbol_of(const kt_feeds *feeds, uint32_t value) {
+    for (uint32_t i = 0; i < feeds->entry->symbol_count; i++) {
+        if (feeds->low[value] == LOW_SYMBOL + i && feeds->high[value] == HIGH_SYMBOL + 2 * (int64_t)i)
+            return (int)i;
+    }
+    return -1;
+}
+
+/* Evaluates every dimension for two tuples, and decides how samples are cut into batches. */
+static void probe(kt_feeds *feeds, int64_t batch_size, uint32_t output_count) {
+    const kt_abi_entry *entry = feeds->entry;
+    int sample = kt_cli_sample_symbol(entry);
+    for (uint32_t i = 0; i < entry->symbol_count; i++) feeds->symbols[i] = LOW_SYMBOL + i;
+    entry->bind(feeds->symbols, feeds->low);
+    if (sample >= 0) feeds->symbols[sample] = HIGH_SYMBOL;
+    entry->bind(feeds->symbols, feeds->high);
+    feeds->batched = entry->input_count > 0 && entry->inputs[0].rank > 0;
+    uint32_t first = feeds->batched ? entry->inputs[0].dims[0] : 0;
+    feeds->fixed = feeds->batched && is_number(feeds, first);
+    for (uint32_t i = 0; feeds->batched && i < entry->input_count + output_count; i++) {
+        const kt_abi_tensor *tensor =
+            i < entry->input_count ? &entry->inputs[i] : &entry->outputs[i - entry->input_count];
+        if (tensor->rank == 0 || feeds->low[tensor->dims[0]] != feeds->low[first] ||
+            feeds->high[tensor->dims[0]] != feeds->high[first]) {
+            feeds->batched = false;
+        }
+        for (int axis = 1; axis < tensor->rank; axis++)
+            feeds->batched &= is_number(feeds, tensor->dims[axis]) != 0;
+    }
+    feeds->fixed &= feeds->batched;
+    feeds->step = feeds->fixed ? feeds->low[first] : batch_size;
+    for (uint32_t i = 0; i < entry->symbol_count; i++) feeds->symbols[i] = HIGH_SYMBOL + 2 * (int64_t)i;
+    entry->bind(feeds->symbols, feeds->high);
+    if (feeds->fixed && !is_number(feeds, first)) feeds->fixed = feeds->batched = false;
+}
+
+/* ---- inputs ------------------------------------------------------------------------------------------ */
+
+static void append(char *text, size_t room, const char *more) {
+    size_t used = strlen(text);
+    (void)snprintf(text + used, room - used, "%s", more);
+}
+
+enum { SHAPE_TEXT = 256 };
+
+static void found_shape(const kt_buffer *buffer, char text[SHAPE_TEXT]) {
+    char number[32];
+    text[0] = '\0';
+    for (int i = 0; i < buffer->rank; i++) {
+        (void)snprintf(number, sizeof number, i ? ", %lld" : "%lld", (long long)buffer->dims[i]);
+        append(text, SHAPE_TEXT, number);
+    }
+}
+
+static void expected_shape(const kt_feeds *feeds, const kt_abi_tensor *input, char text[SHAPE_TEXT]) {
+    char number[32];
+    text[0] = '\0';
+    for (int i = 0; i < input->rank; i++) {
+        int symbol = symbol_of(feeds, input->dims[i]);
+        (void)snprintf(number, sizeof number, "%lld", (long long)feeds->low[input->dims[i]]);
+        if (i) append(text, SHAPE_TEXT, ", ");
+        bool any = (i == 0 && feeds->fixed) || (symbol < 0 && !is_number(feeds, input->dims[i]));
+        append(text, SHAPE_TEXT, any ? "any" : symbol >= 0 ? feeds->entry->symbols[symbol].name : number);
+    }
+}
+
+static int wrong_shape(const kt_feeds *feeds, const kt_feed *feed, const kt_abi_tensor *input) {
+    char found[SHAPE_TEXT], expected[SHAPE_TEXT];
+    found_shape(&feed->buffer, found);
+    expected_shape(feeds, input, expected);
+    return FAIL(feeds, "%s: The input '%s' has the shape [%s], but [%s] is expected.", feed->path,
+                input->name, found, expected);
+}
+
+/* Gives the rows of a CSV file the input's dimensions; at most one of those behind the first may be open. */
+static void shape_rows(const kt_feeds *feeds, kt_feed *feed, const kt_abi_tensor *input) {
+    kt_buffer *buffer = &feed->buffer;
+    int64_t dims[KT_MAX_RANK] = {buffer->dims[0]}, known = 1;
+    int open = 0;
+    for (int axis = 1; axis < input->rank; axis++) {
+        dims[axis] = feeds->low[input->dims[axis]];
+        if (!is_number(feeds, input->dims[axis])) {
+            if (open) return;
+            open = axis;
+        } else if (__builtin_mul_overflow(known, dims[axis], &known)) {
+            return;
+        }
+    }
+    if (input->rank == 0 || known == 0 || buffer->dims[1] % known != 0) return;
+    if (open) dims[open] = buffer->dims[1] / known;
+    if (!open && buffer->dims[1] != known) return;
+    buffer->rank = input->rank;
+    memcpy(buffer->dims, dims, sizeof dims);
+}
+
+/* Ones at the end of a shape count for nothing where labels are fed: [n, 1] and [n] are the same. */
+static void trim_shape(kt_feed *feed, const kt_abi_tensor *input) {
+    kt_buffer *buffer = &feed->buffer;
+    while (buffer->rank > input->rank && buffer->rank > 1 && buffer->dims[buffer->rank - 1] == 1)
+        buffer->rank--;
+    while (buffer->rank < input->rank && buffer->rank > 0) buffer->dims[buffer->rank++] = 1;
+}
+
+static int feed_array(kt_feeds *feeds, uint32_t index, const char *path, kt_array *array, bool flat,
+                      bool loose) {
+    const kt_abi_tensor *input = &feeds->entry->inputs[index];
+    kt_feed *feed = &feeds->at[index];
+    if (feed->buffer.data)
+        return kt_cli_fail(feeds->program, KT_EXIT_USAGE, "The input '%s' is given twice.", input->name);
+    *feed = (kt_feed){path, array->buffer};
+    array->buffer.data = NULL;
+    if (flat) shape_rows(feeds, feed, input);
+    if (loose) trim_shape(feed, input);
+    if (feed->buffer.rank != input->rank) return wrong_shape(feeds, feed, input);
+    for (int axis = feeds->fixed ? 1 : 0; axis < input->rank; axis++) {
+        if (is_number(feeds, input->dims[axis]) && feed->buffer.dims[axis] != feeds->low[input->dims[axis]]) {
+            return wrong_shape(feeds, feed, input);
+        }
+    }
+    if (feed->buffer.dtype == input->dtype) return 0;
+    if (feed->buffer.dtype == KT_C64)
+        return FAIL(feeds, "%s: The input '%s' holds complex numbers, but %s is expected.", path, input->name,
+                    kt_abi_dtype_name(input->dtype));
+    kt_buffer converted;
+    if (kt_buffer_convert(&feed->buffer, input->dtype, &converted)) {
+        return FAIL(feeds, "%s: The input '%s' cannot be converted to %s.", path, input->name,
+                    kt_abi_dtype_name(input->dtype));
+    }
+    free(feed->buffer.data);
+    feed->buffer = converted;
+    return 0;
+}
+
+/* The array of a name; if any will do, also the only one. */
+static kt_array *choose_array(kt_arrays *arrays, const char *name, bool any) {
+    for (size_t i = 0; i < arrays->count; i++) {
+        if (arrays->at[i].name && strcmp(arrays->at[i].name, name) == 0) return &arrays->at[i];
+    }
+    return any && arrays->count == 1 ? &arrays->at[0] : NULL;
+}
+
+/* What users call an input of the group. */
+static const char *name_in_group(const kt_feeds *feeds, const kt_feed_group *group, uint32_t input) {
+    const char *name = feeds->entry->inputs[input].name;
+    size_t length = strlen(group->prefix);
+    return strncmp(name, group->prefix, length) == 0 && name[length] ? name + length : name;
+}
+
+static int feed_file(kt_feeds *feeds, const kt_feed_group *group, const char *text) {
+    kt_arrays arrays;
+    char error[KT_IO_ERROR];
+    const char *path = NULL;
+    uint32_t only = group->first, end = group->first + group->count;
+    for (uint32_t i = group->first; i < end && !path; i++) {
+        path = kt_cli_after_name(text, name_in_group(feeds, group, i));
+        if (path) only = i;
+    }
+    bool named = path || group->count == 1;
+    if (!path) path = text;
+    if (kt_arrays_read(path, &arrays, error)) return FAIL(feeds, "%s", error);
+    int status = 0;
+    for (uint32_t i = group->first; i < end && status == 0; i++) {
+        if (named && i != only) continue;
+        const char *name = name_in_group(feeds, group, i);
+        kt_array *array = choose_array(&arrays, name, named);
+        if (array) {
+            status = feed_array(feeds, i, path, array, arrays.flat, group->prefix[0] != 0);
+        } else if (named) {
+            status = FAIL(feeds, "%s: There is no array '%s' in it.", path, name);
+        } else if (!arrays.at[0].name) {
+            status = kt_cli_fail(feeds->program, KT_EXIT_USAGE,
+                                 "There are several inputs; say for which one the file is: %s %s=%s.",
+                                 group->option, name, path);
+        }
+    }
+    kt_arrays_deinit(&arrays);
+    return status;
+}
+
+int kt_feeds_read(kt_feeds *feeds, const kt_feed_group *group, const char *const *texts, int count) {
+    for (int i = 0; i < count; i++) {
+        int status = feed_file(feeds, group, texts[i]);
+        if (status) return status;
+    }
+    for (uint32_t i = group->first; i < group->first + group->count; i++) {
+        if (feeds->at[i].buffer.data) continue;
+        const char *name = name_in_group(feeds, group, i);
+        return kt_cli_fail(feeds->program, KT_EXIT_USAGE,
+                           "The input '%s' is missing; give it with %s %s%sFILE.", name, group->option,
+                           group->count > 1 ? name : "", group->count > 1 ? "=" : "");
+    }
+    return 0;
+}
+
+int kt_feeds_settle(kt_feeds *feeds) {
+    const kt_abi_entry *entry = feeds->entry;
+    if (feeds->batched) feeds->samples = feeds->at[0].buffer.dims[0];
+    for (uint32_t i = 1; i < entry->input_count && feeds->batched; i++) {
+        const kt_feed *feed = &feeds->at[i];
+        if (feed->buffer.dims[0] == feeds->samples) continue;
+        return FAIL(feeds, "%s: The input '%s' has %lld samples, but '%s' has %lld.", feed->path,
+                    entry->inputs[i].name, (long long)feed->buffer.dims[0], entry->inputs[0].name,
+                    (long long)feeds->samples);
+    }
+    for (uint32_t i = 0; i < entry->symbol_count; i++) {
+        feeds->symbols[i] = feeds->at[entry->symbols[i].input].buffer.dims[entry->symbols[i].axis];
+    }
+    entry->bind(feeds->symbols, feeds->values);
+    for (uint32_t i = 0; i < entry->input_count; i++) {
+        for (int axis = feeds->fixed ? 1 : 0; axis < entry->inputs[i].rank; axis++) {
+            if (feeds->at[i].buffer.dims[axis] != feeds->values[entry->inputs[i].dims[axis]]) {
+                return wrong_shape(feeds, &feeds->at[i], &entry->inputs[i]);
+            }
+        }
+    }
+    return 0;
+}
+
+int kt_feeds_init(kt_feeds *feeds, const kt_program *program, const kt_abi_entry *entry, int64_t batch_size,
+                  bool outputs) {
+    *feeds = (kt_feeds){.program = program, .entry = entry};
+    size_t values = (size_t)entry->value_count + 1;
+    feeds->at = calloc(entry->input_count + 1, sizeof *feeds->at);
+    feeds->values = calloc(3 * values + entry->symbol_count, sizeof *feeds->values);
+    if (!feeds->at || !feeds->values) return kt_feeds_no_memory(feeds);
+    feeds->low = feeds->values + values;
+    feeds->high = feeds->low + values;
+    feeds->symbols = feeds->high + values;
+    probe(feeds, batch_size, outputs ? entry->output_count : 0);
+    return 0;
+}
+
+void kt_feeds_deinit(kt_feeds *feeds) {
+    for (uint32_t i = 0; feeds->at && i < feeds->entry->input_count; i++) free(feeds->at[i].buffer.data);
+    free(feeds->at);
+    free(feeds->values);
+}

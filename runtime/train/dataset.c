@@ -1,0 +1,138 @@
+/* The samples of fit and evaluate: files to the inputs of the program's steps; class weights to sample
+ * weights. */
+#include "runtime/train/train_impl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char label_prefix[] = "labels", weight_prefix[] = "sample_weight";
+
+static bool begins_with(const char *text, const char *prefix) {
+    return !strncmp(text, prefix, strlen(prefix));
+}
+
+/* ---- class weights ---------------------------------------------------------------------------------------
+ */
+typedef struct class_weights {
+    int64_t *classes;
+    float *weights;
+    size_t count;
+} class_weights;
+
+static bool parse_class_weights(const char *text, class_weights *out) {
+    size_t room = 1;
+    for (const char *p = text; *p; p++) room += *p == ',';
+    *out = (class_weights){calloc(room, sizeof *out->classes), calloc(room, sizeof *out->weights), 0};
+    if (!out->classes || !out->weights) return false;
+    for (const char *at = text; *at;) {
+        char *end;
+        out->classes[out->count] = strtoll(at, &end, 10);
+        if (end == at || *end != '=') return false;
+        at = end + 1;
+        out->weights[out->count++] = strtof(at, &end);
+        if (end == at || (*end && *end != ',')) return false;
+        at = end + (*end == ',');
+    }
+    return out->count > 0;
+}
+
+/* The class of a sample: its number, or where its label has several numbers, which is the largest. */
+static int64_t class_of(const kt_buffer *labels, int64_t sample, int64_t numbers) {
+    if (labels->dtype == KT_I32) return ((const int32_t *)labels->data)[sample * numbers];
+    const float *row = (const float *)labels->data + sample * numbers;
+    int64_t best = 0;
+    if (numbers == 1) return (int64_t)row[0];
+    for (int64_t i = 1; i < numbers; i++)
+        if (row[i] > row[best]) best = i;
+    return best;
+}
+
+static int weigh_classes(kt_dataset *dataset, const char *text, uint32_t label, uint32_t weight) {
+    kt_feeds *feeds = &dataset->feeds;
+    const kt_buffer *labels = &feeds->at[label].buffer;
+    float *weights = feeds->at[weight].buffer.data;
+    int64_t samples = feeds->samples, numbers = 1;
+    class_weights classes;
+    for (int axis = 1; axis < labels->rank; axis++) numbers *= labels->dims[axis];
+    int status = 0;
+    if (!parse_class_weights(text, &classes))
+        status = kt_cli_fail(feeds->program, KT_EXIT_USAGE,
+                             "--class-weight takes CLASS=WEIGHT,CLASS=WEIGHT,…, not '%s'.", text);
+    else if (labels->dtype != KT_I32 && labels->dtype != KT_F32)
+        status = kt_cli_fail(feeds->program, KT_EXIT_FAILED, "--class-weight needs labels that are classes.");
+    for (int64_t i = 0; i < samples && status == 0; i++) {
+        int64_t class = class_of(labels, i, numbers);
+        for (size_t k = 0; k < classes.count; k++)
+            if (classes.classes[k] == class) weights[i] *= classes.weights[k];
+    }
+    free(classes.classes);
+    free(classes.weights);
+    return status;
+}
+
+/* ---- reading ---------------------------------------------------------------------------------------------
+ */
+static int fill_ones(kt_feeds *feeds, uint32_t input) {
+    int64_t samples = feeds->at[0].buffer.dims[0];
+    float *ones = malloc((size_t)samples * sizeof *ones + 1);
+    if (!ones) return kt_feeds_no_memory(feeds);
+    for (int64_t i = 0; i < samples; i++) ones[i] = 1;
+    feeds->at[input] = (kt_feed){"--class-weight",
+                                 {.data = ones,
+                                  .capacity = samples * (int64_t)sizeof *ones,
+                                  .dtype = KT_F32,
+                                  .rank = 1,
+                                  .dims = {samples}}};
+    return 0;
+}
+
+static int read_weights(kt_dataset *dataset, const kt_fit_options *options, uint32_t first_label,
+                        uint32_t labels) {
+    kt_feeds *feeds = &dataset->feeds;
+    uint32_t first = first_label + labels;
+    const kt_feed_group group = {first, feeds->entry->input_count - first, "--sample-weight",
+                                 labels > 1 ? "sample_weight_" : weight_prefix};
+    int status = 0;
+    if (options->sample_weights.count)
+        status = kt_feeds_read(feeds, &group, options->sample_weights.at, options->sample_weights.count);
+    for (uint32_t i = first; i < feeds->entry->input_count && status == 0; i++)
+        if (!feeds->at[i].buffer.data) status = fill_ones(feeds, i);
+    if (status == 0) status = kt_feeds_settle(feeds);
+    if (status == 0 && options->class_weight) {
+        if (labels > 1)
+            return kt_cli_fail(feeds->program, KT_EXIT_USAGE,
+                               "--class-weight is for models with one output.");
+        status = weigh_classes(dataset, options->class_weight, first_label, first);
+    }
+    return status;
+}
+
+int kt_dataset_read(kt_dataset *dataset, const kt_program *program, const kt_fit_options *options,
+                    bool validation) {
+    dataset->weighted = !validation && (options->sample_weights.count || options->class_weight);
+    const char *name = dataset->weighted ? "evaluate_step_weighted" : "evaluate_step";
+    const kt_abi_entry *entry = kt_cli_find_entry(program, name);
+    if (!entry) return kt_cli_fail(program, KT_EXIT_FAILED, "This program has no entry '%s'.", name);
+    int status = kt_feeds_init(&dataset->feeds, program, entry, options->batch_size, false);
+    uint32_t data = 0;
+    while (data < entry->input_count && !begins_with(entry->inputs[data].name, label_prefix)) data++;
+    uint32_t labels = 0;
+    while (data + labels < entry->input_count && begins_with(entry->inputs[data + labels].name, label_prefix))
+        labels++;
+    const kt_file_list *data_files = validation ? &options->validation_data : &options->data;
+    const kt_file_list *label_files = validation ? &options->validation_labels : &options->labels;
+    const kt_feed_group data_group = {0, data, validation ? "--validation-data" : "--data", ""};
+    const kt_feed_group label_group = {data, labels, validation ? "--validation-labels" : "--labels",
+                                       labels > 1 ? "labels_" : label_prefix};
+    if (status == 0) status = kt_feeds_read(&dataset->feeds, &data_group, data_files->at, data_files->count);
+    if (status == 0)
+        status = kt_feeds_read(&dataset->feeds, &label_group, label_files->at, label_files->count);
+    if (status == 0 && !dataset->feeds.batched)
+        return kt_cli_fail(program, KT_EXIT_FAILED, "The inputs of this program do not count samples.");
+    if (status) return status;
+    return dataset->weighted ? read_weights(dataset, options, data, labels)
+                             : kt_feeds_settle(&dataset->feeds);
+}
+
+void kt_dataset_deinit(kt_dataset *dataset) { kt_feeds_deinit(&dataset->feeds); }

@@ -1,0 +1,183 @@
+/* The verb fit: epochs of steps over shuffled samples, each followed by an evaluation, as Keras's fit.
+ *
+ * The order of an epoch depends on the seed and the epoch's number alone, so that a run can be taken up at
+ * any epoch. Logs stand in the order of Keras's: the step's by name, then the validation's. */
+#include "runtime/train/train_impl.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct fit {
+    const kt_program *program;
+    const kt_fit_options *options;
+    kt_context *context;
+    kt_dataset data, validation; /* validation: unused where samples are split off */
+    kt_steps steps, validation_steps;
+    bool validates;
+    int64_t *order;
+    uint32_t *sorted; /* the logs of a step by name */
+    char **val_names;
+    kt_log *logs;
+    size_t log_count;
+    kt_history history;
+} fit;
+
+static int no_memory(const fit *f) { return kt_feeds_no_memory(&f->data.feeds); }
+
+/* ---- order -----------------------------------------------------------------------------------------------
+ */
+/* SplitMix64 (Steele, Lea and Flood 2014). */
+static uint64_t next_random(uint64_t *state) {
+    uint64_t z = *state += 0x9E3779B97F4A7C15;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+    return z ^ (z >> 31);
+}
+
+/* A number below bound, each equally likely. */
+static uint64_t random_below(uint64_t *state, uint64_t bound) {
+    uint64_t limit = UINT64_MAX - UINT64_MAX % bound, number = next_random(state);
+    while (number >= limit) number = next_random(state);
+    return number % bound;
+}
+
+static void shuffle(fit *f, int64_t epoch) {
+    uint64_t state = f->options->seed * 0x2545F4914F6CDD1D + (uint64_t)epoch;
+    int64_t count = f->steps.end - f->steps.first;
+    for (int64_t i = 0; i < count; i++) f->order[i] = f->steps.first + i;
+    for (int64_t i = count - 1; i > 0; i--) {
+        int64_t other = (int64_t)random_below(&state, (uint64_t)i + 1), kept = f->order[i];
+        f->order[i] = f->order[other];
+        f->order[other] = kept;
+    }
+}
+
+/* ---- logs ------------------------------------------------------------------------------------------------
+ */
+static int make_logs(fit *f) {
+    const kt_abi_training *training = f->program->training;
+    size_t count = training->log_count;
+    f->log_count = f->validates ? 2 * count : count;
+    f->sorted = calloc(count + 1, sizeof *f->sorted);
+    f->val_names = calloc(count + 1, sizeof *f->val_names);
+    f->logs = calloc(2 * count + 1, sizeof *f->logs);
+    if (!f->sorted || !f->val_names || !f->logs) return no_memory(f);
+    for (size_t i = 0; i < count; i++) {
+        size_t at = i;
+        for (; at > 0 && strcmp(training->log_names[f->sorted[at - 1]], training->log_names[i]) > 0; at--)
+            f->sorted[at] = f->sorted[at - 1];
+        f->sorted[at] = (uint32_t)i;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const char *name = training->log_names[f->sorted[i]];
+        f->val_names[i] = malloc(strlen(name) + sizeof "val_");
+        if (!f->val_names[i]) return no_memory(f);
+        (void)sprintf(f->val_names[i], "val_%s", name);
+        f->logs[i].name = name;
+        f->logs[count + i].name = f->val_names[i];
+    }
+    return 0;
+}
+
+static void take_logs(fit *f, const kt_steps *steps, size_t first) {
+    for (size_t i = 0; i < f->program->training->log_count; i++)
+        f->logs[first + i].value = (double)steps->logs[f->sorted[i]];
+}
+
+/* ---- epochs ----------------------------------------------------------------------------------------------
+ */
+static int validate(fit *f) {
+    kt_context_reset(f->context, KT_KEPT_METRIC);
+    int64_t count = kt_steps_count(&f->validation_steps);
+    for (int64_t i = 0; i < count; i++) {
+        int status = kt_steps_run(&f->validation_steps, i);
+        if (status) return status;
+    }
+    take_logs(f, &f->validation_steps, f->program->training->log_count);
+    return 0;
+}
+
+static int run_epoch(fit *f, int64_t epoch) {
+    kt_progress progress;
+    int64_t count = kt_steps_count(&f->steps);
+    if (!f->options->no_shuffle) shuffle(f, epoch);
+    f->steps.order = f->options->no_shuffle ? NULL : f->order;
+    kt_context_reset(f->context, KT_KEPT_METRIC);
+    kt_progress_begin(&progress, f->program, f->options->quiet, epoch + 1, f->options->epochs, count);
+    for (int64_t i = 0; i < count; i++) {
+        int status = kt_steps_run(&f->steps, i);
+        if (status) return status;
+        kt_progress_step(&progress, i + 1, f->steps.logs);
+    }
+    take_logs(f, &f->steps, 0);
+    int status = f->validates ? validate(f) : 0;
+    if (status) return status;
+    kt_progress_end(&progress, f->logs, f->log_count);
+    return kt_history_add(&f->history, f->logs, f->log_count) ? no_memory(f) : 0;
+}
+
+static int prepare(fit *f) {
+    const kt_fit_options *options = f->options;
+    int status = kt_dataset_read(&f->data, f->program, options, false);
+    if (status) return status;
+    int64_t samples = f->data.feeds.samples, trained = samples;
+    if (options->validation_split > 0)
+        trained = (int64_t)floor((double)samples * (1 - options->validation_split));
+    status = kt_steps_init(&f->steps, f->context, f->program, &f->data, "train_step", 0, trained,
+                           options->batch_size);
+    if (status) return status;
+    f->validates = options->validation_data.count || options->validation_split > 0;
+    const kt_dataset *validation = &f->data;
+    int64_t first = trained, end = samples;
+    if (options->validation_data.count) {
+        status = kt_dataset_read(&f->validation, f->program, options, true);
+        if (status) return status;
+        validation = &f->validation;
+        first = 0;
+        end = f->validation.feeds.samples;
+    }
+    if (f->validates)
+        status = kt_steps_init(&f->validation_steps, f->context, f->program, validation, "evaluate_step",
+                               first, end, options->batch_size);
+    if (status) return status;
+    f->order = malloc((size_t)trained * sizeof *f->order + 1);
+    return f->order ? make_logs(f) : no_memory(f);
+}
+
+static int run(fit *f) {
+    char error[KT_IO_ERROR];
+    int status = prepare(f);
+    for (int64_t epoch = 0; epoch < f->options->epochs && status == 0; epoch++) status = run_epoch(f, epoch);
+    if (status == 0 && f->options->history && kt_history_write(&f->history, f->options->history, error))
+        status = kt_cli_fail(f->program, KT_EXIT_FAILED, "%s", error);
+    return status;
+}
+
+int kt_verb_fit(const kt_program *program, int argc, char **argv) {
+    kt_fit_options options;
+    bool helped;
+    char error[256];
+    int status = kt_fit_options_read(program, true, argc, argv, &options, &helped);
+    if (status || helped) return status;
+    fit f = {.program = program,
+             .options = &options,
+             .steps.program = program,
+             .validation_steps.program = program};
+    f.context = kt_context_create(program, (int)(options.threads < 1024 ? options.threads : 1024), error);
+    if (!f.context) return kt_cli_fail(program, KT_EXIT_FAILED, "%s", error);
+    status = run(&f);
+    for (size_t i = 0; f.val_names && i < program->training->log_count; i++) free(f.val_names[i]);
+    free(f.val_names);
+    free(f.sorted);
+    free(f.logs);
+    free(f.order);
+    kt_history_deinit(&f.history);
+    kt_steps_deinit(&f.steps);
+    kt_steps_deinit(&f.validation_steps);
+    kt_dataset_deinit(&f.data);
+    kt_dataset_deinit(&f.validation);
+    kt_context_destroy(f.context);
+    return status;
+}

@@ -1,0 +1,75 @@
+/* History: the logs of all epochs, and the files that hold them. */
+#include "runtime/train/train.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int kt_history_add(kt_history *history, const kt_log *logs, size_t count) {
+    if (!history->names) {
+        history->names = calloc(count + 1, sizeof *history->names);
+        if (!history->names) return 1;
+        for (size_t i = 0; i < count; i++) history->names[i] = logs[i].name;
+        history->name_count = count;
+    }
+    if (history->epochs == history->room) {
+        size_t room = history->room ? 2 * history->room : 16;
+        double *values = realloc(history->values, (room * history->name_count + 1) * sizeof *values);
+        if (!values) return 1;
+        history->values = values;
+        history->room = room;
+    }
+    for (size_t i = 0; i < history->name_count; i++)
+        history->values[history->epochs * history->name_count + i] = logs[i].value;
+    history->epochs++;
+    return 0;
+}
+
+void kt_history_deinit(kt_history *history) {
+    free((void *)history->names);
+    free(history->values);
+}
+
+/* JSON as Python reads it, NaN and infinities among it. */
+static void write_number(FILE *file, double value) {
+    if (isnan(value))
+        (void)fputs("NaN", file);
+    else if (isinf(value))
+        (void)fputs(value > 0 ? "Infinity" : "-Infinity", file);
+    else
+        (void)fprintf(file, "%.9g", value);
+}
+
+int kt_history_write(const kt_history *history, const char *path, char *out_error) {
+    char *beside = malloc(strlen(path) + 16);
+    if (!beside) {
+        (void)snprintf(out_error, KT_IO_ERROR, "There is no memory to write %s.", path);
+        return 1;
+    }
+    (void)sprintf(beside, "%s.%ld", path, (long)getpid());
+    FILE *file = fopen(beside, "we");
+    bool ok = file != NULL;
+    for (size_t i = 0; ok && i < history->name_count; i++) {
+        (void)fprintf(file, "%s\"%s\": [", i ? ", " : "{", history->names[i]);
+        for (size_t k = 0; k < history->epochs; k++) {
+            if (k) (void)fputs(", ", file);
+            write_number(file, history->values[k * history->name_count + i]);
+        }
+        (void)fputc(']', file);
+    }
+    if (file) {
+        (void)fputs(history->name_count ? "}\n" : "{}\n", file);
+        ok = !ferror(file) && fflush(file) == 0;
+        ok = fclose(file) == 0 && ok;
+    }
+    if (ok) ok = rename(beside, path) == 0;
+    if (!ok) {
+        (void)snprintf(out_error, KT_IO_ERROR, "Cannot write %s: %s.", path, strerror(errno));
+        (void)unlink(beside);
+    }
+    free(beside);
+    return !ok;
+}

@@ -1,0 +1,134 @@
+/* The command line of fit and evaluate. */
+#include "runtime/train/train_impl.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum kind { FILES, COUNT, SEED, SHARE, TEXT, FLAG };
+
+#define FIELD(field) offsetof(kt_fit_options, field)
+static const struct {
+    const char *name, *value, *doc;
+    enum kind kind;
+    size_t field;
+    bool fit_only;
+} table[] = {
+    {"--data", "FILE",
+     "the samples: .npy, .npz, .csv or .jsonl; NAME=FILE where the model has several inputs", FILES,
+     FIELD(data), false},
+    {"--labels", "FILE", "their labels; NAME=FILE where the model has several outputs", FILES, FIELD(labels),
+     false},
+    {"--sample-weight", "FILE", "one weight a sample", FILES, FIELD(sample_weights), false},
+    {"--batch-size", "N", "samples a step [32]", COUNT, FIELD(batch_size), false},
+    {"--threads", "N", "how many threads to use [all cores]", COUNT, FIELD(threads), false},
+    {"--quiet", NULL, "print nothing but errors, and results of evaluate", FLAG, FIELD(quiet), false},
+    {"--epochs", "N", "how often to go through the samples [1]", COUNT, FIELD(epochs), true},
+    {"--validation-data", "FILE", "samples to evaluate after each epoch", FILES, FIELD(validation_data),
+     true},
+    {"--validation-labels", "FILE", "their labels", FILES, FIELD(validation_labels), true},
+    {"--validation-split", "SHARE",
+     "evaluate this share of the samples, the last ones, instead of training on it", SHARE,
+     FIELD(validation_split), true},
+    {"--no-shuffle", NULL, "take the samples as they stand", FLAG, FIELD(no_shuffle), true},
+    {"--seed", "N", "of the order of samples [0]", SEED, FIELD(seed), true},
+    {"--class-weight", "0=1,1=5", "what samples of a class count", TEXT, FIELD(class_weight), true},
+    {"--history", "FILE.json", "write the logs of all epochs", TEXT, FIELD(history), true},
+    {"--csv-log", "FILE", "write the logs of each epoch as a line", TEXT, FIELD(csv_log), true},
+    {"--early-stopping", "monitor=val_loss,patience=3",
+     "stop when a number no longer improves; also min_delta, mode, baseline, start_from_epoch, "
+     "restore_best_weights",
+     TEXT, FIELD(early_stopping), true},
+    {"--reduce-lr-on-plateau", "monitor=val_loss,factor=0.1,patience=10",
+     "lower the learning rate when a number no longer improves; also min_delta, mode, cooldown, min_lr", TEXT,
+     FIELD(reduce_lr), true},
+    {"--terminate-on-nan", NULL, "stop when the loss is no number", FLAG, FIELD(terminate_on_nan), true},
+};
+enum { OPTION_COUNT = sizeof table / sizeof table[0] };
+
+static int usage(const kt_program *program, const char *format, const char *a, const char *b) {
+    return kt_cli_fail(program, KT_EXIT_USAGE, format, a, b);
+}
+
+static void help(const kt_program *program, bool fit) {
+    printf("Usage: %s %s --data FILE --labels FILE [OPTIONS]\n\n", program->name, fit ? "fit" : "evaluate");
+    for (int i = 0; i < OPTION_COUNT; i++) {
+        if (table[i].fit_only && !fit) continue;
+        printf("  %s%s%s\n        %s\n", table[i].name, table[i].value ? " " : "",
+               table[i].value ? table[i].value : "", table[i].doc);
+    }
+}
+
+static int set(const kt_program *program, kt_fit_options *options, int which, const char *value) {
+    void *field = (char *)options + table[which].field;
+    const char *name = table[which].name;
+    char *end = NULL;
+    errno = 0;
+    switch (table[which].kind) {
+    case FILES: {
+        kt_file_list *files = field;
+        if (files->count == KT_MAX_FILES) return usage(program, "%s is given too often%s.", name, "");
+        files->at[files->count++] = value;
+        return 0;
+    }
+    case COUNT:
+        if (kt_cli_parse_count(value, field)) return 0;
+        return usage(program, "%s takes a whole number of at least 1, not '%s'.", name, value);
+    case SEED:
+        *(uint64_t *)field = strtoull(value, &end, 10);
+        if (end != value && !*end && !errno && *value != '-') return 0;
+        return usage(program, "%s takes a whole number, not '%s'.", name, value);
+    case SHARE:
+        *(double *)field = strtod(value, &end);
+        if (end != value && !*end && *(double *)field > 0 && *(double *)field < 1) return 0;
+        return usage(program, "%s takes a number between 0 and 1, not '%s'.", name, value);
+    case TEXT: *(const char **)field = value; return 0;
+    case FLAG: *(bool *)field = true; return 0;
+    }
+    return 0;
+}
+
+static int check(const kt_program *program, const kt_fit_options *options) {
+    if (!options->data.count)
+        return usage(program, "The samples are missing; give them with --data FILE%s%s.", "", "");
+    if (!options->labels.count)
+        return usage(program, "The labels are missing; give them with --labels FILE%s%s.", "", "");
+    if (options->validation_data.count && options->validation_split > 0)
+        return usage(program, "Either --validation-data or --validation-split%s%s.", "", "");
+    if (!options->validation_data.count != !options->validation_labels.count)
+        return usage(program, "--validation-data and --validation-labels go together%s%s.", "", "");
+    return 0;
+}
+
+int kt_fit_options_read(const kt_program *program, bool fit, int argc, char **argv,
+                        kt_fit_options *out_options, bool *out_help) {
+    *out_options = (kt_fit_options){.epochs = 1, .batch_size = 32};
+    *out_help = false;
+    for (int at = 0; at < argc;) {
+        const char *text = argv[at++], *value = NULL;
+        int which = 0;
+        if (!strcmp(text, "--help") || !strcmp(text, "-h")) {
+            help(program, fit);
+            *out_help = true;
+            return 0;
+        }
+        for (; which < OPTION_COUNT; which++) {
+            value = kt_cli_after_name(text, table[which].name);
+            if (table[which].fit_only && !fit) continue;
+            if (value || !strcmp(text, table[which].name)) break;
+        }
+        if (which == OPTION_COUNT)
+            return usage(program, "There is no option '%s'; --help lists them%s.", text, "");
+        if (table[which].kind == FLAG && value)
+            return usage(program, "%s takes no value%s.", table[which].name, "");
+        if (table[which].kind != FLAG && !value) {
+            if (at == argc) return usage(program, "%s wants a value%s.", text, "");
+            value = argv[at++];
+        }
+        int status = set(program, out_options, which, value);
+        if (status) return status;
+    }
+    return check(program, out_options);
+}

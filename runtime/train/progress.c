@@ -1,0 +1,87 @@
+/* What fit says while it runs. On a terminal Keras's bar, which is drawn anew some ten times a second;
+ * elsewhere one line an epoch, as with verbose=2. */
+#include "runtime/train/train_impl.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static const double redraw_seconds = 0.1;
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+void kt_progress_begin(kt_progress *progress, const kt_program *program, bool quiet, int64_t epoch,
+                       int64_t epochs, int64_t steps) {
+    *progress = (kt_progress){.program = program,
+                              .quiet = quiet,
+                              .terminal = isatty(STDOUT_FILENO),
+                              .steps = steps,
+                              .start = now()};
+    if (quiet) return;
+    printf("Epoch %lld/%lld\n", (long long)epoch, (long long)epochs);
+    (void)fflush(stdout);
+}
+
+static void print_log(const char *name, double value) {
+    if (value != 0 && fabs(value) < 1e-3)
+        printf(" - %s: %.4e", name, value);
+    else
+        printf(" - %s: %.4f", name, value);
+}
+
+static void print_time(double seconds) {
+    if (seconds >= 1)
+        printf("%.0fs", seconds);
+    else if (seconds >= 1e-3)
+        printf("%.0fms", seconds * 1e3);
+    else
+        printf("%.0fus", seconds * 1e6);
+}
+
+static void print_bar(const kt_progress *progress, int64_t done) {
+    enum { WIDTH = 20 };
+    int full = progress->steps ? (int)(WIDTH * done / progress->steps) : WIDTH;
+    for (int i = 0; i < WIDTH; i++) (void)fputs(i < full ? "\u2501" : "\u2500", stdout);
+}
+
+static void print_head(const kt_progress *progress, int64_t done) {
+    double passed = now() - progress->start;
+    printf("%lld/%lld ", (long long)done, (long long)progress->steps);
+    if (progress->terminal) {
+        print_bar(progress, done);
+        (void)fputc(' ', stdout);
+    } else {
+        (void)fputs("- ", stdout);
+    }
+    print_time(passed);
+    (void)fputs(progress->terminal ? " " : " - ", stdout);
+    print_time(done ? passed / (double)done : 0);
+    (void)fputs("/step", stdout);
+}
+
+void kt_progress_step(kt_progress *progress, int64_t done, const float *logs) {
+    if (progress->quiet || !progress->terminal) return;
+    double time = now();
+    if (time - progress->shown < redraw_seconds) return;
+    progress->shown = time;
+    (void)fputs("\r\033[K", stdout);
+    print_head(progress, done);
+    for (uint64_t i = 0; i < progress->program->training->log_count; i++)
+        print_log(progress->program->training->log_names[i], (double)logs[i]);
+    (void)fflush(stdout);
+}
+
+void kt_progress_end(kt_progress *progress, const kt_log *logs, size_t count) {
+    if (progress->quiet) return;
+    if (progress->terminal) (void)fputs("\r\033[K", stdout);
+    print_head(progress, progress->steps);
+    for (size_t i = 0; i < count; i++) print_log(logs[i].name, logs[i].value);
+    (void)fputc('\n', stdout);
+    (void)fflush(stdout);
+}

@@ -1,0 +1,30 @@
+/* Training: the loop that drives a program's steps. C11, libc and libm. */
+#ifndef KT_RUNTIME_TRAIN_H
+#define KT_RUNTIME_TRAIN_H
+
+#include "runtime/runtime.h"
+
+#include <stdbool.h>
+
+/* One number of an epoch's logs. */
+typedef struct kt_log {
+    const char *name; /* "loss", "val_accuracy" */
+    double value;
+} kt_log;
+
+/* The verbs of a training program, named by its tables (kt_abi_training). */
+kt_verb_fn kt_verb_evaluate, kt_verb_fit;
+
+/* What an epoch's logs were, epoch by epoch: Keras's History. */
+typedef struct kt_history {
+    const char **names;
+    size_t name_count;
+    double *values; /* [epochs][names] */
+    size_t epochs, room;
+} kt_history;
+int kt_history_add(kt_history *history, const kt_log *logs, size_t count); /* 0, or 1: out of memory */
+void kt_history_deinit(kt_history *history);
+/* As JSON, {"loss": [one number an epoch], …}; whole or not at all. 0, or 1 with a sentence (room for KT_IO_ERROR). */
+int kt_history_write(const kt_history *history, const char *path, char *out_error);
+
+#endif

@@ -1,0 +1,77 @@
+/* What the verbs of a training program share. */
+#ifndef KT_RUNTIME_TRAIN_IMPL_H
+#define KT_RUNTIME_TRAIN_IMPL_H
+
+#include "runtime/cli/cli_impl.h"
+#include "runtime/cli/feed.h"
+#include "runtime/train/train.h"
+
+/* ---- options.c ------------------------------------------------------------------------------------------- */
+typedef struct kt_file_list {
+    const char *at[KT_MAX_FILES]; /* FILE or NAME=FILE */
+    int count;
+} kt_file_list;
+
+typedef struct kt_fit_options {
+    kt_file_list data, labels, sample_weights, validation_data, validation_labels;
+    int64_t epochs, batch_size, threads;
+    double validation_split; /* 0: none */
+    uint64_t seed;
+    bool no_shuffle, quiet;
+    const char *class_weight; /* "0=1,1=5" */
+    const char *history, *csv_log, *save;
+    const char *early_stopping, *reduce_lr; /* "monitor=val_loss,patience=3" */
+    bool terminate_on_nan;
+} kt_fit_options;
+
+/* Reads the arguments behind the verb; prints a sentence and returns an exit status other than 0 where they are wrong.
+ * *out_help: only help was asked for, and is printed. */
+int kt_fit_options_read(const kt_program *program, bool fit, int argc, char **argv, kt_fit_options *out_options,
+                        bool *out_help);
+
+/* ---- dataset.c ------------------------------------------------------------------------------------------- */
+/* Samples of the steps' inputs: data, labels, and sample weights where there are some. */
+typedef struct kt_dataset {
+    kt_feeds feeds;
+    bool weighted; /* it is for the entries that take weights */
+} kt_dataset;
+int kt_dataset_read(kt_dataset *dataset, const kt_program *program, const kt_fit_options *options, bool validation);
+void kt_dataset_deinit(kt_dataset *dataset);
+
+/* ---- steps.c --------------------------------------------------------------------------------------------- */
+/* An entry run over samples of a dataset, batch by batch. */
+typedef struct kt_steps {
+    const kt_program *program;
+    kt_context *context;
+    const kt_dataset *dataset;
+    uint32_t entry;
+    int64_t first, end;   /* the samples */
+    const int64_t *order; /* by position, which of them; NULL: as they stand */
+    int64_t batch_size;
+    void **batch;         /* by input: a gathered batch */
+    const void **inputs;
+    int64_t *symbols;
+    float *logs;
+} kt_steps;
+/* name: "train_step" or "evaluate_step". */
+int kt_steps_init(kt_steps *steps, kt_context *context, const kt_program *program, const kt_dataset *dataset,
+                  const char *name, int64_t first, int64_t end, int64_t batch_size);
+void kt_steps_deinit(kt_steps *steps);
+int64_t kt_steps_count(const kt_steps *steps);
+/* Runs step i; steps->logs then holds what it says. */
+int kt_steps_run(kt_steps *steps, int64_t i);
+
+/* ---- progress.c ------------------------------------------------------------------------------------------ */
+/* Keras's progress line: a bar that grows on a terminal, else one line an epoch. */
+typedef struct kt_progress {
+    const kt_program *program;
+    bool quiet, terminal;
+    int64_t steps;
+    double start, shown;
+} kt_progress;
+void kt_progress_begin(kt_progress *progress, const kt_program *program, bool quiet, int64_t epoch, int64_t epochs,
+                       int64_t steps);
+void kt_progress_step(kt_progress *progress, int64_t done, const float *logs);
+void kt_progress_end(kt_progress *progress, const kt_log *logs, size_t count);
+
+#endif
