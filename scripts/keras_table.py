@@ -28,6 +28,7 @@ PARTLY = {
     "Dense": "quantized weights (int8, int4, float8)",
     "Embedding": "quantized weights",
     "EinsumDense": "quantized weights",
+    "ReversibleEmbedding": "quantized weights",
     "Resizing": "dictionaries of images, labels and boxes (`bounding_box_format`)",
     "RNN": "cells of one's own",
     "StackedRNNCells": "a call outside of an RNN",

@@ -1,6 +1,8 @@
-/* Embedding: each integer becomes its row of a table; and Masking, which as Embedding may tell later layers
- * what to leave out. */
-#include "frontend/layers/layers_impl.h"
+/* Embedding: each integer becomes its row of a table; ReversibleEmbedding, which also goes back from rows to
+ * a score for each integer; and Masking, which as Embedding may tell later layers what to leave out. */
+#include "frontend/operations/operations_impl.h"
+
+#include <math.h>
 
 typedef struct embedding {
     kt_layer layer;
@@ -11,21 +13,14 @@ typedef struct embedding {
     const json_t *quantization_config;
 } embedding;
 
-// clang-format off
-static const kt_option options[] = {
-    KT_FIELD(embedding, input_dim, INT, NULL),
-    KT_FIELD(embedding, output_dim, INT, NULL),
-    KT_INITIALIZER(embedding, embeddings_initializer, "\"uniform\""),
-    KT_REGULARIZER(embedding, embeddings_regularizer),
-    KT_ACTIVITY_REGULARIZER,
-    KT_CONSTRAINT(embedding, embeddings_constraint),
-    KT_FIELD(embedding, mask_zero, BOOL, "false"),
-    KT_UNSUPPORTED_UNWRITTEN("weights"),
-    KT_LORA(embedding, lora),
-    KT_QUANTIZATION_CONFIG(embedding, quantization_config),
-    KT_OPTIONS_END,
-};
-// clang-format on
+#define EMBEDDING_OPTIONS                                                                                    \
+    KT_FIELD(embedding, input_dim, INT, NULL), KT_FIELD(embedding, output_dim, INT, NULL),                   \
+        KT_INITIALIZER(embedding, embeddings_initializer, "\"uniform\""),                                    \
+        KT_REGULARIZER(embedding, embeddings_regularizer), KT_ACTIVITY_REGULARIZER,                          \
+        KT_CONSTRAINT(embedding, embeddings_constraint), KT_FIELD(embedding, mask_zero, BOOL, "false"),      \
+        KT_UNSUPPORTED_UNWRITTEN("weights"), KT_LORA(embedding, lora),                                       \
+        KT_QUANTIZATION_CONFIG(embedding, quantization_config)
+static const kt_option options[] = {EMBEDDING_OPTIONS, KT_OPTIONS_END};
 
 static kt_status check(kt_layer *layer, kt_layer_context *context) {
     const embedding *self = (const embedding *)layer;
@@ -78,6 +73,82 @@ const kt_layer_class kt_class_embedding = {
     .check = check,
     .build = build,
     .call = call,
+};
+
+/* ---- ReversibleEmbedding
+ * ------------------------------------------------------------------------------------------ */
+typedef struct reversible_embedding {
+    embedding forward;
+    bool tie_weights;
+    const char *reverse_dtype; /* of the way back; NULL: as inputs and weights are */
+    double logit_soft_cap;
+} reversible_embedding;
+
+static const kt_option reversible_options[] = {
+    EMBEDDING_OPTIONS,
+    KT_FIELD(reversible_embedding, tie_weights, BOOL, "true"),
+    KT_FIELD(reversible_embedding, reverse_dtype, STRING, "null"),
+    KT_FIELD(reversible_embedding, logit_soft_cap, OPTIONAL_FLOAT, "null"),
+    KT_OPTIONS_END,
+};
+
+static kt_status check_reversible(kt_layer *layer, kt_layer_context *context) {
+    const char *name = ((const reversible_embedding *)layer)->reverse_dtype;
+    kt_dtype dtype;
+    kt_status status = check(layer, context);
+    if (name && !(kt_dtype_parse_keras(name, &dtype) && kt_dtype_is_float(dtype)))
+        status = kt_layer_reject(layer, context, KT_UNSUPPORTED, "reverse_dtype",
+                                 "must be a dtype of floating point, not '%s'.", name);
+    return status;
+}
+
+static kt_status build_reversible(kt_layer *layer, kt_trace *trace, const kt_layer_call *call) {
+    const reversible_embedding *self = (const reversible_embedding *)layer;
+    const embedding *forward = &self->forward;
+    int64_t shape[] = {forward->output_dim, forward->input_dim};
+    kt_type type = kt_type_of(kt_call_dims(call), layer->variable_dtype, 2, shape);
+    KT_TRY(build(layer, trace, call));
+    if (!self->tie_weights)
+        kt_layer_add_weight(layer, trace, "reverse_embeddings", &type, forward->embeddings_initializer, true);
+    return KT_OK;
+}
+
+/* A score for each integer: how well its row, or with weights that are not tied its column, fits. */
+static void call_reversed(kt_layer *layer, kt_layer_call *call) {
+    const reversible_embedding *self = (const reversible_embedding *)layer;
+    kt_builder *b = call->trace->builder;
+    if (!kt_call_has_inputs(call, 1) || !kt_call_has_rank(call, 2, KT_MAX_RANK)) return;
+    kt_trace_at(call->trace, "matmul");
+    kt_value x = call->inputs[0], kernel = kt_trace_weight(call->trace, layer, !self->tie_weights);
+    kt_dtype dtype = kt_dtype_promote(kt_call_type(call, 0)->dtype, kt_build_type(b, kernel)->dtype);
+    if (self->reverse_dtype) kt_dtype_parse_keras(self->reverse_dtype, &dtype);
+    int last = kt_call_type(call, 0)->rank - 1;
+    kt_attrs_dot_general attrs = {.lhs_contract = {1, {last}}, .rhs_contract = {1, {self->tie_weights}}};
+    x = kt_build_dot_general(b, kt_build_cast(b, x, dtype), kt_build_cast(b, kernel, dtype), &attrs);
+    if (!isnan(self->logit_soft_cap)) {
+        kt_trace_at(call->trace, "cap");
+        kt_value cap = kt_build_like(b, x, self->logit_soft_cap);
+        x = kt_build_mul(b, kt_build_tanh(b, kt_build_div(b, x, cap)), cap);
+    }
+    call->outputs[0] = x;
+}
+
+static void call_reversible(kt_layer *layer, kt_layer_call *layer_call) {
+    const kt_argument *reverse = kt_operation_argument(layer_call, 1, "reverse");
+    bool reversed = reverse && reverse->kind == KT_ARGUMENT_LITERAL && json_is_true(reverse->literal);
+    (reversed ? call_reversed : call)(layer, layer_call);
+}
+
+const kt_layer_class kt_class_reversible_embedding = {
+    .name = "ReversibleEmbedding",
+    .module = "keras.layers",
+    .doc = "the row of a table for each integer, or back: a score for each integer",
+    .bytes = sizeof(reversible_embedding),
+    .options = reversible_options,
+    .keeps_input_dtype = true,
+    .check = check_reversible,
+    .build = build_reversible,
+    .call = call_reversible,
 };
 
 /* ---- Masking

@@ -99,6 +99,9 @@ static void bad_options(void **state) {
             "dense: option 'lora_alpha' of Dense must be a number.");
     rejects("Embedding", "{\"input_dim\": 2, \"output_dim\": 2, \"weights\": [[1, 2], [3, 4]]}",
             "embedding: option 'weights' of Embedding is not supported; leave it at None.");
+    rejects("ReversibleEmbedding", "{\"input_dim\": 2, \"output_dim\": 2, \"reverse_dtype\": \"int32\"}",
+            "reversible_embedding: option 'reverse_dtype' of ReversibleEmbedding must be a dtype of floating "
+            "point, not 'int32'.");
     rejects("Dense", "{\"units\": 2, \"dtype\": {\"class_name\": \"QuantizedDTypePolicy\"}}",
             "dense: option 'dtype' of Dense is a QuantizedDTypePolicy, and only plain and mixed policies are "
             "supported.");
@@ -283,6 +286,8 @@ static void shapes(void **state) {
     gives("Concatenate", NULL, "f32[batch,time] f32[batch,3]", "f32[batch,time + 3]");
     gives("Add", NULL, "f32[batch,1] i32[batch,time,3]", "f32[batch,time,3]");
     gives("Add", NULL, "u8[batch] i8[batch]", "i16[batch]");
+    gives("ReversibleEmbedding", "{\"input_dim\": 9, \"output_dim\": 2}", "i64[batch,time]",
+          "f32[batch,time,2]");
     gives("Embedding", "{\"input_dim\": 9, \"output_dim\": 2}", "i64[batch,time]", "f32[batch,time,2]");
     gives("Flatten", NULL, "i32[batch,3,2]", "i32[batch,6]");
     gives("Flatten", "{\"dtype\": \"float16\"}", "f64[batch,3,2]", "f16[batch,6]");
