@@ -3,7 +3,10 @@
  * Where lanes stand along an axis that is kept, each lane has an accumulator and the reduced axes are plain
  * loops. Where the position is one place and the innermost axis is reduced, lanes run along that axis: a
  * vector of accumulators, a few registers wide to keep several sums in flight, folded at the end. The order
- * in which elements are combined follows from shapes and target alone. */
+ * in which elements are combined follows from shapes and target alone.
+ *
+ * Floats are summed in blocks, and blocks of blocks: an accumulator that takes some ten thousand elements one
+ * by one rounds each of them off at its own size. */
 #include "codegen/lower/lower_impl.h"
 
 #include <math.h>
@@ -84,75 +87,120 @@ static kt_dim run_extent(kt_lower *lower, const reduction *r, int last) {
     return kt_product(lower, r->type.dims, kt_position_run_begin(&r->at, last), last + 1);
 }
 
-/* Opens loops over all reduced runs but the one that ends at skip (-1: none); returns how many. */
-static int open_runs(kt_lower *lower, reduction *r, int skip) {
-    int opened = 0;
-    for (int axis = 0; axis < r->type.rank; axis++) {
-        if (kt_position_run_end(&r->at, axis) != axis || axis == skip || !(r->reduced & 1U << axis)) continue;
-        kt_reg end = kt_loops_dim(lower->loops, run_extent(lower, r, axis));
-        kt_reg index = kt_lower_begin(lower, kt_loops_int(lower->loops, 0), end, 1, "reduced");
-        r->at.at[axis] = kt_axis_at(index, 0);
-        opened++;
-    }
-    return opened;
+/* The first reduced axis from axis on that ends a run; the rank if there is none. */
+static int next_run(const reduction *r, int axis) {
+    while (axis < r->type.rank && (kt_position_run_end(&r->at, axis) != axis || !(r->reduced & 1U << axis)))
+        axis++;
+    return axis;
 }
 
-static void close_runs(kt_lower *lower, int opened) {
-    while (opened-- > 0) kt_lower_end(lower);
+static void begin_run(kt_lower *lower, reduction *r, int axis, kt_reg begin, kt_reg end) {
+    r->at.at[axis] = kt_axis_at(kt_lower_begin(lower, begin, end, 1, "reduced"), 0);
 }
 
 /* ---- reduce ---------------------------------------------------------------------------------------------
  */
 
+enum { BLOCK = 128 }; /* additions */
+
+typedef struct accumulation {
+    reduction *r;
+    kt_reduction kind;
+    kt_dtype dtype;
+    int lanes;
+    bool row;    /* lanes run along the last axis */
+    bool blocks; /* a cell for each block, and each turn of an outer run */
+    kt_cell cell;
+} accumulation;
+
 static kt_reg operand_as(kt_lower *lower, const reduction *r, const kt_position *at, kt_dtype dtype) {
     return kt_loops_apply(lower->loops, KT_OP_cast, dtype, kt_lower_value(lower, r->operand, at), 0, 0);
 }
 
-static kt_reg reduce_lanes(kt_lower *lower, reduction *r, kt_reduction kind, kt_dtype dtype) {
-    kt_cell cell = kt_loops_cell(lower->loops, "sum", dtype, r->at.lanes, 1);
-    kt_loops_set(lower->loops, cell, 0, kt_identity(lower, kind, dtype, r->at.lanes));
-    int opened = open_runs(lower, r, -1);
-    kt_reg next = operand_as(lower, r, &r->at, dtype);
-    kt_loops_set(lower->loops, cell, 0, kt_combine(lower, kind, kt_loops_get(lower->loops, cell, 0), next));
-    close_runs(lower, opened);
-    return kt_loops_get(lower->loops, cell, 0);
-}
-
-typedef struct row_turn {
-    reduction *r;
-    kt_reduction kind;
-    kt_dtype dtype;
-    kt_cell cell;
-    int last, lanes;
-} row_turn;
-
-static void reduce_turn(kt_lower *lower, kt_reg index, kt_reg mask, void *context) {
-    row_turn *turn = context;
-    kt_position at = turn->r->at;
-    at.lanes = turn->lanes;
-    at.mask = mask;
-    at.at[turn->last] = kt_axis_at(index, turn->lanes > 1);
-    kt_reg next = operand_as(lower, turn->r, &at, turn->dtype);
-    if (mask) {
-        kt_reg neutral = kt_identity(lower, turn->kind, turn->dtype, turn->lanes);
-        next = kt_loops_apply(lower->loops, KT_OP_select, turn->dtype, mask, next, neutral);
+/* About how many elements the axes [first, last] have, each symbol counted as 64. */
+static double guess_elements(const kt_lower *lower, const kt_dim *dims, int first, int last) {
+    double elements = 1;
+    for (int axis = first; axis <= last; axis++) {
+        int64_t size = 64;
+        kt_dim_is_const(lower->dims, dims[axis], &size);
+        elements *= (double)size;
     }
-    kt_reg sum = kt_loops_get(lower->loops, turn->cell, 0);
-    kt_loops_set(lower->loops, turn->cell, 0, kt_combine(lower, turn->kind, sum, next));
+    return elements;
 }
 
-static kt_reg reduce_row(kt_lower *lower, reduction *r, kt_reduction kind, kt_dtype dtype) {
-    int last = r->type.rank - 1;
-    kt_dim extent = run_extent(lower, r, last);
-    row_turn turn = {.r = r, .kind = kind, .dtype = dtype, .last = last};
-    turn.lanes = kt_lower_lanes(lower, 4, extent);
-    turn.cell = kt_loops_cell(lower->loops, "sums", dtype, turn.lanes, 1);
-    kt_loops_set(lower->loops, turn.cell, 0, kt_identity(lower, kind, dtype, turn.lanes));
-    int opened = open_runs(lower, r, last);
-    kt_lower_vector_loop(lower, kt_loops_int(lower->loops, 0), kt_loops_dim(lower->loops, extent), turn.lanes,
-                         reduce_turn, &turn, "row");
-    close_runs(lower, opened);
-    return kt_loops_fold(lower->loops, kind, kt_loops_get(lower->loops, turn.cell, 0));
+static void begin_cell(kt_lower *lower, accumulation *sum) {
+    sum->cell = kt_loops_cell(lower->loops, "sum", sum->dtype, sum->lanes, 1);
+    kt_loops_set(lower->loops, sum->cell, 0, kt_identity(lower, sum->kind, sum->dtype, sum->lanes));
+}
+
+static void accumulate(kt_lower *lower, const accumulation *sum, kt_reg next) {
+    kt_reg before = kt_loops_get(lower->loops, sum->cell, 0);
+    kt_loops_set(lower->loops, sum->cell, 0, kt_combine(lower, sum->kind, before, next));
+}
+
+/* What the innermost cell holds becomes one element of the one around it. */
+static void end_cell(kt_lower *lower, accumulation *sum, kt_cell outer) {
+    kt_reg part = kt_loops_get(lower->loops, sum->cell, 0);
+    sum->cell = outer;
+    accumulate(lower, sum, part);
+}
+
+static void row_turn(kt_lower *lower, kt_reg index, kt_reg mask, void *context) {
+    const accumulation *sum = context;
+    kt_position at = sum->r->at;
+    at.lanes = sum->lanes;
+    at.mask = mask;
+    at.at[at.rank - 1] = kt_axis_at(index, at.lanes > 1);
+    kt_reg next = operand_as(lower, sum->r, &at, sum->dtype);
+    if (mask) {
+        kt_reg neutral = kt_identity(lower, sum->kind, sum->dtype, sum->lanes);
+        next = kt_loops_apply(lower->loops, KT_OP_select, sum->dtype, mask, next, neutral);
+    }
+    accumulate(lower, sum, next);
+}
+
+static void reduce_runs(kt_lower *lower, accumulation *sum, int axis);
+
+/* The part [begin, end) of a run, in steps each of which is cut into BLOCK others until they are single. */
+static void reduce_part(kt_lower *lower, accumulation *sum, int axis, kt_reg begin, kt_reg end,
+                        int64_t step) {
+    reduction *r = sum->r;
+    bool row = sum->row && axis == r->type.rank - 1;
+    kt_cell outer = sum->cell;
+    if (step > (row ? sum->lanes : 1)) {
+        begin = kt_lower_begin(lower, begin, end, step, "blocks");
+        kt_reg behind = kt_loops_index(lower->loops, KT_INDEX_ADD, begin, kt_loops_int(lower->loops, step));
+        begin_cell(lower, sum);
+        reduce_part(lower, sum, axis, begin, kt_loops_index(lower->loops, KT_INDEX_MIN, behind, end),
+                    step / BLOCK);
+        end_cell(lower, sum, outer);
+        kt_lower_end(lower);
+    } else if (row) {
+        kt_lower_vector_loop(lower, begin, end, sum->lanes, row_turn, sum, "row");
+    } else {
+        begin_run(lower, r, axis, begin, end);
+        bool part = sum->blocks && next_run(r, axis + 1) < r->type.rank;
+        if (part) begin_cell(lower, sum);
+        reduce_runs(lower, sum, axis + 1);
+        if (part) end_cell(lower, sum, outer);
+        kt_lower_end(lower);
+    }
+}
+
+/* All runs from axis on. */
+static void reduce_runs(kt_lower *lower, accumulation *sum, int axis) {
+    reduction *r = sum->r;
+    axis = next_run(r, axis);
+    if (axis == r->type.rank) {
+        accumulate(lower, sum, operand_as(lower, r, &r->at, sum->dtype));
+        return;
+    }
+    int64_t step = sum->row && axis == r->type.rank - 1 ? sum->lanes : 1;
+    double steps =
+        guess_elements(lower, r->type.dims, kt_position_run_begin(&r->at, axis), axis) / (double)step;
+    for (; sum->blocks && steps > 2 * BLOCK; steps /= BLOCK) step *= BLOCK;
+    kt_reg end = kt_loops_dim(lower->loops, run_extent(lower, r, axis));
+    reduce_part(lower, sum, axis, kt_loops_int(lower->loops, 0), end, step);
 }
 
 kt_reg kt_lower_reduce(kt_lower *lower, const kt_node_info *node, const kt_position *at) {
@@ -161,10 +209,19 @@ kt_reg kt_lower_reduce(kt_lower *lower, const kt_node_info *node, const kt_posit
     uint32_t reduced = 0;
     for (uint32_t i = 0; i < attrs->axes.count; i++) reduced |= 1U << attrs->axes.at[i];
     reduction r = begin_reduction(lower, node, at, reduced);
-    bool row = at->lanes == 1 && r.type.rank > 0 && (reduced & 1U << (r.type.rank - 1));
-    kt_reg sum =
-        row ? reduce_row(lower, &r, attrs->kind, dtype) : reduce_lanes(lower, &r, attrs->kind, dtype);
-    return kt_loops_apply(lower->loops, KT_OP_cast, result, sum, 0, 0);
+    accumulation sum = {.r = &r, .kind = attrs->kind, .dtype = dtype, .lanes = r.at.lanes};
+    int last = r.type.rank - 1;
+    double elements = 1;
+    for (int axis = 0; axis <= last; axis++)
+        if (reduced & 1U << axis) elements *= guess_elements(lower, r.type.dims, axis, axis);
+    sum.blocks = kt_dtype_is_float(dtype) && attrs->kind == KT_REDUCE_SUM && elements > 2 * BLOCK;
+    sum.row = at->lanes == 1 && last >= 0 && (reduced & 1U << last);
+    if (sum.row) sum.lanes = kt_lower_lanes(lower, 4, run_extent(lower, &r, last));
+    begin_cell(lower, &sum);
+    reduce_runs(lower, &sum, 0);
+    kt_reg total = kt_loops_get(lower->loops, sum.cell, 0);
+    if (sum.row) total = kt_loops_fold(lower->loops, attrs->kind, total);
+    return kt_loops_apply(lower->loops, KT_OP_cast, result, total, 0, 0);
 }
 
 /* ---- arg_reduce -----------------------------------------------------------------------------------------
@@ -194,13 +251,15 @@ kt_reg kt_lower_arg_reduce(kt_lower *lower, const kt_node_info *node, const kt_p
     kt_cell place = kt_loops_cell(loops, "place", attrs->dtype, r.at.lanes, 1);
     kt_loops_set(loops, best, 0, kt_identity(lower, attrs->kind, dtype, r.at.lanes));
     kt_loops_set(loops, place, 0, kt_loops_const(loops, attrs->dtype, r.at.lanes, 0));
-    int opened = open_runs(lower, &r, -1);
+    int opened = 0;
+    for (int axis = next_run(&r, 0); axis < r.type.rank; axis = next_run(&r, axis + 1), opened++)
+        begin_run(lower, &r, axis, kt_loops_int(loops, 0), kt_loops_dim(loops, run_extent(lower, &r, axis)));
     kt_reg next = operand_as(lower, &r, &r.at, dtype), known = kt_loops_get(loops, best, 0);
     kt_reg better = beats(lower, attrs->kind, next, known);
     kt_reg here = kt_loops_apply(loops, KT_OP_cast, attrs->dtype, r.at.at[attrs->axis].at, 0, 0);
     kt_loops_set(loops, best, 0, kt_loops_apply(loops, KT_OP_select, dtype, better, next, known));
     kt_reg former = kt_loops_get(loops, place, 0);
     kt_loops_set(loops, place, 0, kt_loops_apply(loops, KT_OP_select, attrs->dtype, better, here, former));
-    close_runs(lower, opened);
+    while (opened-- > 0) kt_lower_end(lower);
     return kt_loops_get(loops, place, 0);
 }

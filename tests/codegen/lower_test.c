@@ -307,6 +307,25 @@ static void test_reduce(void **state) {
     finish(&s);
 }
 
+/* Of equal numbers, all of which would be rounded alike by a sum that grows one by one. */
+static void test_long_sums(void **state) {
+    (void)state;
+    suite s = begin_suite();
+    begin(&s, "columns");
+    kt_value x = BROADCAST(&s, PARAM(&s, KT_F32, N), SIZES(1), 40003, N);
+    end(&s, kt_build_reduce(&s.b, x, KT_REDUCE_SUM, 1, SIZES(0)));
+    begin(&s, "row");
+    x = BROADCAST(&s, PARAM(&s, KT_F32, N), SIZES(0), N, 100003);
+    end(&s, kt_build_reduce(&s.b, x, KT_REDUCE_SUM, 1, SIZES(1)));
+    begin(&s, "two_axes");
+    x = BROADCAST(&s, PARAM(&s, KT_F32, N), SIZES(1), 200, N, 150);
+    end(&s, kt_build_reduce(&s.b, x, KT_REDUCE_SUM, 2, SIZES(0, 2)));
+    begin(&s, "two_axes_columns");
+    x = BROADCAST(&s, PARAM(&s, KT_F32, N, 3), SIZES(1, 3), 200, N, 150, 3);
+    end(&s, kt_build_reduce(&s.b, x, KT_REDUCE_SUM, 2, SIZES(0, 2)));
+    finish(&s);
+}
+
 static void test_rows(void **state) {
     (void)state;
     suite s = begin_suite();
@@ -392,7 +411,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_elementwise), cmocka_unit_test(test_dtypes), cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_pad_concat),  cmocka_unit_test(test_views),  cmocka_unit_test(test_reduce),
-        cmocka_unit_test(test_rows),        cmocka_unit_test(test_window),
+        cmocka_unit_test(test_long_sums),   cmocka_unit_test(test_rows),   cmocka_unit_test(test_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
