@@ -144,6 +144,42 @@ void kt_context_reset(kt_context *context, uint32_t kind) {
         if (program->variables[i].kind == kind) reset_variable(context, &program->variables[i]);
 }
 
+void kt_context_reset_metrics(kt_context *context) { kt_context_reset(context, KT_KEPT_METRIC); }
+
+static const kt_abi_variable *find_variable(const kt_program *program, const char *path) {
+    for (uint32_t i = 0; i < program->variable_count; i++)
+        if (strcmp(program->variables[i].path, path) == 0) return &program->variables[i];
+    return NULL;
+}
+
+int kt_context_variable_buffer(kt_context *context, const char *path, kt_buffer *buffer, int write) {
+    const kt_abi_variable *variable = find_variable(context->program, path);
+    if (!variable)
+        return fail(context, KT_ERROR_ARGUMENT, "%s has no variable '%s' that can be read or written.",
+                    context->program->name, path);
+    size_t bytes = variable_bytes(variable);
+    char *kept = context->variables + variable->offset;
+    if (write) {
+        bool same = buffer->data && buffer->dtype == variable->dtype && buffer->rank == variable->rank;
+        for (int axis = 0; same && axis < variable->rank; axis++)
+            same = buffer->dims[axis] == variable->dims[axis];
+        if (!same)
+            return fail(context, KT_ERROR_ARGUMENT,
+                        "The buffer has not the dtype and the shape of the variable '%s'.", path);
+        memcpy(kept, buffer->data, bytes);
+        return 0;
+    }
+    buffer->dtype = variable->dtype;
+    buffer->rank = variable->rank;
+    memcpy(buffer->dims, variable->dims, sizeof buffer->dims);
+    if (!buffer->data) return 0;
+    if (buffer->capacity < (int64_t)bytes)
+        return fail(context, KT_ERROR_CAPACITY, "The variable '%s' takes %zu bytes, but its buffer has %lld.",
+                    path, bytes, (long long)buffer->capacity);
+    memcpy(buffer->data, kept, bytes);
+    return 0;
+}
+
 void *kt_context_variable(kt_context *context, uint32_t index) {
     return context->variables + context->program->variables[index].offset;
 }

@@ -43,6 +43,11 @@ int64_t kt_context_workspace_bytes(kt_context *context, uint32_t entry, const in
 
 /* The value of a variable of the program's list, dense; it may be written between calls. */
 void *kt_context_variable(kt_context *context, uint32_t index);
+/* Reads a variable by its path into buffer, or writes buffer's elements into it (write): buffer->dtype and dims are filled
+ * in when it is read, and must be the variable's when it is written. data NULL: only the shape is asked for. */
+int kt_context_variable_buffer(kt_context *context, const char *path, kt_buffer *buffer, int write);
+/* Sets the metrics back, as before an epoch. */
+void kt_context_reset_metrics(kt_context *context);
 /* Sets all variables of a kind (KT_KEPT_…) back to what they begin with. */
 void kt_context_reset(kt_context *context, uint32_t kind);
 

@@ -392,6 +392,12 @@ static void library_functions(emitter *emit, LLVMValueRef program) {
               LLVMFunctionType(i32, (LLVMTypeRef[]){pointer, pointer, pointer, pointer}, 4, false));
     forwarder(emit, "output_shape", "kt_context_output_shape",
               LLVMFunctionType(i32, (LLVMTypeRef[]){pointer, pointer, i32, pointer, pointer}, 5, false));
+    if (emit->source->training) {
+        forwarder(emit, "variable", "kt_context_variable_buffer",
+                  LLVMFunctionType(i32, (LLVMTypeRef[]){pointer, pointer, pointer, i32}, 4, false));
+        forwarder(emit, "reset_metrics", "kt_context_reset_metrics",
+                  LLVMFunctionType(none, &pointer, 1, false));
+    }
     exported_function(emit, "describe", LLVMFunctionType(pointer, NULL, 0, false));
     LLVMBuildRet(emit->builder, string_global(emit, emit->source->describe));
     for (uint32_t i = 0; i < emit->source->plan_count; i++) entry_point(emit, &emit->source->plans[i], i);
