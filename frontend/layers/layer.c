@@ -38,8 +38,7 @@ const char *kt_layer_snake_case(kt_arena *arena, const char *class_name) {
     return kt_text_string(&text);
 }
 
-/* Keras's way: dense, dense_1, dense_2, … */
-static const char *default_name(kt_layer_context *context, const char *class_name) {
+const char *kt_default_name(kt_layer_context *context, const char *class_name) {
     const char *prefix = kt_layer_snake_case(context->arena, class_name);
     uint32_t *count = kt_table_add(&context->names, context->arena, prefix, strlen(prefix), 0);
     uint32_t number = (*count)++;
@@ -114,7 +113,7 @@ static kt_layer *make(kt_layer_context *context, const kt_layer_class *class, co
     kt_layer *layer = kt_arena_alloc(context->arena, class->bytes);
     layer->class = class;
     const char *given = json_string_value(json_object_get(config, "name"));
-    layer->name = given ? kt_arena_string(context->arena, given) : default_name(context, class->name);
+    layer->name = given ? kt_arena_string(context->arena, given) : kt_default_name(context, class->name);
     const char *name = layer->name;
     if (path) layer->path = kt_arena_format(context->arena, "%s/%s", path, name);
     kt_status status = kt_options_read(layer, context, config);

@@ -46,6 +46,8 @@ typedef struct kt_lora {
  * recorded. */
 kt_status kt_options_read(kt_layer *layer, kt_layer_context *context, const json_t *config) KT_MUST_USE;
 void kt_options_write(const kt_layer *layer, json_t *config);
+/* What Keras calls a thing that was given no name: dense, dense_1, dense_2, … */
+const char *kt_default_name(kt_layer_context *context, const char *class_name);
 /* The layer as its options' problems name it. */
 kt_configured kt_layer_configured(const kt_layer *layer);
 

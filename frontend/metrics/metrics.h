@@ -15,11 +15,14 @@ typedef struct kt_metric_class {
     void (*update)(kt_metric *metric, kt_trace *trace, kt_value target, kt_value output, kt_value sample_weight,
                    kt_value mask);
     kt_value (*result)(kt_metric *metric, kt_trace *trace); /* float32: a scalar, or [classes] */
+    /* Of metrics that are a mean: of what, one number a sample or more; NULL elsewhere. */
+    kt_value (*values)(kt_metric *metric, kt_trace *trace, kt_value target, kt_value output);
 } kt_metric_class;
 struct kt_metric {
     kt_object object;
     const char *name; /* "binary_accuracy"; as it stands in logs */
     const json_t *dtype;
+    kt_dtype compute_dtype; /* what it counts in */
     KT_VECTOR(uint32_t) variables; /* in graph.variables */
 };
 extern const kt_metric_class *const kt_metric_classes[];
@@ -28,11 +31,12 @@ extern const kt_metric_class *const kt_metric_classes[];
  * Keras chooses; a loss's name becomes the mean of that loss. NULL, and problems at path. */
 kt_metric *kt_metric_read(kt_trace *trace, const json_t *serialized, const kt_type *target, const kt_type *output,
                           const char *path);
-/* A variable "<path>/<name>" that begins with zeros, or with begin (dense, lives as long as the graph). Returns its
+/* A variable "<metric's name>/<name>" that begins with zeros, or with begin (dense, lives as long as the graph). Returns its
  * position in metric->variables. */
 uint32_t kt_metric_add_variable(kt_metric *metric, kt_trace *trace, const char *name, const kt_type *type,
                                 const void *begin);
-/* The mean of values, weighted; what "loss" in logs is: builds on first use. */
+/* The mean of values, weighted; what "loss" in logs is: builds on first use. A scalar counts as
+ * one, or weight. */
 kt_metric *kt_metric_mean_create(kt_layer_context *context, const char *name);
 void kt_metric_mean_add(kt_metric *mean, kt_trace *trace, kt_value value, kt_value weight /* or 0: 1 */);
 /* The three functions of the class. */

@@ -140,6 +140,9 @@ kt_value kt_move_axis(kt_builder *builder, kt_value x, int from, int to);
 kt_value kt_reduce_axis(kt_builder *builder, kt_value x, kt_reduction kind, int axis);
 /* Along an axis, the element above or below the diagonal offset of the last two axes. */
 kt_value kt_diagonal(kt_builder *builder, kt_value x, int64_t offset, int axis1, int axis2);
+/* Are fewer than k elements along x's last axis above the one at the position that targets, of x's shape without the
+ * axis, give? NaN is below all. */
+kt_value kt_in_top_k(kt_builder *builder, kt_value targets, kt_value x, int64_t k);
 /* bool[rows, columns]: is column - row compared with offset so? */
 kt_value kt_diagonal_mask(kt_builder *builder, kt_op compare, kt_dim rows, kt_dim columns, int64_t offset);
 

@@ -180,26 +180,29 @@ typedef struct in_top_k {
 } in_top_k;
 static const kt_option in_top_k_options[] = {KT_FIELD(in_top_k, k, INT, NULL), KT_OPTIONS_END};
 
-/* Are fewer than k predictions above the target's? NaN is below all. */
-static void call_in_top_k(kt_layer *layer, kt_layer_call *call) {
-    kt_builder *b = call->trace->builder;
-    kt_value targets = kt_operation_tensor(call, 0, "targets"),
-             x = targets ? kt_operation_tensor(call, 1, "predictions") : 0;
-    if (!targets || !x) return;
+kt_value kt_in_top_k(kt_builder *b, kt_value targets, kt_value x, int64_t k) {
     kt_type type = *kt_build_type(b, x);
     int last = type.rank - 1;
-    if (kt_build_type(b, targets)->rank != last) {
-        kt_trace_fail(call->trace, KT_INVALID, "its targets must have one axis less than its predictions.");
-        return;
-    }
     kt_value at = from_end(b, targets, type.dims[last]), own = kt_build_gather(b, x, at, last, last);
-    if (!own) return;
+    if (!own) return 0;
     own = or_nothing(b, own, is_inside(b, at, type.dims[last]), 0);
     own = kt_build_select(b, kt_build_is_nan(b, own), kt_build_like(b, own, -INFINITY), own);
     kt_ints axes = {1, {last}};
     kt_value above = kt_build_cast(b, kt_build_gt(b, x, kt_spread(b, own, x, &axes)), KT_I32);
     kt_value rank = kt_reduce_axis(b, above, KT_REDUCE_SUM, last);
-    call->outputs[0] = kt_build_lt(b, rank, kt_build_like(b, rank, (double)((const in_top_k *)layer)->k));
+    return kt_build_lt(b, rank, kt_build_like(b, rank, (double)k));
+}
+
+static void call_in_top_k(kt_layer *layer, kt_layer_call *call) {
+    kt_builder *b = call->trace->builder;
+    kt_value targets = kt_operation_tensor(call, 0, "targets"),
+             x = targets ? kt_operation_tensor(call, 1, "predictions") : 0;
+    if (!targets || !x) return;
+    if (kt_build_type(b, targets)->rank != kt_build_type(b, x)->rank - 1) {
+        kt_trace_fail(call->trace, KT_INVALID, "its targets must have one axis less than its predictions.");
+        return;
+    }
+    call->outputs[0] = kt_in_top_k(b, targets, x, ((const in_top_k *)layer)->k);
 }
 KT_OPERATION_WITH(in_top_k, "InTopK", KT_OPERATION_MATH, "is the target among the k largest", in_top_k,
                   in_top_k_options, call_in_top_k)

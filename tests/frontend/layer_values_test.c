@@ -1,36 +1,5 @@
 /* Activations and layers against numbers that Keras computed (make_layers.py). */
-#include "ir/element.h"
-#include "layer_testing.h"
-
-/* ---- tensors of the fixtures
- * --------------------------------------------------------------------------------------- */
-static kt_tensor read_tensor(lab *l, const json_t *json) {
-    kt_tensor tensor = {0};
-    assert_true(kt_dtype_parse_keras(json_string_value(json_object_get(json, "dtype")), &tensor.dtype));
-    const json_t *shape = json_object_get(json, "shape");
-    const json_t *data = json_object_get(json, "data");
-    tensor.rank = (int)json_array_size(shape);
-    for (int i = 0; i < tensor.rank; i++)
-        tensor.dims[i] = json_integer_value(json_array_get(shape, (size_t)i));
-    size_t count = json_array_size(data);
-    assert_int_equal(count, kt_tensor_elements(&tensor));
-    tensor.data = kt_arena_array(l->context.arena, count, kt_dtype_bytes(tensor.dtype));
-    for (size_t i = 0; i < count; i++) {
-        const json_t *number = json_array_get(data, i);
-        double value = json_is_boolean(number) ? json_is_true(number) : json_number_value(number);
-        if (kt_dtype_is_float(tensor.dtype)) {
-            kt_element_set_float(tensor.dtype, tensor.data, i, value);
-        } else {
-            kt_element_set_integer(tensor.dtype, tensor.data, i, (int64_t)value);
-        }
-    }
-    return tensor;
-}
-
-static double element(const kt_tensor *tensor, size_t i) {
-    if (kt_dtype_is_float(tensor->dtype)) return kt_element_float(tensor->dtype, tensor->data, i);
-    return (double)kt_element_integer(tensor->dtype, tensor->data, i);
-}
+#include "layer_tensors.h"
 
 static double tolerance(kt_dtype dtype) {
     switch (dtype) {
@@ -43,22 +12,7 @@ static double tolerance(kt_dtype dtype) {
 }
 
 static void check_tensor(const char *what, const kt_tensor *given, const kt_tensor *wanted) {
-    if (given->dtype != wanted->dtype || given->rank != wanted->rank) {
-        fail_msg("%s: dtype %d, rank %d, not dtype %d, rank %d", what, given->dtype, given->rank,
-                 wanted->dtype, wanted->rank);
-    }
-    for (int i = 0; i < wanted->rank; i++) {
-        if (given->dims[i] != wanted->dims[i]) {
-            fail_msg("%s: dimension %d is %d, not %d", what, i, (int)given->dims[i], (int)wanted->dims[i]);
-        }
-    }
-    for (size_t i = 0; i < kt_tensor_elements(wanted); i++) {
-        double a = element(given, i);
-        double b = element(wanted, i);
-        if (!(fabs(a - b) <= tolerance(wanted->dtype) * fmax(1, fabs(b)))) {
-            fail_msg("%s: element %d is %.9g, not %.9g", what, (int)i, a, b);
-        }
-    }
+    lab_check_tensor(what, given, wanted, tolerance(wanted->dtype));
 }
 
 /* ---- activations
@@ -72,8 +26,8 @@ static void activations(void **state) {
         lab l;
         lab_open(&l);
         const char *name = json_string_value(json_object_get(item, "name"));
-        kt_tensor x = read_tensor(&l, json_object_get(item, "input"));
-        kt_tensor wanted = read_tensor(&l, json_object_get(item, "output"));
+        kt_tensor x = lab_read_tensor(&l, json_object_get(item, "input"));
+        kt_tensor wanted = lab_read_tensor(&l, json_object_get(item, "output"));
         kt_activation activation;
         if (!kt_activation_find(name, &activation)) fail_msg("there is no activation %s", name);
         const char *parameter;
@@ -130,14 +84,14 @@ static void check_call(lab *l, const json_t *item, const char *what) {
     kt_argument items[4];
     uint32_t count = (uint32_t)json_array_size(inputs);
     for (uint32_t i = 0; i < count; i++) {
-        tensors[i] = read_tensor(l, json_array_get(inputs, i));
+        tensors[i] = lab_read_tensor(l, json_array_get(inputs, i));
         items[i] = lab_tensor(add_input(l, json_array_get(json_object_get(item, "spec"), i), &tensors[i]));
     }
     const json_t *mask_json = json_object_get(item, "mask");
     kt_value mask = 0;
     uint32_t arguments = count;
     if (mask_json) {
-        tensors[arguments++] = read_tensor(l, mask_json);
+        tensors[arguments++] = lab_read_tensor(l, mask_json);
         const kt_tensor *tensor = &tensors[count];
         kt_type type = kt_type_of(l->graph->dims, tensor->dtype, tensor->rank, tensor->dims);
         if (tensor->dims[0] == tensors[0].dims[0]) type.dims[0] = kt_dim_symbol(l->graph->dims, "batch");
@@ -150,7 +104,7 @@ static void check_call(lab *l, const json_t *item, const char *what) {
     if (layer->weights.count != json_array_size(weights))
         fail_msg("%s: %u weights", what, layer->weights.count);
     for (uint32_t i = 0; i < layer->weights.count; i++) {
-        kt_tensor weight = read_tensor(l, json_array_get(weights, i));
+        kt_tensor weight = lab_read_tensor(l, json_array_get(weights, i));
         kt_variable *variable = &l->graph->variables.at[layer->weights.at[i].variable];
         kt_type type = kt_type_of(l->graph->dims, weight.dtype, weight.rank, weight.dims);
         if (!kt_type_equal(&type, &variable->type)) fail_msg("%s: weight %u has another type", what, i);
@@ -161,12 +115,12 @@ static void check_call(lab *l, const json_t *item, const char *what) {
     kt_status status = kt_eval(l->graph, func, NULL, tensors, arguments, l->context.arena, results, &l->diag);
     assert_string_equal(lab_problem(l), "");
     assert_int_equal(status, KT_OK);
-    kt_tensor wanted = read_tensor(l, json_object_get(item, "output"));
+    kt_tensor wanted = lab_read_tensor(l, json_object_get(item, "output"));
     check_tensor(what, &results[0], &wanted);
     const kt_function *function = kt_graph_function(l->graph, func);
     const json_t *after = json_object_get(item, "after");
     for (uint32_t i = 1; i < function->results.count; i++) {
-        wanted = read_tensor(l, json_array_get(after, function->results.at[i].index));
+        wanted = lab_read_tensor(l, json_array_get(after, function->results.at[i].index));
         check_tensor(what, &results[i], &wanted);
     }
 }
