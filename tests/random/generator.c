@@ -1,392 +1,7 @@
-/* Random graphs: see generator.h. */
-#include "random/generator.h"
+/* Random graphs: see generator.h. What each operation may be grown from, and graphs of them. */
+#include "random/grower.h"
 
-#include "ir/element.h"
-#include "ir/eval/eval_impl.h"
-#include "ir/graph_impl.h"
-
-#include <math.h>
 #include <string.h>
-
-/* ---- numbers ---------------------------------------------------------------------------------------------
- */
-/* A float's rounding error, relative; how many of them disturb a result; how much of the largest element two
- * results may differ by; and how large an element may be. */
-static const struct accuracy {
-    double epsilon, disturbance, tolerance, largest;
-} accuracies[KT_DTYPE_COUNT] = {
-    [KT_F64] = {0x1p-53, 16, 1e-12, 1e9},
-    [KT_F32] = {0x1p-24, 8, 1e-5, 1e6},
-    [KT_F16] = {0x1p-11, 2, 1e-2, 1e3},
-    [KT_BF16] = {0x1p-8, 2, 8e-2, 1e6},
-};
-/* What the disturbance may change, of the tolerance. */
-static const double share = 0.25;
-
-enum { MOST_ELEMENTS = 1500 };
-
-typedef struct known {
-    kt_value value;
-    kt_tensor variants[RANDOM_VARIANTS];
-} known;
-
-/* A function that is being written: the entry, or a composite in it. */
-typedef struct grower {
-    random_module *module;
-    uint64_t *state;
-    kt_builder *builder;
-    bool body;
-    kt_dtype favourites[3];
-    int dims_count;
-    kt_dim dims[5]; /* what shapes are made of */
-    known values[RANDOM_MOST_VALUES];
-    int count;
-} grower;
-
-static uint64_t draw_bits(grower *g) {
-    uint64_t z = *g->state += 0x9E3779B97F4A7C15U;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
-    return z ^ (z >> 31);
-}
-
-static int draw(grower *g, int below) { return below > 0 ? (int)(draw_bits(g) % (uint64_t)below) : 0; }
-static bool chance(grower *g, int in) { return draw(g, in) == 0; }
-static double unit(grower *g) { return (double)(draw_bits(g) >> 11) * 0x1p-52 - 1; }
-
-static kt_dim_pool *pool_of(const grower *g) { return g->module->graph->dims; }
-static const kt_type *type_of(const grower *g, int i) {
-    return kt_graph_type(g->module->graph, g->values[i].value);
-}
-static int64_t size_of(const grower *g, kt_dim dim) { return kt_dim_eval(pool_of(g), dim, g->module->sizes); }
-static kt_dim number(const grower *g, int64_t value) { return kt_dim_const(pool_of(g), value); }
-static bool is_number(const grower *g, kt_dim dim, int64_t *out) {
-    return kt_dim_is_const(pool_of(g), dim, out);
-}
-
-static bool make_tensor(const grower *g, const kt_type *type, kt_tensor *out) {
-    *out = (kt_tensor){.dtype = type->dtype, .rank = type->rank};
-    int64_t count = 1;
-    for (int i = 0; i < type->rank; i++) {
-        out->dims[i] = size_of(g, type->dims[i]);
-        if (out->dims[i] < 0 || out->dims[i] > MOST_ELEMENTS) return false;
-        count *= out->dims[i];
-        if (count > MOST_ELEMENTS) return false;
-    }
-    out->data = kt_arena_alloc(g->module->arena, (size_t)count * kt_dtype_bytes(type->dtype) + 1);
-    return true;
-}
-
-static void fill(grower *g, kt_tensor *tensor) {
-    size_t count = kt_tensor_elements(tensor);
-    int style = draw(g, 12);
-    for (size_t i = 0; i < count; i++) {
-        if (kt_dtype_is_float(tensor->dtype)) {
-            static const double odd[] = {NAN, INFINITY, -INFINITY, 0.0, -0.0, 1, -1, 0.5};
-            double x = style < 5 ? (draw(g, 49) - 24) / 8.0 : 2 * unit(g);
-            if (style == 11) x = odd[draw(g, 8)];
-            if (style == 10) x = 0.05 + fabs(x);
-            kt_element_set_float(tensor->dtype, tensor->data, i, x);
-        } else {
-            int64_t x = style < 8 ? draw(g, 19) - 9 : style < 10 ? draw(g, 3) - 1 : (int64_t)draw_bits(g);
-            if (tensor->dtype == KT_BOOL) x = draw(g, 2);
-            kt_element_set_integer(tensor->dtype, tensor->data, i, x);
-        }
-    }
-}
-
-const char *random_difference(kt_arena *arena, const kt_tensor *wanted, const kt_tensor *found,
-                              bool exactly) {
-    if (wanted->dtype != found->dtype || wanted->rank != found->rank ||
-        memcmp(wanted->dims, found->dims, (size_t)wanted->rank * sizeof *wanted->dims) != 0)
-        return "another type";
-    size_t count = kt_tensor_elements(wanted);
-    double largest = 0;
-    bool floats = kt_dtype_is_float(wanted->dtype);
-    for (size_t i = 0; floats && i < count; i++) {
-        double x = fabs(kt_element_float(wanted->dtype, wanted->data, i));
-        if (isfinite(x)) largest = fmax(largest, x);
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (!floats) {
-            int64_t x = kt_element_integer(wanted->dtype, wanted->data, i);
-            int64_t y = kt_element_integer(wanted->dtype, found->data, i);
-            if (x == y) continue;
-            return kt_arena_format(arena, "element %zu of %zu is %lld, not %lld", i, count, (long long)y,
-                                   (long long)x);
-        }
-        double x = kt_element_float(wanted->dtype, wanted->data, i);
-        double y = kt_element_float(wanted->dtype, found->data, i);
-        if (x == y || (isnan(x) && isnan(y))) continue;
-        if (!exactly && fabs(x - y) <= accuracies[wanted->dtype].tolerance * largest) continue;
-        return kt_arena_format(arena, "element %zu of %zu is %.17g, not %.17g (largest %g)", i, count, y, x,
-                               largest);
-    }
-    return NULL;
-}
-
-/* ---- evaluation while growing ----------------------------------------------------------------------------
- */
-static const struct {
-    kt_scalar_unary *unary;
-    kt_scalar_binary *binary;
-    kt_status (*other)(kt_eval_op *e);
-} evaluators[KT_OP_COUNT] = {
-#define KT_UNARY(name, domain, gradient, doc)                 [KT_OP_##name] = {.unary = kt_scalar_##name},
-#define KT_BINARY(name, domain, traits, gradient, doc)        [KT_OP_##name] = {.binary = kt_scalar_##name},
-#define KT_COMPARE(name, domain, doc)                         [KT_OP_##name] = {.binary = kt_scalar_##name},
-#define KT_OP(name, operands, results, traits, gradient, doc) [KT_OP_##name] = {.other = kt_eval_##name},
-#include "ir/ops.def"
-};
-
-/* Does the operation round: may its result depend on how it is computed? */
-static bool rounds(kt_op op, const kt_type *result, const void *attrs) {
-    if (!kt_dtype_is_float(result->dtype) || kt_op_is(op, KT_VIEW)) return false;
-    switch (op) {
-    case KT_OP_neg:
-    case KT_OP_abs:
-    case KT_OP_sign:
-    case KT_OP_floor:
-    case KT_OP_ceil:
-    case KT_OP_round:
-    case KT_OP_trunc:
-    case KT_OP_stop_gradient:
-    case KT_OP_maximum:
-    case KT_OP_minimum:
-    case KT_OP_select:
-    case KT_OP_cast:
-    case KT_OP_constant:
-    case KT_OP_iota: return false;
-    case KT_OP_reduce: return ((const kt_attrs_reduce *)attrs)->kind < KT_REDUCE_MAXIMUM;
-    case KT_OP_reduce_window: return ((const kt_attrs_reduce_window *)attrs)->kind < KT_REDUCE_MAXIMUM;
-    default: return true;
-    }
-}
-
-static double largest_of(const kt_tensor *t) {
-    double largest = 0;
-    for (size_t i = 0; i < kt_tensor_elements(t); i++)
-        largest = fmax(largest, fabs(kt_element_float(t->dtype, t->data, i)));
-    return largest;
-}
-
-static void disturb(grower *g, kt_tensor *t, double largest) {
-    const struct accuracy *a = &accuracies[t->dtype];
-    for (size_t i = 0; i < kt_tensor_elements(t); i++) {
-        double x = kt_element_float(t->dtype, t->data, i);
-        kt_element_set_float(t->dtype, t->data, i, x + unit(g) * a->disturbance * a->epsilon * largest);
-    }
-}
-
-/* May a value with these variants be part of a graph? */
-static bool is_tame(const kt_tensor *variants, bool rounded) {
-    const kt_tensor *clean = &variants[0];
-    size_t count = kt_tensor_elements(clean), bytes = kt_tensor_bytes(clean);
-    if (!kt_dtype_is_float(clean->dtype))
-        return !memcmp(clean->data, variants[1].data, bytes) && !memcmp(clean->data, variants[2].data, bytes);
-    bool finite = true;
-    double largest = 0, worst = 0;
-    for (size_t i = 0; i < count; i++) {
-        double x = kt_element_float(clean->dtype, clean->data, i);
-        finite &= isfinite(x) != 0;
-        largest = fmax(largest, fabs(x));
-        for (int v = 1; v < RANDOM_VARIANTS; v++)
-            worst = fmax(worst, fabs(kt_element_float(clean->dtype, variants[v].data, i) - x));
-    }
-    const struct accuracy *a = &accuracies[clean->dtype];
-    if (!finite)
-        return !rounded && !memcmp(clean->data, variants[1].data, bytes) &&
-               !memcmp(clean->data, variants[2].data, bytes);
-    if (largest > a->largest || (rounded && largest > 0 && largest < 1 / a->largest)) return false;
-    return worst <= share * a->tolerance * largest;
-}
-
-/* The three results; false if the node is not to be. */
-static bool evaluate(grower *g, kt_op op, const int *operands, uint32_t count, const void *attrs,
-                     const kt_type *type, kt_tensor *out_variants) {
-    int64_t values[RANDOM_SYMBOLS];
-    bool all_known[RANDOM_SYMBOLS] = {true, true};
-    memcpy(values, g->module->sizes, sizeof values);
-    const kt_eval_symbols symbols = {pool_of(g), values, all_known, kt_dim_symbol_count(pool_of(g))};
-    bool rounded = rounds(op, type, attrs);
-    for (int v = 0; v < RANDOM_VARIANTS; v++) {
-        kt_tensor *arguments = KT_NEW_ARRAY(g->module->arena, kt_tensor, count + 1);
-        for (uint32_t i = 0; i < count; i++) arguments[i] = g->values[operands[i]].variants[v];
-        if (!make_tensor(g, type, &out_variants[v])) return false;
-        kt_diag diag = {0};
-        kt_eval_op e = {.graph = g->module->graph,
-                        .symbols = &symbols,
-                        .op = op,
-                        .attrs = attrs,
-                        .operands = arguments,
-                        .operand_count = count,
-                        .result = &out_variants[v],
-                        .arena = g->module->arena,
-                        .diag = &diag};
-        kt_status status = evaluators[op].unary    ? kt_eval_unary(&e, evaluators[op].unary)
-                           : evaluators[op].binary ? kt_eval_binary(&e, evaluators[op].binary)
-                                                   : evaluators[op].other(&e);
-        kt_diag_deinit(&diag);
-        if (status != KT_OK) return false;
-        if (v == 0 || !rounded) continue;
-        double largest = largest_of(&out_variants[0]);
-        if (isfinite(largest)) disturb(g, &out_variants[v], largest);
-    }
-    return is_tame(out_variants, rounded);
-}
-
-static int keep(grower *g, kt_value value, const kt_tensor *variants) {
-    if (g->count == RANDOM_MOST_VALUES) return -1;
-    g->values[g->count].value = value;
-    memcpy(g->values[g->count].variants, variants, sizeof g->values[g->count].variants);
-    return g->count++;
-}
-
-/* Adds a node if it is valid without a check at the entry, small, and tame; its value, or -1. */
-static int add(grower *g, kt_op op, const int *operands, uint32_t count, const void *attrs) {
-    kt_graph *graph = g->module->graph;
-    kt_type types[8], result;
-    kt_value values[8];
-    kt_diag diag = {0};
-    if (count > 8 || g->count == RANDOM_MOST_VALUES) return -1;
-    for (uint32_t i = 0; i < count; i++) {
-        if (operands[i] < 0) return -1;
-        types[i] = *type_of(g, operands[i]);
-        values[i] = g->values[operands[i]].value;
-    }
-    uint32_t equalities = graph->equalities.count;
-    kt_infer infer = {.graph = graph,
-                      .op = op,
-                      .operands = types,
-                      .operand_count = count,
-                      .attrs = attrs,
-                      .results = &result,
-                      .result_count = 1,
-                      .diag = &diag};
-    bool valid = kt_infer_node(&infer) == KT_OK && graph->equalities.count == equalities;
-    graph->equalities.count = equalities;
-    kt_diag_deinit(&diag);
-    kt_tensor variants[RANDOM_VARIANTS];
-    if (!valid || result.rank > 6 || !evaluate(g, op, operands, count, attrs, &result, variants)) return -1;
-    kt_value value = kt_build_node(g->builder, op, values, count, attrs);
-    if (g->builder->status != KT_OK) KT_BUG("the builder refuses what inference allows");
-    g->module->grown[op]++;
-    g->module->dtypes[result.dtype]++;
-    return keep(g, value, variants);
-}
-
-/* ---- operands ---------------------------------------------------------------------------------------------
- */
-/* A value of a dtype in domain, mostly a late one; -1 if there is none. */
-static int pick(grower *g, kt_domain domain) {
-    for (int tries = 0; tries < 24; tries++) {
-        int near = g->count < 5 ? g->count : 5;
-        int i = chance(g, 2) ? g->count - 1 - draw(g, near) : draw(g, g->count);
-        if (kt_domain_has(domain, type_of(g, i)->dtype)) return i;
-    }
-    return -1;
-}
-
-static kt_dim some_dim(grower *g) { return g->dims[draw(g, g->dims_count)]; }
-
-static kt_dtype some_dtype(grower *g) {
-    return chance(g, 6) ? (kt_dtype)draw(g, KT_STRING) : g->favourites[draw(g, 3)];
-}
-
-static int constant_of(grower *g, const kt_type *type) {
-    kt_tensor tensor;
-    if (kt_type_static_elements(pool_of(g), type) < 0 || !make_tensor(g, type, &tensor)) return -1;
-    fill(g, &tensor);
-    const kt_attrs_constant attrs = {.type = *type, .literal = {tensor.data, kt_tensor_bytes(&tensor)}};
-    return add(g, KT_OP_constant, NULL, 0, &attrs);
-}
-
-static int scalar_of(grower *g, kt_dtype dtype, double x) {
-    const kt_type type = kt_type_scalar(dtype);
-    void *data = kt_arena_alloc(g->module->arena, 8);
-    if (kt_dtype_is_float(dtype))
-        kt_element_set_float(dtype, data, 0, x);
-    else
-        kt_element_set_integer(dtype, data, 0, (int64_t)x);
-    const kt_attrs_constant attrs = {.type = type, .literal = {data, kt_dtype_bytes(dtype)}};
-    return add(g, KT_OP_constant, NULL, 0, &attrs);
-}
-
-/* A variable; in a composite, which has none, a constant. */
-static int variable_of(grower *g, const kt_type *type) {
-    kt_graph *graph = g->module->graph;
-    kt_tensor variants[RANDOM_VARIANTS];
-    if (g->body || chance(g, 5)) return constant_of(g, type);
-    if (kt_type_static_elements(pool_of(g), type) < 0 || !make_tensor(g, type, &variants[0])) return -1;
-    fill(g, &variants[0]);
-    variants[1] = variants[2] = variants[0];
-    const kt_variable made = {.path = kt_arena_format(graph->arena, "v%u", graph->variables.count),
-                              .file_path = kt_arena_format(graph->arena, "vars/%u", graph->variables.count),
-                              .type = *type,
-                              .trainable = true,
-                              .data = variants[0].data};
-    uint32_t index = kt_graph_add_variable(graph, &made);
-    return keep(g, kt_builder_param(g->builder, KT_ROLE_VARIABLE, NULL, index, type), variants);
-}
-
-static int broadcast_to(grower *g, int x, const kt_type *type, const int64_t *axes) {
-    kt_attrs_broadcast attrs = {.shape = {.count = type->rank}, .axes = {.count = type_of(g, x)->rank}};
-    for (int i = 0; i < type->rank; i++) attrs.shape.at[i] = type->dims[i];
-    for (uint32_t i = 0; axes && i < attrs.axes.count; i++) attrs.axes.at[i] = axes[i];
-    return add(g, KT_OP_broadcast, &x, 1, &attrs);
-}
-
-/* A value of exactly this type. */
-static int value_like(grower *g, kt_type type) {
-    for (int tries = 0; tries < 10; tries++) {
-        int i = draw(g, g->count);
-        if (chance(g, 2) && kt_type_equal(type_of(g, i), &type)) return i;
-    }
-    int64_t axis = draw(g, type.rank);
-    kt_type vector = {.dtype = type.dtype, .rank = 1, .dims = {type.dims[axis]}};
-    switch (draw(g, 4)) {
-    case 0:
-        if (type.rank && is_number(g, vector.dims[0], NULL)) {
-            int v = variable_of(g, &vector);
-            return v < 0 ? -1 : broadcast_to(g, v, &type, &axis);
-        }
-        break;
-    case 1: {
-        int v = variable_of(g, &type);
-        if (v >= 0) return v;
-        break;
-    }
-    default:
-        for (int i = g->count - 1; i >= 0; i--) {
-            kt_type other = *type_of(g, i);
-            other.dtype = type.dtype;
-            const kt_attrs_cast attrs = {.dtype = type.dtype};
-            if (chance(g, 2) && kt_type_equal(&other, &type)) return add(g, KT_OP_cast, &i, 1, &attrs);
-        }
-    }
-    int c = scalar_of(g, type.dtype, draw(g, 9) - 4);
-    return c < 0 || type.rank == 0 ? c : broadcast_to(g, c, &type, NULL);
-}
-
-static int apply(grower *g, kt_op op, int x, int y) {
-    const int operands[] = {x, y};
-    return add(g, op, operands, y < 0 ? 1 : 2, NULL);
-}
-
-/* x, brought smoothly into low … high. */
-static int into_range(grower *g, int x, double low, double high) {
-    kt_type type = *type_of(g, x);
-    int y = apply(g, KT_OP_logistic, x, -1), scale = scalar_of(g, type.dtype, high - low),
-        shift = scalar_of(g, type.dtype, low);
-    if (y < 0 || scale < 0 || shift < 0) return -1;
-    if (type.rank) {
-        scale = broadcast_to(g, scale, &type, NULL);
-        shift = broadcast_to(g, shift, &type, NULL);
-    }
-    if (scale < 0 || shift < 0) return -1;
-    y = apply(g, KT_OP_mul, y, scale);
-    return y < 0 ? -1 : apply(g, KT_OP_add, y, shift);
-}
 
 /* ---- elementwise ------------------------------------------------------------------------------------------
  */
@@ -403,25 +18,25 @@ static const struct range {
   range_stop_gradient = {-3, 3}, range_is_nan = {-1, 1}, range_is_finite = {-1, 1};
 
 static int grow_unary(grower *g, kt_op op, kt_domain domain, struct range range) {
-    int x = pick(g, domain);
+    int x = grower_pick(g, domain);
     if (x < 0) return -1;
-    int y = chance(g, 3) ? -1 : apply(g, op, x, -1);
+    int y = chance(g, 3) ? -1 : grower_apply(g, op, x, -1);
     if (y >= 0 || !kt_dtype_is_float(type_of(g, x)->dtype)) return y;
-    x = into_range(g, x, range.low, range.high);
-    return x < 0 ? -1 : apply(g, op, x, -1);
+    x = grower_into_range(g, x, range.low, range.high);
+    return x < 0 ? -1 : grower_apply(g, op, x, -1);
 }
 
 static int grow_binary(grower *g, kt_op op, kt_domain domain) {
-    int x = pick(g, domain);
+    int x = grower_pick(g, domain);
     if (x < 0) return -1;
-    int y = value_like(g, *type_of(g, x));
+    int y = grower_value_like(g, *type_of(g, x));
     if (y < 0) return -1;
     bool floats = kt_dtype_is_float(type_of(g, x)->dtype);
-    if (floats && op == KT_OP_pow && chance(g, 2)) x = into_range(g, x, 0.3, 3);
-    if (floats && (op == KT_OP_div || op == KT_OP_rem) && chance(g, 2)) y = into_range(g, y, 0.5, 3);
+    if (floats && op == KT_OP_pow && chance(g, 2)) x = grower_into_range(g, x, 0.3, 3);
+    if (floats && (op == KT_OP_div || op == KT_OP_rem) && chance(g, 2)) y = grower_into_range(g, y, 0.5, 3);
     if (x < 0 || y < 0) return -1;
-    return chance(g, 2) && op != KT_OP_pow && op != KT_OP_div && op != KT_OP_rem ? apply(g, op, y, x)
-                                                                                 : apply(g, op, x, y);
+    return chance(g, 2) && op != KT_OP_pow && op != KT_OP_div && op != KT_OP_rem ? grower_apply(g, op, y, x)
+                                                                                 : grower_apply(g, op, x, y);
 }
 
 #define KT_UNARY(name, domain, gradient, doc)                                                                \
@@ -433,26 +48,26 @@ static int grow_binary(grower *g, kt_op op, kt_domain domain) {
 #include "ir/ops.def"
 
 static int grow_select(grower *g) {
-    int x = pick(g, KT_ANY);
+    int x = grower_pick(g, KT_ANY);
     if (x < 0) return -1;
     kt_type type = *type_of(g, x), condition = type;
     condition.dtype = KT_BOOL;
-    const int operands[] = {value_like(g, condition), x, value_like(g, type)};
-    return add(g, KT_OP_select, operands, 3, NULL);
+    const int operands[] = {grower_value_like(g, condition), x, grower_value_like(g, type)};
+    return grower_add(g, KT_OP_select, operands, 3, NULL);
 }
 
 static int grow_cast(grower *g) {
-    int x = pick(g, KT_ANY);
-    const kt_attrs_cast attrs = {.dtype = some_dtype(g)};
-    return x < 0 || type_of(g, x)->dtype == attrs.dtype ? -1 : add(g, KT_OP_cast, &x, 1, &attrs);
+    int x = grower_pick(g, KT_ANY);
+    const kt_attrs_cast attrs = {.dtype = grower_some_dtype(g)};
+    return x < 0 || type_of(g, x)->dtype == attrs.dtype ? -1 : grower_add(g, KT_OP_cast, &x, 1, &attrs);
 }
 
 /* ---- sources ----------------------------------------------------------------------------------------------
  */
 static kt_type some_type(grower *g, bool fixed) {
-    kt_type type = {.dtype = some_dtype(g), .rank = (uint8_t)draw(g, 4)};
+    kt_type type = {.dtype = grower_some_dtype(g), .rank = (uint8_t)draw(g, 4)};
     for (int i = 0; i < type.rank; i++) {
-        type.dims[i] = some_dim(g);
+        type.dims[i] = grower_some_dim(g);
         if (fixed && !is_number(g, type.dims[i], NULL)) type.dims[i] = number(g, 1 + draw(g, 4));
     }
     return type;
@@ -460,35 +75,36 @@ static kt_type some_type(grower *g, bool fixed) {
 
 static int grow_constant(grower *g) {
     kt_type type = some_type(g, true);
-    return constant_of(g, &type);
+    return grower_constant_of(g, &type);
 }
 
 static int grow_iota(grower *g) {
     kt_attrs_iota attrs = {.type = some_type(g, false)};
     if (attrs.type.rank == 0 || !kt_domain_has(KT_NUMBER, attrs.type.dtype)) return -1;
     attrs.axis = draw(g, attrs.type.rank);
-    return add(g, KT_OP_iota, NULL, 0, &attrs);
+    return grower_add(g, KT_OP_iota, NULL, 0, &attrs);
 }
 
 static int grow_philox(grower *g) {
-    const int operands[] = {value_like(g, (kt_type){.dtype = KT_U32, .rank = 1, .dims = {number(g, 2)}}),
-                            value_like(g, (kt_type){.dtype = KT_U32, .rank = 1, .dims = {number(g, 4)}})};
+    const int operands[] = {
+        grower_value_like(g, (kt_type){.dtype = KT_U32, .rank = 1, .dims = {number(g, 2)}}),
+        grower_value_like(g, (kt_type){.dtype = KT_U32, .rank = 1, .dims = {number(g, 4)}})};
     kt_attrs_philox attrs = {.shape.count = (uint32_t)draw(g, 4)};
-    for (uint32_t i = 0; i < attrs.shape.count; i++) attrs.shape.at[i] = some_dim(g);
-    return operands[0] < 0 || operands[1] < 0 ? -1 : add(g, KT_OP_philox, operands, 2, &attrs);
+    for (uint32_t i = 0; i < attrs.shape.count; i++) attrs.shape.at[i] = grower_some_dim(g);
+    return operands[0] < 0 || operands[1] < 0 ? -1 : grower_add(g, KT_OP_philox, operands, 2, &attrs);
 }
 
 static int grow_size(grower *g) {
-    kt_dim dim =
-        kt_dim_add_const(pool_of(g), kt_dim_mul(pool_of(g), some_dim(g), some_dim(g)), draw(g, 5) - 2);
+    kt_dim dim = kt_dim_add_const(pool_of(g), kt_dim_mul(pool_of(g), grower_some_dim(g), grower_some_dim(g)),
+                                  draw(g, 5) - 2);
     if (chance(g, 3)) dim = kt_dim_floordiv(pool_of(g), dim, number(g, 2));
-    return add(g, KT_OP_size, NULL, 0, &(kt_attrs_size){.dim = dim});
+    return grower_add(g, KT_OP_size, NULL, 0, &(kt_attrs_size){.dim = dim});
 }
 
 /* ---- shape ------------------------------------------------------------------------------------------------
  */
 static int grow_reshape(grower *g) {
-    int x = pick(g, KT_ANY);
+    int x = grower_pick(g, KT_ANY);
     if (x < 0) return -1;
     kt_type type = *type_of(g, x);
     kt_attrs_reshape attrs = {.shape = {.count = type.rank}};
@@ -521,11 +137,11 @@ static int grow_reshape(grower *g) {
             if (!is_number(g, type.dims[i], &size) || size != 1)
                 attrs.shape.at[attrs.shape.count++] = type.dims[i];
     }
-    return add(g, KT_OP_reshape, &x, 1, &attrs);
+    return grower_add(g, KT_OP_reshape, &x, 1, &attrs);
 }
 
 static int grow_transpose(grower *g) {
-    int x = pick(g, KT_ANY);
+    int x = grower_pick(g, KT_ANY);
     if (x < 0) return -1;
     kt_attrs_transpose attrs = {.axes = {.count = type_of(g, x)->rank}};
     for (int i = 0; i < type_of(g, x)->rank; i++) {
@@ -533,26 +149,27 @@ static int grow_transpose(grower *g) {
         attrs.axes.at[i] = attrs.axes.at[place];
         attrs.axes.at[place] = i;
     }
-    return add(g, KT_OP_transpose, &x, 1, &attrs);
+    return grower_add(g, KT_OP_transpose, &x, 1, &attrs);
 }
 
 static int grow_broadcast(grower *g) {
-    int x = pick(g, KT_ANY);
+    int x = grower_pick(g, KT_ANY);
     if (x < 0) return -1;
     kt_type type = *type_of(g, x);
     kt_attrs_broadcast attrs = {0};
     for (int i = 0; i <= type.rank; i++) {
-        while (chance(g, 3) && attrs.shape.count < 5) attrs.shape.at[attrs.shape.count++] = some_dim(g);
+        while (chance(g, 3) && attrs.shape.count < 5)
+            attrs.shape.at[attrs.shape.count++] = grower_some_dim(g);
         if (i == type.rank || attrs.shape.count == 6) break;
         attrs.axes.at[attrs.axes.count++] = attrs.shape.count;
         bool one = kt_dim_equals(pool_of(g), type.dims[i], 1);
-        attrs.shape.at[attrs.shape.count++] = one && chance(g, 2) ? some_dim(g) : type.dims[i];
+        attrs.shape.at[attrs.shape.count++] = one && chance(g, 2) ? grower_some_dim(g) : type.dims[i];
     }
-    return attrs.axes.count < type.rank ? -1 : add(g, KT_OP_broadcast, &x, 1, &attrs);
+    return attrs.axes.count < type.rank ? -1 : grower_add(g, KT_OP_broadcast, &x, 1, &attrs);
 }
 
 static int grow_slice(grower *g) {
-    int x = pick(g, KT_ANY);
+    int x = grower_pick(g, KT_ANY);
     if (x < 0) return -1;
     kt_type type = *type_of(g, x);
     kt_attrs_slice attrs = {{type.rank, {0}}, {type.rank, {0}}, {type.rank, {0}}};
@@ -573,25 +190,25 @@ static int grow_slice(grower *g) {
             attrs.start.at[i] = kt_dim_add_const(pool_of(g), type.dims[i], -1);
         }
     }
-    return add(g, KT_OP_slice, &x, 1, &attrs);
+    return grower_add(g, KT_OP_slice, &x, 1, &attrs);
 }
 
 static int grow_pad(grower *g) {
-    int x = pick(g, KT_ANY);
+    int x = grower_pick(g, KT_ANY);
     if (x < 0) return -1;
     kt_type type = *type_of(g, x);
     kt_attrs_pad attrs = {{type.rank, {0}}, {type.rank, {0}}, {type.rank, {0}}};
     for (int i = 0; i < type.rank; i++) {
-        attrs.low.at[i] = chance(g, 3) ? some_dim(g) : number(g, draw(g, 2));
+        attrs.low.at[i] = chance(g, 3) ? grower_some_dim(g) : number(g, draw(g, 2));
         attrs.high.at[i] = number(g, draw(g, 3));
         attrs.interior.at[i] = chance(g, 3) ? draw(g, 3) : 0;
     }
-    const int operands[] = {x, value_like(g, kt_type_scalar(type.dtype))};
-    return add(g, KT_OP_pad, operands, 2, &attrs);
+    const int operands[] = {x, grower_value_like(g, kt_type_scalar(type.dtype))};
+    return grower_add(g, KT_OP_pad, operands, 2, &attrs);
 }
 
 static int grow_concat(grower *g) {
-    int x = pick(g, KT_ANY), parts[4];
+    int x = grower_pick(g, KT_ANY), parts[4];
     if (x < 0 || type_of(g, x)->rank == 0) return -1;
     kt_type type = *type_of(g, x);
     kt_attrs_concat attrs = {.axis = draw(g, type.rank)};
@@ -604,7 +221,7 @@ static int grow_concat(grower *g) {
         other.dims[attrs.axis] = type.dims[attrs.axis];
         if (kt_type_equal(&other, &type)) parts[last++] = i;
     }
-    return add(g, KT_OP_concat, parts, last, &attrs);
+    return grower_add(g, KT_OP_concat, parts, last, &attrs);
 }
 
 /* A random set of axes from `from` on, increasing. */
@@ -616,49 +233,49 @@ static kt_ints some_axes(grower *g, int from, int rank) {
 }
 
 static int grow_reverse(grower *g) {
-    int x = pick(g, KT_ANY);
+    int x = grower_pick(g, KT_ANY);
     return x < 0 ? -1
-                 : add(g, KT_OP_reverse, &x, 1,
-                       &(kt_attrs_reverse){.axes = some_axes(g, 0, type_of(g, x)->rank)});
+                 : grower_add(g, KT_OP_reverse, &x, 1,
+                              &(kt_attrs_reverse){.axes = some_axes(g, 0, type_of(g, x)->rank)});
 }
 
 static int grow_gather(grower *g) {
-    int x = pick(g, KT_ANY);
+    int x = grower_pick(g, KT_ANY);
     if (x < 0 || type_of(g, x)->rank == 0) return -1;
     kt_type type = *type_of(g, x);
     kt_attrs_gather attrs = {.batch_dims = chance(g, 2) ? draw(g, type.rank) : 0};
     attrs.axis = attrs.batch_dims + draw(g, type.rank - (int)attrs.batch_dims);
-    int indices = pick(g, KT_INTEGER);
+    int indices = grower_pick(g, KT_INTEGER);
     if (indices < 0 || chance(g, 2)) {
         kt_type wanted = {.dtype = chance(g, 2) ? KT_I32 : (kt_dtype)(KT_I8 + draw(g, 8))};
         for (int i = 0; i < attrs.batch_dims; i++) wanted.dims[wanted.rank++] = type.dims[i];
-        if (chance(g, 2)) wanted.dims[wanted.rank++] = some_dim(g);
-        indices = value_like(g, wanted);
+        if (chance(g, 2)) wanted.dims[wanted.rank++] = grower_some_dim(g);
+        indices = grower_value_like(g, wanted);
     }
     const int operands[] = {x, indices};
-    return add(g, KT_OP_gather, operands, 2, &attrs);
+    return grower_add(g, KT_OP_gather, operands, 2, &attrs);
 }
 
 /* ---- reduction --------------------------------------------------------------------------------------------
  */
 static int grow_reduce(grower *g) {
-    int x = pick(g, KT_ANY);
+    int x = grower_pick(g, KT_ANY);
     if (x < 0) return -1;
     kt_attrs_reduce attrs = {.kind = (kt_reduction)draw(g, 4), .axes = some_axes(g, 0, type_of(g, x)->rank)};
-    return add(g, KT_OP_reduce, &x, 1, &attrs);
+    return grower_add(g, KT_OP_reduce, &x, 1, &attrs);
 }
 
 static int grow_arg_reduce(grower *g) {
-    int x = pick(g, KT_NUMBER);
+    int x = grower_pick(g, KT_NUMBER);
     if (x < 0 || type_of(g, x)->rank == 0) return -1;
     const kt_attrs_arg_reduce attrs = {.kind = chance(g, 2) ? KT_REDUCE_MAXIMUM : KT_REDUCE_MINIMUM,
                                        .axis = draw(g, type_of(g, x)->rank),
                                        .dtype = chance(g, 2) ? KT_I32 : KT_I64};
-    return add(g, KT_OP_arg_reduce, &x, 1, &attrs);
+    return grower_add(g, KT_OP_arg_reduce, &x, 1, &attrs);
 }
 
 static int grow_reduce_window(grower *g) {
-    int x = pick(g, KT_NUMBER);
+    int x = grower_pick(g, KT_NUMBER);
     if (x < 0 || type_of(g, x)->rank == 0) return -1;
     kt_type type = *type_of(g, x);
     uint32_t rank = type.rank;
@@ -676,22 +293,22 @@ static int grow_reduce_window(grower *g) {
         attrs.low.at[i] = number(g, slides ? draw(g, 3) : 0);
         attrs.high.at[i] = number(g, slides ? draw(g, 3) : 0);
     }
-    return add(g, KT_OP_reduce_window, &x, 1, &attrs);
+    return grower_add(g, KT_OP_reduce_window, &x, 1, &attrs);
 }
 
 static int grow_cumulative(grower *g) {
-    int x = pick(g, KT_NUMBER);
+    int x = grower_pick(g, KT_NUMBER);
     if (x < 0 || type_of(g, x)->rank == 0) return -1;
     const kt_attrs_cumulative attrs = {.kind = (kt_reduction)draw(g, 4),
                                        .axis = draw(g, type_of(g, x)->rank),
                                        .reverse = chance(g, 2),
                                        .exclusive = chance(g, 2)};
-    return add(g, KT_OP_cumulative, &x, 1, &attrs);
+    return grower_add(g, KT_OP_cumulative, &x, 1, &attrs);
 }
 
 /* Half floats are rounded after each update, which the evaluator does once. */
 static int grow_scatter(grower *g) {
-    int x = pick(g, KT_NUMBER);
+    int x = grower_pick(g, KT_NUMBER);
     if (x < 0 || type_of(g, x)->rank == 0 || type_of(g, x)->rank > 3) return -1;
     kt_type type = *type_of(g, x), places = {.dtype = chance(g, 2) ? KT_I32 : (kt_dtype)(KT_I8 + draw(g, 8))};
     if (type.dtype == KT_F16 || type.dtype == KT_BF16) return -1;
@@ -699,19 +316,19 @@ static int grow_scatter(grower *g) {
                               .batch_dims = chance(g, 2) ? draw(g, type.rank) : 0};
     attrs.axis = attrs.batch_dims + draw(g, type.rank - (int)attrs.batch_dims);
     for (int i = 0; i < attrs.batch_dims; i++) places.dims[places.rank++] = type.dims[i];
-    if (chance(g, 2)) places.dims[places.rank++] = some_dim(g);
+    if (chance(g, 2)) places.dims[places.rank++] = grower_some_dim(g);
     kt_type news = {.dtype = type.dtype};
     for (int i = 0; i < attrs.axis; i++) news.dims[news.rank++] = type.dims[i];
     for (int i = (int)attrs.batch_dims; i < places.rank; i++) news.dims[news.rank++] = places.dims[i];
     for (int i = (int)attrs.axis + 1; i < type.rank; i++) news.dims[news.rank++] = type.dims[i];
-    const int operands[] = {x, value_like(g, places), value_like(g, news)};
-    return add(g, KT_OP_scatter, operands, 3, &attrs);
+    const int operands[] = {x, grower_value_like(g, places), grower_value_like(g, news)};
+    return grower_add(g, KT_OP_scatter, operands, 3, &attrs);
 }
 
 /* ---- contraction ------------------------------------------------------------------------------------------
  */
 static int grow_dot_general(grower *g) {
-    int x = pick(g, KT_NUMBER);
+    int x = grower_pick(g, KT_NUMBER);
     if (x < 0) return -1;
     kt_type type = *type_of(g, x), other = {.dtype = type.dtype};
     kt_attrs_dot_general attrs = {0};
@@ -722,19 +339,19 @@ static int grow_dot_general(grower *g) {
         kt_ints *mine = batch ? &attrs.lhs_batch : &attrs.lhs_contract,
                 *theirs = batch ? &attrs.rhs_batch : &attrs.rhs_contract;
         mine->at[mine->count++] = i;
-        if (chance(g, 3)) other.dims[other.rank++] = some_dim(g);
+        if (chance(g, 3)) other.dims[other.rank++] = grower_some_dim(g);
         theirs->at[theirs->count++] = other.rank;
         other.dims[other.rank++] = type.dims[i];
     }
-    while (chance(g, 2) && other.rank < 4) other.dims[other.rank++] = some_dim(g);
-    const int operands[] = {x, value_like(g, other)};
-    return add(g, KT_OP_dot_general, operands, 2, &attrs);
+    while (chance(g, 2) && other.rank < 4) other.dims[other.rank++] = grower_some_dim(g);
+    const int operands[] = {x, grower_value_like(g, other)};
+    return grower_add(g, KT_OP_dot_general, operands, 2, &attrs);
 }
 
 static int grow_conv(grower *g) {
     int x = -1;
     for (int tries = 0; tries < 10 && x < 0; tries++) {
-        int i = pick(g, KT_NUMBER);
+        int i = grower_pick(g, KT_NUMBER);
         if (i >= 0 && type_of(g, i)->rank >= 3 && type_of(g, i)->rank <= 5) x = i;
     }
     if (x < 0) return -1;
@@ -758,15 +375,15 @@ static int grow_conv(grower *g) {
     }
     kernel.dims[spatial] = number(g, channels / attrs.groups);
     kernel.dims[spatial + 1] = number(g, attrs.groups * (1 + draw(g, attrs.groups > 2 ? 2 : 5)));
-    const int operands[] = {x, variable_of(g, &kernel)};
-    return add(g, KT_OP_conv, operands, 2, &attrs);
+    const int operands[] = {x, grower_variable_of(g, &kernel)};
+    return grower_add(g, KT_OP_conv, operands, 2, &attrs);
 }
 
 static int grow_winograd(grower *g) {
     int64_t tile = chance(g, 3) ? 4 : 2, channels = 1 + draw(g, 3), panel = 1 + draw(g, 4);
     kt_attrs_winograd attrs = {.tile = tile, .space = {2, {0}}, .columns = 1 + draw(g, 6)};
     kt_type x = {.dtype = chance(g, 4) ? KT_F64 : KT_F32, .rank = 4}, kernel = {.dtype = x.dtype, .rank = 4};
-    x.dims[0] = some_dim(g);
+    x.dims[0] = grower_some_dim(g);
     for (int i = 0; i < 2; i++) {
         int64_t size = 1 + draw(g, 5);
         attrs.space.at[i] = number(g, size);
@@ -776,10 +393,10 @@ static int grow_winograd(grower *g) {
     kernel.dims[0] = number(g, (attrs.columns + panel - 1) / panel);
     kernel.dims[1] = number(g, (tile + 2) * (tile + 2));
     kernel.dims[3] = number(g, panel);
-    int input = value_like(g, x), weights = variable_of(g, &kernel);
+    int input = grower_value_like(g, x), weights = grower_variable_of(g, &kernel);
     if (input < 0 || weights < 0) return -1;
     const int operands[] = {input, weights};
-    return add(g, KT_OP_winograd, operands, 2, &attrs);
+    return grower_add(g, KT_OP_winograd, operands, 2, &attrs);
 }
 
 /* ---- control ----------------------------------------------------------------------------------------------
@@ -798,7 +415,7 @@ static int grow_call(grower *g) {
     inner->count = 0;
     inner->builder = &builder;
     for (uint32_t i = 0; i < count; i++) {
-        int x = pick(g, KT_ANY);
+        int x = grower_pick(g, KT_ANY);
         operands[i] = g->values[x].value;
         inner->values[inner->count++] = g->values[x];
     }
@@ -814,7 +431,7 @@ static int grow_call(grower *g) {
     kt_build_composite(g->builder, &builder, operands, count, results);
     if (g->builder->status != KT_OK) KT_BUG("a composite is refused");
     g->module->grown[KT_OP_call]++;
-    for (int i = 0; i < outputs; i++) kept = keep(g, results[i], given[i]->variants);
+    for (int i = 0; i < outputs; i++) kept = grower_keep(g, results[i], given[i]->variants);
     return kept;
 }
 
@@ -869,7 +486,7 @@ static bool turn_loop(grower *g, kt_func step, const int *operands, const kt_att
 }
 
 static int grow_scan(grower *g) {
-    int x = pick(g, KT_NUMBER);
+    int x = grower_pick(g, KT_NUMBER);
     if (g->body || x < 0 || type_of(g, x)->rank == KT_MAX_RANK) return -1;
     kt_graph *graph = g->module->graph;
     const kt_type type = *type_of(g, x);
@@ -881,9 +498,9 @@ static int grow_scan(grower *g) {
     }
     kt_type stack = {.dtype = type.dtype, .rank = (uint8_t)(type.rank + 1)};
     memcpy(stack.dims, spread.shape.at, sizeof stack.dims);
-    int repeated = add(g, KT_OP_broadcast, &x, 1, &spread);
-    int steps = add(g, KT_OP_iota, NULL, 0, &(kt_attrs_iota){.type = stack, .axis = 0});
-    int sequence = add(g, KT_OP_add, (int[]){repeated, steps}, 2, NULL);
+    int repeated = grower_add(g, KT_OP_broadcast, &x, 1, &spread);
+    int steps = grower_add(g, KT_OP_iota, NULL, 0, &(kt_attrs_iota){.type = stack, .axis = 0});
+    int sequence = grower_add(g, KT_OP_add, (int[]){repeated, steps}, 2, NULL);
     if (sequence < 0) return -1;
     int operands[SCAN_OPERANDS] = {x, find_like(g, x), sequence, find_like(g, x)};
 
@@ -909,7 +526,7 @@ static int grow_scan(grower *g) {
         if (!turn_loop(g, step, operands, &attrs, v, count, all[v])) return -1;
     for (uint32_t i = 0; i < count; i++) {
         for (int v = 0; v < RANDOM_VARIANTS; v++) one[v] = all[v][i];
-        if (!is_tame(one, true)) return -1;
+        if (!grower_is_tame(one, true)) return -1;
     }
     kt_value values[SCAN_OPERANDS];
     for (int i = 0; i < SCAN_OPERANDS; i++) values[i] = g->values[operands[i]].value;
@@ -919,7 +536,7 @@ static int grow_scan(grower *g) {
     int kept = -1;
     for (uint32_t i = 0; i < count; i++) {
         for (int v = 0; v < RANDOM_VARIANTS; v++) one[v] = all[v][i];
-        kept = keep(g, results[i], one);
+        kept = grower_keep(g, results[i], one);
     }
     return kept;
 }
@@ -963,19 +580,19 @@ static void add_input(grower *g, random_entry *entry, bool all_symbols) {
         type.dims[type.rank - 1] = number(g, 1 + draw(g, 9));
     } else if (chance(g, 2)) {
         type.rank = (uint8_t)(3 + draw(g, 2));
-        for (int i = 0; i < type.rank; i++) type.dims[i] = some_dim(g);
+        for (int i = 0; i < type.rank; i++) type.dims[i] = grower_some_dim(g);
         type.dims[type.rank - 1] = number(g, 1 + draw(g, 6));
     }
-    if (!make_tensor(g, &type, &variants[0])) {
+    if (!grower_make_tensor(g, &type, &variants[0])) {
         type.rank = 0;
-        (void)make_tensor(g, &type, &variants[0]);
+        (void)grower_make_tensor(g, &type, &variants[0]);
     }
-    fill(g, &variants[0]);
+    grower_fill(g, &variants[0]);
     variants[1] = variants[2] = variants[0];
     uint32_t index = entry->input_count++;
     entry->inputs[index] = variants[0];
     const char *name = kt_arena_format(g->module->arena, "x%u", index);
-    keep(g, kt_builder_param(g->builder, KT_ROLE_INPUT, name, index, &type), variants);
+    grower_keep(g, kt_builder_param(g->builder, KT_ROLE_INPUT, name, index, &type), variants);
 }
 
 void random_module_grow(random_module *module, uint64_t seed, const char *name, random_entry *out_entry) {
