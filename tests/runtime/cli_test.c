@@ -1,27 +1,14 @@
 /* The verbs of a compiled program, over programs written by hand. */
+#include "runtime/toy_main.h"
 #include "runtime/toy_program.h"
 
 #include "kt_cmocka.h"
-
-#include <fcntl.h>
-#include <unistd.h>
-
-/* The toy program with one symbol for both inputs. */
-static void toy_common_bind(const int64_t *symbols, int64_t *values) {
-    toy_bind((const int64_t[]){symbols[0], symbols[0]}, values);
-}
-static const kt_abi_tensor toy_common_inputs[] = {{"x", KT_F32, 2, {TOY_BATCH, TOY_4}},
-                                                  {"y", KT_F32, 2, {TOY_BATCH, TOY_4}}};
 
 /* predict(x: f32[4,2,1]) → doubled: f32[4,2]. */
 static void toy_fixed_bind(const int64_t *symbols, int64_t *values) {
     (void)symbols;
     for (int64_t i = 0; i < 6; i++) values[i] = i;
     values[5] = 32;
-}
-static void toy_double(void *const *args, const int64_t *symbols, int64_t part, int64_t parts) {
-    (void)symbols, (void)part, (void)parts;
-    for (int i = 0; i < 8; i++) ((float *)args[1])[i] = 2 * ((const float *)args[0])[i];
 }
 static const kt_abi_tensor toy_fixed_inputs[] = {{"x", KT_F32, 3, {4, 2, 1}}};
 static const kt_abi_tensor toy_fixed_outputs[] = {{"doubled", KT_F32, 2, {4, 2}}};
@@ -46,7 +33,6 @@ static const kt_abi_entry toy_fixed_entry = {
 };
 
 static char directory[] = "/tmp/kt_cli_XXXXXX";
-static char output[4096]; /* what the last run printed, on both streams */
 static kt_program fixed, common;
 static kt_abi_entry common_entry;
 
@@ -57,39 +43,17 @@ static void write_text(const char *name, const char *text) {
     assert_int_equal(fclose(file), 0);
 }
 
-static void read_output(const char *name) {
-    FILE *file = fopen(name, "rb");
-    if (!file) abort();
-    output[fread(output, 1, sizeof output - 1, file)] = '\0';
-    (void)fclose(file);
-}
-
-/* Runs a command line of space-separated words. */
 static int run(const kt_program *program, const char *line) {
-    char words[512], *argv[32] = {0};
-    int argc = 0;
-    (void)snprintf(words, sizeof words, "toy %s", line);
-    for (char *word = strtok(words, " "); word; word = strtok(NULL, " ")) argv[argc++] = word;
-    (void)fflush(stdout);
-    int own_out = dup(1), own_error = dup(2), file = open("printed", O_CREAT | O_TRUNC | O_RDWR, 0600);
-    if (own_out < 0 || own_error < 0 || file < 0) abort();
-    dup2(file, 1);
-    dup2(file, 2);
-    int status = kt_program_main(program, argc, argv);
-    (void)fflush(stdout);
-    dup2(own_out, 1);
-    dup2(own_error, 2);
-    close(own_out);
-    close(own_error);
-    close(file);
-    read_output("printed");
+    toy_capture();
+    int status = toy_main(program, line);
+    toy_release();
     return status;
 }
 
 static void expect(const kt_program *program, const char *line, int status, const char *printed) {
     int found = run(program, line);
-    if (found != status || !strstr(output, printed))
-        fail_msg("'%s' exits %d and prints '%s'", line, found, output);
+    if (found != status || !strstr(toy_text, printed))
+        fail_msg("'%s' exits %d and prints '%s'", line, found, toy_text);
 }
 
 static void predicts(void **state) {
@@ -102,21 +66,21 @@ static void predicts(void **state) {
         (void)snprintf(line, sizeof line, "--input x=x.csv --input y=y.jsonl --output sum=- --batch-size %s",
                        sizes[i]);
         assert_int_equal(run(&common, line), 0);
-        assert_string_equal(output, "106,214\n124,232\n105,205\n");
+        assert_string_equal(toy_text, "106,214\n124,232\n105,205\n");
     }
     /* Two symbols: in one call. */
     assert_int_equal(
         run(&toy_program, "predict --input=x=x.csv --input y=y.jsonl --output out.json --threads 2"), 0);
-    read_output("out.json");
-    assert_string_equal(output,
+    toy_read("out.json");
+    assert_string_equal(toy_text,
                         "{\"sum\": [[106, 214], [124, 232], [105, 205]], \"total\": [320, 356, 310]}\n");
     /* An archive feeds inputs by name. */
     write_text("both.jsonl", "{\"y\": [0,0,0,0], \"x\": [1,2,3,4]}\n");
     expect(&common, "--input both.jsonl --output total=t.csv --output sum=s.csv --quiet --seed 1", 0, "");
-    read_output("t.csv");
-    assert_string_equal(output, "320\n");
-    read_output("s.csv");
-    assert_string_equal(output, "106,214\n");
+    toy_read("t.csv");
+    assert_string_equal(toy_text, "320\n");
+    toy_read("s.csv");
+    assert_string_equal(toy_text, "106,214\n");
 }
 
 static void pads_a_fixed_batch(void **state) {
@@ -125,7 +89,7 @@ static void pads_a_fixed_batch(void **state) {
     expect(&fixed, "--input x.csv", 0, "2,4\n6,8\n10,12\n14,16\n18,20\n");
     write_text("x.csv", "1,2\n");
     assert_int_equal(run(&fixed, "--input x.csv"), 0);
-    assert_string_equal(output, "2,4\n");
+    assert_string_equal(toy_text, "2,4\n");
     write_text("x.csv", "1,2,3\n");
     expect(&fixed, "--input x.csv", 1,
            "toy: error: x.csv: The input 'x' has the shape [1, 3], but [any, 2, 1] is expected.");
@@ -176,10 +140,7 @@ static void other_verbs(void **state) {
 
 static int make_directory(void **state) {
     (void)state;
-    common_entry = toy_entry;
-    common_entry.bind = toy_common_bind;
-    common_entry.symbol_count = 1;
-    common_entry.inputs = toy_common_inputs;
+    common_entry = toy_common_entry();
     common = fixed = toy_program;
     common.entries = &common_entry;
     fixed.entries = &toy_fixed_entry;
@@ -203,7 +164,7 @@ static void complex_numbers_are_not_made_real(void **state) {
     char error[KT_IO_ERROR];
     assert_int_equal(kt_arrays_write("complex.npy", &array, 1, error), 0);
     assert_int_equal(run(&fixed, "--input complex.npy"), 1);
-    assert_non_null(strstr(output, "holds complex numbers, but float32 is expected"));
+    assert_non_null(strstr(toy_text, "holds complex numbers, but float32 is expected"));
     assert_int_equal(unlink("complex.npy"), 0);
 }
 

@@ -4,17 +4,16 @@
  * lost either.
  *
  * The linker gives this test's allocation functions to the runtime (see tests.cmake). */
+#include "runtime/toy_main.h"
 #include "runtime/toy_program.h"
 #include "runtime/weights.h"
 
 #include "kt_cmocka.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 /* ---- allocations that fail --------------------------------------------------------------------------------
  */
@@ -51,10 +50,6 @@ void *__wrap_aligned_alloc(size_t alignment, size_t bytes) {
 /* ---- programs ---------------------------------------------------------------------------------------------
  */
 
-/* Any number of samples. */
-static void any_bind(const int64_t *symbols, int64_t *values) {
-    toy_bind((const int64_t[]){symbols[0], symbols[0]}, values);
-}
 /* Three samples at a time, so that five end in a run that is filled up. */
 static void fixed_bind(const int64_t *symbols, int64_t *values) {
     (void)symbols;
@@ -66,15 +61,11 @@ static void prepare_bind(const int64_t *symbols, int64_t *values) {
     values[0] = 8;
     values[1] = 32;
 }
-static void prepare_double(void *const *args, const int64_t *symbols, int64_t part, int64_t parts) {
-    (void)symbols, (void)part, (void)parts;
-    for (int i = 0; i < 8; i++) ((float *)args[1])[i] = 2 * ((const float *)args[0])[i];
-}
 static const kt_abi_tensor prepare_inputs[] = {{"w", KT_F32, 1, {0}}},
                            prepare_outputs[] = {{"c", KT_F32, 1, {0}}};
 static const kt_abi_buffer prepare_buffers[] = {{KT_PLACE_INPUT, 1, 0, 0, 0}, {KT_PLACE_OUTPUT, 1, 0, 0, 0}};
 static const uint32_t prepare_args[] = {0, 1};
-static const kt_abi_step prepare_steps[] = {{prepare_double, "double", "w", 0, 2, 0, 0}};
+static const kt_abi_step prepare_steps[] = {{toy_double, "double", "w", 0, 2, 0, 0}};
 static const kt_abi_entry prepare_entry = {
     .name = "prepare",
     .bind = prepare_bind,
@@ -97,19 +88,11 @@ static const kt_abi_weights weights = {.prepare = &prepare_entry,
                                        .inputs = weights_inputs,
                                        .outputs = weights_outputs};
 
-static const kt_abi_symbol symbols[] = {{"batch", 0, 0}};
-static const kt_abi_tensor inputs[] = {{"x", KT_F32, 2, {TOY_BATCH, TOY_4}},
-                                       {"y", KT_F32, 2, {TOY_BATCH, TOY_4}}};
 static kt_abi_entry any_entry, fixed_entry;
 static kt_program any, fixed, beside;
 
 static void make_programs(void) {
-    any_entry = fixed_entry = toy_entry;
-    any_entry.bind = any_bind;
-    any_entry.inputs = fixed_entry.inputs = inputs;
-    any_entry.symbols = symbols;
-    any_entry.symbol_count = 1;
-    any_entry.check_count = fixed_entry.check_count = 0;
+    any_entry = fixed_entry = toy_common_entry();
     fixed_entry.bind = fixed_bind;
     fixed_entry.symbol_count = 0;
     any = fixed = beside = toy_program;
@@ -124,37 +107,14 @@ static void make_programs(void) {
  */
 
 static char directory[] = "/tmp/kt_memory_XXXXXX";
-static char printed[8192]; /* what the last run printed, on both streams */
-
-static void read_printed(void) {
-    FILE *file = fopen("printed", "rb");
-    if (!file) abort();
-    printed[fread(printed, 1, sizeof printed - 1, file)] = '\0';
-    (void)fclose(file);
-}
-
-/* Runs a command line of space-separated words. fail_at 0: no allocation fails. */
+/* fail_at 0: no allocation fails. */
 static int run(const kt_program *program, const char *line, long fail_at) {
-    char words[512], *argv[32] = {0};
-    int argc = 0;
-    (void)snprintf(words, sizeof words, "toy %s", line);
-    for (char *word = strtok(words, " "); word; word = strtok(NULL, " ")) argv[argc++] = word;
-    (void)fflush(stdout);
-    int own_out = dup(1), own_error = dup(2), file = open("printed", O_CREAT | O_TRUNC | O_RDWR, 0600);
-    if (own_out < 0 || own_error < 0 || file < 0) abort();
-    dup2(file, 1);
-    dup2(file, 2);
+    toy_capture();
     atomic_store(&failures, 0);
     atomic_store(&until_failure, fail_at);
-    int status = kt_program_main(program, argc, argv);
+    int status = toy_main(program, line);
     atomic_store(&until_failure, 0);
-    (void)fflush(stdout);
-    dup2(own_out, 1);
-    dup2(own_error, 2);
-    close(own_out);
-    close(own_error);
-    close(file);
-    read_printed();
+    toy_release();
     return status;
 }
 
@@ -174,7 +134,7 @@ static int remove_written(void) {
 
 static int count_sentences(void) {
     int count = 0;
-    for (const char *at = printed; (at = strstr(at, "toy: error: ")); at++) count++;
+    for (const char *at = toy_text; (at = strstr(at, "toy: error: ")); at++) count++;
     return count;
 }
 
@@ -189,7 +149,7 @@ static void sweep(const kt_program *program, const char *line) {
             int sentences = count_sentences(), files = remove_written();
             if (status > 1 || sentences != status || files != (status ? 0 : written))
                 fail_msg("%s, allocation %ld%s: status %d, %d files, printed: %s", line, n,
-                         mode ? " and all after it" : "", status, files, printed);
+                         mode ? " and all after it" : "", status, files, toy_text);
             failed += status;
             if (!atomic_load(&failures)) break;
         }

@@ -108,4 +108,25 @@ static const kt_program toy_program = {
     .entries = &toy_entry,
 };
 
+/* The same with one symbol for both inputs. */
+static inline void toy_common_bind(const int64_t *symbols, int64_t *values) {
+    toy_bind((const int64_t[]){symbols[0], symbols[0]}, values);
+}
+static const kt_abi_tensor toy_common_inputs[] = {{"x", KT_F32, 2, {TOY_BATCH, TOY_4}},
+                                                  {"y", KT_F32, 2, {TOY_BATCH, TOY_4}}};
+static inline kt_abi_entry toy_common_entry(void) {
+    kt_abi_entry entry = toy_entry;
+    entry.bind = toy_common_bind;
+    entry.inputs = toy_common_inputs;
+    entry.symbol_count = 1;
+    entry.check_count = 0;
+    return entry;
+}
+
+/* A kernel for programs of another kind: twice eight numbers. */
+static inline void toy_double(void *const *args, const int64_t *symbols, int64_t part, int64_t parts) {
+    (void)symbols, (void)part, (void)parts;
+    for (int i = 0; i < 8; i++) ((float *)args[1])[i] = 2 * ((const float *)args[0])[i];
+}
+
 #endif
