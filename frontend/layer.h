@@ -10,7 +10,7 @@
 #ifndef KT_FRONTEND_LAYER_H
 #define KT_FRONTEND_LAYER_H
 
-#include "frontend/options.h"
+#include "frontend/object.h"
 
 typedef struct kt_layer kt_layer;
 typedef struct kt_layer_class kt_layer_class;
@@ -62,6 +62,8 @@ typedef struct kt_trace {
     struct kt_trace *outer;  /* of a scan's step: the trace of the function around; its weights become parameters */
     KT_VECTOR(kt_value) captured; /* the values of outer that these parameters stand for, in order */
     KT_VECTOR(kt_value) unmasked; /* values that have lost their masks: kt_trace_unmask */
+    bool collects_losses;    /* layers' losses are wanted: a step of training or of evaluation */
+    KT_VECTOR(kt_value) losses; /* what layers add to the loss, float scalars: kt_trace_add_loss */
     uint32_t calls;          /* made by models so far; past KT_CALL_LIMIT they are refused, because nested models
                                 that are called twice each could ask for any number */
 } kt_trace;
@@ -80,6 +82,8 @@ void kt_trace_assign_variable(kt_trace *trace, uint32_t variable, kt_value value
  * value which came with one has still. */
 void kt_trace_unmask(kt_trace *trace, kt_value value);
 kt_value kt_trace_mask(const kt_trace *trace, kt_value value, kt_value mask);
+/* Adds a float scalar to the loss. In the step of a scan that is a problem, because its values end with the step. */
+void kt_trace_add_loss(kt_trace *trace, kt_value loss);
 /* The location of what is built next: "<path>/<what>". */
 void kt_trace_at(kt_trace *trace, const char *what);
 /* A name that no function has, for the step of a scan. */
@@ -131,6 +135,7 @@ typedef struct kt_weight {
     const json_t *initializer;
     bool trainable;
     bool state;           /* kept from call to call: it has no place in Keras's file */
+    const kt_object *regularizer, *constraint; /* NULL: none */
     const void *begin;    /* of a state: what it begins with; NULL: zeros */
     uint32_t variable;    /* in kt_graph.variables of the graph that is being traced into */
 } kt_weight;
@@ -142,7 +147,8 @@ struct kt_layer {
     bool trainable;
     const json_t *dtype;   /* as serialised; NULL: float32 */
     kt_dtype compute_dtype, variable_dtype;
-    const json_t *activity_regularizer; /* inert */
+    const json_t *activity_regularizer;
+    bool unpunished;       /* Keras does not apply it to the layer's own outputs */
     bool built;
     bool broken;           /* building it failed, which is reported; it is not called */
     const kt_graph *graph; /* the one that the weights' variables are of */
@@ -175,11 +181,18 @@ bool kt_layer_input_spec(const kt_layer *layer, kt_dtype *out_dtype, kt_ints *ou
 /* Keras's result_type: what a binary operation computes in. */
 kt_dtype kt_dtype_promote(kt_dtype a, kt_dtype b);
 
-/* For `build`: adds a weight; returns its number. Its variable's path is the layer's path and name. */
+/* For `build`: adds a weight; returns its number. Its variable's path is the layer's path and name. The regularizer
+ * and constraint of a trainable weight are the layer's options for it: "kernel_regularizer" for "kernel" and for
+ * "lora_kernel_a", "recurrent_regularizer" for "recurrent_kernel". */
 uint32_t kt_layer_add_weight(kt_layer *layer, kt_trace *trace, const char *name, const kt_type *type,
                              const json_t *initializer, bool trainable);
 /* The same for a state, which is kept from call to call and begins with `begin` (dense, copied), or zeros: NULL. */
 uint32_t kt_layer_add_state(kt_layer *layer, kt_trace *trace, const char *name, const kt_type *type, const void *begin);
+/* What the regularizers of all weights that are trained, of the layer and the layers in it, add to the loss: each once,
+ * a float scalar, or 0 where there are none. */
+kt_value kt_layer_regularization(kt_layer *layer, kt_trace *trace);
+/* Brings the same weights' values back to their constraints. */
+void kt_layer_constrain(kt_layer *layer, kt_trace *trace);
 /* Makes the weights of a layer that has been built known to the graph that is being traced into: for layers that call
  * their children by themselves. */
 void kt_layer_renew(kt_layer *layer, kt_trace *trace);

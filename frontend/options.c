@@ -2,10 +2,12 @@
  *
  * A table row says where the value lies in the class's struct and how its JSON looks; what follows from
  * several options, or from a range, is the class's `check`. Every problem is recorded, not only the first.
- * What Keras keeps as an object (initializers, regularizers, constraints) is compared with Keras's names and
- * kept as it was written. */
+ * What Keras keeps as an object (initializers, regularizers, constraints) is checked and kept as it was
+ * written. */
 #include "frontend/options.h"
+#include "frontend/constraints/constraints.h"
 #include "frontend/layers/layers_impl.h"
+#include "frontend/regularizers/regularizers.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -18,9 +20,6 @@ static const char initializers[] =
     "VarianceScaling Zeros constant glorot_normal glorot_uniform he_normal he_uniform identity lecun_normal "
     "lecun_uniform normal one ones orthogonal random_normal random_uniform stft truncated_normal uniform "
     "variance_scaling zero zeros";
-static const char regularizers[] = "L1 L1L2 L2 OrthogonalRegularizer l1 l1l2 l2 orthogonal_regularizer";
-static const char constraints[] =
-    "MaxNorm MinMaxNorm NonNeg UnitNorm max_norm min_max_norm non_neg unit_norm";
 
 typedef struct reader {
     const kt_configured *what;
@@ -118,16 +117,26 @@ static kt_status read_ints(const reader *r, const json_t *value, bool none_insid
     return KT_OK;
 }
 
-/* An initializer, a regularizer or a constraint: a name or a serialised object of Keras's. */
-static kt_status read_object(const reader *r, const json_t *value, const char *names,
-                             const json_t **out_object) {
+static kt_status read_initializer(const reader *r, const json_t *value, const json_t **out_initializer) {
     const char *name = json_string_value(value);
     if (json_is_object(value)) name = json_string_value(json_object_get(value, "class_name"));
     if (!name) return reject_value(r, value, "a name or an object with a class_name");
-    if (!kt_options_listed(names, name)) {
+    if (!kt_options_listed(initializers, name)) {
         return kt_options_reject(r->what, r->context, KT_UNSUPPORTED, r->option->name,
                                  "is '%s', which is none of Keras's own; only those are supported.", name);
     }
+    *out_initializer = keep(r, value);
+    return KT_OK;
+}
+
+/* A regularizer or a constraint: None, or what `read` can read. */
+static kt_status read_object(const reader *r, const json_t *value,
+                             const kt_object *(*read)(kt_layer_context *, const json_t *, const char *),
+                             const json_t **out_object) {
+    *out_object = NULL;
+    if (json_is_null(value)) return KT_OK;
+    const char *path = kt_arena_format(r->context->arena, "%s/%s", r->what->path, r->option->name);
+    if (!read(r->context, value, path)) return KT_INVALID;
     *out_object = keep(r, value);
     return KT_OK;
 }
@@ -179,9 +188,9 @@ static kt_status read_value(const reader *r, const json_t *value) {
         ((kt_ints *)field)->count = 0;
         return none ? KT_OK : read_ints(r, value, true, field);
     case KT_OPTION_ACTIVATION: return read_activation(r, value, field);
-    case KT_OPTION_INITIALIZER: return read_object(r, value, initializers, field);
-    case KT_OPTION_REGULARIZER: return none ? KT_OK : read_object(r, value, regularizers, field);
-    case KT_OPTION_CONSTRAINT: return none ? KT_OK : read_object(r, value, constraints, field);
+    case KT_OPTION_INITIALIZER: return read_initializer(r, value, field);
+    case KT_OPTION_REGULARIZER: return read_object(r, value, kt_regularizer_read, field);
+    case KT_OPTION_CONSTRAINT: return read_object(r, value, kt_constraint_read, field);
     case KT_OPTION_JSON: *(const json_t **)field = keep(r, value); return KT_OK;
     case KT_OPTION_UNSUPPORTED:
         if (none) return KT_OK;

@@ -52,6 +52,24 @@ static void write_spatial(const kt_layer *layer, json_t *config) {
     json_object_del(config, "trainable");
 }
 
+/* Keras makes a regularizer of the numbers, which it does not write. */
+static kt_status check_penalty(kt_layer *layer, kt_layer_context *context) {
+    const disturbance *self = (const disturbance *)layer;
+    if (self->l1 < 0 || self->l2 < 0)
+        return kt_layer_reject(layer, context, KT_INVALID, self->l1 < 0 ? "l1" : "l2",
+                               "must not be negative.");
+    json_t *both =
+        json_pack("{s:s, s:{s:f, s:f}}", "class_name", "L1L2", "config", "l1", self->l1, "l2", self->l2);
+    kt_arena_defer(context->arena, kt_json_release, both);
+    layer->activity_regularizer = both;
+    return KT_OK;
+}
+
+static void write_penalty(const kt_layer *layer, json_t *config) {
+    (void)layer;
+    json_object_del(config, "activity_regularizer");
+}
+
 /* ---- training
  * ----------------------------------------------------------------------------------------------- */
 
@@ -210,5 +228,5 @@ DISTURBANCE(spatial_dropout_3d, "SpatialDropout3D",
             "drops channels of volumes in training; nothing at prediction", spatial_options, check_rate,
             write_spatial, call_3d);
 DISTURBANCE(activity_regularization, "ActivityRegularization",
-            "adds its input's norms to the loss; nothing at prediction", penalty_options, NULL, NULL,
-            call_identity);
+            "adds its input's norms to the loss; nothing at prediction", penalty_options, check_penalty,
+            write_penalty, call_identity);

@@ -124,6 +124,13 @@ kt_value kt_unit_norm(kt_builder *builder, kt_value x, const kt_ints *axes, doub
 /* x divided by the number of elements along axes of the type `of`. */
 kt_value kt_divide_by_count(kt_builder *builder, kt_value x, const kt_type *of, const kt_ints *axes);
 
+/* ---- regularization.c
+ * ------------------------------------------------------------------------------------ */
+/* Sets a weight's regularizer and constraint from the layer's options. */
+void kt_weight_find_penalties(const kt_layer *layer, kt_trace *trace, kt_weight *weight);
+/* Adds what the layer's activity_regularizer says of a call's outputs to the losses. */
+void kt_layer_add_activity_losses(const kt_layer *layer, kt_layer_call *call);
+
 /* ---- random.c
  * -------------------------------------------------------------------------------------------- */
 /* What Keras on TensorFlow draws with the layer's seed generator, whose counter goes on: f32, f16 and bf16. seed:

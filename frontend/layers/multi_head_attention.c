@@ -70,6 +70,7 @@ static bool is_list(const json_t *value) { return json_is_integer(value) || json
 
 static kt_status check_multi(kt_layer *layer, kt_layer_context *context) {
     heads *self = (heads *)layer;
+    layer->unpunished = true; /* it is the projections' */
     if (self->value_dim == KT_NONE_INT) self->value_dim = self->key_dim;
     kt_status status = check_common(self, context);
     KT_COLLECT(status, kt_check_range(layer, context, "num_heads", self->num_heads, 1));
@@ -117,8 +118,7 @@ static kt_layer *add_projection(heads *self, kt_layer_context *context, const ch
                                 const char *attribute, int free, int bound, const kt_ints *added) {
     const char *bias_axes;
     const char *equation = write_equation(context->arena, free, bound, (int)added->count, &bias_axes);
-    json_t *config =
-        json_pack("{s:s, s:s, s:b}", "name", name, "equation", equation, "trainable", self->layer.trainable);
+    json_t *config = json_pack("{s:s, s:s}", "name", name, "equation", equation);
     json_t *shape = json_array();
     for (int i = 1; i < free; i++) json_array_append_new(shape, json_null());
     for (uint32_t i = 0; i < added->count; i++) json_array_append_new(shape, json_integer(added->at[i]));

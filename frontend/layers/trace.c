@@ -57,9 +57,9 @@ uint32_t kt_layer_add_weight(kt_layer *layer, kt_trace *trace, const char *name,
         kt_trace_fail(trace, KT_UNSUPPORTED,
                       "its %s cannot be trained as %s; give the layer a dtype policy of floating point.",
                       name, kt_dtype_name(type->dtype));
-    return add_weight(
-        layer, trace,
-        (kt_weight){.name = name, .type = *type, .initializer = initializer, .trainable = trainable});
+    kt_weight weight = {.name = name, .type = *type, .initializer = initializer, .trainable = trainable};
+    kt_weight_find_penalties(layer, trace, &weight);
+    return add_weight(layer, trace, weight);
 }
 
 uint32_t kt_layer_add_state(kt_layer *layer, kt_trace *trace, const char *name, const kt_type *type,
@@ -289,6 +289,7 @@ void kt_layer_call_with(kt_layer *layer, kt_trace *trace, const kt_argument *arg
     if (take_inputs(&call) && build(layer, trace, &call)) {
         kt_trace_at(trace, kt_layer_snake_case(arena, layer->class->name)); /* unless it says more */
         layer->class->call(layer, &call);
+        kt_layer_add_activity_losses(layer, &call);
         pass_mask(layer, &call);
         contain_failure(&call);
         observe(layer, &call);

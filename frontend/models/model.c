@@ -89,6 +89,7 @@ typedef struct place {
     kt_arena *arena;
     kt_graph *graph;
     uint32_t settled;          /* so many variables have their names and places already */
+    bool frozen;               /* the model as a whole: nothing in it is trained */
     kt_table met;              /* layers, by address */
     KT_VECTOR(uint32_t) order; /* the others in Keras's order */
     const char **full_paths;   /* by variable: with the names of all models that it is in */
@@ -113,6 +114,7 @@ static void place_variables(place *p, const kt_layer *layer, position at) {
         const kt_weight *weight = &layer->weights.at[i];
         kt_variable *variable = &p->graph->variables.at[weight->variable];
         if (weight->variable < p->settled) continue;
+        if (p->frozen) variable->trainable = false;
         if (!weight->state)
             variable->file_path = join(p->arena, at.file, kt_arena_format(p->arena, "vars/%u", i));
         variable->path = join(p->arena, at.path, weight->name);
@@ -203,6 +205,7 @@ static void name_variables(kt_trace *trace, kt_layer *model, uint32_t settled) {
     place p = {.arena = arena,
                .graph = graph,
                .settled = settled,
+               .frozen = !model->trainable,
                .full_paths = KT_NEW_ARRAY(arena, const char *, count)};
     place_variables(&p, model, (position){.file = "", .path = "", .full_path = ""});
     KT_ASSERT(p.order.count == count - settled);
@@ -285,11 +288,15 @@ static void give_observed(kt_builder *builder, const kt_observer *observer) {
 }
 
 kt_status kt_model_begin_entry(kt_layer_context *context, kt_layer *model, const kt_model_ends *ends,
-                               kt_graph *graph, const char *name, bool training, kt_model_entry *out_entry) {
+                               kt_graph *graph, const char *name, bool training, bool losses,
+                               kt_model_entry *out_entry) {
     kt_arena *arena = context->arena;
     kt_model_entry *entry = out_entry;
     uint32_t settled = graph->variables.count;
-    *entry = (kt_model_entry){.trace = {.context = context, .path = model->path, .training = training}};
+    *entry = (kt_model_entry){.trace = {.context = context,
+                                        .path = model->path,
+                                        .training = training,
+                                        .collects_losses = losses}};
     kt_builder_begin(&entry->builder, graph, KT_FUNC_ENTRY, name, context->diag);
     entry->trace.builder = &entry->builder;
     const char **symbols = KT_NEW_ARRAY(arena, const char *, ends->input_count);
@@ -327,7 +334,7 @@ kt_status kt_model_finish_entry(kt_model_entry *entry) {
 kt_status kt_model_trace_predict(kt_layer_context *context, kt_layer *model, const kt_model_ends *ends,
                                  kt_graph *graph) {
     kt_model_entry entry;
-    KT_TRY(kt_model_begin_entry(context, model, ends, graph, "predict", false, &entry));
+    KT_TRY(kt_model_begin_entry(context, model, ends, graph, "predict", false, false, &entry));
     if (context->observer && context->observer->wants)
         give_observed(&entry.builder, context->observer);
     else

@@ -20,8 +20,9 @@ typedef struct kt_model_entry {
     kt_dim batch;             /* of the first input */
     kt_value *outputs, *masks;
 } kt_model_entry;
+/* losses: those that layers add are collected in the trace. */
 kt_status kt_model_begin_entry(kt_layer_context *context, kt_layer *model, const kt_model_ends *ends, kt_graph *graph,
-                               const char *name, bool training, kt_model_entry *out_entry) KT_MUST_USE;
+                               const char *name, bool training, bool losses, kt_model_entry *out_entry) KT_MUST_USE;
 /* Gives the variables that were assigned, and ends the entry. */
 kt_status kt_model_finish_entry(kt_model_entry *entry) KT_MUST_USE;
 /* The whole entry "predict". */

@@ -187,6 +187,19 @@ static kt_value batch_size(step *s) {
     return kt_build_cast(b, kt_build_size(b, s->entry.batch), KT_F32);
 }
 
+/* total and what the layers add to it. */
+static kt_value add_layer_losses(step *s, kt_value total) {
+    kt_trace *trace = &s->entry.trace;
+    kt_builder *b = trace->builder;
+    kt_value penalty = kt_layer_regularization(s->t->model, trace);
+    if (penalty) KT_PUSH(s->t->context->arena, &trace->losses, penalty);
+    for (uint32_t i = 0; i < trace->losses.count; i++) {
+        kt_value loss = kt_build_cast(b, trace->losses.at[i], KT_F32);
+        total = total ? kt_build_add(b, total, loss) : loss;
+    }
+    return total;
+}
+
 /* The sum of all losses, a float32 scalar; the outputs' own means are counted. */
 static kt_value add_losses(step *s) {
     training *t = s->t;
@@ -215,7 +228,7 @@ static kt_value add_losses(step *s) {
         if (own->mean) kt_metric_mean_add(own->mean, trace, value, batch_size(s));
         total = total ? kt_build_add(b, total, value) : value;
     }
-    return total;
+    return add_layer_losses(s, total);
 }
 
 static void descend(step *s, kt_value loss) {
@@ -231,6 +244,7 @@ static void descend(step *s, kt_value loss) {
     trace->path = "optimizer";
     kt_trace_at(trace, "apply");
     kt_optimizer_apply(t->optimizer, trace, gradients);
+    kt_layer_constrain(t->model, trace);
 }
 
 static void update_metrics(step *s, const metric_list *list, uint32_t output, kt_value sample_weight) {
@@ -306,7 +320,7 @@ static kt_status build_state(step *s, bool train) {
 static kt_status trace_step(training *t, const char *name, bool train, bool weighted) {
     step *s = KT_NEW(t->context->arena, step);
     s->t = t;
-    KT_TRY(kt_model_begin_entry(t->context, t->model, &t->ends, t->graph, name, train, &s->entry));
+    KT_TRY(kt_model_begin_entry(t->context, t->model, &t->ends, t->graph, name, train, true, &s->entry));
     KT_TRY(build_state(s, train));
     add_ports(s, weighted);
     kt_value loss = add_losses(s);

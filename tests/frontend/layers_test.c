@@ -92,7 +92,7 @@ static void bad_options(void **state) {
         "supported.");
     rejects(
         "Dense", "{\"units\": 2, \"kernel_regularizer\": 3}",
-        "dense: option 'kernel_regularizer' of Dense must be a name or an object with a class_name, not 3.");
+        "dense/kernel_regularizer: a regularizer must be a name, or an object with class_name and config.");
     rejects("Dense", "{\"units\": 2, \"lora_rank\": -1}",
             "dense: option 'lora_rank' of Dense must be from 0 to 2147483647, not -1.");
     rejects("Dense", "{\"units\": 2, \"lora_alpha\": \"3\"}",

@@ -4,6 +4,7 @@ layer_configs.json  serialised layers in which every option has a value other th
 activations.json    every activation on a few numbers
 layer_calls.json    layers called on small random inputs, with their weights
 layer_draws.json    layers that draw random numbers in training: the seed generator's state is their weight
+layer_penalties.json  what regularizers of a call add to the loss, and weights once they are constrained
 
 KERAS_BACKEND=tensorflow python make_layers.py
 """
@@ -481,8 +482,77 @@ def draws():
     return items
 
 
+def penalties():
+    from keras import constraints as C
+    from keras import regularizers as R
+
+    # Each part has numbers of its own, so that none can stand in for another.
+    rules = [
+        (R.L2(0.01), C.MaxNorm(0.5, axis=0)),
+        (R.L1(0.02), C.UnitNorm(axis=-1)),
+        (R.L1L2(0.03, 0.05), C.MinMaxNorm(0.25, 0.75, rate=0.5, axis=0)),
+    ]
+
+    def part(*names, activity=R.L2(0.5)):
+        options = {} if activity is None else {"activity_regularizer": activity}
+        for name, (regularizer, constraint) in zip(names, rules):
+            options |= {f"{name}_regularizer": regularizer, f"{name}_constraint": constraint}
+        return options
+
+    gates = part("kernel", "recurrent", "bias")
+    image, sequence = (2, 4, 4, 2), (2, 3, 2)
+    cases = [
+        (L.Dense(3, **part("kernel", "bias")), (2, 4)),
+        (L.Dense(3, kernel_regularizer="l2", bias_constraint="non_neg", activity_regularizer="l1"), (2, 4)),
+        (L.Dense(3, kernel_regularizer=R.OrthogonalRegularizer(0.5), kernel_constraint=C.MaxNorm(0.5, axis=[0, 1])), (2, 4)),
+        (L.Dense(3, kernel_regularizer=R.OrthogonalRegularizer(0.5, mode="columns"), kernel_constraint=C.MaxNorm(0.5, axis=None)), (2, 4)),
+        (L.Dense(3, kernel_regularizer=R.L1L2(l1=0.25), kernel_constraint=C.MinMaxNorm(2, 3)), (2, 4)),
+        (L.Dense(3, kernel_regularizer="orthogonal_regularizer", kernel_constraint="unit_norm"), (2, 4)),
+        (L.Dense(3, trainable=False, **part("kernel", "bias")), (2, 4)),
+        (L.Dense(3, dtype="mixed_bfloat16", kernel_regularizer=R.L2(0.5)), (2, 4)),
+        (L.EinsumDense("abc,cd->abd", (None, 3), bias_axes="d", **part("kernel", "bias")), (2, 3, 4)),
+        (L.Conv2D(3, 2, **part("kernel", "bias")), image),
+        (L.Conv2DTranspose(3, 2, **part("kernel", "bias")), image),
+        (L.DepthwiseConv2D(2, **part("depthwise", "bias")), image),
+        (L.SeparableConv2D(3, 2, **part("depthwise", "pointwise", "bias")), image),
+        (L.BatchNormalization(**part("gamma", "beta")), (3, 4)),
+        (L.LayerNormalization(**part("gamma", "beta")), (3, 4)),
+        (L.GroupNormalization(2, **part("gamma", "beta")), (3, 4)),
+        (L.PReLU(**part("alpha")), (3, 4)),
+        (L.Embedding(5, 3, **part("embeddings")), (2, 3)),
+        (L.SimpleRNN(3, return_sequences=True, **gates), sequence),
+        (L.LSTM(3, **gates), sequence),
+        (L.GRU(3, return_sequences=True, **gates), sequence),
+        (L.ConvLSTM2D(2, 2, **gates), (2, 2, 3, 3, 1)),
+        (L.Bidirectional(L.LSTM(2, **gates)), sequence),
+        (L.TimeDistributed(L.Dense(3, **part("kernel", "bias"))), (2, 3, 4)),
+        (L.MultiHeadAttention(2, 3, **part("kernel", "bias")), (2, 3, 4)),
+        (L.GroupQueryAttention(3, 4, 2, **part("kernel", "bias")), (2, 3, 4)),
+        (L.ActivityRegularization(0.25, 0.5), (2, 4)),
+        (L.ReLU(activity_regularizer="l2"), (2, 4)),
+    ]
+    items = []
+    for layer, shape in cases:
+        random = np.random.default_rng(len(items))
+        x = random.integers(0, 5, shape).astype("int32") if isinstance(layer, L.Embedding) else random.uniform(-1, 1, shape).round(2).astype("float32")
+        inputs = (x, x) if "Attention" in type(layer).__name__ else (x,)
+        layer(*inputs)
+        layer.set_weights([random.uniform(-1, 1, w.shape).round(2) for w in layer.weights])
+        item = {"layer": keras.saving.serialize_keras_object(layer), "inputs": [tensor(x)] , "count": len(inputs),
+                "weights": [tensor(w) for w in layer.weights]}
+        layer(*inputs, training=True)
+        item["loss"] = float(np.sum([float(loss) for loss in layer.losses]))
+        for weight in layer.trainable_weights:
+            if weight.constraint is not None:
+                weight.assign(weight.constraint(weight))
+        item["after"] = [tensor(w) for w in layer.weights]
+        items.append(item)
+    return items
+
+
 if __name__ == "__main__":
     write("layer_configs.json", configs())
     write("activations.json", activations())
     write("layer_calls.json", calls())
     write("layer_draws.json", draws())
+    write("layer_penalties.json", penalties())

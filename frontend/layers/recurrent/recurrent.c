@@ -61,7 +61,9 @@ kt_status kt_recurrence_add_cell(kt_layer *layer, kt_layer_context *context, con
     }
     json_t *dtype = json_object_get(config, "dtype");
     if (dtype) json_object_set(options, "dtype", dtype);
-    json_object_set_new(options, "trainable", json_boolean(layer->trainable));
+    /* Keras hands it on to all cells but ConvLSTM's. */
+    bool handed_on = cell != &kt_class_conv_lstm_cell;
+    json_object_set_new(options, "trainable", json_boolean(layer->trainable || !handed_on));
     json_object_set_new(options, "name", json_string(name));
     json_t *serialized =
         json_pack("{s:s, s:s, s:o}", "module", cell->module, "class_name", cell->name, "config", options);
@@ -74,6 +76,7 @@ kt_status kt_recurrence_add_cell(kt_layer *layer, kt_layer_context *context, con
 }
 
 static kt_status read_simple(kt_layer *layer, kt_layer_context *context, const json_t *config) {
+    layer->unpunished = true; /* Keras forgets it */
     return kt_recurrence_add_cell(layer, context, &kt_class_simple_rnn_cell, config);
 }
 
@@ -297,6 +300,11 @@ void kt_recurrence_call(kt_layer *layer, kt_layer_call *call, const kt_recurrenc
     kt_layer *cell = layer->children.at[0];
     looping l = {.cell = cell, .kind = kt_cell_find(cell), .recurrence = recurrence};
     if (!kt_call_has_inputs(call, 1) || !kt_call_has_rank(call, 3, KT_MAX_RANK)) return;
+    if (trace->collects_losses && cell->activity_regularizer) {
+        kt_trace_fail(trace, KT_UNSUPPORTED,
+                      "the activity_regularizer of a cell is not supported in training.");
+        return;
+    }
     kt_layer_renew(cell, trace);
     kt_type types[KT_MAX_STATES + 1];
     const kt_type type = step_type(kt_call_type(call, 0));

@@ -14,6 +14,7 @@ static kt_status read_config(kt_layer *layer, kt_layer_context *context, const j
         return kt_layer_reject(layer, context, KT_UNSUPPORTED, "layer",
                                "may give several outputs, of which Keras makes no model either.");
     child->attribute = "layer";
+    child->unpunished = true;
     KT_PUSH(context->arena, &layer->children, child);
     return KT_OK;
 }
