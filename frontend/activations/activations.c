@@ -142,8 +142,11 @@ static kt_value selu(kt_builder *b, kt_value x, const double *p) {
 
 static kt_value softplus(kt_builder *b, kt_value x, const double *p) {
     (void)p;
-    kt_value tail = kt_build_log1p(b, kt_build_exp(b, kt_build_neg(b, kt_build_abs(b, x))));
-    return kt_build_add(b, at_least(b, x, 0), tail);
+    /* Not |x| and a maximum, which have derivatives of 0 at 0: together they must have 1/2 there. */
+    kt_value positive = above(b, x, 0);
+    kt_value below_zero = kt_build_select(b, positive, kt_build_neg(b, x), x);
+    kt_value line = kt_build_select(b, positive, x, kt_build_like(b, x, 0));
+    return kt_build_add(b, line, kt_build_log1p(b, kt_build_exp(b, below_zero)));
 }
 
 static kt_value log_sigmoid(kt_builder *b, kt_value x, const double *p) {

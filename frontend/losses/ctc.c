@@ -10,7 +10,7 @@
  *
  * Behind a sample's last step both stay as they are. What is impossible has a score of -1e5, as Keras has it
  * on JAX, so that nothing becomes infinite. */
-#include "frontend/losses/losses.h"
+#include "frontend/losses/losses_impl.h"
 
 #include "frontend/operations/operations_impl.h"
 
@@ -142,3 +142,35 @@ kt_value kt_ctc_loss(kt_trace *trace, kt_value target, kt_value output, kt_value
     kt_value score = kt_build_gather(b, ended, kt_add_axis(b, target_length, 1), 1, 1);
     return kt_build_neg(b, kt_drop_axis(b, score, 1));
 }
+
+/* ---- the loss of compile
+ * ------------------------------------------------------------------------------------ */
+typedef struct temporal {
+    kt_loss loss;
+} temporal;
+static const kt_option options[] = {KT_LOSS_OPTIONS("ctc"), KT_OPTIONS_END};
+
+/* Class 0 is the blank, and fills labels up; all steps count. */
+static kt_value call(const kt_loss *loss, kt_trace *trace, kt_value target, kt_value output) {
+    kt_builder *b = trace->builder;
+    const kt_type type = *kt_build_type(b, output);
+    if (type.rank != 3 || kt_build_type(b, target)->rank != 2)
+        return kt_loss_fail(loss, trace, KT_INVALID,
+                            "the loss '%s' takes labels [batch, labels] and logits [batch, time, classes].",
+                            loss->name);
+    kt_value counts = kt_build_ne(b, target, kt_build_like(b, target, 0));
+    kt_value target_length = kt_reduce_axis(b, kt_build_cast(b, counts, KT_I32), KT_REDUCE_SUM, 1);
+    kt_value time = kt_build_cast(b, kt_build_size(b, type.dims[1]), KT_I32);
+    kt_value output_length = kt_build_broadcast_to(b, time, 1, type.dims);
+    return kt_ctc_loss(trace, target, output, target_length, output_length, 0);
+}
+
+static void set_labels(const kt_loss *loss, const kt_builder *builder, kt_type *type) {
+    (void)loss;
+    if (type->rank < 2) return; /* `call` says so */
+    type->rank = 2;
+    type->dims[1] = kt_dim_symbol(builder->graph->dims, "labels");
+}
+
+KT_LOSS_CLASS(ctc, "CTC", "ctc", "of labels whose places in time are not known", temporal, options,
+              .call = call, .set_target_shape = set_labels, .sparse = true)

@@ -2,8 +2,9 @@
  */
 #include "frontend/losses/losses_impl.h"
 
-#include "frontend/layers/layers_impl.h"
+#include "frontend/operations/operations_impl.h"
 
+#include <stdarg.h>
 #include <string.h>
 
 const kt_loss_class *const kt_loss_classes[] = {
@@ -19,8 +20,17 @@ kt_loss *kt_loss_read(kt_layer_context *context, const json_t *serialized, const
         context, "loss", (const kt_object_class *const *)kt_loss_classes, serialized, path);
     if (!loss) return NULL;
     if (!loss->reduction) loss->reduction = "none";
-    if (kt_options_listed(reductions, loss->reduction)) return loss;
-    kt_object_reject(&loss->object, context, KT_INVALID, "reduction", "must be one of: %s.", reductions);
+    if (!kt_options_listed(reductions, loss->reduction)) {
+        kt_object_reject(&loss->object, context, KT_INVALID, "reduction", "must be one of: %s.", reductions);
+        return NULL;
+    }
+    kt_dtype variable;
+    const char *problem;
+    loss->compute_dtype = KT_F32;
+    if (!loss->dtype ||
+        kt_dtype_policy_read(context->arena, loss->dtype, &loss->compute_dtype, &variable, &problem))
+        return loss;
+    kt_object_reject(&loss->object, context, KT_UNSUPPORTED, "dtype", "%s.", problem);
     return NULL;
 }
 
@@ -30,12 +40,29 @@ static const kt_loss_class *class_of(const kt_loss *loss) {
 
 kt_type kt_loss_target_type(const kt_loss *loss, const kt_builder *builder, const kt_type *output) {
     kt_type type = *output;
-    (void)builder;
-    type.dtype = KT_F32;
-    if (!class_of(loss)->sparse) return type;
-    type.dtype = KT_I32;
-    if (type.rank > 1) type.rank--;
+    type.dtype = class_of(loss)->sparse ? KT_I32 : KT_F32;
+    if (class_of(loss)->set_target_shape) class_of(loss)->set_target_shape(loss, builder, &type);
     return type;
+}
+
+kt_value kt_loss_fail(const kt_loss *loss, kt_trace *trace, kt_status status, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    const char *text = kt_arena_vformat(trace->context->arena, format, arguments);
+    va_end(arguments);
+    const char *path = trace->path;
+    trace->path = loss->object.path;
+    kt_trace_fail(trace, status, "%s", text);
+    trace->path = path;
+    return 0;
+}
+
+int kt_loss_axis(const kt_loss *loss, kt_trace *trace, int64_t axis, kt_value x) {
+    int rank = kt_build_type(trace->builder, x)->rank;
+    if (axis >= -rank && axis < rank) return (int)(axis < 0 ? axis + rank : axis);
+    kt_loss_fail(loss, trace, KT_INVALID, "the output has no axis %lld, which the loss '%s' wants.",
+                 (long long)axis, loss->name);
+    return -1;
 }
 
 kt_value kt_loss_mean_last(kt_trace *trace, kt_value x) {
@@ -43,14 +70,87 @@ kt_value kt_loss_mean_last(kt_trace *trace, kt_value x) {
     return kt_mean(trace->builder, x, &axes);
 }
 
-kt_value kt_loss_logits(const kt_trace *trace, kt_value output, const char *composite) {
-    const kt_graph *graph = trace->builder->graph;
-    const kt_node_info *node = kt_graph_definition(graph, output);
-    if (!node) return 0;
-    if (node->op == KT_OP_logistic && strcmp(composite, "sigmoid") == 0) return node->operands[0];
-    kt_func callee = kt_node_callee(node);
-    const char *name = callee ? kt_graph_function(graph, callee)->composite : NULL;
-    return name && strcmp(name, composite) == 0 && node->operand_count == 1 ? node->operands[0] : 0;
+/* ---- shapes that fit
+ * ----------------------------------------------------------------------------------------- */
+static bool ends_in_one(const kt_builder *b, const kt_type *type) {
+    return type->rank > 0 && kt_dim_equals(b->graph->dims, type->dims[type->rank - 1], 1);
+}
+
+/* x with axes of 1 behind. */
+static kt_value append_axes(kt_builder *b, kt_value x, int rank) {
+    kt_type type = *kt_build_type(b, x);
+    while (type.rank < rank) type.dims[type.rank++] = kt_dim_const(b->graph->dims, 1);
+    return kt_build_reshape(b, x, type.rank, type.dims);
+}
+
+void kt_loss_same_rank(kt_builder *b, kt_value *x, kt_value *y) {
+    const kt_type *x_type = kt_build_type(b, *x), *y_type = kt_build_type(b, *y);
+    if (x_type->rank + 1 == y_type->rank) {
+        kt_loss_same_rank(b, y, x);
+    } else if (x_type->rank == y_type->rank + 1 && ends_in_one(b, x_type)) {
+        if (y_type->rank == 1) {
+            *y = append_axes(b, *y, 2);
+        } else {
+            *x = kt_build_reshape(b, *x, y_type->rank, x_type->dims);
+        }
+    }
+}
+
+static const char *show_shape(const kt_trace *trace, kt_value x) {
+    return kt_type_string(trace->builder->graph->dims, kt_build_type(trace->builder, x),
+                          trace->context->arena);
+}
+
+/* Are the sizes of x those of y, of one rank, but for axes of 1 where `repeats`? x gets y's where they have
+ * to be found equal by the program. */
+static bool fit_sizes(const kt_loss *loss, kt_trace *trace, const char *what, kt_value *x, kt_value y,
+                      bool repeats) {
+    kt_builder *b = trace->builder;
+    kt_dim_pool *dims = b->graph->dims;
+    kt_type type = *kt_build_type(b, *x);
+    const kt_type wanted = *kt_build_type(b, y);
+    bool fits = type.rank == wanted.rank, renamed = false;
+    for (int i = 0; fits && i < type.rank; i++) {
+        kt_dim one = type.dims[i], other = wanted.dims[i];
+        if (one == other || (repeats && (kt_dim_equals(dims, one, 1) || kt_dim_equals(dims, other, 1))))
+            continue;
+        fits = !(kt_dim_is_const(dims, one, NULL) && kt_dim_is_const(dims, other, NULL)) &&
+               kt_build_require_equal(b, one, other, what);
+        type.dims[i] = other;
+        renamed = true;
+    }
+    if (!fits) {
+        kt_loss_fail(loss, trace, KT_INVALID, "%s of %s do not fit %s.", what, show_shape(trace, *x),
+                     show_shape(trace, y));
+        return false;
+    }
+    if (renamed) *x = kt_build_reshape(b, *x, type.rank, type.dims);
+    return true;
+}
+
+kt_value kt_loss_fit_classes(const kt_loss *loss, kt_trace *trace, kt_value target, kt_value output,
+                             int axis) {
+    kt_builder *b = trace->builder;
+    const kt_type given = *kt_build_type(b, target);
+    kt_type wanted = *kt_build_type(b, output);
+    if (given.rank == wanted.rank && kt_dim_equals(b->graph->dims, given.dims[axis], 1))
+        target = kt_drop_axis(b, target, axis);
+    for (int i = axis; i + 1 < wanted.rank; i++) wanted.dims[i] = wanted.dims[i + 1];
+    wanted.rank--;
+    wanted.dtype = KT_I32;
+    return fit_sizes(loss, trace, "labels", &target, kt_build_fill(b, &wanted, 0), false) ? target : 0;
+}
+
+kt_value kt_loss_values(const kt_loss *loss, kt_trace *trace, kt_value target, kt_value output) {
+    const kt_loss_class *class = class_of(loss);
+    kt_builder *b = trace->builder;
+    output = kt_build_cast(b, output, loss->compute_dtype);
+    if (class->sparse) return class->call(loss, trace, kt_build_cast(b, target, KT_I32), output);
+    target = kt_build_cast(b, target, loss->compute_dtype);
+    kt_loss_same_rank(b, &target, &output);
+    if (!fit_sizes(loss, trace, "labels", &target, output, !class->same_shape)) return 0;
+    kt_build_broadcast_pair(b, &target, &output);
+    return class->call(loss, trace, target, output);
 }
 
 /* ---- reduction -------------------------------------------------------------------------------------------
@@ -62,60 +162,81 @@ static kt_value sum_all(kt_builder *b, kt_value x) {
     return rank ? kt_build_reduce(b, x, KT_REDUCE_SUM, (uint32_t)rank, axes) : x;
 }
 
-/* How many elements a type has, as float32. */
+/* How many elements x has, in its dtype. */
 static kt_value count_all(kt_builder *b, kt_value x) {
     const kt_type type = *kt_build_type(b, x);
-    kt_dim count = kt_dim_const(b->graph->dims, 1);
-    for (int i = 0; i < type.rank; i++) count = kt_dim_mul(b->graph->dims, count, type.dims[i]);
-    return kt_build_cast(b, kt_build_size(b, count), KT_F32);
+    return kt_build_cast(b, kt_build_size(b, kt_type_elements(b->graph->dims, &type)), type.dtype);
 }
 
-/* weights with ones behind, over the shape of values: a weight a sample serves all of the sample's losses. */
-static kt_value spread_weights(kt_builder *b, kt_value weights, kt_value values) {
-    const kt_type type = *kt_build_type(b, values);
-    kt_type from = *kt_build_type(b, weights);
-    const kt_dim one = kt_dim_const(b->graph->dims, 1);
-    if (from.rank == type.rank) return weights;
-    while (from.rank > type.rank && from.dims[from.rank - 1] == one) from.rank--;
-    while (from.rank < type.rank) from.dims[from.rank++] = one;
-    weights = kt_build_reshape(b, weights, from.rank, from.dims);
-    return kt_build_broadcast_to(b, weights, type.rank, type.dims);
+/* Scalars; 0 where y is. The quotient that is not taken must be finite, or derivatives would not be. */
+static kt_value divide_no_nan(kt_builder *b, kt_value x, kt_value y) {
+    kt_value zero = kt_build_like(b, y, 0), none = kt_build_eq(b, y, zero);
+    kt_value quotient = kt_build_div(b, x, kt_build_select(b, none, kt_build_like(b, y, 1), y));
+    return kt_build_select(b, none, zero, quotient);
 }
 
-/* mask as weights, which where a mean is taken count as many as there are elements. */
+/* weights of the values' rank, and shapes that can be broadcast; false and a problem where they do not fit.
+ */
+static bool fit_weights(const kt_loss *loss, kt_trace *trace, const char *what, kt_value *values,
+                        kt_value *weights) {
+    kt_builder *b = trace->builder;
+    kt_loss_same_rank(b, values, weights);
+    int rank = kt_build_type(b, *values)->rank;
+    if (rank == 0) return true;
+    if (kt_build_type(b, *weights)->rank < rank) *weights = append_axes(b, *weights, rank);
+    return fit_sizes(loss, trace, what, weights, *values, true);
+}
+
+static kt_value multiply(kt_builder *b, kt_value x, kt_value y) {
+    kt_build_broadcast_pair(b, &x, &y);
+    return kt_build_mul(b, x, y);
+}
+
+/* mask as weights, which where a mean is taken are so large that it is one of what counts. */
 static kt_value weigh_mask(kt_builder *b, const kt_loss *loss, kt_value mask) {
-    mask = kt_build_cast(b, mask, KT_F32);
-    if (!kt_options_listed("mean sum_over_batch_size", loss->reduction)) return mask;
-    kt_value valid = kt_build_add(b, sum_all(b, mask), kt_build_scalar(b, KT_F32, 1e-7));
-    kt_value share = kt_build_div(b, count_all(b, mask), valid);
-    const kt_type type = *kt_build_type(b, mask);
-    return kt_build_mul(b, mask, kt_build_broadcast_to(b, share, type.rank, type.dims));
+    kt_value weights = kt_build_cast(b, mask, loss->compute_dtype);
+    if (!kt_options_listed("mean sum_over_batch_size", loss->reduction)) return weights;
+    kt_value share = divide_no_nan(b, count_all(b, weights), sum_all(b, weights));
+    return multiply(b, weights, share);
 }
 
 static kt_value reduce(kt_builder *b, const kt_loss *loss, kt_value values, kt_value weights) {
-    if (weights) values = kt_build_mul(b, values, spread_weights(b, weights, values));
-    if (strcmp(loss->reduction, "none") == 0) return values;
+    if (strcmp(loss->reduction, "none") == 0 || kt_build_type(b, values)->rank == 0) return values;
     kt_value sum = sum_all(b, values);
     if (strcmp(loss->reduction, "sum") == 0) return sum;
-    if (strcmp(loss->reduction, "mean_with_sample_weight") != 0 || !weights)
-        return kt_build_div(b, sum, count_all(b, values));
-    kt_value total = sum_all(b, spread_weights(b, weights, values));
-    kt_value none = kt_build_eq(b, total, kt_build_scalar(b, KT_F32, 0));
-    kt_value one = kt_build_scalar(b, KT_F32, 1);
-    return kt_build_div(b, sum, kt_build_select(b, none, one, total));
+    bool weighted = strcmp(loss->reduction, "mean_with_sample_weight") == 0 && weights;
+    return divide_no_nan(b, sum, weighted ? sum_all(b, weights) : count_all(b, values));
+}
+
+/* The mask of output and the one that the values have of themselves. */
+static bool join_masks(const kt_loss *loss, kt_trace *trace, kt_value *mask, kt_value own) {
+    kt_builder *b = trace->builder;
+    if (*mask && own) {
+        if (!fit_weights(loss, trace, "the mask", &own, mask)) return false;
+        kt_build_broadcast_pair(b, mask, &own);
+        *mask = kt_build_and(b, *mask, own);
+    } else if (own) {
+        *mask = own;
+    }
+    return true;
 }
 
 kt_value kt_loss_value(const kt_loss *loss, kt_trace *trace, kt_value target, kt_value output,
                        kt_value sample_weight, kt_value mask) {
     kt_builder *b = trace->builder;
-    output = kt_build_cast(b, output, KT_F32);
-    target = kt_build_cast(b, target, class_of(loss)->sparse ? KT_I32 : KT_F32);
-    kt_value values = class_of(loss)->call(loss, trace, target, output);
+    kt_value values = kt_loss_values(loss, trace, target, output);
     if (!values) return 0;
-    kt_value weights = sample_weight ? kt_build_cast(b, sample_weight, KT_F32) : 0;
+    kt_value own = class_of(loss)->mask ? class_of(loss)->mask(loss, trace, target, values) : 0;
+    if (!join_masks(loss, trace, &mask, own)) return 0;
+    kt_value weights = sample_weight ? kt_build_cast(b, sample_weight, loss->compute_dtype) : 0;
     if (mask) {
-        mask = weigh_mask(b, loss, mask);
-        weights = weights ? kt_build_mul(b, spread_weights(b, weights, mask), mask) : mask;
+        kt_value counts = weigh_mask(b, loss, mask);
+        if (weights && !fit_weights(loss, trace, "sample weights", &counts, &weights)) return 0;
+        weights = weights ? multiply(b, weights, counts) : counts;
     }
-    return reduce(b, loss, values, weights);
+    if (weights) {
+        if (!fit_weights(loss, trace, mask ? "the mask" : "sample weights", &values, &weights)) return 0;
+        values = multiply(b, values, weights);
+    }
+    return kt_build_cast(b, reduce(b, loss, values, weights), KT_F32);
 }

@@ -11,15 +11,22 @@
 typedef struct kt_loss kt_loss;
 typedef struct kt_loss_class {
     kt_object_class object;
-    /* target: of the type that kt_loss_target_type says, cast to output's dtype unless sparse. */
+    /* target: of output's rank and dtype; where sparse, as kt_loss_target_type says. 0 and a problem where that
+     * does not do. */
     kt_value (*call)(const kt_loss *loss, kt_trace *trace, kt_value target, kt_value output);
-    bool sparse; /* targets are numbers of classes: i32, of output's shape without its last axis */
+    /* What Keras's `call` gives its values as a mask (bool, of their shape), 0: none; NULL: never one. */
+    kt_value (*mask)(const kt_loss *loss, kt_trace *trace, kt_value target, kt_value values);
+    /* What of the labels' type differs from output's, dtype aside; NULL: nothing. */
+    void (*set_target_shape)(const kt_loss *loss, const kt_builder *builder, kt_type *type);
+    bool sparse;     /* targets are numbers of classes, i32 */
+    bool same_shape; /* targets have output's shape; else axes of 1 are repeated, as NumPy does */
 } kt_loss_class;
 struct kt_loss {
     kt_object object;
     const char *name;      /* "mean_squared_error"; given or the class's */
     const char *reduction; /* Keras's: sum_over_batch_size, sum, mean, mean_with_sample_weight or none */
-    const json_t *dtype;
+    const json_t *dtype;   /* NULL: float32, whatever the model's policy is */
+    kt_dtype compute_dtype;
 };
 /* The classes, in frontend/losses/classes.def; ends with NULL. */
 extern const kt_loss_class *const kt_loss_classes[];
@@ -27,11 +34,23 @@ extern const kt_loss_class *const kt_loss_classes[];
 kt_loss *kt_loss_read(kt_layer_context *context, const json_t *serialized, const char *path);
 /* What the labels for an output are. */
 kt_type kt_loss_target_type(const kt_loss *loss, const kt_builder *builder, const kt_type *output);
+/* What comes before weights and reduction, in the loss's dtype: target and output are cast, and an axis of 1 that
+ * one of them has more at its end is dropped or added, as Keras does. 0 and a problem where shapes do not fit.
+ *
+ * Where output comes from softmax (along the loss's axis) or sigmoid and its dtype is the loss's, the cross entropies
+ * take what softmax and sigmoid took, as Keras does on TensorFlow, also where from_logits says that output is no
+ * probability. (On TensorFlow, Keras does so for either activation and any axis; here a binary cross entropy
+ * behind softmax is one of probabilities, as it is on JAX.) */
+kt_value kt_loss_values(const kt_loss *loss, kt_trace *trace, kt_value target, kt_value output);
 /* The loss of a batch as Keras's `__call__` gives it, reduced: float32, a scalar unless the reduction is none.
- * sample_weight [batch] and mask (bool, Keras's mask of output), or 0. Where output comes from softmax or sigmoid,
- * what these took is used, as Keras on TensorFlow does. 0 and a problem in the trace where shapes do not fit. */
+ * sample_weight and mask (bool, Keras's mask of output), or 0, have the values' shape, axes of 1, or less axes: then
+ * they are for all that is behind those (Keras takes [batch, 1] for that, and NumPy's rule would take a [batch] for
+ * the last axis). 0 and a problem in the trace where shapes do not fit. */
 kt_value kt_loss_value(const kt_loss *loss, kt_trace *trace, kt_value target, kt_value output, kt_value sample_weight,
                        kt_value mask);
+/* Keras's squeeze_or_expand_to_same_rank: where ranks differ by one and the longer one ends in an axis of 1, that
+ * axis is dropped, or, where the other has one axis, added to it. Else nothing is done. */
+void kt_loss_same_rank(kt_builder *builder, kt_value *x, kt_value *y);
 
 /* ---- what they are written in ------------------------------------------------------------------------------ */
 /* Of each element; with from_logits, output is before a sigmoid. */
