@@ -1,0 +1,252 @@
+/* Zip archives: see zip.h. */
+#include "runtime/zip.h"
+#include "runtime/tensor_io/tensor_io_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    END_BYTES = 22,
+    END64_BYTES = 56,
+    LOCATOR_BYTES = 20,
+    CENTRAL_BYTES = 46,
+    LOCAL_BYTES = 30,
+    MAX_COMMENT = 65535,
+    MAX_RATIO = 1032, /* deflate cannot pack better */
+    STORED = 0,
+    DEFLATED = 8,
+    ENCRYPTED = 1,
+};
+#define END_SIGNATURE     0x06054b50u
+#define END64_SIGNATURE   0x06064b50u
+#define LOCATOR_SIGNATURE 0x07064b50u
+#define CENTRAL_SIGNATURE 0x02014b50u
+#define LOCAL_SIGNATURE   0x04034b50u
+
+static uint64_t get(const uint8_t *at, int bytes) {
+    uint64_t value = 0;
+    for (int i = 0; i < bytes; i++) value |= (uint64_t)at[i] << (8 * i);
+    return value;
+}
+
+/* Eight bytes at a time: table k holds what a byte does that k more bytes follow. */
+uint32_t kt_crc32(uint32_t crc, const void *data, size_t count) {
+    uint32_t table[8][256];
+    for (uint32_t i = 0; i < 256; i++) {
+        uint32_t c = i;
+        for (int bit = 0; bit < 8; bit++) c = c & 1 ? (c >> 1) ^ 0xedb88320u : c >> 1;
+        table[0][i] = c;
+    }
+    for (uint32_t i = 0; i < 256; i++)
+        for (int k = 1; k < 8; k++) table[k][i] = (table[k - 1][i] >> 8) ^ table[0][table[k - 1][i] & 255];
+    const uint8_t *bytes = data;
+    crc = ~crc;
+    for (; count >= 8; bytes += 8, count -= 8) {
+        uint64_t word = get(bytes, 8) ^ crc;
+        crc = 0;
+        for (int k = 0; k < 8; k++) crc ^= table[7 - k][(word >> (8 * k)) & 255];
+    }
+    for (; count; bytes++, count--) crc = table[0][(crc ^ *bytes) & 255] ^ (crc >> 8);
+    return ~crc;
+}
+
+/* ---- reading ----------------------------------------------------------------------------------------- */
+
+kt_zip_status kt_zip_open(const uint8_t *bytes, size_t count, kt_zip *out_zip) {
+    size_t lowest = count > END_BYTES + MAX_COMMENT ? count - END_BYTES - MAX_COMMENT : 0;
+    if (count < END_BYTES) return KT_ZIP_DAMAGED;
+    for (size_t at = count - END_BYTES;; at--) {
+        if (get(bytes + at, 4) == END_SIGNATURE) {
+            *out_zip = (kt_zip){bytes, count, get(bytes + at + 16, 4), get(bytes + at + 10, 2)};
+            if (at < LOCATOR_BYTES || get(bytes + at - LOCATOR_BYTES, 4) != LOCATOR_SIGNATURE)
+                return KT_ZIP_OK;
+            uint64_t end64 = get(bytes + at - LOCATOR_BYTES + 8, 8);
+            if (count < END64_BYTES || end64 > count - END64_BYTES) return KT_ZIP_DAMAGED;
+            if (get(bytes + end64, 4) != END64_SIGNATURE) return KT_ZIP_DAMAGED;
+            out_zip->left = get(bytes + end64 + 32, 8);
+            out_zip->next_at = get(bytes + end64 + 48, 8);
+            return KT_ZIP_OK;
+        }
+        if (at == lowest) return KT_ZIP_DAMAGED;
+    }
+}
+
+/* Takes from zip64's extra field, in this order, the numbers that are all ones in the record itself. */
+static void read_extra(const uint8_t *extra, size_t count, kt_zip_entry *entry) {
+    uint64_t *numbers[3] = {&entry->size, &entry->packed, &entry->local_at};
+    while (count >= 4) {
+        size_t kind = get(extra, 2), length = get(extra + 2, 2);
+        extra += 4;
+        count -= 4;
+        if (length > count) return;
+        size_t at = 0;
+        for (int i = 0; kind == 1 && i < 3; i++) {
+            if (*numbers[i] != UINT32_MAX || at + 8 > length) continue;
+            *numbers[i] = get(extra + at, 8);
+            at += 8;
+        }
+        extra += length;
+        count -= length;
+    }
+}
+
+kt_zip_status kt_zip_next(kt_zip *zip, kt_zip_entry *out_entry) {
+    if (zip->count < CENTRAL_BYTES || zip->next_at > zip->count - CENTRAL_BYTES) return KT_ZIP_DAMAGED;
+    const uint8_t *record = zip->bytes + zip->next_at;
+    if (get(record, 4) != CENTRAL_SIGNATURE) return KT_ZIP_DAMAGED;
+    size_t name = get(record + 28, 2), extra = get(record + 30, 2), comment = get(record + 32, 2);
+    if (name + extra + comment > zip->count - CENTRAL_BYTES - zip->next_at) return KT_ZIP_DAMAGED;
+    *out_entry = (kt_zip_entry){
+        .name = (const char *)record + CENTRAL_BYTES,
+        .name_length = name,
+        .flags = get(record + 8, 2),
+        .method = get(record + 10, 2),
+        .crc = get(record + 16, 4),
+        .packed = get(record + 20, 4),
+        .size = get(record + 24, 4),
+        .local_at = get(record + 42, 4),
+    };
+    read_extra(record + CENTRAL_BYTES + name, extra, out_entry);
+    zip->next_at += CENTRAL_BYTES + name + extra + comment;
+    zip->left--;
+    return KT_ZIP_OK;
+}
+
+kt_zip_status kt_zip_unpack(const kt_zip *zip, const kt_zip_entry *entry, const uint8_t **out_bytes,
+                            uint8_t **out_owned) {
+    if (entry->flags & ENCRYPTED) return KT_ZIP_ENCRYPTED;
+    if (zip->count < LOCAL_BYTES || entry->local_at > zip->count - LOCAL_BYTES) return KT_ZIP_DAMAGED;
+    const uint8_t *local = zip->bytes + entry->local_at;
+    uint64_t available = zip->count - entry->local_at - LOCAL_BYTES,
+             skip = get(local + 26, 2) + get(local + 28, 2);
+    if (get(local, 4) != LOCAL_SIGNATURE || skip > available || entry->packed > available - skip)
+        return KT_ZIP_DAMAGED;
+    const uint8_t *packed = local + LOCAL_BYTES + skip;
+    *out_owned = NULL;
+    if (entry->method == STORED) {
+        if (entry->size != entry->packed || kt_crc32(0, packed, entry->size) != entry->crc)
+            return KT_ZIP_DAMAGED;
+        *out_bytes = packed;
+        return KT_ZIP_OK;
+    }
+    if (entry->method != DEFLATED) return KT_ZIP_PACKED;
+    if (entry->size / MAX_RATIO > entry->packed) return KT_ZIP_DAMAGED;
+    uint8_t *bytes = malloc(entry->size + 1);
+    if (!bytes) return KT_ZIP_MEMORY;
+    if (!kt_inflate(packed, entry->packed, bytes, entry->size) ||
+        kt_crc32(0, bytes, entry->size) != entry->crc) {
+        free(bytes);
+        return KT_ZIP_DAMAGED;
+    }
+    *out_bytes = *out_owned = bytes;
+    return KT_ZIP_OK;
+}
+
+/* ---- writing ----------------------------------------------------------------------------------------- */
+
+struct record {
+    uint8_t bytes[128];
+    size_t count;
+};
+
+static void put(struct record *record, uint64_t value, int bytes) {
+    for (int i = 0; i < bytes; i++) record->bytes[record->count++] = (uint8_t)(value >> (8 * i));
+}
+
+struct written {
+    uint64_t at, size;
+    uint32_t crc;
+};
+
+/* Version 4.5, stored, 1 January 1980, sizes in the extra field. */
+static void put_common(struct record *record, const struct written *written, const char *name,
+                       int extra_bytes) {
+    put(record, 45, 2);
+    put(record, 0x800, 2); /* the name is UTF-8 */
+    put(record, STORED, 2);
+    put(record, 0, 2);
+    put(record, 0x21, 2);
+    put(record, written->crc, 4);
+    put(record, UINT32_MAX, 4);
+    put(record, UINT32_MAX, 4);
+    put(record, strlen(name), 2);
+    put(record, (uint64_t)extra_bytes, 2);
+}
+
+static void put_sizes(struct record *record, const struct written *written, int numbers) {
+    put(record, 1, 2);
+    put(record, (uint64_t)numbers * 8, 2);
+    put(record, written->size, 8);
+    put(record, written->size, 8);
+}
+
+/* Returns how many bytes were written. */
+static uint64_t write_named(FILE *file, const struct record *record, size_t before_name, const char *name) {
+    (void)fwrite(record->bytes, 1, before_name, file);
+    (void)fputs(name, file);
+    (void)fwrite(record->bytes + before_name, 1, record->count - before_name, file);
+    return record->count + strlen(name);
+}
+
+static uint64_t write_central(FILE *file, const struct written *written, const char *name) {
+    struct record record = {.count = 0};
+    put(&record, CENTRAL_SIGNATURE, 4);
+    put(&record, 45, 2);
+    put_common(&record, written, name, 28);
+    put(&record, 0, 2); /* no comment; disk and attributes follow */
+    put(&record, 0, 8);
+    put(&record, UINT32_MAX, 4);
+    put_sizes(&record, written, 3);
+    put(&record, written->at, 8);
+    return write_named(file, &record, CENTRAL_BYTES, name);
+}
+
+static void write_end(FILE *file, uint64_t count, uint64_t bytes, uint64_t at) {
+    struct record record = {.count = 0};
+    put(&record, END64_SIGNATURE, 4);
+    put(&record, END64_BYTES - 12, 8);
+    put(&record, 45, 2);
+    put(&record, 45, 2);
+    put(&record, 0, 8);
+    put(&record, count, 8);
+    put(&record, count, 8);
+    put(&record, bytes, 8);
+    put(&record, at, 8);
+    put(&record, LOCATOR_SIGNATURE, 4);
+    put(&record, 0, 4);
+    put(&record, at + bytes, 8);
+    put(&record, 1, 4);
+    put(&record, END_SIGNATURE, 4);
+    put(&record, 0, 4);
+    put(&record, UINT16_MAX, 2);
+    put(&record, UINT16_MAX, 2);
+    put(&record, UINT32_MAX, 4);
+    put(&record, UINT32_MAX, 4);
+    put(&record, 0, 2);
+    (void)fwrite(record.bytes, 1, record.count, file);
+}
+
+kt_zip_status kt_zip_write(FILE *file, const kt_zip_member *members, size_t count) {
+    struct written *written = calloc(count + 1, sizeof *written);
+    if (!written) return KT_ZIP_MEMORY;
+    uint64_t at = 0;
+    for (size_t i = 0; i < count; i++) {
+        const kt_zip_member *member = &members[i];
+        uint32_t crc = kt_crc32(kt_crc32(0, member->parts[0], member->part_bytes[0]), member->parts[1],
+                                member->part_bytes[1]);
+        written[i] = (struct written){at, member->part_bytes[0] + member->part_bytes[1], crc};
+        struct record record = {.count = 0};
+        put(&record, LOCAL_SIGNATURE, 4);
+        put_common(&record, &written[i], member->name, 20);
+        put_sizes(&record, &written[i], 2);
+        at += write_named(file, &record, LOCAL_BYTES, member->name) + written[i].size;
+        for (int part = 0; part < 2; part++)
+            if (member->part_bytes[part])
+                (void)fwrite(member->parts[part], 1, member->part_bytes[part], file);
+    }
+    uint64_t directory_bytes = 0;
+    for (size_t i = 0; i < count; i++) directory_bytes += write_central(file, &written[i], members[i].name);
+    write_end(file, count, directory_bytes, at);
+    free(written);
+    return KT_ZIP_OK;
+}
