@@ -1,7 +1,8 @@
 # The runtime once more for what `keratin compile` links besides programs of this machine's C library, where the compiler
 # for it is there: for other machines (--target) as lib/TRIPLE/libkeratin_rt.a, and with musl for this one (--libc=musl)
-# as lib/musl/libkeratin_rt.a. Never instrumented.
+# as lib/musl/libkeratin_rt.a. Never instrumented. Programs that train are for this machine and glibc only.
 file(GLOB_RECURSE cross_sources CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/runtime/*.c)
+list(FILTER cross_sources EXCLUDE REGEX "^runtime/checkpoint/")
 function(keratin_cross_runtime target folder compiler archiver)
   set(archive ${CMAKE_ARCHIVE_OUTPUT_DIRECTORY}/${folder}/libkeratin_rt.a)
   set(objects "")
