@@ -3,6 +3,7 @@
 #define KT_RUNTIME_CHECKPOINT_CHECKPOINT_IMPL_H
 
 #include "runtime/checkpoint/checkpoint.h"
+#include "runtime/checkpoint/hdf5_reader.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,9 +13,12 @@ typedef struct kt_subject {
     const char *path;
     char *error; /* room for KT_IO_ERROR */
 } kt_subject;
-/* Puts "PATH: sentence" into subject->error; returns 1. */
-int kt_subject_fail(const kt_subject *subject, const char *format, ...) __attribute__((format(printf, 2, 3)));
-int kt_subject_no_memory(const kt_subject *subject);
+/* Puts "PATH: sentence" into subject->error; is 1. */
+#define kt_subject_fail(...) (kt_subject_say(__VA_ARGS__), 1)
+void kt_subject_say(const kt_subject *subject, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static inline int kt_subject_no_memory(const kt_subject *subject) {
+    return kt_subject_fail(subject, "There is not enough memory for it.");
+}
 
 /* Bytes of a variable; 1 and a sentence if it is none that can be saved. */
 int kt_saved_bytes(const kt_subject *subject, const kt_saved_variable *variable, size_t *out_bytes);
@@ -42,5 +46,10 @@ int kt_whole_file_read(const kt_subject *subject, uint8_t **out_bytes, size_t *o
 /* The variables that have a file_path as an HDF5 file in memory, from malloc. */
 int kt_hdf5_write(const kt_subject *subject, const kt_saved_variable *variables, size_t count, uint8_t **out_bytes,
                   size_t *out_count);
+
+/* ---- hdf5_load.c ----------------------------------------------------------------------------------------- */
+/* kt_model_load, of an HDF5 file in memory. */
+int kt_hdf5_load(const kt_subject *subject, kt_bytes file, const kt_saved_variable *variables, size_t count,
+                 kt_load_parts parts);
 
 #endif

@@ -23,7 +23,7 @@ const char *kt_shape_text(int rank, const int64_t *dims, char out_text[KT_SHAPE_
     char *at = out_text;
     *at++ = '(';
     for (int i = 0; i < rank; i++) at += sprintf(at, i ? ", %lld" : "%lld", (long long)dims[i]);
-    (void)strcpy(at, rank == 1 ? ",)" : ")");
+    (void)sprintf(at, rank == 1 ? ",)" : ")");
     return out_text;
 }
 
@@ -95,5 +95,67 @@ int kt_model_save(const char *path, const kt_saved_model *model, char *out_error
             code = kt_whole_file_end(&subject, &whole);
     }
     free(weights);
+    return code;
+}
+
+/* ---- reading ----------------------------------------------------------------------------------------------
+ */
+
+static const char weights_name[] = "model.weights.h5";
+
+/* The weights in an archive; *out_owned is what the caller frees. */
+static int find_weights(const kt_subject *subject, kt_bytes file, kt_bytes *out_weights,
+                        uint8_t **out_owned) {
+    kt_zip zip;
+    kt_zip_entry entry = {0};
+    kt_zip_status status = kt_zip_open(file.at, file.count, &zip);
+    while (status == KT_ZIP_OK && zip.left) {
+        status = kt_zip_next(&zip, &entry);
+        if (status || entry.name_length != strlen(weights_name) ||
+            memcmp(entry.name, weights_name, entry.name_length) != 0)
+            continue;
+        status = kt_zip_unpack(&zip, &entry, &out_weights->at, out_owned);
+        out_weights->count = entry.size;
+        if (status == KT_ZIP_OK) return 0;
+    }
+    switch (status) {
+    case KT_ZIP_OK:
+        return kt_subject_fail(subject, "The archive holds no %s; it is no Keras model.", weights_name);
+    case KT_ZIP_MEMORY: return kt_subject_no_memory(subject);
+    case KT_ZIP_DAMAGED:
+        return kt_subject_fail(subject,
+                               "The archive is damaged or cut off; save the model again or copy the file "
+                               "anew.");
+    default:
+        return kt_subject_fail(subject,
+                               "%s in the archive is encrypted or compressed in a way that is not known.",
+                               weights_name);
+    }
+}
+
+static int load(const kt_subject *subject, kt_bytes file, const kt_saved_variable *variables, size_t count,
+                kt_load_parts parts) {
+    if (file.count >= 4 && memcmp(file.at, "\x89HDF", 4) == 0)
+        return kt_hdf5_load(subject, file, variables, count, parts);
+    if (file.count < 4 || memcmp(file.at, "PK\3\4", 4) != 0)
+        return kt_subject_fail(subject, "This is neither a .keras nor a .weights.h5 file, or it is damaged.");
+    kt_bytes weights = {0};
+    uint8_t *owned = NULL;
+    int code = find_weights(subject, file, &weights, &owned);
+    if (code == 0) code = kt_hdf5_load(subject, weights, variables, count, parts);
+    free(owned);
+    return code;
+}
+
+int kt_model_load(const char *path, const kt_saved_variable *variables, size_t count, kt_load_parts parts,
+                  char *out_error) {
+    const kt_subject subject = {path, out_error};
+    uint8_t *bytes = NULL;
+    size_t file_bytes = 0;
+    int code = kt_whole_file_read(&subject, &bytes, &file_bytes);
+    if (code == 0) {
+        code = load(&subject, (kt_bytes){bytes, file_bytes}, variables, count, parts);
+        free(bytes);
+    }
     return code;
 }

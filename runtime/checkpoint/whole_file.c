@@ -14,17 +14,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int kt_subject_fail(const kt_subject *subject, const char *format, ...) {
+void kt_subject_say(const kt_subject *subject, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     int length = snprintf(subject->error, KT_IO_ERROR, "%.300s: ", subject->path);
     (void)vsnprintf(subject->error + length, (size_t)(KT_IO_ERROR - length), format, arguments);
     va_end(arguments);
-    return 1;
-}
-
-int kt_subject_no_memory(const kt_subject *subject) {
-    return kt_subject_fail(subject, "There is not enough memory for it.");
 }
 
 /* Where a file is to be, links followed, and the name beside it. */

@@ -335,47 +335,47 @@ static void test_survives_damage(void **state) {
 
 /* ---- children that misbehave
  * --------------------------------------------------------------------------------- */
-static void crash(const kt_weights_request *request, int output) {
+static void crash(const kt_hdf5_request *request, int output) {
     (void)request, (void)output;
     signal(SIGSEGV, SIG_DFL);
     raise(SIGSEGV);
 }
-static void stay_silent(const kt_weights_request *request, int output) {
+static void stay_silent(const kt_hdf5_request *request, int output) {
     (void)request, (void)output;
     for (;;) pause();
 }
-static void spin(const kt_weights_request *request, int output) {
+static void spin(const kt_hdf5_request *request, int output) {
     (void)request, (void)output;
     for (volatile int i = 0;; i++) {}
 }
-static void end_early(const kt_weights_request *request, int output) { (void)request, (void)output; }
+static void end_early(const kt_hdf5_request *request, int output) { (void)request, (void)output; }
 
 /* Claims a shape or a size that was not asked for. */
-static void lie(const kt_weights_request *request, int output) {
-    kt_weights_record record = {.finding = KT_WEIGHTS_FOUND, .dtype = KT_F32, .rank = 2, .dims = {2, 3}};
+static void lie(const kt_hdf5_request *request, int output) {
+    kt_hdf5_record record = {.finding = KT_HDF5_FOUND, .dtype = KT_F32, .rank = 2, .dims = {2, 3}};
     record.bytes = (uint64_t)1 << 60;
     for (uint32_t i = 0; i < request->count; i++)
         if (write(output, &record, sizeof record) < 0) return;
 }
-static void babble(const kt_weights_request *request, int output) {
+static void babble(const kt_hdf5_request *request, int output) {
     char bytes[256];
     (void)request;
     memset(bytes, 0xa5, sizeof bytes);
     for (int i = 0; i < 100; i++)
         if (write(output, bytes, sizeof bytes) < 0) return;
 }
-static void use_much_memory(const kt_weights_request *request, int output) {
+static void use_much_memory(const kt_hdf5_request *request, int output) {
     void *volatile memory = malloc((size_t)1 << 36); /* volatile: must not be optimised away */
-    kt_weights_record record = {.finding = memory ? KT_WEIGHTS_MISSING : KT_WEIGHTS_DAMAGED};
+    kt_hdf5_record record = {.finding = memory ? KT_HDF5_MISSING : KT_HDF5_DAMAGED};
     free(memory);
     for (uint32_t i = 0; i < request->count; i++)
         if (write(output, &record, sizeof record) < 0) return;
 }
 
-static void try_child(kt_weights_child_fn *child, const char *part) {
+static void try_child(kt_hdf5_child_fn *child, const char *part) {
     fixture f = begin();
     want_small(&f);
-    const kt_weights_limits limits = {.seconds = 1, .memory_bytes = 1 << 24};
+    const kt_hdf5_limits limits = {.seconds = 1, .memory_bytes = 1 << 24};
     assert_int_equal(
         kt_weights_read_with(f.graph, (kt_bytes){(const uint8_t *)"", 0}, child, &limits, &f.diag),
         KT_INVALID);

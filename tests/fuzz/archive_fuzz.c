@@ -8,7 +8,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-static const kt_weights_limits limits = {.seconds = 5, .memory_bytes = (size_t)1 << 28};
+static const kt_hdf5_limits limits = {.seconds = 5, .memory_bytes = (size_t)1 << 28};
 
 static kt_status read_archive(kt_arena *arena, kt_bytes input, kt_diag *diag) {
     kt_archive archive;
@@ -23,7 +23,7 @@ static kt_status read_archive(kt_arena *arena, kt_bytes input, kt_diag *diag) {
     kt_layer *model = kt_layer_from_config(&context, json, NULL);
     if (!model) return KT_INVALID;
     KT_TRY(kt_model_trace(&context, model, &graph));
-    KT_TRY(kt_weights_read_with(graph, *weights, kt_weights_child, &limits, diag));
+    KT_TRY(kt_weights_read_with(graph, *weights, kt_hdf5_child, &limits, diag));
     return kt_graph_verify(graph, diag);
 }
 

@@ -3,9 +3,9 @@
 
 #include <unistd.h>
 
-static const kt_weights_limits limits = {.seconds = 5, .memory_bytes = (size_t)1 << 28};
+static const kt_hdf5_limits limits = {.seconds = 5, .memory_bytes = (size_t)1 << 28};
 
-static void say_it(const kt_weights_request *request, int output) {
+static void say_it(const kt_hdf5_request *request, int output) {
     size_t done = 0;
     while (done < request->file.count) {
         ssize_t count = write(output, request->file.at + done, request->file.count - done);

@@ -121,12 +121,12 @@ static kt_status write_records(job *j) {
     static const uint64_t bytes[] = {4, 8, 24, 0};
     kt_text found = {.arena = j->arena}, missing = {.arena = j->arena};
     for (int i = 0; i < 4; i++) {
-        const kt_weights_record lost = {.finding = KT_WEIGHTS_MISSING + (uint32_t)i};
-        const kt_weights_record record = {.finding = KT_WEIGHTS_FOUND,
-                                          .dtype = dtypes[i],
-                                          .rank = i,
-                                          .dims = {i > 0 ? 2 : 0, i > 1 ? 3 : 0},
-                                          .bytes = bytes[i]};
+        const kt_hdf5_record lost = {.finding = KT_HDF5_MISSING + (uint32_t)i};
+        const kt_hdf5_record record = {.finding = KT_HDF5_FOUND,
+                                       .dtype = dtypes[i],
+                                       .rank = i,
+                                       .dims = {i > 0 ? 2 : 0, i > 1 ? 3 : 0},
+                                       .bytes = bytes[i]};
         kt_text_add_bytes(&found, &record, sizeof record);
         kt_text_add_bytes(&found, "abcdefghijklmnopqrstuvwxyz", bytes[i]);
         kt_text_add_bytes(&missing, &lost, sizeof lost);

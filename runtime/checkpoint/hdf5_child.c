@@ -1,12 +1,12 @@
 /* What runs in the child process that reads model.weights.h5 with libhdf5.
  *
- * The process has its own memory and limits on what it may use (set by weights.c), so it does not matter to
- * the parent if libhdf5 crashes, hangs or grows on a hostile file. It answers over a pipe, never asks, and
+ * The process has its own memory and limits on what it may use (set by hdf5_reader.c), so it does not matter
+ * to the parent if libhdf5 crashes, hangs or grows on a hostile file. It answers over a pipe, never asks, and
  * ends with _exit. Of the format's features only those are followed that stay inside the file: no external or
  * soft links, no external or virtual storage, no filter plugins. Elements are sent as they are stored, in
  * native byte order, and only where the shape is the expected one, so memory is bounded by what the model
  * needs. */
-#include "frontend/keras/keras_impl.h"
+#include "runtime/checkpoint/hdf5_reader.h"
 
 #include <hdf5.h>
 #include <stdlib.h>
@@ -23,8 +23,8 @@ static void send_bytes(int output, const void *bytes, size_t count) {
     }
 }
 
-static void send_finding(int output, kt_weights_finding finding) {
-    kt_weights_record record = {.finding = finding};
+static void send_finding(int output, kt_hdf5_finding finding) {
+    kt_hdf5_record record = {.finding = finding};
     send_bytes(output, &record, sizeof record);
 }
 
@@ -67,7 +67,7 @@ static bool is_bfloat16(hid_t dataset) {
 }
 
 /* The element type in memory and our name for it; negative where the elements are no numbers. */
-static hid_t memory_type(hid_t dataset, hid_t stored, kt_dtype *out_dtype) {
+static hid_t memory_type(hid_t dataset, hid_t stored, int32_t *out_dtype) {
     size_t size = H5Tget_size(stored);
     switch (H5Tget_class(stored)) {
     case H5T_FLOAT:
@@ -78,8 +78,8 @@ static hid_t memory_type(hid_t dataset, hid_t stored, kt_dtype *out_dtype) {
                    ? (*out_dtype = KT_F16, H5Tcopy(stored))
                    : -1;
     case H5T_INTEGER: {
-        static const kt_dtype dtypes[2][4] = {{KT_U8, KT_U16, KT_U32, KT_U64},
-                                              {KT_I8, KT_I16, KT_I32, KT_I64}};
+        static const int32_t dtypes[2][4] = {{KT_U8, KT_U16, KT_U32, KT_U64},
+                                             {KT_I8, KT_I16, KT_I32, KT_I64}};
         const hid_t natives[2][4] = {
             {H5T_NATIVE_UINT8, H5T_NATIVE_UINT16, H5T_NATIVE_UINT32, H5T_NATIVE_UINT64},
             {H5T_NATIVE_INT8, H5T_NATIVE_INT16, H5T_NATIVE_INT32, H5T_NATIVE_INT64}};
@@ -110,16 +110,16 @@ static bool is_stored_inside(hid_t dataset) {
     return inside;
 }
 
-static void send_dataset(hid_t dataset, const kt_weights_item *item, int output) {
-    kt_weights_record record = {.finding = KT_WEIGHTS_FOUND};
+static void send_dataset(hid_t dataset, const kt_hdf5_item *item, int output) {
+    kt_hdf5_record record = {.finding = KT_HDF5_FOUND};
     hid_t space = H5Dget_space(dataset), stored = H5Dget_type(dataset);
     hsize_t dims[H5S_MAX_RANK];
     record.rank = space < 0 ? -1 : H5Sget_simple_extent_ndims(space);
     if (stored < 0 || record.rank < 0 || H5Sget_simple_extent_dims(space, dims, NULL) < 0)
-        return send_finding(output, KT_WEIGHTS_DAMAGED);
-    kt_dtype dtype = KT_F32;
+        return send_finding(output, KT_HDF5_DAMAGED);
+    int32_t dtype = KT_F32;
     hid_t type = memory_type(dataset, stored, &dtype);
-    if (type < 0) return send_finding(output, KT_WEIGHTS_WRONG_TYPE);
+    if (type < 0) return send_finding(output, KT_HDF5_WRONG_TYPE);
     record.dtype = dtype;
     bool matches = record.rank == item->rank;
     record.bytes = H5Tget_size(type);
@@ -129,7 +129,7 @@ static void send_dataset(hid_t dataset, const kt_weights_item *item, int output)
         if (matches) record.bytes *= dims[i];
     }
     if (!matches) {
-        record.finding = KT_WEIGHTS_WRONG_SHAPE;
+        record.finding = KT_HDF5_WRONG_SHAPE;
         record.bytes = 0;
         send_bytes(output, &record, sizeof record);
         return;
@@ -138,7 +138,7 @@ static void send_dataset(hid_t dataset, const kt_weights_item *item, int output)
     if (!elements || !is_stored_inside(dataset) ||
         (record.bytes && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, elements) < 0)) {
         free(elements);
-        return send_finding(output, KT_WEIGHTS_DAMAGED);
+        return send_finding(output, KT_HDF5_DAMAGED);
     }
     send_bytes(output, &record, sizeof record);
     send_bytes(output, elements, record.bytes);
@@ -190,20 +190,72 @@ static hid_t open_image(const kt_bytes *file) {
     return H5Fopen("model.weights.h5", H5F_ACC_RDONLY, access);
 }
 
-void kt_weights_child(const kt_weights_request *request, int output) {
+/* ---- what nobody asked for --------------------------------------------------------------------------------
+ */
+
+enum { MAX_PATH = 1024, MAX_DEPTH = 16 };
+
+/* A walk over all datasets, in the order of their names, that ends at the first that is no item. */
+typedef struct walk {
+    const kt_hdf5_request *request;
+    char path[MAX_PATH]; /* of the group at hand, a slash behind it */
+    size_t length;
+    int depth;
+} walk;
+
+static bool is_item(const walk *w, const char *path) {
+    for (uint32_t i = 0; i < w->request->count; i++)
+        if (strcmp(w->request->items[i].file_path, path) == 0) return true;
+    return w->request->ignored && strncmp(path, w->request->ignored, strlen(w->request->ignored)) == 0;
+}
+
+/* Positive at a dataset that is no item: its path is then in the walk. */
+static herr_t visit(hid_t group, const char *name, const H5L_info_t *link, void *object) {
+    walk *w = object;
+    size_t before = w->length, bytes = strlen(name);
+    if (link->type != H5L_TYPE_HARD || bytes + 2 > MAX_PATH - before || w->depth == MAX_DEPTH) return 0;
+    hid_t at = H5Oopen(group, name, H5P_DEFAULT);
+    herr_t found = 0;
+    memcpy(w->path + before, name, bytes + 1);
+    if (at >= 0 && H5Iget_type(at) == H5I_DATASET) {
+        found = !is_item(w, w->path);
+    } else if (at >= 0 && H5Iget_type(at) == H5I_GROUP) {
+        memcpy(w->path + before + bytes, "/", 2);
+        w->length = before + bytes + 1;
+        w->depth++;
+        found = H5Literate(at, H5_INDEX_NAME, H5_ITER_INC, NULL, visit, w);
+        w->depth--;
+        w->length = before;
+    }
+    if (at >= 0) H5Oclose(at);
+    return found;
+}
+
+static void send_other(hid_t file, const kt_hdf5_request *request, int output) {
+    walk w = {.request = request};
+    herr_t found = H5Literate(file, H5_INDEX_NAME, H5_ITER_INC, NULL, visit, &w);
+    if (found < 0) return send_finding(output, KT_HDF5_DAMAGED);
+    kt_hdf5_record record = {.finding = found ? KT_HDF5_FOUND : KT_HDF5_MISSING};
+    record.bytes = found ? strlen(w.path) : 0;
+    send_bytes(output, &record, sizeof record);
+    send_bytes(output, w.path, record.bytes);
+}
+
+void kt_hdf5_child(const kt_hdf5_request *request, int output) {
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     H5PLset_loading_state(0);
     hid_t file = open_image(&request->file);
     for (uint32_t i = 0; i < request->count; i++) {
         if (file < 0) {
-            send_finding(output, KT_WEIGHTS_NOT_HDF5);
+            send_finding(output, KT_HDF5_NONE);
             continue;
         }
         hid_t object = open_object(file, request->items[i].file_path);
         if (object >= 0 && H5Iget_type(object) == H5I_DATASET)
             send_dataset(object, &request->items[i], output);
         else
-            send_finding(output, KT_WEIGHTS_MISSING);
+            send_finding(output, KT_HDF5_MISSING);
         if (object >= 0) H5Oclose(object);
     }
+    if (request->others && file >= 0) send_other(file, request, output);
 }
