@@ -119,7 +119,7 @@ static kt_value take_output(kt_metric *metric, kt_trace *trace, kt_value target,
 }
 
 static const kt_option mean_options[] = {KT_METRIC_OPTIONS("\"mean\""), KT_OPTIONS_END};
-KT_MEAN_METRIC(mean, "Mean", NULL, "the mean of the output", kt_metric, mean_options, take_output)
+KT_MEAN_METRIC(mean, "Mean", "mean", "the mean of the output", kt_metric, mean_options, take_output)
 
 kt_metric *kt_metric_mean_create(kt_layer_context *context, const char *name) {
     return kt_metric_create(context, "Mean", kt_arena_string(context->arena, name), name);
@@ -155,6 +155,7 @@ static kt_value result_sum(kt_metric *metric, kt_trace *trace) {
 static const kt_option sum_options[] = {KT_METRIC_OPTIONS("\"sum\""), KT_OPTIONS_END};
 const kt_metric_class kt_metric_sum = {
     .object = {.name = "Sum",
+               .aliases = "sum",
                .doc = "the sum of the output",
                .bytes = sizeof(kt_metric),
                .options = sum_options},

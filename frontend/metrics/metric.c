@@ -15,8 +15,10 @@ const kt_metric_class *const kt_metric_classes[] = {
 static kt_status read_dtype(kt_metric *metric, kt_layer_context *context) {
     const char *problem;
     kt_dtype variable;
-    const json_t *dtype = json_is_null(metric->dtype) ? NULL : metric->dtype;
-    if (!kt_dtype_policy_read(context->arena, dtype, &metric->compute_dtype, &variable, &problem))
+    const char *name = json_string_value(metric->dtype);
+    metric->compute_dtype = KT_I32;
+    if (name && strcmp(name, "int") == 0) return KT_OK;
+    if (!kt_dtype_policy_read(context->arena, metric->dtype, &metric->compute_dtype, &variable, &problem))
         return kt_object_reject(&metric->object, context, KT_UNSUPPORTED, "dtype", "%s.", problem);
     return KT_OK;
 }

@@ -31,7 +31,7 @@ extern const kt_metric_class *const kt_metric_classes[];
  * Keras chooses; a loss's name becomes the mean of that loss. NULL, and problems at path. */
 kt_metric *kt_metric_read(kt_trace *trace, const json_t *serialized, const kt_type *target, const kt_type *output,
                           const char *path);
-/* A variable "<metric's name>/<name>" that begins with zeros, or with begin (dense, lives as long as the graph). Returns its
+/* A variable "<the metric's name>/<name>" that begins with zeros, or with begin (dense, lives as long as the graph). Returns its
  * position in metric->variables. */
 uint32_t kt_metric_add_variable(kt_metric *metric, kt_trace *trace, const char *name, const kt_type *type,
                                 const void *begin);
@@ -44,5 +44,15 @@ void kt_metric_build(kt_metric *metric, kt_trace *trace, const kt_type *target, 
 void kt_metric_update(kt_metric *metric, kt_trace *trace, kt_value target, kt_value output, kt_value sample_weight,
                       kt_value mask);
 kt_value kt_metric_result(kt_metric *metric, kt_trace *trace);
+
+/* A metric in logs, and what it is called there. */
+typedef struct kt_metric_log {
+    const kt_metric *metric;
+    const char *output; /* the output's name where a model has several; else NULL */
+    bool weighted;      /* one of weighted_metrics */
+    const char *name;   /* to be filled in: "accuracy", "a_accuracy", "accuracy_1", "weighted_accuracy" */
+} kt_metric_log;
+/* Keras's order: all outputs' metrics first, then all outputs' weighted metrics. */
+void kt_metric_log_names(kt_arena *arena, kt_metric_log *logs, uint32_t count);
 
 #endif

@@ -1,8 +1,8 @@
-"""Writes metrics.json, computed by Keras: each metric over three batches of different size, what it gives after each of
+"""Writes metrics.json, computed by Keras on TensorFlow: each metric over three batches of different size, what it gives after each of
 them and after the second once more behind a reset, with and without sample weights; every option where leaving it out
 gives other numbers, which is asserted here.
 
-KERAS_BACKEND=jax python make_metrics.py
+KERAS_BACKEND=tensorflow python make_metrics.py
 """
 import json
 import os
@@ -16,7 +16,7 @@ from keras.src.trainers import compile_utils
 HERE = os.path.dirname(os.path.abspath(__file__))
 SIZES = (5, 2, 7)
 random = np.random.default_rng(6)
-cases = []
+cases, ignored = [], []
 
 
 def write(name, items):
@@ -95,13 +95,16 @@ def add(make, options, batches, variants):
     def made():
         return read(make, batches[0]) if isinstance(make, str) else make(**options)
 
-    item = {"metric": make if isinstance(make, str) else keras.saving.serialize_keras_object(made()), "name": made().name}
+    keras.utils.clear_session()
+    metric = made()
+    item = {"metric": make if isinstance(make, str) else keras.saving.serialize_keras_object(metric), "name": metric.name}
     item["target"] = [tensor(target) for target, _ in batches]
     item["output"] = [tensor(output) for _, output in batches]
     for name, values in (("weight", [w for w, _ in variants if w]), ("mask", [m for _, m in variants if m])):
         if values:
             item[name] = [tensor(x) for x in values[0]]
     after = [results(made(), batches, *variant) for variant in variants]
+    assert all(np.isfinite(x).all() for numbers in after for x in numbers), (make, options, after)
     item["variants"] = [{"weight": w is not None, "mask": m is not None, "results": [exact(x) for x in numbers]}
                         for (w, m), numbers in zip(variants, after)]
     cases.append(item)
@@ -122,7 +125,6 @@ def same(a, b):
 
 def case(make, batches, weighted=True, masked=(), weights=None, required=(), **options):
     """make: a class, or an identifier. Each option must matter, with weights or without."""
-    shape = batches[0][1].shape
     weights = weights or weights_for(batches)
     variants = [(None, None)] + ([(weights, None)] if weighted else [])
     if masked:
@@ -136,7 +138,8 @@ def case(make, batches, weighted=True, masked=(), weights=None, required=(), **o
             continue
         rest = {key: value for key, value in options.items() if key != name}
         others = [results(make(**rest), batches, *variant) for variant in variants]
-        assert name in ("name", "dtype") or not all(map(same, given, others)), (make, name, shape)
+        if name not in ("name", "dtype") and all(map(same, given, others)):
+            ignored.append((make.__name__, name, options))
 
 
 def means():
@@ -193,10 +196,102 @@ def losses():
     case(M.SparseCategoricalCrossentropy, sparse(4, behind=(1,)))
     case(M.SparseCategoricalCrossentropy, sparse(4, 3, logits=True), masked=(3,), from_logits=True)
     case(M.SparseCategoricalCrossentropy, sparse(4), ignore_class=2)
-    moved = [(y, np.moveaxis(x, -1, 1)) for y, x in sparse(4, 4)]
-    case(M.SparseCategoricalCrossentropy, moved, axis=1)
 
 
-for family in (means, accuracies, regressions, losses):
+def edges(batches):
+    """Outputs of 0, 1 and half among the others."""
+    for _, output in batches:
+        output.flat[0], output.flat[-1] = 0, 1
+        output.flat[1] = 0.5
+    return batches
+
+
+def confusions():
+    for metric in (M.TruePositives, M.FalsePositives, M.TrueNegatives, M.FalseNegatives):
+        case(metric, edges(decisions(1)))
+        case(metric, decisions(3), thresholds=[0.2, 0.7, 0.4], name="own")
+        case(metric, edges(decisions(2)), thresholds=[0, 0.5, 1.0])
+    for metric in (M.Precision, M.Recall):
+        case(metric, decisions(1), thresholds=0.3)
+        case(metric, decisions())
+        case(metric, decisions(3), thresholds=[0.2, 0.7], name="own")
+        case(metric, edges(decisions(2)), thresholds=[0, 0.25, 0.5, 0.75, 1.0])
+        case(metric, one_hot(5), top_k=2)
+        case(metric, one_hot(4), class_id=1, thresholds=0.15)
+        case(metric, one_hot(5), top_k=2, class_id=3)
+        case(metric, one_hot(5), top_k=3, thresholds=[0.1, 0.25])
+        case(metric, decisions(2, 3), weighted=False)
+
+
+def curves():
+    for metric, bound in ((M.SensitivityAtSpecificity, 0.6), (M.SpecificityAtSensitivity, 0.6),
+                          (M.PrecisionAtRecall, 0.6), (M.RecallAtPrecision, 0.45)):
+        option = metric.__name__.split("At")[1].lower()
+        case(metric, edges(decisions(1)), required=(option,), **{option: bound})
+        case(metric, decisions(3), required=(option,), num_thresholds=5, class_id=1, **{option: bound})
+        case(metric, decisions(1), required=(option,), num_thresholds=1, name="own", **{option: bound})
+    case(M.AUC, edges(decisions(1)))
+    for curve in ("ROC", "PR", "PRGAIN"):
+        for way in ("interpolation", "majoring", "minoring"):
+            case(M.AUC, edges(decisions(1)), num_thresholds=8, curve=curve, summation_method=way, required=(
+                "curve", "summation_method", "num_thresholds"))
+    case(M.AUC, decisions(1), thresholds=[0.8, 0.3, 0.45], name="own")
+    case(M.AUC, edges(decisions(1)), thresholds=[0.25, 0.5, 0.75])
+    case(M.AUC, [(y, 6 * x - 3) for y, x in decisions(1)], from_logits=True)
+    case(M.AUC, decisions(3), label_weights=[0.5, 2.0, 1.0])
+    case(M.AUC, decisions(3), thresholds=[0.3, 0.6], label_weights=[0.5, 2.0, 1.0])
+    case(M.AUC, decisions(3), multi_label=True)
+    case(M.AUC, edges(decisions(3)), multi_label=True, num_labels=3, label_weights=[0.5, 2.0, 1.0], num_thresholds=6,
+         required=("multi_label", "num_labels"))
+    case(M.AUC, decisions(3), multi_label=True, thresholds=[0.3, 0.6, 0.7], curve="PR")
+
+
+def f_scores():
+    for average in (None, "micro", "macro", "weighted"):
+        case(M.F1Score, one_hot(3), average=average, required=("average",))
+        case(M.FBetaScore, decisions(3), average=average, beta=2.0, threshold=0.4, required=("average",))
+    case(M.F1Score, decisions(3), threshold=0.6, name="own")
+    case(M.FBetaScore, one_hot(3), beta=0.5)
+    case(M.FBetaScore, one_hot(3), dtype="float16")
+
+
+def ious():
+    def labels(limit=4, *shape):
+        return [(integers(limit, n, *shape), integers(4, n, *shape)) for n in SIZES]
+
+    whole = [integers(4, n) for n in SIZES]
+    required = ("num_classes", "target_class_ids")
+    case(M.IoU, labels(), weights=whole, num_classes=4, target_class_ids=[0, 2], required=required)
+    case(M.IoU, labels(6), weights=whole, num_classes=4, target_class_ids=[1, 2, 3], ignore_class=2, required=required)
+    case(M.IoU, labels(4, 3), weighted=False, num_classes=4, target_class_ids=[1, 2, 3], name="own", required=required)
+    case(M.IoU, labels(), num_classes=4, target_class_ids=[0, 1], dtype="float32", required=required)
+    case(M.IoU, one_hot(4), weights=whole, num_classes=4, target_class_ids=[0, 1], sparse_y_true=False,
+         sparse_y_pred=False, required=required + ("sparse_y_true", "sparse_y_pred"))
+    case(M.MeanIoU, labels(), weights=whole, num_classes=4, ignore_class=0, required=required)
+    case(M.MeanIoU, sparse(4), weights=whole, num_classes=4, sparse_y_pred=False, required=required + ("sparse_y_pred",))
+    case(M.OneHotIoU, one_hot(4), weights=whole, num_classes=4, target_class_ids=[0, 2], ignore_class=2,
+         required=required)
+    case(M.OneHotMeanIoU, one_hot(4), weights=whole, num_classes=4, name="own", required=required)
+    mixed = [(np.eye(4, dtype="float32")[integers(4, n)], integers(4, n)) for n in SIZES]
+    case(M.OneHotIoU, mixed, weights=whole, num_classes=4, target_class_ids=[1], sparse_y_pred=True,
+         required=required + ("sparse_y_pred",))
+    case(M.OneHotMeanIoU, mixed, weights=whole, num_classes=4, sparse_y_pred=True, ignore_class=1,
+         required=required + ("sparse_y_pred",))
+    case(M.BinaryIoU, decisions(), weights=whole, target_class_ids=[0], threshold=0.3)
+    case(M.BinaryIoU, decisions(2, 2), weighted=False, name="own")
+
+
+def correlations():
+    for metric in (M.PearsonCorrelation, M.ConcordanceCorrelation):
+        case(metric, numbers(6), name="own")
+        case(metric, numbers(4, 4), axis=1, masked=(4,))
+    case(M.R2Score, numbers(3))
+    case(M.R2Score, numbers(1), num_regressors=1)
+    for way in (None, "variance_weighted_average"):
+        case(M.R2Score, numbers(3), class_aggregation=way, name="own")
+
+
+for family in (means, accuracies, regressions, losses, confusions, curves, f_scores, ious, correlations):
     family()
 write("metrics.json", cases)
+assert not ignored, ignored

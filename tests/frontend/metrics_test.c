@@ -83,7 +83,128 @@ static void results(void **state) {
     json_decref(cases);
 }
 
+static void every_metric_has_a_case(void **state) {
+    (void)state;
+    json_t *cases = lab_read_json("metrics.json");
+    for (const kt_metric_class *const *at = kt_metric_classes; *at; at++) {
+        bool found = false;
+        size_t i;
+        json_t *item;
+        json_array_foreach(cases, i, item) {
+            const char *name =
+                json_string_value(json_object_get(json_object_get(item, "metric"), "class_name"));
+            found |= name && strcmp(name, (*at)->object.name) == 0;
+        }
+        if (!found) fail_msg("there is no case of %s", (*at)->object.name);
+    }
+    json_decref(cases);
+}
+
+/* ---- names
+ * ---------------------------------------------------------------------------------------------------------------
+ */
+static kt_metric *read_metric(lab *l, const json_t *serialized, const char *output) {
+    kt_type type = *kt_build_type(&l->builder, lab_input(l, output));
+    return kt_metric_read(&l->trace, serialized, &type, &type, "compile/metrics");
+}
+
+/* The names that Keras knows, and of which class they are. */
+static void names(void **state) {
+    (void)state;
+    json_t *all = lab_read_json("metric_names.json");
+    const char *name;
+    json_t *class;
+    json_object_foreach(json_object_get(all, "classes"), name, class) {
+        lab l;
+        lab_open(&l);
+        json_t *serialized = json_string(name);
+        kt_metric *metric = read_metric(&l, serialized, "f32[batch,3]");
+        assert_string_equal(lab_problem(&l), "");
+        assert_non_null(metric);
+        assert_string_equal(metric->object.class->name, json_string_value(class));
+        assert_string_equal(metric->name, name);
+        json_decref(serialized);
+        lab_close(&l);
+    }
+    json_decref(all);
+}
+
+static void list_logs(lab *l, const json_t *outputs, const json_t *lists, bool weighted, kt_metric_log *logs,
+                      uint32_t *count) {
+    for (size_t i = 0; i < json_array_size(lists); i++) {
+        const char *output =
+            json_array_size(outputs) > 1 ? json_string_value(json_array_get(outputs, i)) : NULL;
+        const json_t *list = json_array_get(lists, i);
+        for (size_t k = 0; k < json_array_size(list); k++) {
+            assert_true(*count < 16);
+            logs[(*count)++] =
+                (kt_metric_log){read_metric(l, json_array_get(list, k), "f32[batch,3]"), output, weighted};
+        }
+    }
+}
+
+static void names_in_logs(void **state) {
+    (void)state;
+    json_t *all = lab_read_json("metric_names.json");
+    size_t i;
+    json_t *item;
+    json_array_foreach(json_object_get(all, "logs"), i, item) {
+        lab l;
+        lab_open(&l);
+        kt_metric_log logs[16];
+        uint32_t count = 0;
+        const json_t *outputs = json_object_get(item, "outputs");
+        list_logs(&l, outputs, json_object_get(item, "metrics"), false, logs, &count);
+        list_logs(&l, outputs, json_object_get(item, "weighted"), true, logs, &count);
+        kt_metric_log_names(l.context.arena, logs, count);
+        const json_t *wanted = json_object_get(item, "names");
+        assert_int_equal(count, json_array_size(wanted));
+        for (uint32_t k = 0; k < count; k++)
+            assert_string_equal(logs[k].name, json_string_value(json_array_get(wanted, k)));
+        lab_close(&l);
+    }
+    json_decref(all);
+}
+
+/* ---- wrong options
+ * ------------------------------------------------------------------------------------------------------ */
+static void problems(void **state) {
+    (void)state;
+    static const struct {
+        const char *metric, *problem;
+    } cases[] = {
+        {"\"nothing\"", "there is no metric 'nothing'."},
+        {"{\"class_name\": \"MeanMetricWrapper\", \"config\": {\"fn\": 3}}", "must name a function"},
+        {"{\"class_name\": \"Precision\", \"config\": {\"thresholds\": [0.5, 2]}}", "a number from 0 to 1"},
+        {"{\"class_name\": \"Precision\", \"config\": {\"top_k\": 0}}", "must be at least 1"},
+        {"{\"class_name\": \"Mean\", \"config\": {\"dtype\": \"float7\"}}", "no dtype"},
+        {"{\"class_name\": \"AUC\", \"config\": {\"num_thresholds\": 1}}", "must be from 2"},
+        {"{\"class_name\": \"AUC\", \"config\": {\"num_labels\": 3}}", "goes with multi_label"},
+        {"{\"class_name\": \"PrecisionAtRecall\", \"config\": {\"recall\": 2}}", "must be from 0 to 1"},
+        {"{\"class_name\": \"IoU\", \"config\": {\"num_classes\": 2, \"target_class_ids\": [2]}}", "below 2"},
+        {"{\"class_name\": \"MeanIoU\", \"config\": {\"num_classes\": 0}}", "must be from 1"},
+        {"{\"class_name\": \"F1Score\", \"config\": {\"average\": \"other\"}}", "micro macro weighted"},
+        {"{\"class_name\": \"FBetaScore\", \"config\": {\"beta\": 0}}", "must be above 0"},
+        {"{\"class_name\": \"R2Score\", \"config\": {\"num_regressors\": -1}}", "must be at least 0"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        lab l;
+        lab_open(&l);
+        json_error_t error;
+        json_t *serialized = json_loads(cases[i].metric, JSON_DECODE_ANY, &error);
+        assert_non_null(serialized);
+        assert_null(read_metric(&l, serialized, "f32[batch,3]"));
+        if (!strstr(lab_problem(&l), cases[i].problem)) fail_msg("%s: %s", cases[i].metric, lab_problem(&l));
+        lab_close(&l);
+        json_decref(serialized);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(results)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(results),  cmocka_unit_test(every_metric_has_a_case),
+        cmocka_unit_test(names),    cmocka_unit_test(names_in_logs),
+        cmocka_unit_test(problems),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
