@@ -253,6 +253,11 @@ def temporal():
     add("CTC", [[1, 2, 2], [3, 1, 0]], 3 * numbers(2, 8, 4), {"reduction": "none"}, weights=inside(2))
 
 
+def zeros():
+    """Logits of 0, where the derivatives of maximum and |x| are none."""
+    add("BinaryCrossentropy", [[0.0, 1]], [[0, 0]], {"from_logits": True}, oracle=TENSORFLOW)
+
+
 def config_of(case):
     if case["options"] is None:
         return case["loss"]
@@ -306,7 +311,8 @@ def same(a, b, tolerance):
 
 
 def main():
-    for make in [names, regression, reductions, shapes, dtypes, binary, categorical, sparse, margins, sets, circle, temporal]:
+    for make in [names, regression, reductions, shapes, dtypes, binary, categorical, sparse, margins, sets, circle, temporal,
+                 zeros]:
         make()
     if ON_JAX:
         wanted = [case["oracle"] != TENSORFLOW for case in cases]
