@@ -78,6 +78,8 @@ void kt_trace_assign(kt_trace *trace, kt_layer *layer, uint32_t weight, kt_value
 /* The value of a variable of the graph now, and a new one (cast to its dtype): what weights go through. */
 kt_value kt_trace_variable(kt_trace *trace, uint32_t variable);
 void kt_trace_assign_variable(kt_trace *trace, uint32_t variable, kt_value value);
+/* A value of the trace around, as an operand of a scan's step; where there is none around, the value itself. */
+kt_value kt_trace_capture(kt_trace *trace, kt_value value);
 /* Takes value's mask away from all that read it later, as Keras does where a layer consumes it; and the mask that a
  * value which came with one has still. */
 void kt_trace_unmask(kt_trace *trace, kt_value value);

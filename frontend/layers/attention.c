@@ -11,10 +11,11 @@ bool kt_attention_flag(const kt_layer_call *call, uint32_t position, const char 
     return argument && argument->kind == KT_ARGUMENT_LITERAL && json_is_true(argument->literal);
 }
 
-bool kt_attention_supported(const kt_layer_call *call, double dropout) {
-    if (!call->trace->training || !(dropout > 0)) return true;
-    kt_trace_fail(call->trace, KT_UNSUPPORTED, "dropout in training mode is not supported yet.");
-    return false;
+kt_value kt_attention_drop(kt_layer *layer, const kt_layer_call *call, kt_value weights, double rate,
+                           int64_t seed) {
+    if (!call->trace->training || !(rate > 0)) return weights;
+    if (rate >= 1) return kt_build_like(call->trace->builder, weights, 0);
+    return kt_random_dropout(layer, call->trace, seed, weights, rate, &(kt_ints){0});
 }
 
 kt_value kt_attention_both(kt_builder *builder, kt_value a, kt_value b) {
@@ -159,14 +160,13 @@ static kt_value sum_features(kt_builder *b, kt_value x) {
 }
 
 /* Softmax over scores and the mean of values by it; masks of the inputs are kept to. */
-static void attend(const attention *self, kt_layer_call *call, kt_value scores) {
+static void attend(attention *self, kt_layer_call *call, kt_value scores) {
     kt_builder *b = call->trace->builder;
     kt_type type = *kt_build_type(b, scores);
     int rank = type.rank;
     bool causal = kt_attention_flag(call, 4, "use_causal_mask");
     kt_value mask = call->masks[1];
     int64_t axes[KT_MAX_RANK];
-    if (!kt_attention_supported(call, self->dropout)) return;
     if (mask) { /* [batch…, keys] */
         for (int i = 0; i < rank - 1; i++) axes[i] = i < rank - 2 ? i : i + 1;
         mask = kt_build_broadcast(b, kt_build_cast(b, mask, KT_BOOL), rank, type.dims, axes);
@@ -179,6 +179,8 @@ static void attend(const attention *self, kt_layer_call *call, kt_value scores) 
         scores = kt_build_select(b, mask, scores, kt_build_sub(b, scores, far));
     }
     kt_value weights = kt_softmax(b, scores, 0, &(kt_ints){1, {rank - 1}});
+    weights = kt_attention_drop(&self->layer, call, weights, self->dropout, self->seed);
+    if (!weights) return;
     kt_value y = multiply(b, weights, call->inputs[1], rank - 1, rank - 2);
     if (call->masks[0]) {
         kt_type result = *kt_build_type(b, y);
@@ -193,7 +195,7 @@ static void attend(const attention *self, kt_layer_call *call, kt_value scores) 
 }
 
 static void call_attention(kt_layer *layer, kt_layer_call *call) {
-    const attention *self = (const attention *)layer;
+    attention *self = (attention *)layer;
     kt_trace *trace = call->trace;
     kt_builder *b = trace->builder;
     if (!has_operands(call)) return;
@@ -215,7 +217,7 @@ static void call_attention(kt_layer *layer, kt_layer_call *call) {
 }
 
 static void call_additive(kt_layer *layer, kt_layer_call *call) {
-    const attention *self = (const attention *)layer;
+    attention *self = (attention *)layer;
     kt_builder *b = call->trace->builder;
     if (!has_operands(call)) return;
     kt_trace_at(call->trace, "attention");

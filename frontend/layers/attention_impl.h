@@ -6,8 +6,8 @@
 
 /* Is a boolean argument of the call given, and true? */
 bool kt_attention_flag(const kt_layer_call *call, uint32_t position, const char *name);
-/* Refuses training with dropout. */
-bool kt_attention_supported(const kt_layer_call *call, double dropout);
+/* In training, weights of attention with some dropped; rate: from 0 to 1. 0 and a problem where that cannot be. */
+kt_value kt_attention_drop(kt_layer *layer, const kt_layer_call *call, kt_value weights, double rate, int64_t seed);
 /* Which places of a sequence each place may look at, bool[rows, columns]: with causal, those not behind it;
  * those nearer than window, unless that is KT_NONE_INT. 0 where all. */
 kt_value kt_attention_band(kt_builder *builder, kt_dim rows, kt_dim columns, bool causal, int64_t window);

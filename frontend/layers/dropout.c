@@ -79,14 +79,13 @@ static kt_value number_like(const kt_layer_call *call, kt_value x, double number
 
 /* A bool of x's shape: which elements stay. noise_shape: 1 where one draw serves the whole axis; -1 or no
  * entries: as x. */
-static kt_value draw_kept(kt_layer *layer, const kt_layer_call *call, const kt_ints *noise_shape,
-                          kt_dtype dtype) {
+static kt_value draw_kept(kt_layer *layer, const kt_layer_call *call, const kt_ints *noise_shape) {
     const disturbance *self = (const disturbance *)layer;
     kt_builder *b = call->trace->builder;
     const kt_type x = *kt_call_type(call, 0);
     kt_type noise = x;
     int64_t axes[KT_MAX_RANK];
-    noise.dtype = dtype;
+    noise.dtype = KT_F32;
     for (uint32_t i = 0; i < noise_shape->count && i < x.rank; i++)
         if (noise_shape->at[i] != -1) noise.dims[i] = kt_dim_const(b->graph->dims, noise_shape->at[i]);
     for (int i = 0; i < x.rank; i++) axes[i] = i;
@@ -99,9 +98,7 @@ static kt_value drop(kt_layer *layer, const kt_layer_call *call, const kt_ints *
     const disturbance *self = (const disturbance *)layer;
     kt_value x = call->inputs[0];
     if (self->rate == 1) return number_like(call, x, 0);
-    kt_value kept = draw_kept(layer, call, noise_shape, kt_call_type(call, 0)->dtype);
-    kt_value scaled = kt_build_mul(call->trace->builder, x, number_like(call, x, 1 / (1 - self->rate)));
-    return kt_build_select(call->trace->builder, kept, scaled, number_like(call, x, 0));
+    return kt_random_dropout(layer, call->trace, self->seed, x, self->rate, noise_shape);
 }
 
 static kt_value dropout(kt_layer *layer, const kt_layer_call *call) {
@@ -131,7 +128,7 @@ static kt_value alpha_dropout(kt_layer *layer, const kt_layer_call *call) {
         return 0;
     }
     kt_value kept =
-        kt_build_cast(b, draw_kept(layer, call, &self->noise_shape, KT_F32), kt_call_type(call, 0)->dtype);
+        kt_build_cast(b, draw_kept(layer, call, &self->noise_shape), kt_call_type(call, 0)->dtype);
     kt_value rest = kt_build_sub(b, number_like(call, kept, 1), kept);
     kt_value mixed =
         kt_build_add(b, kt_build_mul(b, x, kept), kt_build_mul(b, rest, number_like(call, rest, limit)));

@@ -137,5 +137,9 @@ void kt_layer_add_activity_losses(const kt_layer *layer, kt_layer_call *call);
  * KT_NONE_INT is None. */
 kt_value kt_random_uniform(kt_layer *layer, kt_trace *trace, int64_t seed, const kt_type *type); /* in [0, 1) */
 kt_value kt_random_normal(kt_layer *layer, kt_trace *trace, int64_t seed, const kt_type *type); /* deviation 1 */
+/* x with elements dropped at a rate below 1, and the others scaled up; noise_shape: 1 where one draw serves the whole
+ * axis, -1 or no entries: as x. 0 and a problem where x's dtype cannot be drawn. */
+kt_value kt_random_dropout(kt_layer *layer, kt_trace *trace, int64_t seed, kt_value x, double rate,
+                           const kt_ints *noise_shape);
 
 #endif

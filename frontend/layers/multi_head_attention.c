@@ -338,7 +338,7 @@ static void call(kt_layer *layer, kt_layer_call *call) {
     kt_einsum score;
     kt_einsum combine;
     kt_ints axes;
-    if (!take_operands(call, &o) || !kt_attention_supported(call, self->dropout)) return;
+    if (!take_operands(call, &o)) return;
     kt_value query = project(call, self->query, o.query.value);
     kt_value key = project(call, self->key, o.key.value);
     kt_value gate = self->gate ? project(call, self->gate, o.query.value) : 0;
@@ -356,7 +356,10 @@ static void call(kt_layer *layer, kt_layer_call *call) {
     if (!valid) return;
     bool asked = kt_attention_flag(call, 7, "return_attention_scores");
     kt_value weights = weigh(self, b, scores, mask, rank, &axes, asked);
-    kt_value y = kt_einsum_build(b, &combine, weights, value);
+    kt_value kept = kt_attention_drop(layer, call, weights, self->dropout, self->seed);
+    if (!kept) return;
+    kt_trace_at(trace, "attention");
+    kt_value y = kt_einsum_build(b, &combine, kept, value);
     if (gate) y = kt_build_mul(b, y, gate);
     call->outputs[0] = project(call, self->output, y);
     if (asked) call->outputs[1] = weights;

@@ -112,3 +112,23 @@ kt_value kt_random_normal(kt_layer *layer, kt_trace *trace, int64_t seed, const 
                              kt_build_mul(b, kt_build_cos(b, angle), radius)};
     return kt_build_cast(b, unpaired(b, kt_build_concat(b, pair, 2, 1), count, type), type->dtype);
 }
+
+kt_value kt_random_dropout(kt_layer *layer, kt_trace *trace, int64_t seed, kt_value x, double rate,
+                           const kt_ints *noise_shape) {
+    kt_builder *b = trace->builder;
+    const kt_type type = *kt_build_type(b, x);
+    kt_type noise = type;
+    int64_t axes[KT_MAX_RANK];
+    if (type.dtype == KT_F64) {
+        kt_trace_fail(trace, KT_UNSUPPORTED, "%s draws no float64 numbers yet.", layer->class->name);
+        return 0;
+    }
+    for (uint32_t i = 0; i < noise_shape->count && i < type.rank; i++)
+        if (noise_shape->at[i] != -1) noise.dims[i] = kt_dim_const(b->graph->dims, noise_shape->at[i]);
+    for (int i = 0; i < type.rank; i++) axes[i] = i;
+    kt_value drawn = kt_random_uniform(layer, trace, seed, &noise);
+    kt_value kept = kt_build_ge(b, drawn, kt_build_like(b, drawn, rate));
+    kept = kt_build_broadcast(b, kept, type.rank, type.dims, axes);
+    kt_value scaled = kt_build_mul(b, x, kt_build_like(b, x, 1 / (1 - rate)));
+    return kt_build_select(b, kept, scaled, kt_build_like(b, x, 0));
+}

@@ -94,6 +94,14 @@ kt_value kt_trace_variable(kt_trace *trace, uint32_t variable) {
     return *variable_slot(trace, variable) = read;
 }
 
+kt_value kt_trace_capture(kt_trace *trace, kt_value value) {
+    if (!trace->outer || !value) return value;
+    const kt_type type = *kt_build_type(trace->outer->builder, value);
+    KT_PUSH(trace->context->arena, &trace->captured, value);
+    return kt_builder_param(trace->builder, KT_ROLE_PLAIN, NULL, trace->builder->function.params.count,
+                            &type);
+}
+
 void kt_trace_assign_variable(kt_trace *trace, uint32_t variable, kt_value value) {
     kt_trace_variable(trace, variable); /* donation wants the parameter */
     value = kt_build_cast(trace->builder, value, trace->builder->graph->variables.at[variable].type.dtype);

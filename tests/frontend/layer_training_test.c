@@ -1,5 +1,5 @@
 /* Layers in the mode of training against numbers that Keras computed (make_layers.py): what they add to the
- * loss, and what constraints make of their weights. */
+ * loss, what constraints make of their weights, and what they drop. */
 #include "frontend/layers/layers_impl.h"
 #include "layer_tensors.h"
 
@@ -9,13 +9,14 @@ typedef struct weight_list {
     KT_VECTOR(uint32_t) numbers;
 } weight_list;
 
-static void list_weights(lab *l, kt_layer *layer, weight_list *out_list) {
+static void list_weights(lab *l, kt_layer *layer, bool states, weight_list *out_list) {
     for (uint32_t i = 0; i < layer->weights.count; i++) {
-        if (layer->weights.at[i].state) continue;
+        if (layer->weights.at[i].state != states) continue;
         KT_PUSH(l->context.arena, &out_list->layers, layer);
         KT_PUSH(l->context.arena, &out_list->numbers, i);
     }
-    for (uint32_t i = 0; i < layer->children.count; i++) list_weights(l, layer->children.at[i], out_list);
+    for (uint32_t i = 0; i < layer->children.count; i++)
+        list_weights(l, layer->children.at[i], states, out_list);
 }
 
 static void set_weights(lab *l, const weight_list *list, const json_t *values, const char *what) {
@@ -47,7 +48,7 @@ static void check_penalties(lab *l, const json_t *item, const char *what) {
     for (uint32_t i = 0; i < l->trace.losses.count; i++)
         loss = kt_build_add(&l->builder, loss, kt_build_cast(&l->builder, l->trace.losses.at[i], KT_F32));
     weight_list weights = {0};
-    list_weights(l, layer, &weights);
+    list_weights(l, layer, false, &weights);
     set_weights(l, &weights, json_object_get(item, "weights"), what);
     kt_builder_result(&l->builder, KT_ROLE_OUTPUT, "loss", 0, loss);
     kt_layer_constrain(layer, &l->trace);
@@ -73,19 +74,73 @@ static void check_penalties(lab *l, const json_t *item, const char *what) {
     }
 }
 
-static void penalties(void **state) {
-    (void)state;
-    json_t *cases = lab_read_json("layer_penalties.json");
+static void check_dropouts(lab *l, const json_t *item, const char *what) {
+    kt_layer *layer = kt_layer_from_config(&l->context, json_object_get(item, "layer"), NULL);
+    assert_string_equal(lab_problem(l), "");
+    kt_tensor inputs[2];
+    kt_argument arguments[2];
+    const json_t *given = json_object_get(item, "inputs");
+    uint32_t count = (uint32_t)json_array_size(given);
+    for (uint32_t i = 0; i < count; i++) {
+        inputs[i] = lab_read_tensor(l, json_array_get(given, i));
+        kt_type type = kt_type_of(l->graph->dims, inputs[i].dtype, inputs[i].rank, inputs[i].dims);
+        const char *name = kt_arena_format(l->context.arena, "x%u", i);
+        arguments[i] = lab_tensor(kt_builder_param(&l->builder, KT_ROLE_INPUT, name, i, &type));
+    }
+    kt_argument list = {.kind = KT_ARGUMENT_LIST, .items = arguments, .count = count};
+    bool listed = json_is_true(json_object_get(item, "list"));
+    l->trace.training = true;
+    kt_value outputs[4], masks[4];
+    kt_layer_call_with(layer, &l->trace, listed ? &list : arguments, listed ? 1 : count, outputs, masks);
+    assert_string_equal(lab_problem(l), "");
+    weight_list weights = {0}, states = {0};
+    list_weights(l, layer, false, &weights);
+    list_weights(l, layer, true, &states);
+    set_weights(l, &weights, json_object_get(item, "weights"), what);
+    set_weights(l, &states, json_object_get(item, "states"), what);
+    kt_builder_result(&l->builder, KT_ROLE_OUTPUT, "y", 0, outputs[0]);
+    for (uint32_t i = 0; i < states.layers.count; i++)
+        kt_builder_result(&l->builder, KT_ROLE_OUTPUT, kt_arena_format(l->context.arena, "s%u", i), i + 1,
+                          kt_trace_stored_weight(&l->trace, states.layers.at[i], states.numbers.at[i]));
+    kt_func func = 0;
+    kt_status status = kt_builder_finish(&l->builder, &func);
+    assert_string_equal(lab_problem(l), "");
+    assert_int_equal(status, KT_OK);
+    kt_tensor *results = KT_NEW_ARRAY(l->context.arena, kt_tensor, states.layers.count + 1);
+    assert_int_equal(kt_eval(l->graph, func, NULL, inputs, count, l->context.arena, results, &l->diag),
+                     KT_OK);
+    kt_tensor wanted = lab_read_tensor(l, json_object_get(item, "output"));
+    lab_check_tensor(what, &results[0], &wanted, 2e-6);
+    for (uint32_t i = 0; i < states.layers.count; i++) {
+        wanted = lab_read_tensor(l, json_array_get(json_object_get(item, "after"), i));
+        lab_check_tensor(what, &results[i + 1], &wanted, 0);
+    }
+}
+
+typedef void check_fn(lab *l, const json_t *item, const char *what);
+static void check_cases(const char *file, check_fn *check) {
+    json_t *cases = lab_read_json(file);
     size_t i;
     json_t *item;
     json_array_foreach(cases, i, item) {
         lab l;
         lab_open(&l);
         const char *class = json_string_value(json_object_get(json_object_get(item, "layer"), "class_name"));
-        check_penalties(&l, item, kt_arena_format(l.context.arena, "%s (case %d)", class, (int)i));
+        check(&l, item, kt_arena_format(l.context.arena, "%s (case %d)", class, (int)i));
         lab_close(&l);
     }
     json_decref(cases);
+}
+
+static void penalties(void **state) {
+    (void)state;
+    check_cases("layer_penalties.json", check_penalties);
+}
+
+/* Masks are as TensorFlow draws them. */
+static void dropouts(void **state) {
+    (void)state;
+    check_cases("layer_dropouts.json", check_dropouts);
 }
 
 /* What cannot be: each is one sentence. */
@@ -122,6 +177,7 @@ static void refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(penalties),
+        cmocka_unit_test(dropouts),
         cmocka_unit_test(refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@ layer_configs.json  serialised layers in which every option has a value other th
 activations.json    every activation on a few numbers
 layer_calls.json    layers called on small random inputs, with their weights
 layer_draws.json    layers that draw random numbers in training: the seed generator's state is their weight
+layer_dropouts.json  recurrent layers and attention that drop in training, with their generators' states
 layer_penalties.json  what regularizers of a call add to the loss, and weights once they are constrained
 
 KERAS_BACKEND=tensorflow python make_layers.py
@@ -550,9 +551,51 @@ def penalties():
     return items
 
 
+def dropouts():
+    sequence, pair = (2, 4, 3), (2, 3, 4)
+    cells = lambda: [L.LSTMCell(2, dropout=0.3, seed=1), L.GRUCell(3, recurrent_dropout=0.4, seed=2)]
+    cases = [
+        (L.SimpleRNN(3, dropout=0.4, seed=3), [sequence]),
+        (L.SimpleRNN(3, dropout=0.4, recurrent_dropout=0.3, seed=3, return_sequences=True), [sequence]),
+        (L.LSTM(3, dropout=0.4, seed=4), [sequence]),
+        (L.LSTM(3, recurrent_dropout=0.4, seed=5, return_sequences=True), [sequence]),
+        (L.LSTM(3, dropout=0.3, recurrent_dropout=0.4, seed=5, go_backwards=True), [sequence]),
+        (L.GRU(3, dropout=0.4, seed=6, return_sequences=True), [sequence]),
+        (L.GRU(3, dropout=0.3, recurrent_dropout=0.4, seed=7), [sequence]),
+        (L.GRU(3, recurrent_dropout=0.4, reset_after=False, seed=8), [sequence]),
+        (L.RNN(cells(), return_sequences=True), [sequence]),
+        (L.Bidirectional(L.LSTM(3, dropout=0.4, recurrent_dropout=0.3, seed=9)), [sequence]),
+        (L.Attention(dropout=0.4, seed=10), [pair, pair]),
+        (L.AdditiveAttention(dropout=0.4, seed=11), [pair, pair]),
+        (L.MultiHeadAttention(2, 3, dropout=0.4, seed=12), [pair, pair]),
+        (L.GroupQueryAttention(3, 4, 2, dropout=0.4, seed=13), [pair, pair]),
+    ]
+    items = []
+    for layer, shapes in cases:
+        random = np.random.default_rng(len(items))
+        inputs = [random.uniform(-1, 1, shape).round(2).astype("float32") for shape in shapes]
+        many = type(layer).__name__ in ("Attention", "AdditiveAttention")
+        arguments = [inputs] if many else inputs
+        layer(*arguments, training=True)
+        weights = layer.weights
+        layer.set_weights([random.uniform(-1, 1, w.shape).round(2) for w in weights])
+        item = {"layer": keras.saving.serialize_keras_object(layer), "inputs": [tensor(x) for x in inputs], "list": many,
+                "weights": [tensor(w) for w in weights]}
+        states = [v for v in layer.variables if all(v is not w for w in weights)]
+        # Keras gives every layer with an option `seed` a generator; those that draw nothing do not matter.
+        before = [np.asarray(s, dtype="int64") for s in states]
+        item["output"] = tensor(layer(*arguments, training=True))
+        after = [np.asarray(s, dtype="int64") for s in states]
+        drawn = [i for i in range(len(states)) if (before[i] != after[i]).any()]
+        item |= {"states": [tensor(before[i]) for i in drawn], "after": [tensor(after[i]) for i in drawn]}
+        items.append(item)
+    return items
+
+
 if __name__ == "__main__":
     write("layer_configs.json", configs())
     write("activations.json", activations())
     write("layer_calls.json", calls())
     write("layer_draws.json", draws())
+    write("layer_dropouts.json", dropouts())
     write("layer_penalties.json", penalties())

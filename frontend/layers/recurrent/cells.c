@@ -7,9 +7,15 @@
  */
 #include "frontend/layers/recurrent/recurrent_impl.h"
 
+#include <string.h>
+
+enum { MAX_GATES = 4 };
 typedef struct unit_cell {
     kt_layer layer;
     KT_CELL_FIELDS
+    /* Of the call that is being traced: what inputs and states are multiplied with, one a gate, or one for
+     * all; no entries: 1. Float [batch, features]. */
+    kt_value input_masks[MAX_GATES], state_masks[MAX_GATES];
 } unit_cell;
 
 // clang-format off
@@ -89,17 +95,81 @@ static kt_value add_bias(kt_layer *cell, kt_trace *trace, kt_value x, int64_t ro
                         kt_along_axis(trace->builder, bias_row(cell, trace, row), x, last));
 }
 
-static kt_value project(kt_layer *cell, kt_trace *trace, kt_value x) {
-    kt_trace_at(trace, "input");
-    x = product(trace->builder, x, kt_trace_weight(trace, cell, KERNEL));
-    return self_of(cell)->use_bias ? add_bias(cell, trace, x, 0) : x;
-}
-
 static void state_types(const kt_layer *cell, kt_dim_pool *dims, const kt_type *input, kt_type *out_types) {
     const kt_type type = {.dtype = cell->compute_dtype,
                           .rank = 2,
                           .dims = {input->dims[0], kt_dim_const(dims, self_of(cell)->units)}};
     for (uint32_t i = 0; i < kt_cell_find(cell)->state_count(cell); i++) out_types[i] = type;
+}
+
+/* ---- dropout ----------------------------------------------------------------------------------------------
+ * Masks are the same in all steps of a call. With recurrent dropout each gate has masks of its own, as in
+ * Keras. */
+
+static int64_t count_gates(const kt_layer *cell) {
+    return cell->class == &kt_class_lstm_cell ? 4 : cell->class == &kt_class_gru_cell ? 3 : 1;
+}
+
+static void draw_masks(kt_layer *cell, kt_trace *trace, const kt_type *type, double rate, int64_t count,
+                       kt_value *out_masks) {
+    kt_value ones = kt_build_fill(trace->builder, type, 1);
+    for (int64_t i = 0; i < count; i++)
+        out_masks[i] = kt_random_dropout(cell, trace, self_of(cell)->seed, ones, rate, &(kt_ints){0});
+}
+
+static void draw(kt_layer *cell, kt_trace *trace, const kt_type *input) {
+    unit_cell *self = (unit_cell *)cell;
+    kt_type state[2];
+    memset(self->input_masks, 0, sizeof self->input_masks);
+    memset(self->state_masks, 0, sizeof self->state_masks);
+    if (!trace->training || (self->dropout <= 0 && self->recurrent_dropout <= 0)) return;
+    if (self->dropout >= 1 || self->recurrent_dropout >= 1) {
+        kt_trace_fail(trace, KT_INVALID, "a dropout of 1 leaves nothing to train with.");
+        return;
+    }
+    state_types(cell, trace->builder->graph->dims, input, state);
+    kt_type type = *input;
+    type.dtype = cell->compute_dtype;
+    int64_t count = self->recurrent_dropout > 0 ? count_gates(cell) : 1;
+    if (self->dropout > 0) draw_masks(cell, trace, &type, self->dropout, count, self->input_masks);
+    if (self->recurrent_dropout > 0)
+        draw_masks(cell, trace, &state[0], self->recurrent_dropout, count, self->state_masks);
+}
+
+/* x [..., batch, features] times a mask. */
+static kt_value masked(kt_trace *trace, kt_value x, kt_value mask) {
+    if (!mask) return x;
+    const kt_type type = *kt_build_type(trace->builder, x);
+    mask = kt_trace_capture(trace, mask);
+    mask = kt_build_broadcast(trace->builder, mask, type.rank, type.dims,
+                              (int64_t[]){type.rank - 2, type.rank - 1});
+    return kt_build_mul(trace->builder, x, mask);
+}
+
+/* The product of x with the first gates of a kernel; masks: of x. */
+static kt_value masked_product(kt_layer *cell, kt_trace *trace, kt_value x, kt_value kernel, int64_t gates,
+                               const kt_value *masks) {
+    kt_builder *b = trace->builder;
+    int64_t units = self_of(cell)->units;
+    if (gates < count_gates(cell)) kernel = kt_last_part(b, kernel, 0, gates * units);
+    if (!masks[0] || !masks[1]) return product(b, masked(trace, x, masks[0]), kernel);
+    kt_value parts[MAX_GATES];
+    for (int64_t i = 0; i < gates; i++)
+        parts[i] =
+            product(b, masked(trace, x, masks[i]), kt_last_part(b, kernel, i * units, (i + 1) * units));
+    return kt_build_concat(b, parts, (uint32_t)gates, kt_build_type(b, parts[0])->rank - 1);
+}
+
+static kt_value recur(kt_layer *cell, kt_trace *trace, kt_value h, int64_t gates) {
+    return masked_product(cell, trace, h, kt_trace_weight(trace, cell, RECURRENT), gates,
+                          self_of(cell)->state_masks);
+}
+
+static kt_value project(kt_layer *cell, kt_trace *trace, kt_value x) {
+    kt_trace_at(trace, "input");
+    x = masked_product(cell, trace, x, kt_trace_weight(trace, cell, KERNEL), count_gates(cell),
+                       self_of(cell)->input_masks);
+    return self_of(cell)->use_bias ? add_bias(cell, trace, x, 0) : x;
 }
 
 static uint32_t one_state(const kt_layer *cell) {
@@ -140,7 +210,7 @@ static kt_status simple_build(kt_layer *cell, kt_trace *trace, const kt_type *in
 static kt_value simple_step(kt_layer *cell, kt_trace *trace, kt_value x, kt_value *states) {
     kt_builder *b = trace->builder;
     kt_trace_at(trace, "recurrence");
-    kt_value h = product(b, states[0], kt_trace_weight(trace, cell, RECURRENT));
+    kt_value h = recur(cell, trace, states[0], 1);
     return states[0] = activate(cell, trace, kt_build_add(b, x, h));
 }
 
@@ -151,7 +221,7 @@ static kt_status lstm_build(kt_layer *cell, kt_trace *trace, const kt_type *inpu
 static kt_value lstm_step(kt_layer *cell, kt_trace *trace, kt_value x, kt_value *states) {
     kt_builder *b = trace->builder;
     kt_trace_at(trace, "recurrence");
-    kt_value z = kt_build_add(b, x, product(b, states[0], kt_trace_weight(trace, cell, RECURRENT)));
+    kt_value z = kt_build_add(b, x, recur(cell, trace, states[0], 4));
     kt_trace_at(trace, "carry");
     kt_value in = activate_gate(cell, trace, gate(cell, trace, z, 0));
     kt_value forget = activate_gate(cell, trace, gate(cell, trace, z, 1));
@@ -172,8 +242,7 @@ static kt_value gru_step(kt_layer *cell, kt_trace *trace, kt_value x, kt_value *
     int64_t units = self->units;
     kt_trace_at(trace, "recurrence");
     kt_value kernel = kt_trace_weight(trace, cell, RECURRENT), h = states[0];
-    kt_value gates = self->reset_after ? kernel : kt_last_part(b, kernel, 0, 2 * units);
-    kt_value inner = product(b, h, gates);
+    kt_value inner = recur(cell, trace, h, self->reset_after ? 3 : 2);
     if (self->reset_after && self->use_bias) inner = add_bias(cell, trace, inner, 1);
     kt_trace_at(trace, "gates");
     kt_value update =
@@ -184,7 +253,8 @@ static kt_value gru_step(kt_layer *cell, kt_trace *trace, kt_value x, kt_value *
     if (self->reset_after)
         candidate = kt_build_mul(b, reset, gate(cell, trace, inner, 2));
     else
-        candidate = product(b, kt_build_mul(b, reset, h), kt_last_part(b, kernel, 2 * units, 3 * units));
+        candidate = product(b, kt_build_mul(b, reset, masked(trace, h, self->state_masks[2])),
+                            kt_last_part(b, kernel, 2 * units, 3 * units));
     kt_trace_at(trace, "output");
     candidate = activate(cell, trace, kt_build_add(b, gate(cell, trace, x, 2), candidate));
     kt_value kept = kt_build_mul(b, update, h);
@@ -196,11 +266,11 @@ static kt_value gru_step(kt_layer *cell, kt_trace *trace, kt_value x, kt_value *
  */
 
 static const kt_cell_kind *const kinds[] = {
-    &(const kt_cell_kind){&kt_class_simple_rnn_cell, one_state, first_state, state_types, simple_build,
+    &(const kt_cell_kind){&kt_class_simple_rnn_cell, one_state, first_state, state_types, simple_build, draw,
                           project, simple_step},
-    &(const kt_cell_kind){&kt_class_lstm_cell, two_states, first_state, state_types, lstm_build, project,
-                          lstm_step},
-    &(const kt_cell_kind){&kt_class_gru_cell, one_state, first_state, state_types, gru_build, project,
+    &(const kt_cell_kind){&kt_class_lstm_cell, two_states, first_state, state_types, lstm_build, draw,
+                          project, lstm_step},
+    &(const kt_cell_kind){&kt_class_gru_cell, one_state, first_state, state_types, gru_build, draw, project,
                           gru_step},
     &kt_stacked_cells,
     &kt_conv_lstm_cell,
@@ -244,6 +314,7 @@ static void call_alone(kt_layer *cell, kt_layer_call *call) {
     for (uint32_t i = 0; i < count; i++) states[i] = list ? given->items[i].value : given->value;
     for (uint32_t i = 0; i < count; i++)
         if (!states[i]) return;
+    kind->draw(cell, call->trace, kt_call_type(call, 0));
     kt_value x = kind->project(cell, call->trace, call->inputs[0]);
     call->outputs[0] = kind->step(cell, call->trace, x, states);
     for (uint32_t i = 0; i < count; i++) call->outputs[i + 1] = states[i];

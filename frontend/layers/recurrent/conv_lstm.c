@@ -176,8 +176,15 @@ static kt_value step(kt_layer *cell, kt_trace *trace, kt_value x, kt_value *stat
     return states[0] = kt_from_channels_last(b, h, first);
 }
 
+static void draw(kt_layer *cell, kt_trace *trace, const kt_type *input) {
+    (void)input;
+    const conv_lstm *self = self_of(cell);
+    if (trace->training && (self->dropout > 0 || self->recurrent_dropout > 0))
+        kt_trace_fail(trace, KT_UNSUPPORTED, "dropout in training mode is not supported yet.");
+}
+
 const kt_cell_kind kt_conv_lstm_cell = {
-    &kt_class_conv_lstm_cell, state_count, output_state, state_types, build, project, step};
+    &kt_class_conv_lstm_cell, state_count, output_state, state_types, build, draw, project, step};
 
 static void call_alone(kt_layer *layer, kt_layer_call *call) {
     kt_trace_fail(call->trace, KT_UNSUPPORTED, "%s outside of a ConvLSTM is not supported.",

@@ -321,6 +321,7 @@ void kt_recurrence_call(kt_layer *layer, kt_layer_call *call, const kt_recurrenc
     kt_dim length = kt_build_type(builder, x)->dims[0];
     const char *outer_path = trace->path;
     trace->path = cell->path;
+    l.kind->draw(cell, trace, &type);
     sequences[0] = l.kind->project(cell, trace, x);
     trace->path = outer_path;
     kt_trace_at(trace, "scan");

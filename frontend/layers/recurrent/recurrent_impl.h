@@ -18,6 +18,8 @@ typedef struct kt_cell_kind {
     /* For inputs of this type, which has been built for. */
     void (*state_types)(const kt_layer *cell, kt_dim_pool *dims, const kt_type *input, kt_type *out_types);
     kt_status (*build)(kt_layer *cell, kt_trace *trace, const kt_type *input);
+    /* Draws what is dropped in all steps of a call, for inputs of this type: called once before them. */
+    void (*draw)(kt_layer *cell, kt_trace *trace, const kt_type *input);
     /* x may have any number of leading axes. */
     kt_value (*project)(kt_layer *cell, kt_trace *trace, kt_value x);
     /* states: before the step, then after it. Returns the output. */

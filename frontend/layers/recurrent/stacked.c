@@ -71,6 +71,21 @@ static kt_status build(kt_layer *layer, kt_trace *trace, const kt_type *input) {
     return status;
 }
 
+static void draw(kt_layer *layer, kt_trace *trace, const kt_type *input) {
+    const char *outer = trace->path;
+    kt_type type = *input, states[KT_MAX_STATES];
+    for (uint32_t i = 0; i < layer->children.count; i++) {
+        kt_layer *cell = layer->children.at[i];
+        const kt_cell_kind *kind = kt_cell_find(cell);
+        trace->path = cell->path;
+        kt_layer_renew(cell, trace);
+        kind->draw(cell, trace, &type);
+        kind->state_types(cell, trace->builder->graph->dims, &type, states);
+        type = states[kind->output_state(cell)];
+    }
+    trace->path = outer;
+}
+
 static kt_value project(kt_layer *layer, kt_trace *trace, kt_value x) {
     return kt_cell_find(layer->children.at[0])->project(layer->children.at[0], trace, x);
 }
@@ -95,7 +110,7 @@ static void call_alone(kt_layer *layer, kt_layer_call *call) {
 }
 
 const kt_cell_kind kt_stacked_cells = {
-    &kt_class_stacked_rnn_cells, state_count, output_state, state_types, build, project, step};
+    &kt_class_stacked_rnn_cells, state_count, output_state, state_types, build, draw, project, step};
 
 const kt_layer_class kt_class_stacked_rnn_cells = {
     .name = "StackedRNNCells",
