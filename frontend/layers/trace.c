@@ -250,6 +250,16 @@ static void pass_mask(const kt_layer *layer, kt_layer_call *call) {
     }
 }
 
+/* Training would need LoRA's factors, which layers do not make. */
+static bool can_train(const kt_layer *layer, kt_trace *trace) {
+    const kt_option *rank = kt_option_find(layer->class->options, "lora_rank");
+    if (!trace->training || !rank) return true;
+    const void *field = (const char *)layer + rank->offset;
+    if (*(const int64_t *)field <= 0) return true;
+    kt_trace_fail(trace, KT_UNSUPPORTED, "training a layer with lora_rank is not supported yet.");
+    return false;
+}
+
 /* Tells the observer what a call in the entry itself gave. */
 static void observe(const kt_layer *layer, const kt_layer_call *call) {
     kt_trace *trace = call->trace;
@@ -294,7 +304,7 @@ void kt_layer_call_with(kt_layer *layer, kt_trace *trace, const kt_argument *arg
         kt_trace_at(trace, "cast");
         call.arguments = convert(trace, arguments, count, layer->compute_dtype);
     }
-    if (take_inputs(&call) && build(layer, trace, &call)) {
+    if (take_inputs(&call) && build(layer, trace, &call) && can_train(layer, trace)) {
         kt_trace_at(trace, kt_layer_snake_case(arena, layer->class->name)); /* unless it says more */
         layer->class->call(layer, &call);
         kt_layer_add_activity_losses(layer, &call);

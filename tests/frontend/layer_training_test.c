@@ -174,11 +174,32 @@ static void refused(void **state) {
     }
 }
 
+static void untrained(void **state) {
+    (void)state;
+    static const char *const cases[][3] = {
+        {"Dense", "{\"units\": 2, \"lora_rank\": 1}",
+         "training a layer with lora_rank is not supported yet."},
+        {"RandomFlip", "{}", "RandomFlip draws random numbers in training, which is not supported yet."},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        lab l;
+        lab_open(&l);
+        kt_layer *layer = kt_layer_create(&l.context, cases[i][0], cases[i][1]);
+        layer->path = "it";
+        l.trace.training = true;
+        kt_argument x = lab_tensor(lab_input(&l, "f32[batch,4,4,3]"));
+        assert_int_equal(lab_call(&l, layer, &x, 1, 0), 0);
+        assert_string_equal(lab_problem(&l), kt_arena_format(l.context.arena, "it: %s", cases[i][2]));
+        lab_close(&l);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(penalties),
         cmocka_unit_test(dropouts),
         cmocka_unit_test(refused),
+        cmocka_unit_test(untrained),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -565,6 +565,8 @@ def dropouts():
         (L.GRU(3, recurrent_dropout=0.4, reset_after=False, seed=8), [sequence]),
         (L.RNN(cells(), return_sequences=True), [sequence]),
         (L.Bidirectional(L.LSTM(3, dropout=0.4, recurrent_dropout=0.3, seed=9)), [sequence]),
+        (L.TimeDistributed(L.Dropout(0.4, seed=14)), [sequence]),
+        (L.TimeDistributed(L.BatchNormalization()), [sequence]),
         (L.Attention(dropout=0.4, seed=10), [pair, pair]),
         (L.AdditiveAttention(dropout=0.4, seed=11), [pair, pair]),
         (L.MultiHeadAttention(2, 3, dropout=0.4, seed=12), [pair, pair]),
