@@ -224,8 +224,8 @@ static kt_value add_losses(step *s) {
                 count = kt_dim_mul(t->graph->dims, count, type.dims[axis]);
             value = kt_build_div(b, sum, kt_build_cast(b, kt_build_size(b, count), type.dtype));
         }
-        if (own->weight != 1) value = kt_build_mul(b, value, kt_build_scalar(b, KT_F32, own->weight));
         if (own->mean) kt_metric_mean_add(own->mean, trace, value, batch_size(s));
+        if (own->weight != 1) value = kt_build_mul(b, value, kt_build_scalar(b, KT_F32, own->weight));
         total = total ? kt_build_add(b, total, value) : value;
     }
     return add_layer_losses(s, total);

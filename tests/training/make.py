@@ -1,0 +1,220 @@
+#!/usr/bin/env python3
+"""Makes steps.npz: what Keras's training steps do to small models, step by step.
+
+usage: KERAS_BACKEND=tensorflow python tests/training/make.py [MODEL ...]
+
+For each model NAME the file holds
+  NAME/config    its config.json, compile_config included, as bytes
+  NAME/paths     paths of what is compared, weights before slots, one a line, as bytes
+  NAME/states    [steps + 1, numbers] all of these one behind the other, before the first step and after each
+  NAME/logs      [steps, logs] loss and metrics since the model was compiled
+  NAME/input/I, NAME/labels/J, NAME/weights/J   [batches, ...] what step s is given: batch s % batches
+Steps are to be compared one by one, from Keras's state before to Keras's state after. The optimizer is SGD with momentum,
+whose slots tell gradients; seeds of dropout are Keras's on TensorFlow.
+"""
+import json
+import os
+import sys
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import keras
+import numpy as np
+from keras import layers as L
+
+STEPS, BATCHES = 20, 3
+MODELS = {}
+
+
+def model(function):
+    MODELS[function.__name__] = function
+    return function
+
+
+def chain(shape, *layers, dtype=None):
+    return keras.Sequential([keras.Input(shape, dtype=dtype), *layers])
+
+
+def classes(*layers, shape=(6,), n=3, dtype=None):
+    return chain(shape, *layers, L.Dense(n, "softmax"), dtype=dtype), "sparse_categorical_crossentropy", ["accuracy"]
+
+
+def numbers(*layers, shape=(6,), n=2, dtype=None):
+    return chain(shape, *layers, L.Dense(n), dtype=dtype), "mse", ["mae"]
+
+
+# fmt: off
+@model
+def dense(): return classes(L.Dense(8, "relu"))
+@model
+def dense_activations(): return numbers(L.Dense(4, "tanh"), L.Dense(4, "gelu"), L.Dense(4, "selu"), L.Dense(4, "swish"), L.Dense(4, "softplus"))
+@model
+def binary(): return chain((5,), L.Dense(6, "elu"), L.Dense(1, "sigmoid")), "binary_crossentropy", ["accuracy"]
+@model
+def one_hot(): return chain((5,), L.Dense(6, "mish"), L.Dense(4, "softmax")), keras.losses.CategoricalCrossentropy(label_smoothing=0.1), ["accuracy"]
+@model
+def logits(): return chain((5,), L.Dense(6, "relu6"), L.Dense(4)), keras.losses.SparseCategoricalCrossentropy(from_logits=True), ["sparse_categorical_accuracy"]
+@model
+def rectifiers(): return numbers(L.Dense(5), L.LeakyReLU(0.2), L.Dense(5), L.PReLU(), L.Dense(5), L.ELU(), L.ReLU(max_value=1.0))
+@model
+def conv(): return classes(L.Conv2D(4, 3, activation="relu"), L.MaxPooling2D(2), L.Flatten(), shape=(8, 8, 2))
+@model
+def conv_options(): return numbers(L.Conv2D(4, 3, 2, "same"), L.Conv2D(4, 2, dilation_rate=2, groups=2, use_bias=False), L.GlobalAveragePooling2D(), shape=(9, 8, 2))
+@model
+def conv_1d(): return numbers(L.Conv1D(4, 3, padding="causal", dilation_rate=2, activation="tanh"), L.AveragePooling1D(2), L.Flatten(), shape=(8, 2))
+@model
+def conv_3d(): return numbers(L.Conv3D(3, 2, activation="relu"), L.MaxPooling3D(2), L.Flatten(), shape=(4, 4, 4, 2))
+@model
+def conv_transpose(): return numbers(L.Conv2DTranspose(3, 3, 2, "same"), L.Conv2DTranspose(2, 2), L.GlobalMaxPooling2D(), shape=(4, 4, 2))
+@model
+def depthwise(): return classes(L.DepthwiseConv2D(3, padding="same", depth_multiplier=2), L.SeparableConv2D(4, 3, activation="relu"), L.GlobalAveragePooling2D(), shape=(6, 6, 2))
+@model
+def separable_1d(): return numbers(L.SeparableConv1D(4, 3), L.DepthwiseConv1D(2), L.GlobalAveragePooling1D(), shape=(8, 2))
+@model
+def batch_norm(): return classes(L.Conv2D(4, 3, use_bias=False), L.BatchNormalization(), L.ReLU(), L.GlobalAveragePooling2D(), shape=(6, 6, 2))
+@model
+def batch_norm_options(): return numbers(L.Dense(5), L.BatchNormalization(momentum=0.8, epsilon=0.01, center=False), L.Dense(4), L.BatchNormalization(scale=False))
+@model
+def batch_norm_frozen():
+    norm = L.BatchNormalization(); norm.trainable = False
+    return numbers(L.Dense(5), norm)
+@model
+def layer_norm(): return numbers(L.Dense(6), L.LayerNormalization(), L.Dense(6), L.LayerNormalization(center=False, epsilon=0.1))
+@model
+def norms(): return numbers(L.Conv2D(4, 2), L.GroupNormalization(2), L.RMSNormalization(), L.UnitNormalization(), L.GlobalAveragePooling2D(), shape=(5, 5, 2))
+@model
+def frozen():
+    first = L.Dense(5, "relu"); first.trainable = False
+    return numbers(first, L.Dense(4, "relu"))
+@model
+def dropout(): return classes(L.Dense(8, "relu"), L.Dropout(0.3, seed=5), L.Dense(8, "relu"), L.AlphaDropout(0.2, seed=6))
+@model
+def noise(): return numbers(L.GaussianNoise(0.2, seed=3), L.Dense(6, "relu"), L.GaussianDropout(0.3, seed=4))
+@model
+def spatial_dropout(): return numbers(L.Conv2D(6, 2), L.SpatialDropout2D(0.4, seed=2), L.GlobalAveragePooling2D(), shape=(5, 5, 1))
+@model
+def simple_rnn(): return numbers(L.SimpleRNN(4, return_sequences=True), L.SimpleRNN(3), shape=(5, 2))
+@model
+def lstm(): return classes(L.LSTM(4, return_sequences=True), L.LSTM(3), shape=(5, 2))
+@model
+def gru(): return classes(L.GRU(4, return_sequences=True), L.GRU(3, reset_after=False), shape=(5, 2))
+@model
+def bidirectional(): return numbers(L.Bidirectional(L.LSTM(3, return_sequences=True)), L.Bidirectional(L.GRU(2), merge_mode="sum"), shape=(5, 2))
+@model
+def conv_lstm(): return numbers(L.ConvLSTM1D(2, 2), L.Flatten(), shape=(3, 5, 2))
+@model
+def time_distributed(): return numbers(L.TimeDistributed(L.Dense(3, "relu")), L.TimeDistributed(L.Dense(2)), L.Flatten(), shape=(4, 3))
+@model
+def embedding(): return classes(L.Embedding(10, 4), L.GlobalAveragePooling1D(), shape=(5,), dtype="int32")
+@model
+def masked(): return classes(L.Embedding(6, 4, mask_zero=True), L.LSTM(4), shape=(5,), dtype="int32")
+@model
+def tagger(): return chain((5,), L.Embedding(6, 4, mask_zero=True), L.Bidirectional(L.GRU(3, return_sequences=True)), L.Dense(3, "softmax"), dtype="int32"), "sparse_categorical_crossentropy", ["accuracy"]
+@model
+def attention():
+    x = keras.Input((5, 4)); y = L.MultiHeadAttention(2, 3)(x, x); y = L.LayerNormalization()(x + y)
+    y = L.Dense(4)(L.Dense(8, "gelu")(y)) + y
+    return keras.Model(x, L.Dense(2)(L.GlobalAveragePooling1D()(y))), "mse", ["mae"]
+@model
+def attention_dot():
+    x = keras.Input((5, 4)); q = L.Dense(3)(x); k = L.Dense(3)(x); v = L.Dense(3)(x)
+    return keras.Model(x, L.Dense(2)(L.Flatten()(L.Concatenate()([L.Attention(use_scale=True)([q, v, k]), L.AdditiveAttention()([q, v, k])])))), "mse", []
+@model
+def grouped_attention():
+    x = keras.Input((4, 4)); return keras.Model(x, L.Dense(2)(L.Flatten()(L.GroupQueryAttention(2, 4, 2)(x, x)))), "mse", []
+@model
+def merging():
+    x = keras.Input((4,)); a = L.Dense(3, "relu")(x); b = L.Dense(3, "tanh")(x)
+    parts = [L.Add()([a, b]), L.Subtract()([a, b]), L.Multiply()([a, b]), L.Average()([a, b]), L.Maximum()([a, b]), L.Minimum()([a, b])]
+    return keras.Model(x, L.Dense(2)(L.Concatenate()(parts + [L.Dot(1)([a, b])]))), "mse", []
+@model
+def operations():
+    x = keras.Input((4, 3)); y = L.Dense(3)(x); z = keras.ops.exp(y * 0.5) / (1.0 + keras.ops.square(y)) - y[:, ::-1]
+    return keras.Model(x, L.Dense(2)(keras.ops.reshape(z, (-1, 12)))), "mse", []
+@model
+def shapes(): return numbers(L.Reshape((2, 3)), L.Permute((2, 1)), L.Dense(4), L.Flatten(), L.RepeatVector(2), L.Cropping1D((0, 1)), L.ZeroPadding1D(1), L.UpSampling1D(2), L.Flatten())
+@model
+def einsum(): return numbers(L.EinsumDense("abc,cd->abd", (3, 4), bias_axes="d", activation="relu"), L.Flatten(), shape=(3, 2))
+@model
+def shared():
+    layer = L.Dense(3, "tanh"); a = keras.Input((3,)); b = keras.Input((3,))
+    return keras.Model([a, b], L.Dense(2)(L.Concatenate()([layer(layer(a)), layer(b)]))), "mse", []
+@model
+def nested():
+    inner = keras.Sequential([keras.Input((4,)), L.Dense(3, "relu"), L.BatchNormalization()])
+    x = keras.Input((4,)); return keras.Model(x, L.Dense(2)(inner(x))), "mse", ["mae"]
+@model
+def two_outputs():
+    x = keras.Input((4,)); h = L.Dense(5, "relu")(x)
+    return keras.Model(x, [L.Dense(3, "softmax", name="kind")(h), L.Dense(1, name="size")(h)]), ["sparse_categorical_crossentropy", "mse"], [["accuracy"], ["mae"]], [1.0, 0.5]
+@model
+def weighted(): return *classes(L.Dense(5, "relu")), None, True
+@model
+def weighted_numbers(): return *numbers(L.Conv1D(3, 2), L.Flatten(), shape=(5, 2)), None, True
+# fmt: on
+
+
+def make(name, function, out):
+    keras.utils.set_random_seed(1)
+    rng = np.random.default_rng(sum(map(ord, name)))
+    net, loss, metrics, *rest = function()
+    weights = rest[0] if rest else None
+    sampled = len(rest) > 1
+    net.compile(keras.optimizers.SGD(0.05, momentum=0.9), loss, loss_weights=weights,
+                metrics=None if sampled else metrics, weighted_metrics=metrics if sampled else None, jit_compile=False)
+    count = 4
+    given = []
+    for tensor in net.inputs:
+        shape = (BATCHES, count) + tuple(tensor.shape[1:])
+        whole = tensor.dtype == "int32"
+        given.append(rng.integers(0, 6, shape).astype("int32") if whole else rng.standard_normal(shape).astype("float32"))
+    labels = []
+    losses = loss if isinstance(loss, list) else [loss]
+    for tensor, kind in zip(net.outputs, losses):
+        sparse = "parse" in (kind if isinstance(kind, str) else type(kind).__name__)
+        shape = (BATCHES, count) + tuple(tensor.shape[1:])
+        if sparse:
+            labels.append(rng.integers(0, shape[-1], shape[:-1]).astype("int32"))
+        elif kind == "binary_crossentropy":
+            labels.append(rng.integers(0, 2, shape).astype("float32"))
+        elif not isinstance(kind, str):
+            labels.append(np.eye(shape[-1], dtype="float32")[rng.integers(0, shape[-1], shape[:-1])])
+        else:
+            labels.append(rng.standard_normal(shape).astype("float32"))
+    sample = [rng.uniform(0, 2, (BATCHES, count)).astype("float32") for _ in labels] if sampled else []
+    pick = lambda arrays, step: [a[step % BATCHES] for a in arrays]
+    one = lambda list_: list_[0] if len(list_) == 1 else list_
+    net.optimizer.build(net.trainable_variables)
+    followed = net.variables + net.optimizer.variables[2:]
+    state = lambda: np.concatenate([np.asarray(v).astype("float32").ravel() for v in followed])
+    states, logs = [state()], []
+    for step in range(STEPS):
+        net.reset_metrics()
+        result = net.train_on_batch(one(pick(given, step)), one(pick(labels, step)),
+                                    sample_weight=one(pick(sample, step)) if sampled else None, return_dict=True)
+        logs.append([float(result["loss"])] + [float(v) for k, v in sorted(result.items()) if k != "loss"])
+        states.append(state())
+    config = keras.saving.serialize_keras_object(net)
+    config["compile_config"] = net.get_compile_config()
+    names = ["loss"] + [k for k in sorted(result) if k != "loss"]
+    text = lambda s: np.frombuffer(s.encode(), "uint8")
+    out[f"{name}/config"] = text(json.dumps(config, default=keras.src.saving.serialization_lib.serialize_keras_object))
+    out[f"{name}/paths"] = text("\n".join(v.path for v in followed))
+    out[f"{name}/log_names"] = text("\n".join(names))
+    out[f"{name}/states"] = np.stack(states)
+    out[f"{name}/logs"] = np.array(logs, "float32")
+    for what, arrays in (("input", given), ("labels", labels), ("weights", sample)):
+        for i, array in enumerate(arrays):
+            out[f"{name}/{what}/{i}"] = array
+    print(f"{name}: {states[0].size} numbers, loss {logs[0][0]:.4f} to {logs[-1][0]:.4f}")
+
+
+out = {}
+for name, function in MODELS.items():
+    if len(sys.argv) < 2 or name in sys.argv[1:]:
+        make(name, function, out)
+path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "steps.npz")
+if len(sys.argv) > 1:
+    out = {**{k: v for k, v in np.load(path).items() if k.split("/")[0] in MODELS}, **out}
+np.savez_compressed(path, **out)
