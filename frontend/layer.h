@@ -31,7 +31,8 @@ bool kt_activation_set(kt_activation *activation, const char *parameter, double 
  * ELU). False, and what is wrong with it in out_problem, if it is none of these. */
 bool kt_activation_read(kt_arena *arena, const json_t *serialized, kt_activation *out_activation,
                         const char **out_problem);
-/* Adds the activation to the graph, as a composite of that name where it is more than one operation. */
+/* Adds the activation to the graph, as a composite of that name where it is more than one operation. Integers become
+ * float32 but for relu, hard_tanh and linear, which keep them; bools become int32 there. */
 kt_value kt_activation_apply(kt_builder *builder, const kt_activation *activation, kt_value x);
 /* The n-th activation's name, aliases included; NULL past the end. */
 const char *kt_activation_name(uint32_t n);

@@ -99,7 +99,8 @@ static kt_value hard_silu(kt_builder *b, kt_value x, const double *p) {
 
 static kt_value hard_tanh(kt_builder *b, kt_value x, const double *p) {
     (void)p;
-    return at_most(b, at_least(b, x, -1), 1);
+    bool negative = !kt_dtype_is_unsigned_integer(kt_build_type(b, x)->dtype);
+    return at_most(b, negative ? at_least(b, x, -1) : x, 1);
 }
 
 static kt_value hard_shrink(kt_builder *b, kt_value x, const double *p) {
@@ -472,9 +473,20 @@ static bool has_defaults(const row *from, const kt_activation *activation) {
     return true;
 }
 
+/* x in the dtype that the activation computes in: as it is for floats; few know integers, and none knows
+ * bools. */
+static kt_value take(kt_builder *b, const row *found, const kt_activation *activation, kt_value x) {
+    kt_dtype dtype = kt_build_type(b, x)->dtype;
+    bool plain = has_defaults(found, activation);
+    if (kt_dtype_is_float(dtype) || found->apply == linear) return x;
+    if (found->apply != hard_tanh && !(found->apply == relu && plain)) return kt_build_cast(b, x, KT_F32);
+    return dtype == KT_BOOL ? kt_build_cast(b, x, KT_I32) : x;
+}
+
 kt_value kt_activation_apply(kt_builder *builder, const kt_activation *activation, kt_value x) {
     const row *found = activation->name ? find_row(activation->name) : NULL;
     if (!found || !x) return x;
+    x = take(builder, found, activation, x);
     if (!found->composite && has_defaults(found, activation))
         return found->apply(builder, x, activation->parameters);
     kt_builder body;

@@ -169,6 +169,7 @@ static void call_masking(kt_layer *layer, kt_layer_call *call) {
     kt_value x = call->inputs[0];
     kt_ints last = {1, {kt_call_type(call, 0)->rank - 1}};
     kt_trace_at(call->trace, "mask");
+    if (kt_call_type(call, 0)->dtype == KT_BOOL) x = kt_build_cast(b, x, KT_I32);
     kt_value other = kt_build_ne(b, x, kt_build_like(b, x, ((masking *)layer)->mask_value));
     kt_value kept = kt_build_reduce(b, other, KT_REDUCE_MAXIMUM, last.count, last.at);
     call->outputs[0] = kt_build_select(b, kt_spread(b, kept, x, &last), x, kt_build_like(b, x, 0));

@@ -61,11 +61,19 @@ static kt_value *align_parts(const kt_layer_call *call) {
     return parts;
 }
 
+/* Of bools a sum or the largest is an or, a product or the smallest an and. */
+static combine_fn *of_bools(const kt_layer_call *call, kt_value part, combine_fn *combine) {
+    if (kt_build_type(call->trace->builder, part)->dtype != KT_BOOL) return combine;
+    if (combine == kt_build_add || combine == kt_build_maximum) return kt_build_or;
+    return combine == kt_build_mul || combine == kt_build_minimum ? kt_build_and : combine;
+}
+
 static void merge(kt_layer_call *call, const char *what, combine_fn *combine) {
     kt_builder *builder = call->trace->builder;
     kt_trace_at(call->trace, what);
     const kt_value *parts = align_parts(call);
     if (!parts) return;
+    combine = of_bools(call, parts[0], combine);
     kt_value result = parts[0];
     for (uint32_t i = 1; i < call->input_count; i++) {
         kt_value next = parts[i];
@@ -116,6 +124,7 @@ static void choose(kt_layer_call *call, const char *what, combine_fn *combine) {
     kt_trace_at(call->trace, what);
     const kt_value *parts = align_parts(call);
     if (!parts) return;
+    combine = of_bools(call, parts[0], combine);
     kt_value result = parts[0];
     kt_value kept = spread_mask(call, 0, result);
     for (uint32_t i = 1; i < call->input_count; i++) {

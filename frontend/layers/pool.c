@@ -36,6 +36,7 @@ kt_value kt_pool(kt_builder *builder, kt_value x, const kt_ints *window, const k
                  kt_reduction kind) {
     kt_dim_pool *dims = builder->graph->dims;
     kt_type type = *kt_build_type(builder, x);
+    kt_dtype given = type.dtype; /* means are floats, and windows hold numbers */
     kt_attrs_reduce_window attrs = still_window(dims, type.rank, kind);
     for (uint32_t i = 0; i < window->count; i++) {
         uint32_t axis = i + 1;
@@ -45,7 +46,13 @@ kt_value kt_pool(kt_builder *builder, kt_value x, const kt_ints *window, const k
             kt_same_padding(dims, type.dims[axis], window->at[i], sliding->strides.at[i], 1,
                             &attrs.low.at[axis], &attrs.high.at[axis]);
     }
+    if (kind == KT_REDUCE_SUM && !kt_dtype_is_float(given))
+        x = kt_build_cast(builder, x, KT_F32);
+    else if (given == KT_BOOL)
+        x = kt_build_cast(builder, x, KT_U8);
+    type.dtype = kt_build_type(builder, x)->dtype;
     kt_value y = kt_build_reduce_window(builder, x, &attrs);
+    if (given == KT_BOOL && kind != KT_REDUCE_SUM) y = kt_build_cast(builder, y, KT_BOOL);
     return kind == KT_REDUCE_SUM ? kt_build_div(builder, y, count_elements(builder, &attrs, type, y)) : y;
 }
 

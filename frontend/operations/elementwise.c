@@ -245,7 +245,11 @@ static kt_value hold(const kt_layer_call *call, kt_value x, const char *option, 
     kt_operand given;
     if (!x || !bound) return x;
     if (!kt_operation_option(call, option, bound, &given)) return 0;
-    kt_value other = kt_operand_cast(call, &given, kt_build_type(b, x)->dtype);
+    kt_dtype dtype = kt_build_type(b, x)->dtype;
+    if (kt_dtype_is_float(given.dtype))
+        dtype = kt_dtype_to_float(dtype); /* as Keras computes, if not declares */
+    x = kt_build_cast(b, x, dtype);
+    kt_value other = kt_operand_cast(call, &given, dtype);
     kt_build_broadcast_pair(b, &x, &other);
     return apply(b, x, other);
 }

@@ -23,7 +23,7 @@ static void call_activation(kt_layer *layer, kt_layer_call *call, const char *na
         return;
     }
     if (!kt_operation_operand(call, 0, "x", &x)) return;
-    kt_value input = kt_operand_cast(call, &x, kt_dtype_to_float(x.dtype));
+    kt_value input = kt_operand_cast(call, &x, x.value ? x.dtype : kt_dtype_to_float(x.dtype));
     call->outputs[0] = kt_apply_activation(call, &activation, input);
 }
 
