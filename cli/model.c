@@ -26,7 +26,9 @@ int cli_guarded(kt_status (*body)(kt_arena *arena, void *context, kt_diag *diag)
     kt_diag diag = {0};
     guarded_body guarded = {body, context, &diag, NULL};
     kt_status status = kt_guarded(create_arena, &guarded, &diag);
+    kt_arena *json = kt_json_use(guarded.arena);
     if (status == KT_OK) status = kt_guarded(run_body, &guarded, &diag);
+    kt_json_use(json);
     int result = status == KT_OK ? EXIT_DONE : cli_report(file, &diag);
     kt_arena_destroy(guarded.arena);
     kt_diag_deinit(&diag);

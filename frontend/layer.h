@@ -171,6 +171,9 @@ kt_layer *kt_layer_from_config(kt_layer_context *context, const json_t *serializ
 /* Makes a layer of a class from options as JSON text: kt_layer_create(c, "Dense", "{\"units\": 10}"). */
 kt_layer *kt_layer_create(kt_layer_context *context, const char *class_name, const char *options);
 void kt_json_release(void *json); /* json_decref, for kt_arena_defer */
+/* From now on, this thread's JSON lives in the arena (NULL: in memory from malloc), and where that fails leaves through
+ * kt_guarded. Returns what it was before. */
+kt_arena *kt_json_use(kt_arena *arena);
 /* Keras's serialised form; a new reference. */
 json_t *kt_layer_get_config(const kt_layer *layer);
 

@@ -110,7 +110,9 @@ static kt_status read_model(void *object) {
 static kt_status read_and_drop_file(void *object) {
     request *r = object;
     r->file = kt_arena_create();
+    kt_arena *json = kt_json_use(r->arena);
     kt_status status = kt_guarded(read_model, r, r->diag);
+    kt_json_use(json);
     kt_arena_destroy(r->file);
     return status;
 }

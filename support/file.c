@@ -2,7 +2,6 @@
  * pipes, which must not be replaced, are written into. */
 #include "support/file.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -41,7 +40,7 @@ void kt_file_settled(const char *path) {
         if (is_unsettled[i] && !strcmp(unsettled[i], path)) is_unsettled[i] = 0;
 }
 
-/* With system calls only, since a handler may call no more. */
+/* With system calls only, since a handler may call no more, and there may be no memory. */
 static void remove_quietly(const char *path) {
     struct entry {
         uint64_t inode, offset;
@@ -190,14 +189,7 @@ kt_status kt_file_read(const char *path, size_t limit, kt_arena *arena, char **o
 /* ---- temporary directories ------------------------------------------------------------------------------
  */
 static void remove_directory(void *path) {
-    DIR *directory = opendir(path);
-    if (!directory) return;
-    int fd = dirfd(directory);
-    for (struct dirent *entry; fd >= 0 && (entry = readdir(directory));)
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            unlinkat(fd, entry->d_name, 0);
-    closedir(directory);
-    rmdir(path);
+    remove_quietly(path);
     kt_file_settled(path);
 }
 

@@ -15,11 +15,24 @@ static char *append(char *at, const char *string, const char **out_copy) {
     return at + bytes;
 }
 
+static const kt_problem exhausted = {.status = KT_OUT_OF_MEMORY, .text = "Memory is exhausted."};
+
+/* There is no memory for a sentence: where there is none yet, it is one that needs no memory. */
+static kt_status drop(kt_diag *diag, kt_status status) {
+    if (diag->count) return status;
+    free(diag->problems);
+    diag->problems = (kt_problem *)&exhausted;
+    diag->count = 1;
+    diag->capacity = 0;
+    return status;
+}
+
 kt_status kt_diag_add(kt_diag *diag, kt_status status, const char *where, const char *format, ...) {
+    if (diag->problems == &exhausted) return status;
     if (diag->count == diag->capacity) {
         uint32_t capacity = diag->capacity ? 2 * diag->capacity : 8;
         kt_problem *problems = realloc(diag->problems, capacity * sizeof *problems);
-        if (!problems) return status;
+        if (!problems) return drop(diag, status);
         diag->problems = problems;
         diag->capacity = capacity;
     }
@@ -27,11 +40,11 @@ kt_status kt_diag_add(kt_diag *diag, kt_status status, const char *where, const 
     va_start(arguments, format);
     int length = vsnprintf(NULL, 0, format, arguments);
     va_end(arguments);
-    if (length < 0) return status;
+    if (length < 0) return drop(diag, status);
     size_t text_bytes = (size_t)length + 1;
     char *text =
         malloc(text_bytes + (where ? strlen(where) + 1 : 0) + (diag->file ? strlen(diag->file) + 1 : 0));
-    if (!text) return status;
+    if (!text) return drop(diag, status);
     va_start(arguments, format);
     (void)vsnprintf(text, text_bytes, format, arguments);
     va_end(arguments);
@@ -42,8 +55,10 @@ kt_status kt_diag_add(kt_diag *diag, kt_status status, const char *where, const 
 }
 
 void kt_diag_deinit(kt_diag *diag) {
-    for (uint32_t i = 0; i < diag->count; i++) free((char *)diag->problems[i].text);
-    free(diag->problems);
+    if (diag->problems != &exhausted) {
+        for (uint32_t i = 0; i < diag->count; i++) free((char *)diag->problems[i].text);
+        free(diag->problems);
+    }
     *diag = (kt_diag){0};
 }
 

@@ -34,7 +34,7 @@ typedef struct kt_diag {
 } kt_diag;
 
 /* Adds a problem and returns status, so that a function can `return kt_diag_add(...)`. Never fails itself: a
- * problem for which there is no memory is dropped, the status still tells. where may be NULL. */
+ * problem for which there is no memory is dropped, or is "Memory is exhausted." if it is the first. where may be NULL. */
 kt_status kt_diag_add(kt_diag *diag, kt_status status, const char *where, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 void kt_diag_deinit(kt_diag *diag);

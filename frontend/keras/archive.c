@@ -1,13 +1,15 @@
 /* Unpacking a .keras archive, and parsing the JSON in it.
  *
- * The archive is in memory as a whole; minizip reads it through callbacks over those bytes. Before anything
- * is unpacked all directory entries are looked at: their number, names, and sizes. A member that is stored
- * cannot be larger than the archive, and all members together may be at most RATIO times as large as the
- * archive (plus a little), so that a small file cannot ask for much memory, overlapping members included.
+ * The archive is in memory as a whole; minizip reads its directory through callbacks over those bytes. Before
+ * anything is unpacked all directory entries are looked at: their number, names, and sizes. A member that is
+ * stored cannot be larger than the archive, and all members together may be at most RATIO times as large as
+ * the archive (plus a little), so that a small file cannot ask for much memory, overlapping members included.
  * Keras itself stores and never compresses. Unknown members are errors, since a file that holds them is not
  * what it says. */
+#define ZLIB_CONST /* what is inflated is only read */
 #include "frontend/keras/keras_impl.h"
 
+#include <errno.h>
 #include <minizip/unzip.h>
 #include <string.h>
 #include <zlib.h>
@@ -92,7 +94,13 @@ static bool name_is_unsafe(const char *name) {
     return false;
 }
 
+/* Minizip does not tell a damaged archive from memory that it could not get, but malloc does. */
+static void leave_without_memory(void) {
+    if (errno == ENOMEM) kt_out_of_memory();
+}
+
 static kt_status damaged(kt_diag *diag) {
+    leave_without_memory();
     return kt_diag_add(diag, KT_INVALID, NULL,
                        "The archive is damaged or cut off; save the model again or copy the file anew.");
 }
@@ -127,48 +135,60 @@ static kt_status check_member(const kt_archive *archive, const unz_file_info64 *
 }
 
 static kt_status damaged_member(const kt_member *member, kt_diag *diag) {
+    leave_without_memory();
     return kt_diag_add(diag, KT_INVALID, NULL,
                        "“%s” in the archive is damaged or cut off; save the model again or copy the file "
                        "anew.",
                        member->name);
 }
 
-/* A stored member stays where it is in the file: weights are large. */
-static kt_status find_stored(kt_bytes file, unzFile zip, uLong checksum, kt_member *member, kt_diag *diag) {
-    size_t at = unzGetCurrentFileZStreamPos64(zip);
-    if (at > file.count || member->bytes.count > file.count - at ||
-        crc32_z(0, file.at + at, member->bytes.count) != checksum)
-        return damaged_member(member, diag);
-    member->bytes.at = file.at + at;
-    return KT_OK;
+/* ---- their bytes -----------------------------------------------------------------------------------------
+ * Minizip only says where they are: they are in memory already. */
+static voidpf zlib_allocate(voidpf arena, uInt count, uInt size) {
+    return kt_arena_array(arena, count, size);
 }
+static void zlib_release(voidpf arena, voidpf memory) { (void)arena, (void)memory; }
 
-static kt_status inflate_member(kt_arena *arena, unzFile zip, kt_member *member, kt_diag *diag) {
-    uint8_t *bytes = kt_arena_alloc(arena, member->bytes.count);
-    size_t done = 0;
-    while (done < member->bytes.count) {
-        size_t left = member->bytes.count - done;
-        int got = unzReadCurrentFile(zip, bytes + done, left < (1U << 30) ? (unsigned)left : 1U << 30);
-        if (got <= 0) break;
-        done += (size_t)got;
+/* All of the packed bytes make all of the member's, or NULL. */
+static const uint8_t *inflate_all(kt_arena *arena, kt_bytes packed, size_t count) {
+    uint8_t *bytes = kt_arena_alloc(arena, count);
+    size_t taken = 0, made = 0;
+    z_stream stream = {.zalloc = zlib_allocate, .zfree = zlib_release, .opaque = arena};
+    if (inflateInit2(&stream, -MAX_WBITS) != Z_OK) return NULL;
+    int status = Z_OK;
+    while (status == Z_OK) { /* zlib counts in 32 bits */
+        size_t in = packed.count - taken, out = count - made;
+        uInt in_now = in < (1U << 30) ? (uInt)in : 1U << 30,
+             out_now = out < (1U << 30) ? (uInt)out : 1U << 30;
+        stream.next_in = packed.at + taken;
+        stream.avail_in = in_now;
+        stream.next_out = bytes + made;
+        stream.avail_out = out_now;
+        status = inflate(&stream, Z_NO_FLUSH);
+        taken += in_now - stream.avail_in;
+        made += out_now - stream.avail_out;
     }
-    uint8_t more;
-    if (done < member->bytes.count || unzReadCurrentFile(zip, &more, 1) != 0)
-        return damaged_member(member, diag);
-    member->bytes.at = bytes;
-    return KT_OK;
+    (void)inflateEnd(&stream);
+    return status == Z_STREAM_END && taken == packed.count && made == count ? bytes : NULL;
 }
 
+/* A stored member stays where it is in the file: weights are large. */
 static kt_status unpack_member(kt_arena *arena, kt_bytes file, unzFile zip, kt_member *member,
                                kt_diag *diag) {
     unz_file_info64 info;
+    int method = 0, level = 0;
     if (unzGetCurrentFileInfo64(zip, &info, NULL, 0, NULL, 0, NULL, 0) != UNZ_OK ||
-        unzOpenCurrentFile(zip) != UNZ_OK)
+        unzOpenCurrentFile2(zip, &method, &level, 1 /* as it is packed */) != UNZ_OK)
         return damaged(diag);
-    KT_TRY(info.compression_method == 0 ? find_stored(file, zip, info.crc, member, diag)
-                                        : inflate_member(arena, zip, member, diag));
-    /* Closing compares the checksum of what was inflated. */
-    return unzCloseCurrentFile(zip) == UNZ_OK ? KT_OK : damaged_member(member, diag);
+    size_t at = unzGetCurrentFileZStreamPos64(zip);
+    if (at > file.count || info.compressed_size > file.count - at) return damaged_member(member, diag);
+    const uint8_t *bytes = file.at + at;
+    if (info.compression_method != 0)
+        bytes = inflate_all(arena, (kt_bytes){bytes, info.compressed_size}, member->bytes.count);
+    if (!bytes || crc32_z(0, bytes, member->bytes.count) != info.crc || unzCloseCurrentFile(zip) != UNZ_OK)
+        return damaged_member(member, diag);
+    member->bytes.at = bytes;
+    return KT_OK;
 }
 
 bool kt_archive_is(kt_bytes file) { return file.count >= 4 && memcmp(file.at, "PK\3\4", 4) == 0; }
@@ -183,6 +203,7 @@ kt_status kt_archive_unpack(kt_arena *arena, kt_bytes file, kt_archive *out_arch
                                      .zclose_file = close_memory,
                                      .zerror_file = error_memory,
                                      .opaque = over};
+    errno = 0;
     unzFile zip = unzOpen2_64("archive", &functions);
     if (!zip) return damaged(diag);
     kt_arena_defer(arena, close_zip, zip);

@@ -1,11 +1,49 @@
-/* The JSON of Keras's files. Python writes what JSON has no numbers for as the words NaN, Infinity and
- * -Infinity; they are read as strings, which kt_json_number takes for numbers. */
+/* The JSON of Keras's files, and the memory that jansson has for it. Python writes what JSON has no numbers
+ * for as the words NaN, Infinity and -Infinity; they are read as strings, which kt_json_number takes for
+ * numbers. */
 #include "frontend/keras/keras_impl.h"
 #include "frontend/layer.h"
 #include "support/text.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+/* ---- memory ----------------------------------------------------------------------------------------------
+ * Jansson answers a failed allocation with NULL, somewhere down in a value that is then not what was meant.
+ * So it gets arena memory wherever there is an arena for it, which leaves through kt_guarded instead, and
+ * keeps for the arena what was half made.
+ */
+typedef union header { /* before each allocation */
+    bool of_arena;
+    max_align_t alignment;
+} header;
+
+static _Thread_local kt_arena *json_arena;
+
+static void *allocate(size_t bytes) {
+    if (bytes > PTRDIFF_MAX - sizeof(header)) return NULL;
+    header *at = json_arena ? kt_arena_alloc(json_arena, sizeof *at + bytes) : malloc(sizeof *at + bytes);
+    if (!at) return NULL;
+    at->of_arena = json_arena != NULL;
+    return at + 1;
+}
+
+static void release(void *memory) {
+    header *at = (header *)memory - 1;
+    if (memory && !at->of_arena) free(at);
+}
+
+/* Before main: what jansson allocates one way must not be freed in another. */
+static __attribute__((constructor)) void install(void) { json_set_alloc_funcs(allocate, release); }
+
+kt_arena *kt_json_use(kt_arena *arena) {
+    kt_arena *before = json_arena;
+    json_arena = arena;
+    return before;
+}
+
+/* ---- parsing ---------------------------------------------------------------------------------------------
+ */
 enum {
     JSON_LIMIT = 256 << 20,
     DEPTH_LIMIT = 200,

@@ -8,6 +8,7 @@
  * needs. */
 #include "runtime/checkpoint/hdf5_reader.h"
 
+#include <errno.h>
 #include <hdf5.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,9 @@ static void send_bytes(int output, const void *bytes, size_t count) {
     }
 }
 
+/* What cannot be read may be so for want of memory, of which the process that reads says something else. */
 static void send_finding(int output, kt_hdf5_finding finding) {
+    if (errno == ENOMEM) _exit(1);
     kt_hdf5_record record = {.finding = finding};
     send_bytes(output, &record, sizeof record);
 }
@@ -242,6 +245,7 @@ static void send_other(hid_t file, const kt_hdf5_request *request, int output) {
 }
 
 void kt_hdf5_child(const kt_hdf5_request *request, int output) {
+    errno = 0;
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     H5PLset_loading_state(0);
     hid_t file = open_image(&request->file);

@@ -51,7 +51,9 @@ static kt_status write_layers(job *j) {
         if (text && status == KT_OK)
             status = write_seed(j, "config", kt_arena_format(j->arena, "layer_%zu.json", index), text,
                                 strlen(text));
-        free(text);
+        json_free_t release;
+        json_get_alloc_funcs(NULL, &release);
+        release(text);
         json_decref(model);
     }
     json_decref(layers);
