@@ -3,6 +3,7 @@
  * own, for which room is made before the step starts; so threads share nothing but a counter. Events stop at
  * a limit, totals do not. */
 #include "runtime/profile.h"
+#include "runtime/room.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -78,7 +79,7 @@ static bool make_room(kt_profile *profile, int64_t parts) {
     int64_t needed = profile->event_count + parts;
     if (!profile->keeps_events || needed > MOST_EVENTS) return profile->keeps_events = false;
     if (needed <= profile->capacity) return true;
-    int64_t capacity = 2 * needed;
+    int64_t capacity = KT_ROOM(2 * needed, needed);
     struct event *events = realloc(profile->events, (size_t)capacity * sizeof *events);
     if (!events) return profile->keeps_events = false;
     profile->events = events;

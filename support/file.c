@@ -2,6 +2,8 @@
  * pipes, which must not be replaced, are written into. */
 #include "support/file.h"
 
+#include "runtime/room.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -158,7 +160,7 @@ kt_status kt_file_read(const char *path, size_t limit, kt_arena *arena, char **o
     kt_status status = KT_OK;
     for (;;) {
         if (count + 1 >= capacity) {
-            capacity = capacity ? 2 * capacity : 1 << 16;
+            capacity = capacity ? 2 * capacity : KT_ROOM(1 << 16, 2);
             char *grown = realloc(*holder, capacity);
             if (!grown) {
                 status =

@@ -1,6 +1,8 @@
 /* Problems are copied whole: each is one block from malloc that holds its text, file and place. */
 #include "support/status.h"
 
+#include "runtime/room.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +32,7 @@ static kt_status drop(kt_diag *diag, kt_status status) {
 kt_status kt_diag_add(kt_diag *diag, kt_status status, const char *where, const char *format, ...) {
     if (diag->problems == &exhausted) return status;
     if (diag->count == diag->capacity) {
-        uint32_t capacity = diag->capacity ? 2 * diag->capacity : 8;
+        uint32_t capacity = diag->capacity ? 2 * diag->capacity : KT_ROOM(8, 1);
         kt_problem *problems = realloc(diag->problems, capacity * sizeof *problems);
         if (!problems) return drop(diag, status);
         diag->problems = problems;

@@ -1,6 +1,8 @@
 /* Open addressing with linear probing; at most three quarters of the slots are taken. */
 #include "support/table.h"
 
+#include "runtime/room.h"
+
 #include <string.h>
 
 struct kt_table_slot {
@@ -42,7 +44,8 @@ uint32_t *kt_table_find(const kt_table *table, const void *key, size_t bytes) {
 }
 
 static void grow(kt_table *table, kt_arena *arena) {
-    kt_table larger = {.count = table->count, .capacity = table->capacity ? 2 * table->capacity : 16};
+    kt_table larger = {.count = table->count,
+                       .capacity = table->capacity ? 2 * table->capacity : KT_ROOM(16, 4)};
     larger.slots = KT_NEW_ARRAY(arena, struct kt_table_slot, larger.capacity);
     for (uint32_t i = 0; i < table->capacity; i++) {
         const struct kt_table_slot *slot = &table->slots[i];

@@ -1,12 +1,14 @@
 /* A string that doubles its room in its arena when it is full. */
 #include "support/text.h"
 
+#include "runtime/room.h"
+
 #include <stdio.h>
 #include <string.h>
 
 static void reserve(kt_text *text, size_t count) {
     if (text->capacity - text->length > count) return;
-    size_t capacity = 2 * (text->length + count) + 64;
+    size_t capacity = 2 * (text->length + count) + KT_ROOM(64, 1);
     char *moved = kt_arena_alloc(text->arena, capacity);
     if (text->length) memcpy(moved, text->at, text->length);
     text->at = moved;

@@ -1,5 +1,6 @@
 /* Arrays in files of any format: which format it is, reading whole files, and writing them whole or not at
  * all. */
+#include "runtime/room.h"
 #include "runtime/tensor_io/tensor_io_impl.h"
 
 #include <errno.h>
@@ -40,7 +41,7 @@ int64_t kt_io_elements(const kt_buffer *buffer) {
 
 bool kt_numbers_push(kt_numbers *numbers, double number) {
     if (numbers->count == numbers->capacity) {
-        size_t capacity = numbers->capacity ? 2 * numbers->capacity : 256;
+        size_t capacity = numbers->capacity ? 2 * numbers->capacity : KT_ROOM(256, 1);
         double *at = realloc(numbers->at, capacity * sizeof *at);
         if (!at) return false;
         numbers->at = at;
@@ -77,8 +78,9 @@ void kt_arrays_deinit(kt_arrays *arrays) {
 
 static uint8_t *read_all(const kt_io *io, int file, size_t *out_count) {
     struct stat status;
-    size_t count = 0, capacity = 1 << 16;
-    if (fstat(file, &status) == 0 && S_ISREG(status.st_mode)) capacity = (size_t)status.st_size + 1;
+    size_t count = 0, capacity = KT_ROOM(1 << 16, 1);
+    if (fstat(file, &status) == 0 && S_ISREG(status.st_mode))
+        capacity = KT_ROOM((size_t)status.st_size + 1, 1);
     uint8_t *bytes = malloc(capacity + 1);
     while (bytes) {
         if (count == capacity) {

@@ -1,4 +1,5 @@
 /* History: the logs of all epochs, and the files that hold them. */
+#include "runtime/room.h"
 #include "runtime/train/train.h"
 
 #include <errno.h>
@@ -16,7 +17,7 @@ int kt_history_add(kt_history *history, const kt_log *logs, size_t count) {
         history->name_count = count;
     }
     if (history->epochs == history->room) {
-        size_t room = history->room ? 2 * history->room : 16;
+        size_t room = history->room ? 2 * history->room : KT_ROOM(16, 1);
         double *values = realloc(history->values, (room * history->name_count + 1) * sizeof *values);
         if (!values) return 1;
         history->values = values;
