@@ -1,6 +1,8 @@
 /* Metrics that are the mean of a loss. */
 #include "frontend/metrics/metrics_impl.h"
 
+#include <string.h>
+
 typedef struct loss_mean {
     kt_metric metric;
     bool from_logits;
@@ -10,13 +12,18 @@ typedef struct loss_mean {
     bool reduced; /* of what the loss makes of each batch */
 } loss_mean;
 
-/* The loss has the name of the metric's class, and its options. */
+static bool is_class(const kt_object *object, const char *name) {
+    return strcmp(object->class->name, name) == 0;
+}
+
+/* The loss has the name of the metric's class, but for one, and its options. */
 static kt_status check(kt_object *object, kt_layer_context *context) {
     json_t *serialized = json_object(), *config = kt_object_config(object);
     kt_arena_defer(context->arena, kt_json_release, serialized);
     json_object_del(config, "name");
     json_object_del(config, "dtype");
-    json_object_set_new(serialized, "class_name", json_string(object->class->name));
+    const char *class_name = is_class(object, "LogCoshError") ? "LogCosh" : object->class->name;
+    json_object_set_new(serialized, "class_name", json_string(class_name));
     json_object_set_new(serialized, "config", config);
     ((loss_mean *)object)->loss = kt_loss_read(context, serialized, object->path);
     return ((loss_mean *)object)->loss ? KT_OK : KT_INVALID;
@@ -32,24 +39,14 @@ static void update(kt_metric *metric, kt_trace *trace, kt_value target, kt_value
         if (value) kt_mean_add(metric, trace, value, 0);
         return;
     }
-    output = kt_build_cast(b, output, KT_F32);
-    target = kt_build_cast(b, target, class->sparse ? KT_I32 : KT_F32);
-    kt_type type = *kt_build_type(b, target);
-    if (!class->sparse) {
-        kt_same_rank(b, &target, &output, true);
-        kt_build_broadcast_pair(b, &target, &output);
-    } else if (type.rank == kt_build_type(b, output)->rank) {
-        target = kt_drop_axis(b, target, type.rank - 1);
-    }
-    kt_value values = class->call(self->loss, trace, target, output);
+    kt_value values = kt_loss_values(self->loss, trace, target, output);
     if (!values) return;
     sample_weight = kt_weight_mask(b, sample_weight, mask, metric->compute_dtype);
-    if (sample_weight && class->sparse && self->ignore_class != KT_NONE_INT) {
-        /* Without weights, what is ignored counts as 0. */
-        kt_value ignored = kt_build_like(b, target, (double)self->ignore_class);
-        sample_weight =
-            kt_weight_mask(b, sample_weight, kt_build_ne(b, target, ignored), metric->compute_dtype);
-    }
+    /* Without weights, what is ignored counts as 0. */
+    kt_value own = sample_weight && class->mask ? class->mask(self->loss, trace, target, values) : 0;
+    sample_weight = kt_weight_mask(b, sample_weight, own, metric->compute_dtype);
+    if (is_class(&metric->object, "CosineSimilarity"))
+        values = kt_build_neg(b, values); /* the loss is less where vectors are closer */
     kt_mean_add(metric, trace, values, sample_weight);
 }
 
@@ -64,14 +61,28 @@ static void update(kt_metric *metric, kt_trace *trace, kt_value target, kt_value
                                                 .update = update,                                            \
                                                 .result = kt_mean_result};
 
-/* ---- regression
- * ---------------------------------------------------------------------------------------------- */
-static const kt_option squared_options[] = {KT_METRIC_OPTIONS("\"mean_squared_error\""), KT_OPTIONS_END};
-static const kt_option absolute_options[] = {KT_METRIC_OPTIONS("\"mean_absolute_error\""), KT_OPTIONS_END};
-LOSS_MEAN(mean_squared_error, "MeanSquaredError", "mean_squared_error mse MSE", "the mean of squared errors",
-          squared_options)
-LOSS_MEAN(mean_absolute_error, "MeanAbsoluteError", "mean_absolute_error mae MAE",
-          "the mean of absolute errors", absolute_options)
+/* ---- losses without options
+ * ---------------------------------------------------------------------------------- */
+#define PLAIN(c_name, keras_name, other_names, documentation)                                                \
+    static const kt_option c_name##_options[] = {KT_METRIC_OPTIONS("\"" #c_name "\""), KT_OPTIONS_END};      \
+    LOSS_MEAN(c_name, keras_name, other_names, documentation, c_name##_options)
+PLAIN(mean_squared_error, "MeanSquaredError", "mean_squared_error mse MSE", "the mean of squared errors")
+PLAIN(mean_absolute_error, "MeanAbsoluteError", "mean_absolute_error mae MAE", "the mean of absolute errors")
+PLAIN(mean_absolute_percentage_error, "MeanAbsolutePercentageError",
+      "mean_absolute_percentage_error mape MAPE", "the mean of errors in hundredths of the labels")
+PLAIN(mean_squared_logarithmic_error, "MeanSquaredLogarithmicError",
+      "mean_squared_logarithmic_error msle MSLE", "the mean of squared errors of logarithms")
+PLAIN(logcosh, "LogCoshError", "log_cosh_error", "the mean logarithm of the hyperbolic cosine of errors")
+PLAIN(hinge, "Hinge", "hinge", "the mean hinge loss")
+PLAIN(squared_hinge, "SquaredHinge", "squared_hinge", "the mean squared hinge loss")
+PLAIN(categorical_hinge, "CategoricalHinge", "categorical_hinge", "the mean hinge loss between classes")
+PLAIN(kl_divergence, "KLDivergence", "kl_divergence", "the mean divergence of the output from the labels")
+PLAIN(poisson, "Poisson", "poisson", "the mean loss of counts")
+
+static const kt_option cosine_options[] = {KT_METRIC_OPTIONS("\"cosine_similarity\""),
+                                           KT_FIELD(loss_mean, axis, INT, "-1"), KT_OPTIONS_END};
+LOSS_MEAN(cosine_similarity, "CosineSimilarity", "cosine_similarity",
+          "the mean cosine of the angle to the labels", cosine_options)
 
 /* ---- probabilities
  * ------------------------------------------------------------------------------------------- */

@@ -71,11 +71,17 @@ static bool is_loss(const char *name) {
     return false;
 }
 
+/* Is the function of a name what the metric of that name is the mean of? Keras's cosine_similarity is the
+ * loss, the metric's negative. */
+static bool is_function_of_metric(const char *name) {
+    return is_metric(name) && strcmp(name, "cosine_similarity") != 0;
+}
+
 /* A function of labels and output by its name, or of a loss; it lends its name to the metric. */
 static kt_metric *read_function(kt_layer_context *context, const char *name, const char *path) {
     json_t *serialized = json_string(name);
     kt_arena_defer(context->arena, kt_json_release, serialized);
-    if (is_metric(name) || !is_loss(name)) return read_class(context, serialized, path, name);
+    if (is_function_of_metric(name) || !is_loss(name)) return read_class(context, serialized, path, name);
     kt_metric *metric = kt_metric_of_loss(context, serialized, false, path);
     if (metric) metric->name = kt_arena_string(context->arena, name);
     return metric;
@@ -91,13 +97,14 @@ static kt_metric *read_wrapper(kt_layer_context *context, const json_t *config, 
                     "a MeanMetricWrapper must name a function of Keras as fn.");
         return NULL;
     }
-    if (!is_metric(name)) return read_function(context, name, path);
+    if (!is_metric(name) && !is_loss(name)) return read_function(context, name, path);
     json_t *serialized = json_object(), *options = json_copy((json_t *)config);
     kt_arena_defer(context->arena, kt_json_release, serialized);
     json_object_del(options, "fn");
     json_object_set_new(serialized, "class_name", json_string(name));
     json_object_set_new(serialized, "config", options);
-    return read_class(context, serialized, path, NULL);
+    if (is_function_of_metric(name)) return read_class(context, serialized, path, NULL);
+    return kt_metric_of_loss(context, serialized, false, path);
 }
 
 kt_metric *kt_metric_read(kt_trace *trace, const json_t *serialized, const kt_type *target,
@@ -106,6 +113,7 @@ kt_metric *kt_metric_read(kt_trace *trace, const json_t *serialized, const kt_ty
     const char *name = json_string_value(serialized);
     const char *chosen = name ? choose(trace->builder->graph->dims, name, target, output) : NULL;
     if (chosen) return kt_metric_create(context, chosen, path, name);
+    if (name && is_metric(name)) return read_class(context, serialized, path, name);
     if (name) return read_function(context, name, path);
     const json_t *config = json_object_get(serialized, "config");
     const char *class_name = json_string_value(json_object_get(serialized, "class_name"));

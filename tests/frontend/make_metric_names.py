@@ -14,9 +14,6 @@ from keras.src.trainers.compile_utils import CompileMetrics
 # Those that need options, or are none.
 EXCEPT = {"MeanMetricWrapper", "Metric", "IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU", "SensitivityAtSpecificity",
           "SpecificityAtSensitivity", "PrecisionAtRecall", "RecallAtPrecision"}
-# Those whose losses are not there yet.
-EXCEPT |= {"MeanAbsolutePercentageError", "MeanSquaredLogarithmicError", "LogCoshError", "Hinge", "SquaredHinge",
-           "CategoricalHinge", "KLDivergence", "Poisson", "CosineSimilarity"}
 classes = {name: made.__name__ for name, made in ALL_OBJECTS_DICT.items() if made.__name__ not in EXCEPT}
 for name in ("Accuracy", "accuracy"):
     classes[name] = "CategoricalAccuracy"  # by the shapes

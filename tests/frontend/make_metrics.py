@@ -70,7 +70,7 @@ def sparse(classes, *shape, behind=(), logits=False, limit=None):
 
 # ---- cases --------------------------------------------------------------------------------------------------------
 def read(identifier, batch):
-    return compile_utils.get_metric(identifier, *batch) if isinstance(identifier, str) else identifier
+    return compile_utils.get_metric(identifier, *batch)
 
 
 def results(metric, batches, weights, masks):
@@ -93,11 +93,14 @@ def results(metric, batches, weights, masks):
 def add(make, options, batches, variants):
     """A case of all variants, pairs of weights and masks or None; what Keras gives for each."""
     def made():
-        return read(make, batches[0]) if isinstance(make, str) else make(**options)
+        return make(**options) if isinstance(make, type) else read(make, batches[0])
 
     keras.utils.clear_session()
     metric = made()
-    item = {"metric": make if isinstance(make, str) else keras.saving.serialize_keras_object(metric), "name": metric.name}
+    serialized = keras.saving.serialize_keras_object(metric if isinstance(make, type) else make)
+    item = {"metric": serialized, "name": metric.name}
+    if make is M.CosineSimilarity:
+        item["metric"]["config"] |= options  # its get_config leaves out axis, which it takes
     item["target"] = [tensor(target) for target, _ in batches]
     item["output"] = [tensor(output) for _, output in batches]
     for name, values in (("weight", [w for w, _ in variants if w]), ("mask", [m for _, m in variants if m])):
@@ -124,7 +127,7 @@ def same(a, b):
 
 
 def case(make, batches, weighted=True, masked=(), weights=None, required=(), **options):
-    """make: a class, or an identifier. Each option must matter, with weights or without."""
+    """make: a class, a function, or an identifier. Each option must matter, with weights or without."""
     weights = weights or weights_for(batches)
     variants = [(None, None)] + ([(weights, None)] if weighted else [])
     if masked:
@@ -196,6 +199,33 @@ def losses():
     case(M.SparseCategoricalCrossentropy, sparse(4, behind=(1,)))
     case(M.SparseCategoricalCrossentropy, sparse(4, 3, logits=True), masked=(3,), from_logits=True)
     case(M.SparseCategoricalCrossentropy, sparse(4), ignore_class=2)
+
+
+def more_losses():
+    global random
+    random = np.random.default_rng(66)  # what is drawn for cases before does not change these
+    for metric in (M.MeanAbsolutePercentageError, M.LogCoshError, M.CosineSimilarity):
+        case(metric, numbers(3), name="own")
+        case(metric, numbers(4, 2), masked=(4,))
+    case(M.CosineSimilarity, numbers(3, 2), axis=1)
+    case(M.MeanSquaredLogarithmicError, numbers(3, low=-0.5), name="own")
+    case(M.MeanSquaredLogarithmicError, numbers(1, low=0.0, high=4.0))
+    for metric in (M.Hinge, M.SquaredHinge):
+        case(metric, [(2 * y - 1, 4 * x - 2) for y, x in decisions(3)], name="own")
+        case(metric, [(y, 4 * x - 2) for y, x in decisions(1)])
+        case(metric, numbers(4, 2), masked=(4,))
+    case(M.CategoricalHinge, one_hot(4), name="own")
+    case(M.CategoricalHinge, one_hot(4, 3, logits=True), masked=(3,))
+    case(M.KLDivergence, [(softmax(n, 4), softmax(n, 4)) for n in SIZES], name="own")
+    case(M.KLDivergence, one_hot(4, 3), masked=(3,))
+    case(M.Poisson, [(integers(5, n, 3).astype("float32"), uniform(n, 3, low=0.1, high=4)) for n in SIZES], name="own")
+    case(M.Poisson, numbers(4, 2, low=0.1), masked=(4,))
+    for name in ("mape", "MSLE", "log_cosh_error", "hinge", "kl_divergence", "cosine_similarity"):
+        case(name, numbers(3, low=0.1), weighted=False)
+    case(M.MeanMetricWrapper, numbers(3), fn=keras.losses.cosine_similarity, name="own", required=("fn",))
+    case(M.MeanMetricWrapper, numbers(3, 2), fn=keras.losses.cosine_similarity, axis=1, name="own", required=("fn",))
+    case(keras.losses.cosine_similarity, numbers(3), weighted=False)
+    case(M.MeanMetricWrapper, numbers(3), fn=keras.losses.huber, delta=0.5, name="own", required=("fn",))
 
 
 def edges(batches):
@@ -291,7 +321,8 @@ def correlations():
         case(M.R2Score, numbers(3), class_aggregation=way, name="own")
 
 
-for family in (means, accuracies, regressions, losses, confusions, curves, f_scores, ious, correlations):
+for family in (means, accuracies, regressions, losses, confusions, curves, f_scores, ious, correlations,
+               more_losses):
     family()
 write("metrics.json", cases)
 assert not ignored, ignored
