@@ -140,6 +140,9 @@ typedef struct kt_abi_variable {
 
 /* Of a program that evaluates or trains. The output "logs" of its steps holds the loss, then the metrics. */
 typedef struct kt_program kt_program;
+struct kt_context;
+/* Reads a .keras or .weights.h5 into the context's variables; 0, or 1 with a sentence. */
+typedef int kt_load_fn(struct kt_context *context, const char *path, char *out_error);
 typedef int kt_verb_fn(const kt_program *program, int argc, char **argv); /* returns the exit status */
 typedef struct kt_abi_training {
     const char *const *log_names;
@@ -147,6 +150,7 @@ typedef struct kt_abi_training {
     const char *config;   /* the archive's config.json and metadata.json, for checkpoints; NULL: there are none */
     const char *metadata;
     kt_verb_fn *evaluate, *fit; /* NULL: the program cannot */
+    kt_load_fn *load;
 } kt_abi_training;
 
 struct kt_program {

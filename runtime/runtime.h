@@ -41,6 +41,7 @@ int kt_context_output_shape(kt_context *context, const char *entry, int index, c
 /* What the workspace takes for these symbols, bytes. */
 int64_t kt_context_workspace_bytes(kt_context *context, uint32_t entry, const int64_t *symbols);
 
+const kt_program *kt_context_program(const kt_context *context);
 /* The value of a variable of the program's list, dense; it may be written between calls. */
 void *kt_context_variable(kt_context *context, uint32_t index);
 /* Reads a variable by its path into buffer, or writes buffer's elements into it (write): buffer->dtype and dims are filled

@@ -35,6 +35,9 @@ const char *kt_cli_profile_wish(void); /* what KT_PROFILE asks for, as in kt_cli
 int kt_cli_fail(const kt_program *program, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Loads a .keras or .weights.h5 into a program that trains; path NULL: nothing. Prints a sentence and returns an exit status
+ * other than 0 where that fails. */
+int kt_load_weights(kt_context *context, const kt_program *program, const char *path);
 const kt_abi_entry *kt_cli_find_entry(const kt_program *program, const char *name); /* or NULL */
 /* Does text begin with name and '='? Then what follows, else NULL. */
 const char *kt_cli_after_name(const char *text, const char *name);

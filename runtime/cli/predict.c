@@ -144,10 +144,16 @@ int kt_cli_predict(const kt_program *program, const kt_cli_options *options) {
     char error[256];
     if (!entry) return kt_cli_fail(program, KT_EXIT_FAILED, "This program cannot predict.");
     int threads = (int)(options->threads < INT32_MAX ? options->threads : INT32_MAX);
-    job.context = kt_context_create_from(program, threads, options->weights, error);
+    bool trains = program->training && program->training->load;
+    job.context = kt_context_create_from(program, threads, trains ? NULL : options->weights, error);
     if (!job.context) return kt_cli_fail(program, KT_EXIT_FAILED, "%s", error);
+    int status = trains ? kt_load_weights(job.context, program, options->weights) : KT_EXIT_DONE;
+    if (status) {
+        kt_context_destroy(job.context);
+        return status;
+    }
     kt_profile *profile;
-    int status = kt_cli_profile_begin(job.context, program, options, &profile);
+    status = kt_cli_profile_begin(job.context, program, options, &profile);
     if (status == KT_EXIT_DONE) {
         status = kt_feeds_init(&job.feeds, program, entry, options->batch_size, true);
         job.results = calloc(entry->output_count + 1, sizeof *job.results);

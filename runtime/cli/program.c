@@ -19,6 +19,15 @@ int kt_cli_fail(const kt_program *program, int status, const char *format, ...) 
     return status;
 }
 
+int kt_load_weights(kt_context *context, const kt_program *program, const char *path) {
+    char error[KT_IO_ERROR];
+    if (!path) return KT_EXIT_DONE;
+    if (!program->training || !program->training->load)
+        return kt_cli_fail(program, KT_EXIT_USAGE, "This program does not train, so it takes no --weights.");
+    if (program->training->load(context, path, error) == 0) return KT_EXIT_DONE;
+    return kt_cli_fail(program, KT_EXIT_FAILED, "%s", error);
+}
+
 const kt_abi_entry *kt_cli_find_entry(const kt_program *program, const char *name) {
     for (uint32_t i = 0; i < program->entry_count; i++) {
         if (strcmp(program->entries[i].name, name) == 0) return &program->entries[i];
@@ -142,7 +151,7 @@ static int set_option(const kt_program *program, kt_cli_options *options, int wh
     case SHAPES: return push(program, options->shapes, &options->shape_count, value, name);
     case ENTRY: options->entry = value; return KT_EXIT_DONE;
     case WEIGHTS:
-        if (!program->weights)
+        if (!program->weights && !(program->training && program->training->load))
             return kt_cli_fail(
                 program, KT_EXIT_USAGE,
                 "The weights are in this program; compile it with --weights=file to give others.");

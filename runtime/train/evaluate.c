@@ -5,7 +5,8 @@
 
 static int evaluate(const kt_program *program, const kt_fit_options *options, kt_dataset *dataset,
                     kt_context *context, kt_steps *steps) {
-    int status = kt_dataset_read(dataset, program, options, false);
+    int status = kt_load_weights(context, program, options->weights);
+    if (status == 0) status = kt_dataset_read(dataset, program, options, false);
     if (status == 0)
         status = kt_steps_init(steps, context, program, dataset, "evaluate_step", 0, dataset->feeds.samples,
                                options->batch_size);

@@ -147,12 +147,20 @@ static int prepare(fit *f) {
 }
 
 static int run(fit *f) {
+    const kt_fit_options *options = f->options;
     char error[KT_IO_ERROR];
-    int status = prepare(f);
-    for (int64_t epoch = 0; epoch < f->options->epochs && status == 0; epoch++) status = run_epoch(f, epoch);
-    if (status == 0 && f->options->history && kt_history_write(&f->history, f->options->history, error))
-        status = kt_cli_fail(f->program, KT_EXIT_FAILED, "%s", error);
-    return status;
+    int failed = 0, status = kt_load_weights(f->context, f->program, options->weights);
+    if (status == 0) status = prepare(f);
+    if (status == 0 && options->resume)
+        failed = kt_training_resume(f->context, options->checkpoint, f->logs, f->log_count, &f->history, error);
+    for (int64_t epoch = (int64_t)f->history.epochs; epoch < options->epochs && !status && !failed; epoch++) {
+        status = run_epoch(f, epoch);
+        if (status == 0 && options->checkpoint)
+            failed = kt_training_checkpoint(f->context, options->checkpoint, &f->history, error);
+    }
+    if (!status && !failed && options->save) failed = kt_training_save(f->context, options->save, error);
+    if (!status && !failed && options->history) failed = kt_history_write(&f->history, options->history, error);
+    return failed ? kt_cli_fail(f->program, KT_EXIT_FAILED, "%s", error) : status;
 }
 
 int kt_verb_fit(const kt_program *program, int argc, char **argv) {

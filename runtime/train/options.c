@@ -23,6 +23,8 @@ static const struct {
      false},
     {"--sample-weight", "FILE", "one weight a sample", FILES, FIELD(sample_weights), false},
     {"--batch-size", "N", "samples a step [32]", COUNT, FIELD(batch_size), false},
+    {"--weights", "FILE", "begin with what a .keras or .weights.h5 holds, optimizer state included", TEXT,
+     FIELD(weights), false},
     {"--threads", "N", "how many threads to use [all cores]", COUNT, FIELD(threads), false},
     {"--quiet", NULL, "print nothing but errors, and results of evaluate", FLAG, FIELD(quiet), false},
     {"--epochs", "N", "how often to go through the samples [1]", COUNT, FIELD(epochs), true},
@@ -35,6 +37,9 @@ static const struct {
     {"--no-shuffle", NULL, "take the samples as they stand", FLAG, FIELD(no_shuffle), true},
     {"--seed", "N", "of the order of samples [0]", SEED, FIELD(seed), true},
     {"--class-weight", "0=1,1=5", "what samples of a class count", TEXT, FIELD(class_weight), true},
+    {"--save", "FILE", "write the trained model for Keras: .keras, or .weights.h5", TEXT, FIELD(save), true},
+    {"--checkpoint", "DIR", "keep the state of the run there after each epoch", TEXT, FIELD(checkpoint), true},
+    {"--resume", NULL, "go on from the state in --checkpoint DIR, if there is one", FLAG, FIELD(resume), true},
     {"--history", "FILE.json", "write the logs of all epochs", TEXT, FIELD(history), true},
     {"--csv-log", "FILE", "write the logs of each epoch as a line", TEXT, FIELD(csv_log), true},
     {"--early-stopping", "monitor=val_loss,patience=3",
@@ -95,6 +100,8 @@ static int check(const kt_program *program, const kt_fit_options *options) {
         return usage(program, "The samples are missing; give them with --data FILE%s%s.", "", "");
     if (!options->labels.count)
         return usage(program, "The labels are missing; give them with --labels FILE%s%s.", "", "");
+    if (options->resume && !options->checkpoint)
+        return usage(program, "--resume wants --checkpoint DIR%s%s.", "", "");
     if (options->validation_data.count && options->validation_split > 0)
         return usage(program, "Either --validation-data or --validation-split%s%s.", "", "");
     if (!options->validation_data.count != !options->validation_labels.count)

@@ -24,6 +24,17 @@ typedef struct kt_history {
 } kt_history;
 int kt_history_add(kt_history *history, const kt_log *logs, size_t count); /* 0, or 1: out of memory */
 void kt_history_deinit(kt_history *history);
+/* Saves all weights and the optimizer's state for Keras, .keras or .weights.h5 by the path's ending, and loads them again
+ * (where the file was saved before the optimizer had state, that stays). 0, or 1 with a sentence (room for KT_IO_ERROR);
+ * then nothing has changed. */
+int kt_training_save(kt_context *context, const char *path, char *out_error);
+int kt_training_load(kt_context *context, const char *path, char *out_error);
+/* Keeps everything that a run goes on from in DIRECTORY/training.state, as it is at the end of an epoch. */
+int kt_training_checkpoint(kt_context *context, const char *directory, const kt_history *history, char *out_error);
+/* Takes it up again, if it is there: history then has the epochs that are done. logs: of an epoch, named. */
+int kt_training_resume(kt_context *context, const char *directory, kt_log *logs, size_t count, kt_history *history,
+                       char *out_error);
+
 /* As JSON, {"loss": [one number an epoch], …}; whole or not at all. 0, or 1 with a sentence (room for KT_IO_ERROR). */
 int kt_history_write(const kt_history *history, const char *path, char *out_error);
 

@@ -17,9 +17,9 @@ typedef struct kt_fit_options {
     int64_t epochs, batch_size, threads;
     double validation_split; /* 0: none */
     uint64_t seed;
-    bool no_shuffle, quiet;
+    bool no_shuffle, quiet, resume;
     const char *class_weight; /* "0=1,1=5" */
-    const char *history, *csv_log, *save;
+    const char *history, *csv_log, *save, *weights, *checkpoint;
     const char *early_stopping, *reduce_lr; /* "monitor=val_loss,patience=3" */
     bool terminate_on_nan;
 } kt_fit_options;

@@ -1,0 +1,136 @@
+/* Saving what has been trained: Keras's files, and states to resume from.
+ *
+ * A state's block holds what the loop has to know besides variables, in the machine's byte order:
+ *
+ *   u32 version   u32 logs an epoch   i64 epochs done   f64 logs, epoch by epoch */
+#include "runtime/checkpoint/checkpoint.h"
+#include "runtime/train/train_impl.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { BLOCK_VERSION = 1 };
+typedef struct block_head {
+    uint32_t version, logs;
+    int64_t epochs;
+} block_head;
+
+static int no_memory(const char *path, char *out_error) {
+    (void)snprintf(out_error, KT_IO_ERROR, "There is no memory to save or load %s.", path);
+    return 1;
+}
+
+/* All variables of the context; NULL: no memory. */
+static kt_saved_variable *list_variables(kt_context *context) {
+    const kt_program *program = kt_context_program(context);
+    kt_saved_variable *list = calloc(program->variable_count + 1, sizeof *list);
+    for (uint32_t i = 0; list && i < program->variable_count; i++) {
+        const kt_abi_variable *variable = &program->variables[i];
+        list[i] = (kt_saved_variable){.path = variable->path,
+                                      .file_path = variable->file_path,
+                                      .dtype = variable->dtype,
+                                      .rank = variable->rank,
+                                      .data = kt_context_variable(context, i)};
+        memcpy(list[i].dims, variable->dims, sizeof list[i].dims);
+    }
+    return list;
+}
+
+int kt_training_save(kt_context *context, const char *path, char *out_error) {
+    const kt_program *program = kt_context_program(context);
+    const kt_abi_training *training = program->training;
+    kt_saved_variable *variables = list_variables(context);
+    if (!variables) return no_memory(path, out_error);
+    const kt_saved_model model = {.config_json = training->config,
+                                  .config_bytes = training->config ? strlen(training->config) : 0,
+                                  .metadata_json = training->metadata,
+                                  .variables = variables,
+                                  .variable_count = program->variable_count};
+    int status = kt_model_save(path, &model, out_error);
+    free(variables);
+    return status;
+}
+
+int kt_training_load(kt_context *context, const char *path, char *out_error) {
+    kt_saved_variable *variables = list_variables(context);
+    if (!variables) return no_memory(path, out_error);
+    int status =
+        kt_model_load(path, variables, kt_context_program(context)->variable_count, KT_LOAD_ANY, out_error);
+    free(variables);
+    return status;
+}
+
+/* ---- states ---------------------------------------------------------------------------------------------- */
+static char *state_path(const char *directory) {
+    size_t length = strlen(directory);
+    char *path = malloc(length + sizeof "/training.state");
+    if (path) (void)sprintf(path, "%s/training.state", directory);
+    return path;
+}
+
+int kt_training_checkpoint(kt_context *context, const char *directory, const kt_history *history,
+                           char *out_error) {
+    const block_head head = {BLOCK_VERSION, (uint32_t)history->name_count, (int64_t)history->epochs};
+    size_t numbers = history->epochs * history->name_count * sizeof(double);
+    char *path = state_path(directory), *block = malloc(sizeof head + numbers + 1);
+    kt_saved_variable *variables = list_variables(context);
+    int status = 1;
+    if (mkdir(directory, 0777) && errno != EEXIST) {
+        (void)snprintf(out_error, KT_IO_ERROR, "Cannot make the directory %s: %s.", directory, strerror(errno));
+    } else if (!path || !block || !variables) {
+        (void)no_memory(directory, out_error);
+    } else {
+        memcpy(block, &head, sizeof head);
+        if (numbers) memcpy(block + sizeof head, history->values, numbers);
+        status = kt_state_save(path, variables, kt_context_program(context)->variable_count, block,
+                               sizeof head + numbers, out_error);
+    }
+    free(path);
+    free(block);
+    free(variables);
+    return status;
+}
+
+static int take_history(const char *path, const char *block, size_t bytes, kt_log *logs, size_t count,
+                        kt_history *history, char *out_error) {
+    block_head head = {0};
+    if (bytes >= sizeof head) memcpy(&head, block, sizeof head);
+    size_t numbers = bytes >= sizeof head ? (bytes - sizeof head) / sizeof(double) : 0;
+    if (head.version != BLOCK_VERSION || head.logs != count || head.epochs < 0 ||
+        (uint64_t)head.epochs * count != numbers) {
+        (void)snprintf(out_error, KT_IO_ERROR,
+                       "%s is of another run: its epochs have %u logs, and those of this run have %zu.", path,
+                       head.logs, count);
+        return 1;
+    }
+    for (int64_t epoch = 0; epoch < head.epochs; epoch++) {
+        for (size_t i = 0; i < count; i++)
+            memcpy(&logs[i].value, block + sizeof head + ((size_t)epoch * count + i) * sizeof(double),
+                   sizeof(double));
+        if (kt_history_add(history, logs, count)) return no_memory(path, out_error);
+    }
+    return 0;
+}
+
+int kt_training_resume(kt_context *context, const char *directory, kt_log *logs, size_t count,
+                       kt_history *history, char *out_error) {
+    char *path = state_path(directory), *block = NULL;
+    size_t bytes = 0;
+    kt_saved_variable *variables = list_variables(context);
+    int status = 0;
+    if (!path || !variables) {
+        status = no_memory(directory, out_error);
+    } else if (access(path, F_OK) == 0) {
+        status = kt_state_load(path, variables, kt_context_program(context)->variable_count, &block, &bytes,
+                               out_error);
+        if (status == 0) status = take_history(path, block, bytes, logs, count, history, out_error);
+    }
+    free(block);
+    free(path);
+    free(variables);
+    return status;
+}
