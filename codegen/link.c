@@ -124,6 +124,10 @@ kt_status kt_link_check(const kt_target *target, kt_arena *arena, kt_diag *diag)
     if (target->musl && !is_in_path(arena, MUSL_LINKER))
         return kt_diag_add(diag, KT_IO, NULL,
                            "--libc=musl wants %s, which is not installed; install musl-tools.", MUSL_LINKER);
+    if (target->trains && (target->musl || !target->at_home))
+        return kt_diag_add(
+            diag, KT_UNSUPPORTED, NULL,
+            "Programs that train are linked for this machine and glibc only: their HDF5 wants both.");
     if (target->blas && !target->at_home)
         return kt_diag_add(diag, KT_UNSUPPORTED, NULL,
                            "--contractions=openblas links for this machine only, not for %s.",
@@ -135,9 +139,22 @@ kt_status kt_link_check(const kt_target *target, kt_arena *arena, kt_diag *diag)
     return find_runtime(arena, target, &runtime, diag);
 }
 
+/* libkeratin_train.a, beside the runtime, which it needs and which needs it; and the libraries below it. */
+static void add_training(command *line, const char *runtime) {
+    int folder = (int)(strrchr(runtime, '/') - runtime);
+    add(line, kt_arena_format(line->arena, "%.*s/libkeratin_train.a", folder, runtime));
+    add(line, runtime);
+    for (const char *at = KT_TRAIN_ARCHIVES; *at;) {
+        int length = (int)strcspn(at, ":");
+        add(line, kt_arena_format(line->arena, "%.*s", length, at));
+        at += length + (at[length] == ':');
+    }
+}
+
 static void add_objects(command *line, const char *const *objects, uint32_t count, const char *runtime) {
     for (uint32_t i = 0; i < count; i++) add(line, objects[i]);
     add(line, runtime);
+    if (line->target->trains) add_training(line, runtime);
     if (line->target->blas) add(line, KT_OPENBLAS);
 }
 

@@ -17,6 +17,7 @@ typedef struct kt_target {
     uint64_t cpu_features; /* KT_CPU_… that the code needs */
     bool musl; /* programs are static executables with musl's libc; set by the user of this struct */
     bool blas; /* products and convolutions of f32 and f64 are calls of OpenBLAS; set by the user of this struct */
+    bool trains; /* what is linked can save and load models (runtime/checkpoint/); set by the user of this struct */
     /* Contractions: rows of a tile at most, vectors across it, for f32. */
     int tile_rows, tile_vectors;
 } kt_target;
