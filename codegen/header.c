@@ -92,7 +92,7 @@ static void add_entry(kt_text *text, const kt_graph *graph, const kt_function *e
 }
 
 void kt_header_print(const kt_graph *graph, const kt_plan *plans, uint32_t plan_count, const char *name,
-                     bool weights_file, const kt_training_info *training, kt_text *out_text) {
+                     bool weights_file, bool trains, kt_text *out_text) {
     kt_text_format(
         out_text,
         "/* Made by keratin %s. Any number of contexts may run at once, one thread each.\n"
@@ -120,21 +120,14 @@ void kt_header_print(const kt_graph *graph, const kt_plan *plans, uint32_t plan_
                        name, name, name);
     for (uint32_t i = 0; i < plan_count; i++)
         add_entry(out_text, graph, kt_graph_function(graph, plans[i].entry), name);
-    const char *files = "";
-    if (training && training->train)
-        files = kt_arena_format(out_text->arena,
-                                "/* Writes .keras or .weights.h5 for Keras, the optimizer's state included, and reads "
-                                "such files.\n   Returns 0, or an error code; then nothing has changed. */\n"
-                                "int %s_save(%s *, const char *file);\nint %s_load(%s *, const char *file);\n",
-                                name, name, name, name);
-    if (training)
+    if (trains)
         kt_text_format(
             out_text,
             "/* A variable by Keras's path: read into buffer (data NULL: its dtype and shape alone), or "
             "written from it.\n   Returns 0, or an error code. */\n"
             "int %s_variable(%s *, const char *path, kt_buffer *buffer, int write);\n"
-            "/* Sets loss and metrics back, as before an epoch. */\nvoid %s_reset_metrics(%s *);\n%s",
-            name, name, name, name, files);
+            "/* Sets loss and metrics back, as before an epoch. */\nvoid %s_reset_metrics(%s *);\n",
+            name, name, name, name);
     kt_text_format(
         out_text,
         "/* Any entry by name; in and out: one buffer an input and an output. */\n"

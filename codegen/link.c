@@ -141,8 +141,9 @@ kt_status kt_link_check(const kt_target *target, kt_arena *arena, kt_diag *diag)
 
 /* libkeratin_train.a, beside the runtime, which it needs and which needs it; and the libraries below it. */
 static void add_training(command *line, const char *runtime) {
-    int folder = (int)(strrchr(runtime, '/') - runtime);
-    add(line, kt_arena_format(line->arena, "%.*s/libkeratin_train.a", folder, runtime));
+    const char *slash = strrchr(runtime, '/');
+    int folder = slash ? (int)(slash + 1 - runtime) : 0;
+    add(line, kt_arena_format(line->arena, "%.*slibkeratin_train.a", folder, runtime));
     add(line, runtime);
     for (const char *at = KT_TRAIN_ARCHIVES; *at;) {
         int length = (int)strcspn(at, ":");
@@ -238,6 +239,7 @@ kt_status kt_link(kt_emit form, const kt_target *target, bool debug, const char 
     const char *runtime = NULL;
     command line = {.arena = arena, .target = target, .debug = debug};
     KT_TRY(find_runtime(arena, target, &runtime, diag));
+    KT_ASSERT(runtime);
     const char *beside = kt_arena_format(arena, "%s.%ld.tmp", output, (long)getpid());
     /* Said here, since the linker says it in words of its own. */
     int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);

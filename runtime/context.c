@@ -144,10 +144,6 @@ void kt_context_reset(kt_context *context, uint32_t kind) {
         if (program->variables[i].kind == kind) reset_variable(context, &program->variables[i]);
 }
 
-int kt_context_fail(kt_context *context, int code, const char *sentence) {
-    return fail(context, code, "%s", sentence);
-}
-
 const kt_program *kt_context_program(const kt_context *context) { return context->program; }
 
 void kt_context_reset_metrics(kt_context *context) { kt_context_reset(context, KT_KEPT_METRIC); }

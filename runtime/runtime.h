@@ -16,7 +16,6 @@ enum {
     KT_ERROR_ARGUMENT = 1, /* wrong entry, symbol below 1, missing pointer, shapes that do not fit */
     KT_ERROR_MEMORY = 2,
     KT_ERROR_CAPACITY = 3, /* an output buffer is too small */
-    KT_ERROR_FILE = 4,     /* a file cannot be read or written, or is not this program's */
 };
 
 typedef struct kt_context kt_context;
@@ -42,8 +41,6 @@ int kt_context_output_shape(kt_context *context, const char *entry, int index, c
 /* What the workspace takes for these symbols, bytes. */
 int64_t kt_context_workspace_bytes(kt_context *context, uint32_t entry, const int64_t *symbols);
 
-/* Records an error, for what works on a context from outside; returns code. */
-int kt_context_fail(kt_context *context, int code, const char *sentence);
 const kt_program *kt_context_program(const kt_context *context);
 /* The value of a variable of the program's list, dense; it may be written between calls. */
 void *kt_context_variable(kt_context *context, uint32_t index);

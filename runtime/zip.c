@@ -158,17 +158,19 @@ struct written {
     uint32_t crc;
 };
 
-/* Version 4.5, stored, 1 January 1980, sizes in the extra field. */
+/* Stored, 1 January 1980. Where an archive is large, version 4.5, with sizes and offsets in extra fields;
+ * some readers know only the older form, in which there is room for 4 GiB. */
 static void put_common(struct record *record, const struct written *written, const char *name,
                        int extra_bytes) {
-    put(record, 45, 2);
+    uint64_t size = extra_bytes ? UINT32_MAX : written->size;
+    put(record, extra_bytes ? 45 : 20, 2);
     put(record, 0x800, 2); /* the name is UTF-8 */
     put(record, STORED, 2);
     put(record, 0, 2);
     put(record, 0x21, 2);
     put(record, written->crc, 4);
-    put(record, UINT32_MAX, 4);
-    put(record, UINT32_MAX, 4);
+    put(record, size, 4);
+    put(record, size, 4);
     put(record, strlen(name), 2);
     put(record, (uint64_t)extra_bytes, 2);
 }
@@ -188,20 +190,22 @@ static uint64_t write_named(FILE *file, const struct record *record, size_t befo
     return record->count + strlen(name);
 }
 
-static uint64_t write_central(FILE *file, const struct written *written, const char *name) {
+static uint64_t write_central(FILE *file, const struct written *written, const char *name, bool large) {
     struct record record = {.count = 0};
     put(&record, CENTRAL_SIGNATURE, 4);
-    put(&record, 45, 2);
-    put_common(&record, written, name, 28);
+    put(&record, large ? 45 : 20, 2);
+    put_common(&record, written, name, large ? 28 : 0);
     put(&record, 0, 2); /* no comment; disk and attributes follow */
     put(&record, 0, 8);
-    put(&record, UINT32_MAX, 4);
-    put_sizes(&record, written, 3);
-    put(&record, written->at, 8);
+    put(&record, large ? UINT32_MAX : written->at, 4);
+    if (large) {
+        put_sizes(&record, written, 3);
+        put(&record, written->at, 8);
+    }
     return write_named(file, &record, CENTRAL_BYTES, name);
 }
 
-static void write_end(FILE *file, uint64_t count, uint64_t bytes, uint64_t at) {
+static void write_end64(FILE *file, uint64_t count, uint64_t bytes, uint64_t at) {
     struct record record = {.count = 0};
     put(&record, END64_SIGNATURE, 4);
     put(&record, END64_BYTES - 12, 8);
@@ -216,20 +220,35 @@ static void write_end(FILE *file, uint64_t count, uint64_t bytes, uint64_t at) {
     put(&record, 0, 4);
     put(&record, at + bytes, 8);
     put(&record, 1, 4);
+    (void)fwrite(record.bytes, 1, record.count, file);
+}
+
+static void write_end(FILE *file, uint64_t count, uint64_t bytes, uint64_t at, bool large) {
+    struct record record = {.count = 0};
+    if (large) write_end64(file, count, bytes, at);
     put(&record, END_SIGNATURE, 4);
     put(&record, 0, 4);
-    put(&record, UINT16_MAX, 2);
-    put(&record, UINT16_MAX, 2);
-    put(&record, UINT32_MAX, 4);
-    put(&record, UINT32_MAX, 4);
+    put(&record, large ? UINT16_MAX : count, 2);
+    put(&record, large ? UINT16_MAX : count, 2);
+    put(&record, large ? UINT32_MAX : bytes, 4);
+    put(&record, large ? UINT32_MAX : at, 4);
     put(&record, 0, 2);
     (void)fwrite(record.bytes, 1, record.count, file);
+}
+
+/* Has it no room in the older form? A megabyte more than a record takes, for names. */
+static bool is_large(const kt_zip_member *members, size_t count) {
+    uint64_t bytes = (uint64_t)1 << 20;
+    for (size_t i = 0; i < count; i++)
+        bytes += members[i].part_bytes[0] + members[i].part_bytes[1] + 2 * (strlen(members[i].name) + 128);
+    return count >= UINT16_MAX || bytes >= UINT32_MAX;
 }
 
 kt_zip_status kt_zip_write(FILE *file, const kt_zip_member *members, size_t count) {
     struct written *written = calloc(count + 1, sizeof *written);
     if (!written) return KT_ZIP_MEMORY;
     uint64_t at = 0;
+    bool large = is_large(members, count);
     for (size_t i = 0; i < count; i++) {
         const kt_zip_member *member = &members[i];
         uint32_t crc = kt_crc32(kt_crc32(0, member->parts[0], member->part_bytes[0]), member->parts[1],
@@ -237,16 +256,17 @@ kt_zip_status kt_zip_write(FILE *file, const kt_zip_member *members, size_t coun
         written[i] = (struct written){at, member->part_bytes[0] + member->part_bytes[1], crc};
         struct record record = {.count = 0};
         put(&record, LOCAL_SIGNATURE, 4);
-        put_common(&record, &written[i], member->name, 20);
-        put_sizes(&record, &written[i], 2);
+        put_common(&record, &written[i], member->name, large ? 20 : 0);
+        if (large) put_sizes(&record, &written[i], 2);
         at += write_named(file, &record, LOCAL_BYTES, member->name) + written[i].size;
         for (int part = 0; part < 2; part++)
             if (member->part_bytes[part])
                 (void)fwrite(member->parts[part], 1, member->part_bytes[part], file);
     }
     uint64_t directory_bytes = 0;
-    for (size_t i = 0; i < count; i++) directory_bytes += write_central(file, &written[i], members[i].name);
-    write_end(file, count, directory_bytes, at);
+    for (size_t i = 0; i < count; i++)
+        directory_bytes += write_central(file, &written[i], members[i].name, large);
+    write_end(file, count, directory_bytes, at, large);
     free(written);
     return KT_ZIP_OK;
 }

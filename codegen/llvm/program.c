@@ -398,11 +398,6 @@ static void library_functions(emitter *emit, LLVMValueRef program) {
         forwarder(emit, "reset_metrics", "kt_context_reset_metrics",
                   LLVMFunctionType(none, &pointer, 1, false));
     }
-    if (emit->source->training && emit->source->training->train) {
-        LLVMTypeRef file = LLVMFunctionType(i32, (LLVMTypeRef[]){pointer, pointer}, 2, false);
-        forwarder(emit, "save", "kt_context_save", file);
-        forwarder(emit, "load", "kt_context_load", file);
-    }
     exported_function(emit, "describe", LLVMFunctionType(pointer, NULL, 0, false));
     LLVMBuildRet(emit->builder, string_global(emit, emit->source->describe));
     for (uint32_t i = 0; i < emit->source->plan_count; i++) entry_point(emit, &emit->source->plans[i], i);
@@ -458,8 +453,8 @@ static LLVMValueRef training_table(emitter *emit) {
     if (!training) return none;
     LLVMTypeRef verb =
         LLVMFunctionType(emit->i32, (LLVMTypeRef[]){emit->pointer, emit->i32, emit->pointer}, 3, false);
-    LLVMTypeRef file = LLVMFunctionType(
-        emit->i32, (LLVMTypeRef[]){emit->pointer, emit->pointer, emit->pointer}, 3, false);
+    LLVMTypeRef file =
+        LLVMFunctionType(emit->i32, (LLVMTypeRef[]){emit->pointer, emit->pointer, emit->pointer}, 3, false);
     rows names = {0}, table = {0};
     bool program = !emit->module->options.library;
     for (uint32_t i = 0; i < training->log_count; i++)
@@ -470,7 +465,7 @@ static LLVMValueRef training_table(emitter *emit) {
                    training->metadata ? string_global(emit, training->metadata) : none,
                    program ? runtime_function(emit, "kt_verb_evaluate", verb) : none,
                    program && training->train ? runtime_function(emit, "kt_verb_fit", verb) : none,
-                   training->train ? runtime_function(emit, "kt_training_load", file) : none));
+                   program && training->train ? runtime_function(emit, "kt_training_load", file) : none));
     return table_global(emit, "training", table);
 }
 

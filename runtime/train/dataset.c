@@ -2,6 +2,7 @@
  * weights. */
 #include "runtime/train/train_impl.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,11 +49,13 @@ static int64_t class_of(const kt_buffer *labels, int64_t sample, int64_t numbers
     return best;
 }
 
-static int weigh_classes(kt_dataset *dataset, const char *text, uint32_t label, uint32_t weight) {
+/* Of the samples that are trained on alone, as in Keras. */
+static int weigh_classes(kt_dataset *dataset, const char *text, uint32_t label, uint32_t weight,
+                         int64_t samples) {
     kt_feeds *feeds = &dataset->feeds;
     const kt_buffer *labels = &feeds->at[label].buffer;
     float *weights = feeds->at[weight].buffer.data;
-    int64_t samples = feeds->samples, numbers = 1;
+    int64_t numbers = 1;
     class_weights classes;
     for (int axis = 1; axis < labels->rank; axis++) numbers *= labels->dims[axis];
     int status = 0;
@@ -69,6 +72,11 @@ static int weigh_classes(kt_dataset *dataset, const char *text, uint32_t label, 
     free(classes.classes);
     free(classes.weights);
     return status;
+}
+
+int64_t kt_trained_samples(const kt_fit_options *options, int64_t samples) {
+    if (!(options->validation_split > 0)) return samples;
+    return (int64_t)floor((double)samples * (1 - options->validation_split));
 }
 
 /* ---- reading ---------------------------------------------------------------------------------------------
@@ -103,7 +111,8 @@ static int read_weights(kt_dataset *dataset, const kt_fit_options *options, uint
         if (labels > 1)
             return kt_cli_fail(feeds->program, KT_EXIT_USAGE,
                                "--class-weight is for models with one output.");
-        status = weigh_classes(dataset, options->class_weight, first_label, first);
+        status = weigh_classes(dataset, options->class_weight, first_label, first,
+                               kt_trained_samples(options, feeds->samples));
     }
     return status;
 }

@@ -4,7 +4,6 @@
  * any epoch. Logs stand in the order of Keras's: the step's by name, then the validation's. */
 #include "runtime/train/train_impl.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,9 +121,7 @@ static int prepare(fit *f) {
     const kt_fit_options *options = f->options;
     int status = kt_dataset_read(&f->data, f->program, options, false);
     if (status) return status;
-    int64_t samples = f->data.feeds.samples, trained = samples;
-    if (options->validation_split > 0)
-        trained = (int64_t)floor((double)samples * (1 - options->validation_split));
+    int64_t samples = f->data.feeds.samples, trained = kt_trained_samples(options, samples);
     status = kt_steps_init(&f->steps, f->context, f->program, &f->data, "train_step", 0, trained,
                            options->batch_size);
     if (status) return status;
@@ -152,14 +149,16 @@ static int run(fit *f) {
     int failed = 0, status = kt_load_weights(f->context, f->program, options->weights);
     if (status == 0) status = prepare(f);
     if (status == 0 && options->resume)
-        failed = kt_training_resume(f->context, options->checkpoint, f->logs, f->log_count, &f->history, error);
+        failed =
+            kt_training_resume(f->context, options->checkpoint, f->logs, f->log_count, &f->history, error);
     for (int64_t epoch = (int64_t)f->history.epochs; epoch < options->epochs && !status && !failed; epoch++) {
         status = run_epoch(f, epoch);
         if (status == 0 && options->checkpoint)
             failed = kt_training_checkpoint(f->context, options->checkpoint, &f->history, error);
     }
     if (!status && !failed && options->save) failed = kt_training_save(f->context, options->save, error);
-    if (!status && !failed && options->history) failed = kt_history_write(&f->history, options->history, error);
+    if (!status && !failed && options->history)
+        failed = kt_history_write(&f->history, options->history, error);
     return failed ? kt_cli_fail(f->program, KT_EXIT_FAILED, "%s", error) : status;
 }
 

@@ -64,17 +64,8 @@ int kt_training_load(kt_context *context, const char *path, char *out_error) {
     return status;
 }
 
-int kt_context_save(kt_context *context, const char *path) {
-    char error[KT_IO_ERROR];
-    return kt_training_save(context, path, error) ? kt_context_fail(context, KT_ERROR_FILE, error) : 0;
-}
-
-int kt_context_load(kt_context *context, const char *path) {
-    char error[KT_IO_ERROR];
-    return kt_training_load(context, path, error) ? kt_context_fail(context, KT_ERROR_FILE, error) : 0;
-}
-
-/* ---- states ---------------------------------------------------------------------------------------------- */
+/* ---- states ----------------------------------------------------------------------------------------------
+ */
 static char *state_path(const char *directory) {
     size_t length = strlen(directory);
     char *path = malloc(length + sizeof "/training.state");
@@ -90,7 +81,8 @@ int kt_training_checkpoint(kt_context *context, const char *directory, const kt_
     kt_saved_variable *variables = list_variables(context);
     int status = 1;
     if (mkdir(directory, 0777) && errno != EEXIST) {
-        (void)snprintf(out_error, KT_IO_ERROR, "Cannot make the directory %s: %s.", directory, strerror(errno));
+        (void)snprintf(out_error, KT_IO_ERROR, "Cannot make the directory %s: %s.", directory,
+                       strerror(errno));
     } else if (!path || !block || !variables) {
         (void)no_memory(directory, out_error);
     } else {

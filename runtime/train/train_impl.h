@@ -36,6 +36,8 @@ typedef struct kt_dataset {
     bool weighted; /* it is for the entries that take weights */
 } kt_dataset;
 int kt_dataset_read(kt_dataset *dataset, const kt_program *program, const kt_fit_options *options, bool validation);
+/* How many of the first samples are trained on; the others validate. */
+int64_t kt_trained_samples(const kt_fit_options *options, int64_t samples);
 void kt_dataset_deinit(kt_dataset *dataset);
 
 /* ---- steps.c --------------------------------------------------------------------------------------------- */

@@ -1,4 +1,5 @@
-"""Makes the models that errors_test.sh expects to be refused, and those of recurrent_test.sh with what Keras gives.
+"""Makes the models that errors_test.sh expects to be refused, and those of recurrent_test.sh and training_test.sh with
+what Keras gives.
 
     KERAS_BACKEND=jax python tests/driver/make.py
 """
@@ -64,3 +65,18 @@ with zipfile.ZipFile(FOLDER / "stateful.keras") as good, zipfile.ZipFile(FOLDER 
         data = good.read(item)
         bad.writestr(item, data.replace(b'"batch_shape": [3, ', b'"batch_shape": [null, ')
                      if item.filename == "config.json" else data)
+
+# A model to be trained: what Keras's fit does to it, with a class weight and the last quarter for validation.
+keras.utils.set_random_seed(2)
+draw = np.random.default_rng(7)
+samples = draw.standard_normal((96, 6)).astype("float32")
+kinds = (samples @ draw.standard_normal((6, 3))).argmax(1).astype("int32")
+trained = keras.Sequential([keras.Input((6,)), layers.Dense(8, "tanh"), layers.BatchNormalization(), layers.Dense(3, "softmax")])
+trained.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy", metrics=["accuracy"])
+trained.save(FOLDER / "trainer.keras")
+np.save(FOLDER / "trainer_x.npy", samples)
+np.save(FOLDER / "trainer_y.npy", kinds)
+history = trained.fit(samples, kinds, batch_size=20, epochs=4, shuffle=False, validation_split=0.25, verbose=0,
+                      class_weight={0: 1.0, 1: 2.5, 2: 0.5}).history
+(FOLDER / "trainer_history.txt").write_text(
+    "".join(" ".join([name, *(f"{number:.7f}" for number in numbers)]) + "\n" for name, numbers in history.items()))

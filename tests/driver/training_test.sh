@@ -1,0 +1,78 @@
+#!/bin/sh
+# A compiled trainer from outside: it fits as Keras does, evaluates, saves, resumes bit for bit, and refuses what is wrong.
+. "$(dirname "$0")/common.sh"
+here=$SOURCE/tests/driver
+data="--data $here/trainer_x.npy --labels $here/trainer_y.npy"
+"$KERATIN" compile "$here/trainer.keras" --train -o "$work/trainer"
+
+# Logs of each epoch are Keras's, to 1e-4: sixteen steps of Adam make more of a rounding than one.
+"$work/trainer" fit $data --batch-size 20 --epochs 4 --no-shuffle --validation-split 0.25 \
+    --class-weight 0=1,1=2.5,2=0.5 --history "$work/history.json" >"$work/lines"
+while read -r name numbers; do
+    sed -n "s/.*\"$name\": \[\([^]]*\)\].*/\1/p" "$work/history.json" | tr -d , >"$work/ours"
+    echo "$numbers" | cat - "$work/ours" | awk -v name="$name" '
+        NR == 1 { count = split($0, theirs) }
+        NR == 2 && NF == count { for (i = 1; i <= count; i++) if ((d = $i - theirs[i]) > 1e-4 || d < -1e-4) bad = 1; seen = 1 }
+        END { exit bad || !seen }' || fail "$name is not Keras's $numbers but $(cat "$work/ours")"
+done <"$here/trainer_history.txt"
+[ "$(grep -c '^Epoch [1-4]/4$' "$work/lines")" = 4 ] || fail "not four epochs: $(cat "$work/lines")"
+expect_text '^4/4 - .*/step - accuracy: 0\.[0-9]* - loss: [0-9.]* - val_accuracy: 0\.[0-9]* - val_loss: ' "$work/lines"
+
+# The order of samples follows from the seed; threads change nothing.
+"$work/trainer" fit $data --epochs 3 --seed 5 --quiet --save "$work/one.keras" --threads 1 --history "$work/one.json"
+"$work/trainer" fit $data --epochs 3 --seed 5 --quiet --save "$work/two.keras" --threads 2 --history "$work/two.json"
+"$work/trainer" fit $data --epochs 3 --seed 6 --quiet --history "$work/other.json"
+cmp "$work/one.keras" "$work/two.keras" || fail "two threads train other weights"
+! cmp -s "$work/one.json" "$work/other.json" || fail "the seed changes nothing"
+
+# A run that is taken up again ends as one that was not interrupted.
+"$work/trainer" fit $data --epochs 1 --seed 5 --quiet --checkpoint "$work/run"
+"$work/trainer" fit $data --epochs 3 --seed 5 --quiet --checkpoint "$work/run" --resume --save "$work/resumed.keras" \
+    --history "$work/resumed.json"
+cmp "$work/one.keras" "$work/resumed.keras" || fail "a resumed run ends with other weights"
+cmp "$work/one.json" "$work/resumed.json" || fail "a resumed run has another history"
+
+# What was saved is what evaluates and predicts, here and in a program compiled from the saved file.
+"$work/trainer" evaluate $data --weights "$work/one.keras" >"$work/trained"
+"$work/trainer" evaluate $data >"$work/untrained"
+! cmp -s "$work/trained" "$work/untrained" || fail "--weights changes nothing"
+"$KERATIN" compile "$work/one.keras" -o "$work/saved"
+"$work/saved" --input "$here/trainer_x.npy" --output "$work/saved.npy"
+"$work/trainer" predict --input "$here/trainer_x.npy" --output "$work/trained.npy" --weights "$work/one.keras"
+"$COMPARE" close "$work/saved.npy" "$work/trained.npy" || fail "the saved model predicts otherwise"
+"$KERATIN" compile "$here/trainer.keras" --loss sparse_categorical_crossentropy -o "$work/evaluator"
+"$work/evaluator" evaluate $data >"$work/evaluated"
+cmp "$work/evaluated" "$work/untrained" || fail "a program that only evaluates gives other numbers"
+
+# One file, and nothing but libc and libm.
+if [ -z "$SANITIZE" ]; then
+    [ "$(wc -c <"$work/trainer")" -lt 6000000 ] || fail "a trainer has $(wc -c <"$work/trainer") bytes"
+    ! ldd "$work/trainer" | grep -v 'linux-vdso\|libm\.\|libc\.\|ld-linux' || fail "a trainer needs more than libc and libm"
+fi
+
+# What is wrong is said in a sentence, and nothing is written.
+expect_status 2 "$work/trainer" fit --labels "$here/trainer_y.npy"
+expect_errors 1
+expect_status 2 "$work/trainer" fit $data --epochs 0
+expect_errors 1
+expect_status 2 "$work/trainer" fit $data --class-weight nonsense
+expect_errors 1
+expect_status 2 "$work/trainer" fit $data --resume
+expect_errors 1
+expect_status 1 "$work/trainer" fit --data "$here/trainer_x.npy" --labels "$here/trainer_x.npy"
+expect_errors 1
+expect_text "labels" "$work/errors"
+expect_status 1 "$work/trainer" fit $data --quiet --save "$work/nowhere/model.keras"
+expect_errors 1
+head -c 9000 "$work/one.keras" >"$work/cut.keras"
+expect_status 1 "$work/trainer" evaluate $data --weights "$work/cut.keras"
+expect_errors 1
+head -c 500 "$work/run/training.state" >"$work/short" && mv "$work/short" "$work/run/training.state"
+expect_status 1 "$work/trainer" fit $data --quiet --checkpoint "$work/run" --resume
+expect_errors 1
+expect_status 1 "$KERATIN" compile "$here/trainer.keras" --train --loss nonsense -o "$work/none"
+expect_text "compile/loss: there is no loss 'nonsense'" "$work/errors"
+expect_status 1 "$KERATIN" compile "$here/tagger.keras" --train -o "$work/none"
+expect_text "not compiled with a loss" "$work/errors"
+expect_status 2 "$KERATIN" compile "$here/trainer.keras" --optimizer adam -o "$work/none"
+[ ! -e "$work/none" ] || fail "something was written"
