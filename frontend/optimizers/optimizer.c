@@ -20,7 +20,7 @@ static kt_status refuse_unsupported(const kt_optimizer *optimizer, kt_layer_cont
         const char *name;
         bool used;
     } options[] = {
-        {"weight_decay", optimizer->weight_decay > 0},
+        {"weight_decay", !isnan(optimizer->weight_decay)},
         {"clipnorm", optimizer->clipnorm > 0},
         {"clipvalue", optimizer->clipvalue > 0},
         {"global_clipnorm", optimizer->global_clipnorm > 0},
@@ -67,6 +67,8 @@ void kt_optimizer_build(kt_optimizer *optimizer, kt_trace *trace, const uint32_t
     kt_arena *arena = trace->context->arena;
     kt_graph *graph = trace->builder->graph;
     uint32_t number = 0;
+    const kt_optimizer_class *class = class_of(optimizer);
+    bool slotless = class->slotless && class->slotless(optimizer);
     const kt_type counter = {.dtype = KT_I64}, scalar = {.dtype = KT_F32};
     const float rate = (float)json_number_value(optimizer->learning_rate);
     optimizer->iteration = add_variable(optimizer, trace, "iteration", &counter, NULL, &number);
@@ -75,7 +77,7 @@ void kt_optimizer_build(kt_optimizer *optimizer, kt_trace *trace, const uint32_t
     for (uint32_t i = 0; i < count; i++) {
         const kt_variable variable = graph->variables.at[variables[i]];
         KT_PUSH(arena, &optimizer->trained, variables[i]);
-        for (const char *const *slot = class_of(optimizer)->slots; *slot; slot++) {
+        for (const char *const *slot = class->slots; !slotless && *slot; slot++) {
             const char *name = kt_arena_format(arena, "%s_%s", flat_path(arena, variable.path), *slot);
             KT_PUSH(arena, &optimizer->slots,
                     add_variable(optimizer, trace, name, &variable.type, NULL, &number));

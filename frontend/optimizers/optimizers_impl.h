@@ -7,6 +7,7 @@
 typedef struct kt_optimizer_class {
     kt_object_class object;
     const char *const *slots; /* names of the slots of each variable, "momentum"; ends with NULL */
+    bool (*slotless)(const kt_optimizer *optimizer); /* does it do without them? NULL: never */
     /* The new value of variable i; slots are read and assigned through kt_optimizer_slot and kt_optimizer_set_slot. */
     kt_value (*update)(kt_optimizer *optimizer, kt_trace *trace, uint32_t i, kt_value variable, kt_value gradient);
 } kt_optimizer_class;

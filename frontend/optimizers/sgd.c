@@ -28,6 +28,8 @@ static kt_value update(kt_optimizer *optimizer, kt_trace *trace, uint32_t i, kt_
     return kt_build_add(b, variable, ahead);
 }
 
+static bool slotless(const kt_optimizer *optimizer) { return ((const sgd *)optimizer)->momentum == 0; }
+
 static const char *const slots[] = {"momentum", NULL};
 const kt_optimizer_class kt_optimizer_sgd = {{.name = "SGD",
                                               .aliases = "sgd",
@@ -35,4 +37,5 @@ const kt_optimizer_class kt_optimizer_sgd = {{.name = "SGD",
                                               .bytes = sizeof(sgd),
                                               .options = options},
                                              .slots = slots,
+                                             .slotless = slotless,
                                              .update = update};

@@ -2,7 +2,7 @@
  *
  * The order of an epoch depends on the seed and the epoch's number alone, so that a run can be taken up at
  * any epoch. Logs stand in the order of Keras's: the step's by name, then the validation's. */
-#include "runtime/train/train_impl.h"
+#include "runtime/train/callbacks.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +21,8 @@ typedef struct fit {
     kt_log *logs;
     size_t log_count;
     kt_history history;
+    kt_callbacks callbacks;
+    bool stops;
 } fit;
 
 static int no_memory(const fit *f) { return kt_feeds_no_memory(&f->data.feeds); }
@@ -109,12 +111,15 @@ static int run_epoch(fit *f, int64_t epoch) {
         int status = kt_steps_run(&f->steps, i);
         if (status) return status;
         kt_progress_step(&progress, i + 1, f->steps.logs);
+        f->stops = kt_callbacks_step(&f->callbacks, (double)f->steps.logs[0]);
+        if (f->stops) break;
     }
     take_logs(f, &f->steps, 0);
     int status = f->validates ? validate(f) : 0;
     if (status) return status;
     kt_progress_end(&progress, f->logs, f->log_count);
-    return kt_history_add(&f->history, f->logs, f->log_count) ? no_memory(f) : 0;
+    if (kt_history_add(&f->history, f->logs, f->log_count)) return no_memory(f);
+    return kt_callbacks_epoch(&f->callbacks, f->context, epoch, f->logs, f->log_count, &f->stops);
 }
 
 static int prepare(fit *f) {
@@ -151,11 +156,14 @@ static int run(fit *f) {
     if (status == 0 && options->resume)
         failed =
             kt_training_resume(f->context, options->checkpoint, f->logs, f->log_count, &f->history, error);
-    for (int64_t epoch = (int64_t)f->history.epochs; epoch < options->epochs && !status && !failed; epoch++) {
+    int64_t first = (int64_t)f->history.epochs;
+    if (!status && !failed) status = kt_callbacks_init(&f->callbacks, f->program, options, first);
+    for (int64_t epoch = first; epoch < options->epochs && !status && !failed && !f->stops; epoch++) {
         status = run_epoch(f, epoch);
         if (status == 0 && options->checkpoint)
             failed = kt_training_checkpoint(f->context, options->checkpoint, &f->history, error);
     }
+    if (!status && !failed) kt_callbacks_end(&f->callbacks, f->context);
     if (!status && !failed && options->save) failed = kt_training_save(f->context, options->save, error);
     if (!status && !failed && options->history)
         failed = kt_history_write(&f->history, options->history, error);
@@ -180,6 +188,7 @@ int kt_verb_fit(const kt_program *program, int argc, char **argv) {
     free(f.sorted);
     free(f.logs);
     free(f.order);
+    kt_callbacks_deinit(&f.callbacks);
     kt_history_deinit(&f.history);
     kt_steps_deinit(&f.steps);
     kt_steps_deinit(&f.validation_steps);

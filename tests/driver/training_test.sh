@@ -44,6 +44,22 @@ cmp "$work/one.json" "$work/resumed.json" || fail "a resumed run has another his
 "$work/evaluator" evaluate $data >"$work/evaluated"
 cmp "$work/evaluated" "$work/untrained" || fail "a program that only evaluates gives other numbers"
 
+# Callbacks: no epoch improves by 5, so the second is the last; the rate is halved when it does not improve.
+"$work/trainer" fit $data --quiet --epochs 9 --validation-split 0.25 --history "$work/stopped.json" \
+    --early-stopping monitor=val_loss,patience=1,min_delta=5,restore_best_weights=true --csv-log "$work/log.csv"
+[ "$(wc -l <"$work/log.csv")" = 3 ] || fail "not stopped after two epochs: $(cat "$work/log.csv")"
+[ "$(head -n 1 "$work/log.csv")" = epoch,accuracy,loss,val_accuracy,val_loss ] || fail "another head: $(head -n 1 "$work/log.csv")"
+"$work/trainer" fit $data --quiet --epochs 4 --seed 5 --save "$work/slow.keras" \
+    --reduce-lr-on-plateau monitor=loss,patience=1,min_delta=5,factor=0.001
+"$work/trainer" fit $data --quiet --epochs 4 --seed 5 --save "$work/fast.keras"
+! cmp -s "$work/slow.keras" "$work/fast.keras" || fail "the learning rate stays"
+"$work/trainer" fit $data --quiet --epochs 2 --early-stopping monitor=nothing 2>"$work/errors"
+expect_text "warning: There is no log 'nothing'" "$work/errors"
+expect_status 2 "$work/trainer" fit $data --early-stopping patience=many
+expect_errors 1
+expect_status 2 "$work/trainer" fit $data --reduce-lr-on-plateau unknown=1
+expect_errors 1
+
 # One file, and nothing but libc and libm.
 if [ -z "$SANITIZE" ]; then
     [ "$(wc -c <"$work/trainer")" -lt 6000000 ] || fail "a trainer has $(wc -c <"$work/trainer") bytes"
