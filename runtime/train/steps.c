@@ -16,7 +16,8 @@ int kt_steps_init(kt_steps *steps, kt_context *context, const kt_program *progra
                         .dataset = dataset,
                         .first = first,
                         .end = end,
-                        .batch_size = feeds->fixed ? feeds->step : batch_size};
+                        .batch_size = end - first < batch_size ? end - first : batch_size};
+    if (feeds->fixed) steps->batch_size = feeds->step;
     if (!entry) return kt_cli_fail(program, KT_EXIT_FAILED, "This program has no entry '%s'.", full);
     steps->entry = (uint32_t)(entry - program->entries);
     if (end <= first) return kt_cli_fail(program, KT_EXIT_FAILED, "There are no samples for '%s'.", name);
