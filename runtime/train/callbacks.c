@@ -53,8 +53,9 @@ static int direction(const char *mode, const char *monitor) {
     if (!strcmp(mode, "max")) return 1;
     if (strcmp(mode, "auto") != 0) return 0;
     const char *name = strncmp(monitor, "val_", 4) == 0 ? monitor + 4 : monitor;
-    static const char *const rising[] = {"acc",   "auc", "precision", "recall", "f1",
-                                         "fbeta", "iou", "r2",        "true_"};
+    static const char *const rising[] = {"acc",         "auc",        "precision", "recall", "sensitivity",
+                                         "specificity", "f1",         "fbeta",     "iou",    "io_u",
+                                         "correlation", "cosine_sim", "r2"};
     for (size_t i = 0; i < sizeof rising / sizeof *rising; i++)
         if (strstr(name, rising[i])) return 1;
     return -1;
@@ -163,7 +164,7 @@ static void reduce_rate(kt_reduce_lr *reduce, kt_context *context, const kt_log 
         if ((double)reduce->monitor.wait < reduce->monitor.patience || (double)*rate <= reduce->min_lr)
             return;
         *rate = (float)fmax((double)*rate * reduce->factor, reduce->min_lr);
-        reduce->cooling = (int64_t)reduce->cooldown;
+        reduce->cooling = reduce->cooldown < INT32_MAX ? (int64_t)reduce->cooldown : INT32_MAX;
         reduce->monitor.wait = 0;
     }
 }
@@ -172,7 +173,7 @@ static void reduce_rate(kt_reduce_lr *reduce, kt_context *context, const kt_log 
  */
 static int log_line(kt_callbacks *callbacks, int64_t epoch, const kt_log *logs, size_t count) {
     FILE *file = callbacks->csv;
-    if (epoch == callbacks->first_epoch) {
+    if (epoch == 0) {
         (void)fputs("epoch", file);
         for (size_t i = 0; i < count; i++) (void)fprintf(file, ",%s", logs[i].name);
         (void)fputc('\n', file);
@@ -196,7 +197,6 @@ int kt_callbacks_init(kt_callbacks *callbacks, const kt_program *program, const 
         .terminates = options->terminate_on_nan,
         .stops_early = options->early_stopping != NULL,
         .reduces = options->reduce_lr != NULL,
-        .first_epoch = first_epoch,
         .csv_path = options->csv_log,
         .stop = {.monitor = {.name = "val_loss", .mode = "auto"}, .baseline = NAN},
         .reduce = {.monitor = {.name = "val_loss", .mode = "auto", .patience = 10, .min_delta = 1e-4},
@@ -225,10 +225,11 @@ int kt_callbacks_init(kt_callbacks *callbacks, const kt_program *program, const 
     stop->monitor.min_delta = fabs(stop->monitor.min_delta);
     if (status == 0) status = begin(&stop->monitor, program, "--early-stopping");
     if (status == 0) status = begin(&reduce->monitor, program, "--reduce-lr-on-plateau");
-    if (status == 0 && reduce->factor >= 1)
+    reduce->monitor.min_delta = fabs(reduce->monitor.min_delta);
+    if (status == 0 && !(reduce->factor < 1))
         status = kt_cli_fail(program, KT_EXIT_USAGE, "--reduce-lr-on-plateau: factor must be below 1.");
     if (status || !options->csv_log) return status;
-    callbacks->csv = fopen(options->csv_log, "we");
+    callbacks->csv = fopen(options->csv_log, first_epoch > 0 ? "ae" : "we"); /* a resumed run goes on in it */
     if (callbacks->csv) return 0;
     return kt_cli_fail(program, KT_EXIT_FAILED, "Cannot write %s: %s.", options->csv_log, strerror(errno));
 }

@@ -34,7 +34,6 @@ typedef struct kt_reduce_lr {
 typedef struct kt_callbacks {
     const kt_program *program;
     bool terminates, stops_early, reduces;
-    int64_t first_epoch;
     const char *csv_path;
     FILE *csv;
     kt_early_stopping stop;

@@ -49,6 +49,9 @@ cmp "$work/evaluated" "$work/untrained" || fail "a program that only evaluates g
     --early-stopping monitor=val_loss,patience=1,min_delta=5,restore_best_weights=true --csv-log "$work/log.csv"
 [ "$(wc -l <"$work/log.csv")" = 3 ] || fail "not stopped after two epochs: $(cat "$work/log.csv")"
 [ "$(head -n 1 "$work/log.csv")" = epoch,accuracy,loss,val_accuracy,val_loss ] || fail "another head: $(head -n 1 "$work/log.csv")"
+"$work/trainer" fit $data --quiet --epochs 1 --checkpoint "$work/logged" --csv-log "$work/log.csv"
+"$work/trainer" fit $data --quiet --epochs 2 --checkpoint "$work/logged" --resume --csv-log "$work/log.csv"
+[ "$(cut -d , -f 1 "$work/log.csv" | tr '\n' ' ')" = "epoch 0 1 " ] || fail "a resumed log is $(cat "$work/log.csv")"
 "$work/trainer" fit $data --quiet --epochs 4 --seed 5 --save "$work/slow.keras" \
     --reduce-lr-on-plateau monitor=loss,patience=1,min_delta=5,factor=0.001
 "$work/trainer" fit $data --quiet --epochs 4 --seed 5 --save "$work/fast.keras"
