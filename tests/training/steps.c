@@ -26,6 +26,7 @@ typedef struct library {
     int (*call)(void *, const char *, const kt_buffer *, kt_buffer *);
     int (*variable)(void *, const char *, kt_buffer *, int);
     void (*reset_metrics)(void *);
+    void (*destroy)(void *);
     const char *(*error)(const void *);
 } library;
 
@@ -96,6 +97,12 @@ static void fill_zeros(kt_graph *graph) {
     }
 }
 
+static void close_library(void *object) {
+    library *lib = object;
+    lib->destroy(lib->context);
+    (void)dlclose(lib->handle);
+}
+
 static kt_status compile(test *t, const char *directory) {
     KT_TRY(trace(t, &t->graph));
     fill_zeros(t->graph);
@@ -118,10 +125,12 @@ static kt_status compile(test *t, const char *directory) {
     *(void **)&lib->variable = dlsym(lib->handle, "m_variable");
     *(void **)&lib->reset_metrics = dlsym(lib->handle, "m_reset_metrics");
     *(void **)&lib->error = dlsym(lib->handle, "m_error");
-    if (!create || !lib->call || !lib->variable || !lib->reset_metrics || !lib->error)
+    *(void **)&lib->destroy = dlsym(lib->handle, "m_destroy");
+    if (!create || !lib->call || !lib->variable || !lib->reset_metrics || !lib->error || !lib->destroy)
         return fail(t, "%s", "the library lacks a function");
     lib->context = create(1);
     if (!lib->context) return fail(t, "%s", "the library cannot be used");
+    kt_arena_defer(t->arena, close_library, lib);
     return KT_OK;
 }
 
