@@ -293,10 +293,8 @@ kt_status kt_model_begin_entry(kt_layer_context *context, kt_layer *model, const
     kt_arena *arena = context->arena;
     kt_model_entry *entry = out_entry;
     uint32_t settled = graph->variables.count;
-    *entry = (kt_model_entry){.trace = {.context = context,
-                                        .path = model->path,
-                                        .training = training,
-                                        .collects_losses = losses}};
+    *entry = (kt_model_entry){
+        .trace = {.context = context, .path = model->path, .training = training, .collects_losses = losses}};
     kt_builder_begin(&entry->builder, graph, KT_FUNC_ENTRY, name, context->diag);
     entry->trace.builder = &entry->builder;
     const char **symbols = KT_NEW_ARRAY(arena, const char *, ends->input_count);

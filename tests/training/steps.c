@@ -105,6 +105,7 @@ static void close_library(void *object) {
 
 static kt_status compile(test *t, const char *directory) {
     KT_TRY(trace(t, &t->graph));
+    if (!t->graph) KT_BUG("no graph was traced");
     fill_zeros(t->graph);
     const char *path = kt_arena_format(t->arena, "%s/%s.so", directory, t->name);
     const kt_training_info training = {
@@ -254,6 +255,7 @@ static kt_status compare(test *t, int step, const float *before, const float *af
         const followed *item = &t->variables.at[k];
         float *ours = NULL;
         KT_TRY(get_numbers(t, item, &ours));
+        if (!ours) KT_BUG("no numbers were read");
         double scale = fmax(largest_change(item, before, after), 1e-2 * most), worst = 0;
         double rounding = 0; /* of the numbers themselves, which are larger than what changes them */
         for (int64_t i = 0; i < item->count; i++) {
