@@ -15,6 +15,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+// clang-format off
+// NOLINTBEGIN(bugprone-inc-dec-in-conditions,clang-analyzer-unix.Stream,bugprone-unsafe-functions,clang-analyzer-optin.portability.UnixAPI,clang-analyzer-unix.Errno,clang-analyzer-core.NonNullParamChecker): what fails here ends the test
+// clang-format on
+
 #define DATA  KT_TEST_SOURCE "/runtime/checkpoint/"
 #define PLACE KT_TEST_BINARY "/tests/checkpoint/"
 static char error[KT_IO_ERROR];
@@ -523,3 +527,6 @@ int main(void) {
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
+// clang-format off
+// NOLINTEND(bugprone-inc-dec-in-conditions,clang-analyzer-unix.Stream,bugprone-unsafe-functions,clang-analyzer-optin.portability.UnixAPI,clang-analyzer-unix.Errno,clang-analyzer-core.NonNullParamChecker)
+// clang-format on

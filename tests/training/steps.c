@@ -1,6 +1,6 @@
 /* Training steps against Keras's, one by one: steps.npz, which make.py makes.
  *
- * usage: steps FILE.npz
+ * usage: steps FILE.npz [MODEL ...]
  *
  * Each model is compiled with its training step. Before each step the library's variables are set to what
  * Keras's were; after it, the logs must be Keras's to 1e-5 of their size, gradients, which the slots of SGD
@@ -326,13 +326,19 @@ static kt_status run_model(kt_arena *arena, all *a) {
     return KT_OK;
 }
 
+static bool is_listed(char **names, int count, const char *name) {
+    for (int i = 0; i < count; i++)
+        if (strcmp(names[i], name) == 0) return true;
+    return false;
+}
+
 int main(int argc, char **argv) {
     char error[KT_IO_ERROR];
     kt_arrays arrays;
     kt_diag diag = {0};
     uint32_t models = 0;
     if (argc < 2 || kt_arrays_read(argv[1], &arrays, error)) {
-        printf("%s\n", argc < 2 ? "usage: steps FILE.npz [MODEL]" : error);
+        printf("%s\n", argc < 2 ? "usage: steps FILE.npz [MODEL ...]" : error);
         return 1;
     }
     kt_arena *outer = kt_arena_create();
@@ -342,7 +348,7 @@ int main(int argc, char **argv) {
         const char *slash = strstr(arrays.at[i].name, "/config");
         if (!slash) continue;
         a.name = kt_arena_format(outer, "%.*s", (int)(slash - arrays.at[i].name), arrays.at[i].name);
-        if (argc > 2 && strcmp(argv[2], a.name) != 0) continue;
+        if (argc > 2 && !is_listed(argv + 2, argc - 2, a.name)) continue;
         kt_arena *arena = kt_arena_create();
         if (run_model(arena, &a) != KT_OK) a.problems++;
         models++;
