@@ -118,9 +118,8 @@ static void copy_weights(kt_context *context, char *kept, bool back) {
 
 /* ---- early stopping ---------------------------------------------------------------------------------------
  */
-static int keep_best(kt_early_stopping *stop, kt_context *context, int64_t epoch) {
+static int keep_best(kt_early_stopping *stop, kt_context *context) {
     const kt_program *program = kt_context_program(context);
-    stop->best_epoch = epoch;
     if (!(stop->restore > 0)) return 0;
     if (!stop->weights) stop->weights = malloc(program->variables_bytes + 1);
     if (!stop->weights) return kt_cli_fail(program, KT_EXIT_FAILED, "There is not enough memory.");
@@ -134,11 +133,11 @@ static int early_stopping(kt_early_stopping *stop, kt_context *context, int64_t 
     int status = 0;
     if ((double)epoch < stop->start_from_epoch) return 0;
     if (!find(&stop->monitor, kt_context_program(context), logs, count, &value)) return 0;
-    if (stop->restore > 0 && !stop->weights) status = keep_best(stop, context, epoch);
+    if (stop->restore > 0 && !stop->weights) status = keep_best(stop, context);
     stop->monitor.wait++;
     if (improves(&stop->monitor, value, stop->monitor.best)) {
         stop->monitor.best = value;
-        status = keep_best(stop, context, epoch);
+        status = keep_best(stop, context);
         if (isnan(stop->baseline) || improves(&stop->monitor, value, stop->baseline)) stop->monitor.wait = 0;
         return status;
     }

@@ -21,7 +21,6 @@ typedef struct kt_early_stopping {
     kt_monitor monitor;
     double baseline; /* NaN: none */
     double start_from_epoch, restore; /* restore: above 0, the best epoch's weights come back */
-    int64_t best_epoch;
     char *weights;   /* of the best epoch, by offset */
 } kt_early_stopping;
 

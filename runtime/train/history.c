@@ -1,13 +1,11 @@
 /* History: the logs of all epochs, and the files that hold them. */
+#include "runtime/checkpoint/whole_file.h"
 #include "runtime/room.h"
 #include "runtime/train/train.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 int kt_history_add(kt_history *history, const kt_log *logs, size_t count) {
     if (!history->names) {
@@ -45,32 +43,17 @@ static void write_number(FILE *file, double value) {
 }
 
 int kt_history_write(const kt_history *history, const char *path, char *out_error) {
-    char *beside = malloc(strlen(path) + 16);
-    if (!beside) {
-        (void)snprintf(out_error, KT_IO_ERROR, "There is no memory to write %s.", path);
-        return 1;
-    }
-    (void)sprintf(beside, "%s.%ld", path, (long)getpid());
-    FILE *file = fopen(beside, "we");
-    bool ok = file != NULL;
-    for (size_t i = 0; ok && i < history->name_count; i++) {
-        (void)fprintf(file, "%s\"%s\": [", i ? ", " : "{", history->names[i]);
+    const kt_subject subject = {.path = path, .error = out_error};
+    kt_whole_file whole;
+    if (kt_whole_file_begin(&subject, &whole)) return 1;
+    for (size_t i = 0; i < history->name_count; i++) {
+        (void)fprintf(whole.file, "%s\"%s\": [", i ? ", " : "{", history->names[i]);
         for (size_t k = 0; k < history->epochs; k++) {
-            if (k) (void)fputs(", ", file);
-            write_number(file, history->values[k * history->name_count + i]);
+            if (k) (void)fputs(", ", whole.file);
+            write_number(whole.file, history->values[k * history->name_count + i]);
         }
-        (void)fputc(']', file);
+        (void)fputc(']', whole.file);
     }
-    if (file) {
-        (void)fputs(history->name_count ? "}\n" : "{}\n", file);
-        ok = !ferror(file) && fflush(file) == 0;
-        ok = fclose(file) == 0 && ok;
-    }
-    if (ok) ok = rename(beside, path) == 0;
-    if (!ok) {
-        (void)snprintf(out_error, KT_IO_ERROR, "Cannot write %s: %s.", path, strerror(errno));
-        (void)unlink(beside);
-    }
-    free(beside);
-    return !ok;
+    (void)fputs(history->name_count ? "}\n" : "{}\n", whole.file);
+    return kt_whole_file_end(&subject, &whole);
 }
