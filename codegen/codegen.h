@@ -138,7 +138,7 @@ const char *kt_describe_json(const kt_graph *graph, const kt_plan *plans, uint32
                              const kt_target *target, uint64_t constants_bytes, kt_arena *arena);
 /* The C header of a library (codegen/header.c). */
 void kt_header_print(const kt_graph *graph, const kt_plan *plans, uint32_t plan_count, const char *name, bool weights_file,
-                     bool trains, kt_text *out_text);
+                     bool trains, bool saves, kt_text *out_text);
 /* text made an identifier: what is no letter or digit becomes '_', a digit in front gets one. */
 const char *kt_identifier(kt_arena *arena, const char *text);
 

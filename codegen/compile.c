@@ -212,7 +212,7 @@ static kt_status link_output(job *work, kt_module *module, const kt_program_sour
     if (work->options->emit == KT_EMIT_EXE) return KT_OK;
     kt_text header = {.arena = work->arena};
     kt_header_print(work->graph, work->plans.at, work->plans.count, work->name, work->options->weights_file,
-                    work->options->training != NULL, &header);
+                    work->options->training != NULL, work->target.trains, &header);
     return kt_file_write(header_path(work->arena, output), kt_text_string(&header), header.length,
                          work->diag);
 }
@@ -234,7 +234,7 @@ static kt_status write_form(job *work, kt_page_source *page) {
     }
     if (options->emit == KT_EMIT_HEADER) {
         kt_header_print(work->graph, work->plans.at, work->plans.count, work->name, options->weights_file,
-                        options->training != NULL, &text);
+                        options->training != NULL, work->target.trains, &text);
         return write_text(work, &text);
     }
     kt_program_source source;
@@ -265,8 +265,9 @@ static kt_status compile(void *context) {
                               work->diag));
     work->target.blas = options->blas;
     work->target.musl = options->musl;
-    /* Debian's HDF5 is no position-independent code: libraries train, but do not save. */
-    work->target.trains = options->training && options->training->train && options->emit == KT_EMIT_EXE;
+    /* A library for another machine trains, but does not save; a program is refused there (kt_link_check). */
+    work->target.trains = options->training && options->training->train &&
+                          (work->target.at_home || options->emit == KT_EMIT_EXE);
     if (options->emit <= KT_EMIT_OBJECT) KT_TRY(kt_link_check(&work->target, work->arena, work->diag));
     KT_TRY(kt_inspect_begin(&work->inspection, options, work->arena, work->diag));
     kt_page_source page = {.name = work->name, .target = &work->target, .graph = work->graph};

@@ -92,7 +92,7 @@ static void add_entry(kt_text *text, const kt_graph *graph, const kt_function *e
 }
 
 void kt_header_print(const kt_graph *graph, const kt_plan *plans, uint32_t plan_count, const char *name,
-                     bool weights_file, bool trains, kt_text *out_text) {
+                     bool weights_file, bool trains, bool saves, kt_text *out_text) {
     kt_text_format(
         out_text,
         "/* Made by keratin %s. Any number of contexts may run at once, one thread each.\n"
@@ -128,6 +128,15 @@ void kt_header_print(const kt_graph *graph, const kt_plan *plans, uint32_t plan_
             "int %s_variable(%s *, const char *path, kt_buffer *buffer, int write);\n"
             "/* Sets loss and metrics back, as before an epoch. */\nvoid %s_reset_metrics(%s *);\n",
             name, name, name, name);
+    if (saves)
+        kt_text_format(out_text,
+                       "/* Write all weights and the optimizer's state for Keras, .keras or .weights.h5 by "
+                       "file's ending, and "
+                       "read such a file.\n   The file appears whole or not at all; if one cannot be read, "
+                       "nothing has changed. "
+                       "Return 0, or an error code. */\n"
+                       "int %s_save(%s *, const char *file);\nint %s_load(%s *, const char *file);\n",
+                       name, name, name, name);
     kt_text_format(
         out_text,
         "/* Any entry by name; in and out: one buffer an input and an output. */\n"

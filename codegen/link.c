@@ -152,6 +152,15 @@ static void add_training(command *line, const char *runtime) {
     }
 }
 
+/* See runtime/checkpoint/streams.c. prefix: of an option that is the linker's. */
+static void add_wraps(command *line, const char *prefix) {
+    if (!line->target->trains) return;
+    add(line, kt_arena_format(line->arena, "%s--wrap=stdout", prefix));
+    add(line, kt_arena_format(line->arena, "%s--wrap=stderr", prefix));
+    add(line, "-u"); /* libhdf5 comes behind the archive that holds it */
+    add(line, "__wrap_stderr");
+}
+
 static void add_objects(command *line, const char *const *objects, uint32_t count, const char *runtime) {
     for (uint32_t i = 0; i < count; i++) add(line, objects[i]);
     add(line, runtime);
@@ -190,6 +199,7 @@ static kt_status link_shared(command *line, const char *const *objects, uint32_t
     KT_TRY(kt_file_write(script, text, strlen(text), diag));
     add_linker(line);
     add(line, "-shared");
+    add_wraps(line, "-Wl,");
     add(line, "-o");
     add(line, output);
     add_objects(line, objects, count, runtime);
@@ -205,6 +215,7 @@ static kt_status link_object(command *line, const char *const *objects, uint32_t
     add(line, "-r");
     /* Groups would be shared with another model's object, whose symbols are local as well. */
     add(line, "--force-group-allocation");
+    add_wraps(line, "");
     add(line, "-o");
     add(line, joined);
     add_objects(line, objects, count, runtime);

@@ -45,7 +45,7 @@ struct kt_context {
     char *variables; /* the program's, and behind them what they become; NULL: there are none */
     void (*observe)(void *observer, kt_pool *pool, const kt_step_call *call); /* NULL: nobody looks on */
     void *observer;
-    char error[ERROR_BYTES];
+    char error[KT_IO_ERROR];
     struct entry_state entries[];
 };
 
@@ -53,7 +53,7 @@ static int fail(kt_context *context, int code, const char *format, ...) __attrib
 static int fail(kt_context *context, int code, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    (void)vsnprintf(context->error, ERROR_BYTES, format, arguments);
+    (void)vsnprintf(context->error, sizeof context->error, format, arguments);
     va_end(arguments);
     return code;
 }
@@ -187,6 +187,10 @@ void *kt_context_variable(kt_context *context, uint32_t index) {
 }
 
 const char *kt_context_error(const kt_context *context) { return context->error; }
+
+int kt_context_set_error(kt_context *context, int code, const char *sentence) {
+    return fail(context, code, "%s", sentence);
+}
 void kt_context_observe(kt_context *context, void (*run)(void *, kt_pool *, const kt_step_call *),
                         void *observer) {
     context->observe = run;

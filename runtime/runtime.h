@@ -16,6 +16,7 @@ enum {
     KT_ERROR_ARGUMENT = 1, /* wrong entry, symbol below 1, missing pointer, shapes that do not fit */
     KT_ERROR_MEMORY = 2,
     KT_ERROR_CAPACITY = 3, /* an output buffer is too small */
+    KT_ERROR_FILE = 4,     /* a file that cannot be read or written, or holds something else */
 };
 
 typedef struct kt_context kt_context;
@@ -27,6 +28,8 @@ kt_context *kt_context_create(const kt_program *program, int threads, char *out_
 kt_context *kt_context_create_from(const kt_program *program, int threads, const char *weights, char *out_error);
 void kt_context_destroy(kt_context *context); /* NULL is allowed */
 const char *kt_context_error(const kt_context *context); /* "" if there was none */
+/* Makes sentence the last error; is code. */
+int kt_context_set_error(kt_context *context, int code, const char *sentence);
 int kt_context_threads(const kt_context *context);
 
 /* Runs an entry (its position in the program) on dense buffers: symbols in the order of describe, inputs,

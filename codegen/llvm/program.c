@@ -398,6 +398,11 @@ static void library_functions(emitter *emit, LLVMValueRef program) {
         forwarder(emit, "reset_metrics", "kt_context_reset_metrics",
                   LLVMFunctionType(none, &pointer, 1, false));
     }
+    if (emit->module->target->trains) {
+        LLVMTypeRef file = LLVMFunctionType(i32, (LLVMTypeRef[]){pointer, pointer}, 2, false);
+        forwarder(emit, "save", "kt_context_save", file);
+        forwarder(emit, "load", "kt_context_load", file);
+    }
     exported_function(emit, "describe", LLVMFunctionType(pointer, NULL, 0, false));
     LLVMBuildRet(emit->builder, string_global(emit, emit->source->describe));
     for (uint32_t i = 0; i < emit->source->plan_count; i++) entry_point(emit, &emit->source->plans[i], i);

@@ -13,7 +13,7 @@
  * child process with limits on time and memory (hdf5_reader.h).
  *
  * Each function returns 0, or 1 with one sentence in out_error (room for KT_IO_ERROR), which names the file and, where
- * there is one, the variable. No globals; one call at a time, since libhdf5 has some. */
+ * there is one, the variable. Any thread may call: what is done with libhdf5, which has globals, is done one by one. */
 #ifndef KT_RUNTIME_CHECKPOINT_CHECKPOINT_H
 #define KT_RUNTIME_CHECKPOINT_CHECKPOINT_H
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,11 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+static pthread_mutex_t in_libhdf5 = PTHREAD_MUTEX_INITIALIZER;
+
+void kt_hdf5_enter(void) { (void)pthread_mutex_lock(&in_libhdf5); }
+void kt_hdf5_leave(void) { (void)pthread_mutex_unlock(&in_libhdf5); }
 
 kt_hdf5_limits kt_hdf5_usual_limits(size_t file_bytes) {
     return (kt_hdf5_limits){.seconds = 60 + (int)(file_bytes >> 24),
@@ -63,12 +69,14 @@ int kt_hdf5_start(kt_hdf5_reader *reader, const kt_hdf5_request *request, kt_hdf
     *reader = (kt_hdf5_reader){0};
     if (pipe2(ends, O_CLOEXEC) != 0) return errno;
     fflush(NULL); /* so that the child has nothing to write a second time */
+    kt_hdf5_enter();
     pid_t process = fork();
+    int error = errno;
+    kt_hdf5_leave();
     if (process == 0) {
         close(ends[0]);
         run_child(request, run, ends[1]);
     }
-    int error = errno;
     close(ends[1]);
     if (process < 0) {
         close(ends[0]);

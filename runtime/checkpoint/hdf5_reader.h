@@ -75,6 +75,10 @@ typedef struct kt_hdf5_reader {
     bool late; /* it did not end in time */
 } kt_hdf5_reader;
 
+/* Around what is done with libhdf5 in this process, and around fork: a child that came about while another thread was in
+ * libhdf5 would find its tables half-changed. */
+void kt_hdf5_enter(void);
+void kt_hdf5_leave(void);
 /* What file_bytes bytes may cost: libhdf5 needs one dataset at a time, and its own tables. */
 kt_hdf5_limits kt_hdf5_usual_limits(size_t file_bytes);
 /* 0, or what errno was. request must outlive the reader. */

@@ -189,8 +189,8 @@ static int add_all(const kt_subject *subject, hid_t file, const kt_saved_variabl
     return code;
 }
 
-int kt_hdf5_write(const kt_subject *subject, const kt_saved_variable *variables, size_t count,
-                  uint8_t **out_bytes, size_t *out_count) {
+static int write_all(const kt_subject *subject, const kt_saved_variable *variables, size_t count,
+                     uint8_t **out_bytes, size_t *out_count) {
     struct image image = {0};
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     hid_t file = create_image(&image);
@@ -205,4 +205,12 @@ int kt_hdf5_write(const kt_subject *subject, const kt_saved_variable *variables,
     *out_bytes = image.at;
     *out_count = (size_t)size;
     return 0;
+}
+
+int kt_hdf5_write(const kt_subject *subject, const kt_saved_variable *variables, size_t count,
+                  uint8_t **out_bytes, size_t *out_count) {
+    kt_hdf5_enter();
+    int code = write_all(subject, variables, count, out_bytes, out_count);
+    kt_hdf5_leave();
+    return code;
 }

@@ -64,6 +64,16 @@ int kt_training_load(kt_context *context, const char *path, char *out_error) {
     return status;
 }
 
+int kt_context_save(kt_context *context, const char *path) {
+    char error[KT_IO_ERROR];
+    return kt_training_save(context, path, error) ? kt_context_set_error(context, KT_ERROR_FILE, error) : 0;
+}
+
+int kt_context_load(kt_context *context, const char *path) {
+    char error[KT_IO_ERROR];
+    return kt_training_load(context, path, error) ? kt_context_set_error(context, KT_ERROR_FILE, error) : 0;
+}
+
 /* ---- states ----------------------------------------------------------------------------------------------
  */
 static char *state_path(const char *directory) {

@@ -29,6 +29,10 @@ void kt_history_deinit(kt_history *history);
  * then nothing has changed. */
 int kt_training_save(kt_context *context, const char *path, char *out_error);
 int kt_training_load(kt_context *context, const char *path, char *out_error);
+/* The same for libraries, NAME_save and NAME_load: 0 or an error code, the sentence being the context's last error. Several
+ * contexts may do so at once. */
+int kt_context_save(kt_context *context, const char *path);
+int kt_context_load(kt_context *context, const char *path);
 /* Keeps everything that a run goes on from in DIRECTORY/training.state, as it is at the end of an epoch. */
 int kt_training_checkpoint(kt_context *context, const char *directory, const kt_history *history, char *out_error);
 /* Takes it up again, if it is there: history then has the epochs that are done. logs: of an epoch, named. */
