@@ -184,7 +184,7 @@ kt_status kt_layer_reject(const kt_layer *layer, kt_layer_context *context, kt_s
                           const char *format, ...) __attribute__((format(printf, 5, 6)));
 /* An InputLayer's dtype and batch_shape (None is -1); false for any other layer. */
 bool kt_layer_input_spec(const kt_layer *layer, kt_dtype *out_dtype, kt_ints *out_batch_shape);
-/* Keras's result_type: what a binary operation computes in. */
+/* Keras's result_type: what a binary operation computes in (as on TensorFlow, which keeps int64 and float64). */
 kt_dtype kt_dtype_promote(kt_dtype a, kt_dtype b);
 
 /* For `build`: adds a weight; returns its number. Its variable's path is the layer's path and name. The regularizer

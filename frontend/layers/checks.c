@@ -191,30 +191,3 @@ kt_value kt_unit_norm(kt_builder *builder, kt_value x, const kt_ints *axes, doub
     inverse = kt_build_minimum(builder, inverse, kt_build_like(builder, inverse, 1 / epsilon));
     return kt_build_mul(builder, x, kt_spread(builder, inverse, x, axes));
 }
-
-/* ---- dtypes
- * ------------------------------------------------------------------------------------------------------ */
-kt_dtype kt_dtype_promote(kt_dtype a, kt_dtype b) {
-    if (a == b || b == KT_BOOL) return a;
-    if (a == KT_BOOL) return b;
-    bool float_a = kt_dtype_is_float(a);
-    bool float_b = kt_dtype_is_float(b);
-    if (float_a != float_b) return float_a ? a : b;
-    size_t bytes_a = kt_dtype_bytes(a);
-    size_t bytes_b = kt_dtype_bytes(b);
-    if (float_a) {
-        if (bytes_a == bytes_b) return KT_F32; /* f16 and bf16 */
-        return bytes_a > bytes_b ? a : b;
-    }
-    bool signed_a = kt_dtype_is_signed_integer(a);
-    if (signed_a == kt_dtype_is_signed_integer(b)) return bytes_a > bytes_b ? a : b;
-    kt_dtype with_sign = signed_a ? a : b;
-    size_t without = signed_a ? bytes_b : bytes_a;
-    if (kt_dtype_bytes(with_sign) > without) return with_sign;
-    switch (without) {
-    case 1: return KT_I16;
-    case 2: return KT_I32;
-    case 4: return KT_I64;
-    default: return KT_F32; /* u64 with a signed integer */
-    }
-}

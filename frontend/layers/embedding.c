@@ -166,10 +166,11 @@ static const kt_option masking_options[] = {
 static void call_masking(kt_layer *layer, kt_layer_call *call) {
     kt_builder *b = call->trace->builder;
     if (!kt_call_has_inputs(call, 1) || !kt_call_has_rank(call, 2, KT_MAX_RANK)) return;
-    kt_value x = call->inputs[0];
+    kt_dtype given = kt_call_type(call, 0)->dtype,
+             dtype = given == KT_BOOL ? KT_I32 : kt_dtype_promote(given, given);
     kt_ints last = {1, {kt_call_type(call, 0)->rank - 1}};
     kt_trace_at(call->trace, "mask");
-    if (kt_call_type(call, 0)->dtype == KT_BOOL) x = kt_build_cast(b, x, KT_I32);
+    kt_value x = kt_build_cast(b, call->inputs[0], dtype);
     kt_value other = kt_build_ne(b, x, kt_build_like(b, x, ((masking *)layer)->mask_value));
     kt_value kept = kt_build_reduce(b, other, KT_REDUCE_MAXIMUM, last.count, last.at);
     call->outputs[0] = kt_build_select(b, kt_spread(b, kept, x, &last), x, kt_build_like(b, x, 0));

@@ -124,6 +124,18 @@ kt_value kt_unit_norm(kt_builder *builder, kt_value x, const kt_ints *axes, doub
 /* x divided by the number of elements along axes of the type `of`. */
 kt_value kt_divide_by_count(kt_builder *builder, kt_value x, const kt_type *of, const kt_ints *axes);
 
+/* ---- promotion.c
+ * ----------------------------------------------------------------------------------------- */
+/* The dtypes that stand above operands in Keras's lattice; those of several operands are joined by &. */
+typedef uint32_t kt_promotion;
+kt_promotion kt_promotion_of(kt_dtype dtype);
+/* Of Python's bool, int or float: KT_BOOL, any integer or any float. */
+kt_promotion kt_promotion_of_number(kt_dtype kind);
+/* What is computed in; KT_STRING, which nothing is cast to, where strings or complex numbers are among the operands. */
+kt_dtype kt_promoted(kt_promotion common);
+/* What products of matrices are computed in, which is a float for integers, and given as. */
+void kt_matmul_dtypes(kt_dtype a, kt_dtype b, kt_dtype *out_compute, kt_dtype *out_result);
+
 /* ---- regularization.c
  * ------------------------------------------------------------------------------------ */
 /* Sets a weight's regularizer and constraint from the layer's options. */

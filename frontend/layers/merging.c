@@ -4,20 +4,16 @@
  * batch; then NumPy's broadcasting holds. */
 #include "frontend/layers/layers_impl.h"
 
-/* The inputs in the dtype of their sum. */
-static kt_value *take_parts(const kt_layer_call *call) {
-    kt_builder *builder = call->trace->builder;
-    if (call->input_count == 0) {
-        kt_trace_fail(call->trace, KT_INVALID, "this layer takes a list of inputs.");
-        return NULL;
-    }
-    kt_dtype dtype = kt_call_type(call, 0)->dtype;
-    for (uint32_t i = 1; i < call->input_count; i++)
-        dtype = kt_dtype_promote(dtype, kt_call_type(call, i)->dtype);
-    kt_value *parts = KT_NEW_ARRAY(call->trace->context->arena, kt_value, call->input_count);
-    for (uint32_t i = 0; i < call->input_count; i++)
-        parts[i] = kt_build_cast(builder, call->inputs[i], dtype);
-    return parts;
+static bool has_inputs(const kt_layer_call *call) {
+    if (call->input_count == 0) kt_trace_fail(call->trace, KT_INVALID, "this layer takes a list of inputs.");
+    return call->input_count > 0;
+}
+
+/* Both in the dtype of their sum. */
+static void promote_pair(kt_builder *builder, kt_value *a, kt_value *b) {
+    kt_dtype dtype = kt_dtype_promote(kt_build_type(builder, *a)->dtype, kt_build_type(builder, *b)->dtype);
+    *a = kt_build_cast(builder, *a, dtype);
+    *b = kt_build_cast(builder, *b, dtype);
 }
 
 static kt_value or_masks(const kt_layer_call *call) {
@@ -48,22 +44,23 @@ static kt_value expand_rank(kt_builder *builder, kt_value x, int rank) {
 
 typedef kt_value combine_fn(kt_builder *, kt_value, kt_value);
 
-/* The inputs in one dtype and rank; NULL and a problem if there are none. */
+/* The inputs in one rank; NULL and a problem if there are none. */
 static kt_value *align_parts(const kt_layer_call *call) {
-    kt_value *parts = take_parts(call);
+    if (!has_inputs(call)) return NULL;
+    kt_value *parts = KT_NEW_ARRAY(call->trace->context->arena, kt_value, call->input_count);
     int rank = 0;
-    for (uint32_t i = 0; parts && i < call->input_count; i++) {
+    for (uint32_t i = 0; i < call->input_count; i++) {
         int given = kt_call_type(call, i)->rank;
         if (given > rank) rank = given;
     }
-    for (uint32_t i = 0; parts && i < call->input_count; i++)
-        parts[i] = expand_rank(call->trace->builder, parts[i], rank);
+    for (uint32_t i = 0; i < call->input_count; i++)
+        parts[i] = expand_rank(call->trace->builder, call->inputs[i], rank);
     return parts;
 }
 
 /* Of bools a sum or the largest is an or, a product or the smallest an and. */
-static combine_fn *of_bools(const kt_layer_call *call, kt_value part, combine_fn *combine) {
-    if (kt_build_type(call->trace->builder, part)->dtype != KT_BOOL) return combine;
+static combine_fn *of_bools(kt_builder *builder, kt_value part, combine_fn *combine) {
+    if (kt_build_type(builder, part)->dtype != KT_BOOL) return combine;
     if (combine == kt_build_add || combine == kt_build_maximum) return kt_build_or;
     return combine == kt_build_mul || combine == kt_build_minimum ? kt_build_and : combine;
 }
@@ -73,12 +70,12 @@ static void merge(kt_layer_call *call, const char *what, combine_fn *combine) {
     kt_trace_at(call->trace, what);
     const kt_value *parts = align_parts(call);
     if (!parts) return;
-    combine = of_bools(call, parts[0], combine);
     kt_value result = parts[0];
     for (uint32_t i = 1; i < call->input_count; i++) {
         kt_value next = parts[i];
+        promote_pair(builder, &result, &next);
         kt_build_broadcast_pair(builder, &result, &next);
-        result = combine(builder, result, next);
+        result = of_bools(builder, result, combine)(builder, result, next);
     }
     call->outputs[0] = result;
     call->output_masks[0] = or_masks(call);
@@ -124,12 +121,12 @@ static void choose(kt_layer_call *call, const char *what, combine_fn *combine) {
     kt_trace_at(call->trace, what);
     const kt_value *parts = align_parts(call);
     if (!parts) return;
-    combine = of_bools(call, parts[0], combine);
     kt_value result = parts[0];
     kt_value kept = spread_mask(call, 0, result);
     for (uint32_t i = 1; i < call->input_count; i++) {
         kt_value next = parts[i];
         kt_value next_kept = spread_mask(call, i, next);
+        promote_pair(b, &result, &next);
         kt_build_broadcast_pair(b, &result, &next);
         kt_type type = *kt_build_type(b, result);
         if (kept) kept = kt_build_broadcast_to(b, kept, type.rank, type.dims);
@@ -139,7 +136,7 @@ static void choose(kt_layer_call *call, const char *what, combine_fn *combine) {
         }
         if (kept) result = kt_build_select(b, kept, result, next);
         kept = kept && next_kept ? kt_build_or(b, kept, next_kept) : 0;
-        result = combine(b, result, next);
+        result = of_bools(b, result, combine)(b, result, next);
     }
     call->outputs[0] = result;
     call->output_masks[0] = or_masks(call);
@@ -203,10 +200,25 @@ static kt_value join_masks(const kt_layer_call *call, int axis) {
     return kt_build_reduce(builder, joined, KT_REDUCE_MAXIMUM, 1, last);
 }
 
+/* Of all at once; inputs that are alike stay, where an operation on them would make uint32 of uint64. */
+static kt_dtype joined_dtype(const kt_layer_call *call) {
+    kt_dtype first = kt_call_type(call, 0)->dtype;
+    kt_promotion all = kt_promotion_of(first);
+    bool same = true;
+    for (uint32_t i = 1; i < call->input_count; i++) {
+        all &= kt_promotion_of(kt_call_type(call, i)->dtype);
+        same = same && kt_call_type(call, i)->dtype == first;
+    }
+    return same ? first : kt_promoted(all);
+}
+
 static void call_concatenate(kt_layer *layer, kt_layer_call *call) {
     kt_trace_at(call->trace, "concatenate");
-    kt_value *parts = take_parts(call);
-    if (!parts) return;
+    if (!has_inputs(call)) return;
+    kt_value *parts = KT_NEW_ARRAY(call->trace->context->arena, kt_value, call->input_count);
+    kt_dtype dtype = joined_dtype(call);
+    for (uint32_t i = 0; i < call->input_count; i++)
+        parts[i] = kt_build_cast(call->trace->builder, call->inputs[i], dtype);
     int axis = kt_call_axis(call, ((concatenate *)layer)->axis, kt_call_type(call, 0)->rank);
     if (axis < 0) return;
     call->outputs[0] = kt_build_concat(call->trace->builder, parts, call->input_count, axis);
@@ -257,7 +269,7 @@ static void call_dot(kt_layer *layer, kt_layer_call *call) {
     kt_builder *builder = call->trace->builder;
     if (!kt_call_has_inputs(call, 2)) return;
     kt_trace_at(call->trace, "dot");
-    kt_value *parts = take_parts(call);
+    kt_value parts[] = {call->inputs[0], call->inputs[1]};
     kt_attrs_dot_general attrs = {.lhs_batch = {1, {0}}, .rhs_batch = {1, {0}}};
     kt_ints *contract[] = {&attrs.lhs_contract, &attrs.rhs_contract};
     for (int i = 0; i < 2; i++) {
@@ -268,9 +280,18 @@ static void call_dot(kt_layer *layer, kt_layer_call *call) {
             return;
         }
         *contract[i] = (kt_ints){1, {axis}};
-        if (self->normalize) parts[i] = kt_unit_norm(builder, parts[i], contract[i], 1e-7);
+        kt_dtype dtype = kt_call_type(call, (uint32_t)i)->dtype;
+        if (!self->normalize) continue;
+        parts[i] = kt_build_cast(builder, parts[i],
+                                 kt_promoted(kt_promotion_of(dtype) & kt_promotion_of_number(KT_F32)));
+        parts[i] = kt_unit_norm(builder, parts[i], contract[i], 1e-7);
     }
+    kt_dtype compute, result;
+    kt_matmul_dtypes(kt_build_type(builder, parts[0])->dtype, kt_build_type(builder, parts[1])->dtype,
+                     &compute, &result);
+    for (int i = 0; i < 2; i++) parts[i] = kt_build_cast(builder, parts[i], compute);
     kt_value y = kt_build_dot_general(builder, parts[0], parts[1], &attrs);
+    y = kt_build_cast(builder, y, result);
     kt_type type = *kt_build_type(builder, y);
     if (type.rank == 1) { /* of two vectors */
         type.dims[1] = kt_dim_const(builder->graph->dims, 1);

@@ -13,12 +13,15 @@ const kt_argument *kt_operation_argument(const kt_layer_call *call, uint32_t pos
 
 kt_dtype kt_dtype_to_float(kt_dtype dtype) { return kt_dtype_is_float(dtype) ? dtype : KT_F32; }
 
+/* A number is weaker than a tensor; two numbers are what they are. */
+static kt_promotion promotion(const kt_operand *operand, bool is_weak) {
+    return operand->value || !is_weak ? kt_promotion_of(operand->dtype)
+                                      : kt_promotion_of_number(operand->dtype);
+}
+
 kt_dtype kt_operand_promote(const kt_operand *a, const kt_operand *b) {
-    if (!a->value == !b->value) return kt_dtype_promote(a->dtype, b->dtype);
-    const kt_operand *number = a->value ? b : a, *tensor = a->value ? a : b;
-    if (kt_dtype_is_float(number->dtype)) return kt_dtype_to_float(tensor->dtype);
-    if (number->dtype == KT_BOOL || tensor->dtype != KT_BOOL) return tensor->dtype;
-    return KT_I32;
+    bool is_weak = a->value || b->value;
+    return kt_promoted(promotion(a, is_weak) & promotion(b, is_weak));
 }
 
 kt_value kt_operand_cast(const kt_layer_call *call, const kt_operand *operand, kt_dtype dtype) {
@@ -169,21 +172,23 @@ bool kt_operation_tensors(const kt_layer_call *call, uint32_t position, const ch
     }
     kt_arena *arena = call->trace->context->arena;
     kt_operand *operands = KT_NEW_ARRAY(arena, kt_operand, list->count);
-    kt_operand all = {0};
+    bool is_weak = false, same = true;
     for (uint32_t i = 0; i < list->count; i++) {
         if (!read_operand(call, &list->items[i], &operands[i])) {
             if (list->items[i].kind != KT_ARGUMENT_TENSOR)
                 kt_trace_fail(call->trace, KT_UNSUPPORTED, "item %u of “%s” is no tensor.", i, name);
             return false;
         }
-        kt_dtype dtype = i ? kt_operand_promote(&all, &operands[i]) : operands[i].dtype;
-        if (!all.value) all.value = operands[i].value;
-        all.dtype = dtype;
+        is_weak = is_weak || operands[i].value;
+        same = same && operands[i].dtype == operands[0].dtype;
     }
+    /* Tensors that are alike stay, where one operation on them would make uint32 of uint64. */
+    kt_promotion all = promotion(&operands[0], is_weak);
+    for (uint32_t i = 1; i < list->count; i++) all &= promotion(&operands[i], is_weak);
+    kt_dtype dtype = same ? operands[0].dtype : kt_promoted(all);
     *out_count = list->count;
     *out_values = KT_NEW_ARRAY(arena, kt_value, list->count);
-    for (uint32_t i = 0; i < list->count; i++)
-        (*out_values)[i] = kt_operand_cast(call, &operands[i], all.dtype);
+    for (uint32_t i = 0; i < list->count; i++) (*out_values)[i] = kt_operand_cast(call, &operands[i], dtype);
     return true;
 }
 

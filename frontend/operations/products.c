@@ -308,7 +308,8 @@ static void call_einsum(kt_layer *layer, kt_layer_call *call) {
     kt_operand operands[MOST_OPERANDS];
     term terms[MOST_OPERANDS];
     char result[KT_MAX_RANK + 1];
-    kt_operand all = {0};
+    kt_dtype dtype = KT_BOOL;
+    kt_promotion common = kt_promotion_of(dtype);
     bool bytes = true;
     if (!subscripts || !count || count > MOST_OPERANDS) {
         kt_trace_fail(call->trace, KT_UNSUPPORTED, "it takes subscripts, and 1 to %d operands.",
@@ -317,11 +318,11 @@ static void call_einsum(kt_layer *layer, kt_layer_call *call) {
     }
     for (uint32_t i = 0; i < count; i++) {
         if (!kt_operation_operand(call, i, "operands", &operands[i])) return;
-        all.dtype = i ? kt_dtype_promote(all.dtype, operands[i].dtype) : operands[i].dtype;
+        common &= kt_promotion_of(operands[i].dtype);
         bytes = bytes && operands[i].dtype == KT_I8;
     }
-    if (bytes) all.dtype = KT_I32;
-    kt_dtype compute = all.dtype == KT_BOOL ? KT_I32 : all.dtype;
+    dtype = bytes ? KT_I32 : kt_promoted(common);
+    kt_dtype compute = dtype == KT_BOOL ? KT_I32 : dtype;
     for (uint32_t i = 0; i < count; i++) terms[i].value = kt_operand_cast(call, &operands[i], compute);
     if (b->status != KT_OK) return;
     if (!read_subscripts(call, subscripts, terms, count, result)) {
@@ -342,8 +343,7 @@ static void call_einsum(kt_layer *layer, kt_layer_call *call) {
         terms[0].value = kt_einsum_build(b, &e, terms[0].value, terms[i].value);
         memcpy(terms[0].labels, e.result, sizeof e.result);
     }
-    if (b->status == KT_OK)
-        call->outputs[0] = kt_build_cast(b, finish_einsum(b, &terms[0], result), all.dtype);
+    if (b->status == KT_OK) call->outputs[0] = kt_build_cast(b, finish_einsum(b, &terms[0], result), dtype);
 }
 KT_OPERATION_WITH(einsum, "Einsum", KT_OPERATION_NUMPY, "products summed over axes that letters name", einsum,
                   einsum_options, call_einsum)

@@ -242,9 +242,8 @@ static void call_matmul(kt_layer *layer, kt_layer_call *call) {
         kt_trace_fail(call->trace, KT_INVALID, "a matrix product needs operands of at least one axis.");
         return;
     }
-    kt_dtype promoted = kt_dtype_promote(tx.dtype, ty.dtype);
-    kt_dtype result = tx.dtype == KT_I8 && ty.dtype == KT_I8 ? KT_I32 : promoted;
-    kt_dtype compute = result == KT_I32 && promoted == KT_I8 ? KT_I32 : kt_dtype_to_float(promoted);
+    kt_dtype compute, result;
+    kt_matmul_dtypes(tx.dtype, ty.dtype, &compute, &result);
     x = kt_build_cast(b, x, compute);
     y = kt_build_cast(b, y, compute);
     if (tx.rank == 1) x = kt_add_axis(b, x, 0);
