@@ -133,6 +133,8 @@ static kt_status read_and_compile(kt_arena *arena, compile_command *fields, kt_d
                                       .metadata = request.metadata,
                                       .train = request.train};
         options.training = &training;
+        if (request.warning)
+            (void)fprintf(stderr, "keratin: warning: %s: %s\n", fields->model, request.warning);
     } else {
         KT_TRY(kt_model_read(arena, fields->model, &graph, diag));
     }

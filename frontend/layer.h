@@ -278,6 +278,7 @@ typedef struct kt_training_request {
     const char **log_names;
     uint32_t log_count;
     const char *config, *metadata;
+    const char *warning; /* a sentence, or NULL: the optimizer begins anew, since its state in the archive does not fit */
 } kt_training_request;
 /* A .keras archive with the entries of training. */
 kt_status kt_model_read_training(kt_arena *arena, const char *path, kt_training_request *request, kt_graph **out_graph,

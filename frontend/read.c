@@ -7,6 +7,7 @@
 #include "frontend/keras/keras_impl.h"
 #include "frontend/layer.h"
 #include "frontend/training/training.h"
+#include "runtime/checkpoint/checkpoint.h"
 #include "support/file.h"
 
 #include <string.h>
@@ -26,6 +27,36 @@ static kt_status trace_training(kt_layer_context *context, kt_layer *model, cons
     training->config = keep_text(context->arena, kt_archive_find(archive, "config.json"));
     training->metadata = keep_text(context->arena, kt_archive_find(archive, "metadata.json"));
     return kt_model_trace_training(context, model, &config, training, out_graph);
+}
+
+/* The state of the optimizer that the model was compiled with. What does not fit is left, as Keras does:
+ * layers may have been frozen since. */
+static void read_optimizer(kt_graph *graph, kt_bytes weights, kt_training_request *training) {
+    char error[KT_IO_ERROR];
+    size_t count = 0;
+    kt_saved_variable *saved = KT_NEW_ARRAY(graph->arena, kt_saved_variable, graph->variables.count + 1);
+    uint32_t *numbers = KT_NEW_ARRAY(graph->arena, uint32_t, graph->variables.count + 1);
+    for (uint32_t i = 0; i < graph->variables.count; i++) {
+        const kt_variable *variable = &graph->variables.at[i];
+        if (variable->kind != KT_VARIABLE_SLOT || !variable->file_path) continue;
+        size_t bytes = (size_t)kt_type_static_elements(graph->dims, &variable->type) *
+                       kt_dtype_bytes(variable->type.dtype);
+        kt_saved_variable *one = &saved[count];
+        *one = (kt_saved_variable){.path = variable->path,
+                                   .file_path = variable->file_path,
+                                   .dtype = (int32_t)variable->type.dtype,
+                                   .rank = variable->type.rank,
+                                   .data = kt_arena_copy(graph->arena, variable->data, bytes)};
+        for (int d = 0; d < one->rank; d++)
+            if (!kt_dim_is_const(graph->dims, variable->type.dims[d], &one->dims[d]))
+                KT_BUG("variable %s has no fixed shape", variable->path);
+        numbers[count++] = i;
+    }
+    if (kt_model_load_bytes("model.weights.h5", weights.at, weights.count, saved, count, KT_LOAD_OPTIMIZER,
+                            error))
+        training->warning = kt_arena_format(graph->arena, "The optimizer begins anew: %s", error);
+    else
+        for (size_t i = 0; i < count; i++) graph->variables.at[numbers[i]].data = saved[i].data;
 }
 
 static kt_status read_keras(kt_arena *arena, kt_bytes file, kt_arena *file_arena, kt_observer *observer,
@@ -51,7 +82,9 @@ static kt_status read_keras(kt_arena *arena, kt_bytes file, kt_arena *file_arena
         KT_TRY(trace_training(&context, model, &archive, json, training, out_graph));
     else
         KT_TRY(kt_model_trace(&context, model, out_graph));
-    return kt_weights_read(*out_graph, *weights, diag);
+    KT_TRY(kt_weights_read(*out_graph, *weights, diag));
+    if (training && training->train && !training->optimizer) read_optimizer(*out_graph, *weights, training);
+    return KT_OK;
 }
 
 static kt_status not_keras(kt_bytes file, kt_diag *diag) {

@@ -52,10 +52,15 @@ typedef enum kt_load_parts {
     KT_LOAD_ALL,     /* the file has to hold what the variables with a file_path are, no more and no less */
     KT_LOAD_WEIGHTS, /* without what lies below optimizer/, in the file and among the variables */
     KT_LOAD_ANY,     /* as KT_LOAD_ALL, but if the file was saved before the optimizer had state, that stays as it is */
+    KT_LOAD_OPTIMIZER, /* what lies below optimizer/ alone, of the variables all; if it was saved before there was state, that stays */
 } kt_load_parts;
 /* Reads .keras or .weights.h5, by the file's first bytes, into the variables' data; elements are converted to their
  * dtypes as Keras does. If it fails, no variable has changed. */
 int kt_model_load(const char *path, const kt_saved_variable *variables, size_t count, kt_load_parts parts, char *out_error);
+
+/* The same of a file that is in memory; name: for sentences. */
+int kt_model_load_bytes(const char *name, const void *bytes, size_t byte_count, const kt_saved_variable *variables,
+                        size_t count, kt_load_parts parts, char *out_error);
 
 /* Writes a state: all variables, and block_bytes bytes that only the caller understands. */
 int kt_state_save(const char *path, const kt_saved_variable *variables, size_t count, const void *block,

@@ -209,7 +209,9 @@ typedef struct walk {
 static bool is_item(const walk *w, const char *path) {
     for (uint32_t i = 0; i < w->request->count; i++)
         if (strcmp(w->request->items[i].file_path, path) == 0) return true;
-    return w->request->ignored && strncmp(path, w->request->ignored, strlen(w->request->ignored)) == 0;
+    const char *ignored = w->request->ignored, *below = w->request->below;
+    if (below && strncmp(path, below, strlen(below)) != 0) return true;
+    return ignored && strncmp(path, ignored, strlen(ignored)) == 0;
 }
 
 /* Positive at a dataset that is no item: its path is then in the walk. */

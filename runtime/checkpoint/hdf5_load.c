@@ -93,7 +93,7 @@ static int receive_items(struct loading *l) {
 /* Is all there that has to be? */
 static int check_missing(const struct loading *l) {
     const kt_hdf5_item *first = NULL;
-    bool untrained = l->parts == KT_LOAD_ANY;
+    bool untrained = l->parts == KT_LOAD_ANY || l->parts == KT_LOAD_OPTIMIZER;
     for (uint32_t i = 0; i < l->count; i++) {
         const char *path = l->items[i].file_path;
         if (!l->values[i]) {
@@ -125,6 +125,7 @@ static int load(struct loading *l, kt_bytes file) {
                                      .count = l->count,
                                      .others = true,
                                      .ignored = l->parts == KT_LOAD_WEIGHTS ? optimizer : NULL,
+                                     .below = l->parts == KT_LOAD_OPTIMIZER ? optimizer : NULL,
                                      .limits = kt_hdf5_usual_limits(file.count)};
     int error = kt_hdf5_start(&l->reader, &request, kt_hdf5_child);
     if (error)

@@ -147,6 +147,13 @@ static int load(const kt_subject *subject, kt_bytes file, const kt_saved_variabl
     return code;
 }
 
+int kt_model_load_bytes(const char *name, const void *bytes, size_t byte_count,
+                        const kt_saved_variable *variables, size_t count, kt_load_parts parts,
+                        char *out_error) {
+    const kt_subject subject = {name, out_error};
+    return load(&subject, (kt_bytes){bytes, byte_count}, variables, count, parts);
+}
+
 int kt_model_load(const char *path, const kt_saved_variable *variables, size_t count, kt_load_parts parts,
                   char *out_error) {
     const kt_subject subject = {path, out_error};

@@ -76,6 +76,10 @@ trained.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy", 
 trained.save(FOLDER / "trainer.keras")
 np.save(FOLDER / "trainer_x.npy", samples)
 np.save(FOLDER / "trainer_y.npy", kinds)
+frozen = keras.models.load_model(FOLDER / "trainer.keras")
+frozen.fit(samples, kinds, verbose=0)
+frozen.layers[-1].trainable = False
+frozen.save(FOLDER / "frozen.keras")
 history = trained.fit(samples, kinds, batch_size=20, epochs=4, shuffle=False, validation_split=0.25, verbose=0,
                       class_weight={0: 1.0, 1: 2.5, 2: 0.5}).history
 (FOLDER / "trainer_history.txt").write_text(

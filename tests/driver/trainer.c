@@ -3,7 +3,7 @@
  * usage: trainer LIBRARY DIRECTORY X.npy Y.npy
  *
  * Trains a context, saves it, and loads the file into another, which must then evaluate to the same bits and
- * train on to the same bits. Four threads save and load at once. What cannot be saved or loaded is said in a
+ * train on to the same bits. Three threads save and load at once. What cannot be saved or loaded is said in a
  * sentence and changes nothing. */
 #include "trainer.h"
 
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SAMPLES = 96, FEATURES = 6, BATCH = 24, LOGS = 2, THREADS = 4, ROUNDS = 5, PATH = 512 };
+enum { SAMPLES = 96, FEATURES = 6, BATCH = 24, LOGS = 2, THREADS = 3, ROUNDS = 3, PATH = 512 };
 
 static struct {
     trainer *(*create)(int);

@@ -44,6 +44,19 @@ cmp "$work/one.json" "$work/resumed.json" || fail "a resumed run has another his
 "$work/evaluator" evaluate $data >"$work/evaluated"
 cmp "$work/evaluated" "$work/untrained" || fail "a program that only evaluates gives other numbers"
 
+# A trainer begins with the state of the optimizer in the archive, as Keras's load_model does; another optimizer with none.
+"$KERATIN" compile "$work/one.keras" --train -o "$work/again" 2>"$work/errors"
+[ ! -s "$work/errors" ] || fail "a saved model is compiled with: $(cat "$work/errors")"
+"$work/trainer" fit $data --quiet --weights "$work/one.keras" --save "$work/loaded.keras"
+"$work/again" fit $data --quiet --save "$work/begun.keras"
+cmp "$work/loaded.keras" "$work/begun.keras" || fail "a trainer of a trained model begins with another state"
+"$KERATIN" compile "$work/one.keras" --train --optimizer sgd -o "$work/again"
+"$work/again" fit $data --quiet
+# A layer was frozen after training: the state is no longer the optimizer's, which Keras warns of, too.
+"$KERATIN" compile "$here/frozen.keras" --train -o "$work/again" 2>"$work/errors"
+expect_text "warning: .*frozen.keras: The optimizer begins anew: model.weights.h5: It holds the dataset optimizer/vars" "$work/errors"
+"$work/again" fit $data --quiet
+
 # Callbacks: no epoch improves by 5, so the second is the last; the rate is halved when it does not improve.
 "$work/trainer" fit $data --quiet --epochs 9 --validation-split 0.25 --history "$work/stopped.json" \
     --early-stopping monitor=val_loss,patience=1,min_delta=5,restore_best_weights=true --csv-log "$work/log.csv"
