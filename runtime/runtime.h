@@ -101,6 +101,17 @@ int kt_arrays_read(const char *path, kt_arrays *out_arrays, char *out_error);
 int kt_arrays_write(const char *path, const kt_array *arrays, size_t count, char *out_error);
 /* A new buffer of another dtype: as NumPy's astype, saturating where C would be undefined. */
 int kt_buffer_convert(const kt_buffer *from, int32_t dtype, kt_buffer *out_buffer);
+/* The same of count elements, into room that is there; both dtypes numbers. */
+void kt_elements_convert(const void *from, int32_t from_dtype, void *to, int32_t to_dtype, size_t count);
+/* A large .npy that stays in its file. *out_stream is NULL, and shape as it was, where the file is no such array, or
+ * has less than least_bytes, and kt_arrays_read is to be asked. shape: dtype, dims and capacity; it has at least one dimension. */
+typedef struct kt_stream kt_stream;
+int kt_stream_open(const char *path, int64_t least_bytes, kt_stream **out_stream, kt_buffer *out_shape, char *out_error);
+void kt_stream_close(kt_stream *stream); /* NULL is allowed */
+/* count rows, which must be there, of the first dimension, in dtype: those of rows, or from first on if that is NULL. One
+ * thread at a time. */
+int kt_stream_read(kt_stream *stream, const int64_t *rows, int64_t first, int64_t count, int32_t dtype, void *out,
+                   char *out_error);
 size_t kt_abi_dtype_bytes(int32_t dtype);
 const char *kt_abi_dtype_name(int32_t dtype); /* "float32" */
 

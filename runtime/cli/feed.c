@@ -6,11 +6,14 @@
 #include "runtime/cli/feed.h"
 
 #include "runtime/cli/cli_impl.h"
+#include "runtime/room.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* Smaller files are as well read at once. */
+static const int64_t streamed_bytes = KT_ROOM(32 << 20, 0);
 enum { LOW_SYMBOL = 1000003, HIGH_SYMBOL = 2000003 };
 
 #define FAIL(feeds, ...) kt_cli_fail((feeds)->program, KT_EXIT_FAILED, __VA_ARGS__)
@@ -124,14 +127,16 @@ static void trim_shape(kt_feed *feed, const kt_abi_tensor *input) {
     while (buffer->rank < input->rank && buffer->rank > 0) buffer->dims[buffer->rank++] = 1;
 }
 
-static int feed_array(kt_feeds *feeds, uint32_t index, const char *path, kt_array *array, bool flat,
-                      bool loose) {
+/* Takes array's data, or the stream that it is the shape of. */
+static int feed_array(kt_feeds *feeds, uint32_t index, const char *path, kt_array *array, kt_stream **stream,
+                      bool flat, bool loose) {
     const kt_abi_tensor *input = &feeds->entry->inputs[index];
     kt_feed *feed = &feeds->at[index];
-    if (feed->buffer.data)
+    if (kt_feed_is_fed(feed))
         return kt_cli_fail(feeds->program, KT_EXIT_USAGE, "The input '%s' is given twice.", input->name);
-    *feed = (kt_feed){path, array->buffer};
+    *feed = (kt_feed){path, array->buffer, *stream};
     array->buffer.data = NULL;
+    *stream = NULL;
     if (flat) shape_rows(feeds, feed, input);
     if (loose) trim_shape(feed, input);
     if (feed->buffer.rank != input->rank) return wrong_shape(feeds, feed, input);
@@ -144,6 +149,12 @@ static int feed_array(kt_feeds *feeds, uint32_t index, const char *path, kt_arra
     if (feed->buffer.dtype == KT_C64)
         return FAIL(feeds, "%s: The input '%s' holds complex numbers, but %s is expected.", path, input->name,
                     kt_abi_dtype_name(input->dtype));
+    if (feed->stream) {
+        int64_t elements = feed->buffer.capacity / (int64_t)kt_abi_dtype_bytes(feed->buffer.dtype);
+        feed->buffer.dtype = input->dtype;
+        feed->buffer.capacity = elements * (int64_t)kt_abi_dtype_bytes(input->dtype);
+        return 0;
+    }
     kt_buffer converted;
     if (kt_buffer_convert(&feed->buffer, input->dtype, &converted)) {
         return FAIL(feeds, "%s: The input '%s' cannot be converted to %s.", path, input->name,
@@ -170,7 +181,9 @@ static const char *name_in_group(const kt_feeds *feeds, const kt_feed_group *gro
 }
 
 static int feed_file(kt_feeds *feeds, const kt_feed_group *group, const char *text) {
-    kt_arrays arrays;
+    kt_arrays arrays = {0};
+    kt_array streamed = {0};
+    kt_stream *stream = NULL;
     char error[KT_IO_ERROR];
     const char *path = NULL;
     uint32_t only = group->first, end = group->first + group->count;
@@ -180,14 +193,16 @@ static int feed_file(kt_feeds *feeds, const kt_feed_group *group, const char *te
     }
     bool named = path || group->count == 1;
     if (!path) path = text;
-    if (kt_arrays_read(path, &arrays, error)) return FAIL(feeds, "%s", error);
+    if (feeds->streams && named && kt_stream_open(path, streamed_bytes, &stream, &streamed.buffer, error))
+        return FAIL(feeds, "%s", error);
+    if (!stream && kt_arrays_read(path, &arrays, error)) return FAIL(feeds, "%s", error);
     int status = 0;
     for (uint32_t i = group->first; i < end && status == 0; i++) {
         if (named && i != only) continue;
         const char *name = name_in_group(feeds, group, i);
-        kt_array *array = choose_array(&arrays, name, named);
+        kt_array *array = stream ? &streamed : choose_array(&arrays, name, named);
         if (array) {
-            status = feed_array(feeds, i, path, array, arrays.flat, group->prefix[0] != 0);
+            status = feed_array(feeds, i, path, array, &stream, arrays.flat, group->prefix[0] != 0);
         } else if (named) {
             status = FAIL(feeds, "%s: There is no array '%s' in it.", path, name);
         } else if (!arrays.at[0].name) {
@@ -196,6 +211,7 @@ static int feed_file(kt_feeds *feeds, const kt_feed_group *group, const char *te
                                  group->option, name, path);
         }
     }
+    kt_stream_close(stream);
     kt_arrays_deinit(&arrays);
     return status;
 }
@@ -206,7 +222,7 @@ int kt_feeds_read(kt_feeds *feeds, const kt_feed_group *group, const char *const
         if (status) return status;
     }
     for (uint32_t i = group->first; i < group->first + group->count; i++) {
-        if (feeds->at[i].buffer.data) continue;
+        if (kt_feed_is_fed(&feeds->at[i])) continue;
         const char *name = name_in_group(feeds, group, i);
         return kt_cli_fail(feeds->program, KT_EXIT_USAGE,
                            "The input '%s' is missing; give it with %s %s%sFILE.", name, group->option,
@@ -254,7 +270,10 @@ int kt_feeds_init(kt_feeds *feeds, const kt_program *program, const kt_abi_entry
 }
 
 void kt_feeds_deinit(kt_feeds *feeds) {
-    for (uint32_t i = 0; feeds->at && i < feeds->entry->input_count; i++) free(feeds->at[i].buffer.data);
+    for (uint32_t i = 0; feeds->at && i < feeds->entry->input_count; i++) {
+        free(feeds->at[i].buffer.data);
+        kt_stream_close(feeds->at[i].stream);
+    }
     free(feeds->at);
     free(feeds->values);
 }

@@ -8,8 +8,10 @@
 
 typedef struct kt_feed {
     const char *path;
-    kt_buffer buffer; /* all samples; data NULL: not fed yet */
+    kt_buffer buffer;  /* all samples, in the input's dtype; data NULL: not fed yet, or streamed */
+    kt_stream *stream; /* where they are read from; or NULL */
 } kt_feed;
+static inline bool kt_feed_is_fed(const kt_feed *feed) { return feed->buffer.data || feed->stream; }
 
 typedef struct kt_feeds {
     const kt_program *program;
@@ -20,6 +22,7 @@ typedef struct kt_feeds {
     int64_t samples, step;
     bool batched; /* all first dimensions count samples, and nothing else depends on how many there are */
     bool fixed;   /* their number is fixed in the program: `step` */
+    bool streams; /* set by the user: large files may stay where they are */
 } kt_feeds;
 
 /* Some inputs of the entry, which one option feeds. */

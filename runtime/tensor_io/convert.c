@@ -147,6 +147,17 @@ static void store(const struct block *block, uint8_t *to, int32_t dtype, int cou
     }
 }
 
+void kt_elements_convert(const void *from, int32_t from_dtype, void *to, int32_t to_dtype, size_t count) {
+    size_t from_bytes = kt_abi_dtype_bytes(from_dtype), to_bytes = kt_abi_dtype_bytes(to_dtype);
+    struct block block = {0};
+    if (to_dtype == from_dtype && count) memcpy(to, from, count * to_bytes);
+    for (size_t first = 0; first < count && to_dtype != from_dtype; first += BLOCK) {
+        int part = count - first < BLOCK ? (int)(count - first) : BLOCK;
+        load(&block, (const uint8_t *)from + first * from_bytes, from_dtype, part);
+        store(&block, (uint8_t *)to + first * to_bytes, to_dtype, part);
+    }
+}
+
 int kt_buffer_convert(const kt_buffer *from, int32_t dtype, kt_buffer *out_buffer) {
     size_t from_bytes = kt_abi_dtype_bytes(from->dtype), to_bytes = kt_abi_dtype_bytes(dtype);
     if (from_bytes == 0 || to_bytes == 0) return 1;
@@ -156,14 +167,7 @@ int kt_buffer_convert(const kt_buffer *from, int32_t dtype, kt_buffer *out_buffe
     if (__builtin_mul_overflow(elements, to_bytes, &bytes) || bytes > PTRDIFF_MAX) return 1;
     uint8_t *data = malloc(bytes + 1);
     if (!data) return 1;
-    const uint8_t *source = from->data;
-    struct block block = {0};
-    if (dtype == from->dtype && bytes) memcpy(data, source, bytes);
-    for (size_t first = 0; first < elements && dtype != from->dtype; first += BLOCK) {
-        int count = elements - first < BLOCK ? (int)(elements - first) : BLOCK;
-        load(&block, source + first * from_bytes, from->dtype, count);
-        store(&block, data + first * to_bytes, dtype, count);
-    }
+    kt_elements_convert(from->data, from->dtype, data, dtype, elements);
     *out_buffer = *from;
     out_buffer->data = data;
     out_buffer->capacity = (int64_t)bytes;

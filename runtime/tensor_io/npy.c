@@ -20,12 +20,6 @@ static const struct {
 };
 enum { KIND_COUNT = sizeof kinds / sizeof kinds[0], MAX_HEADER = 1 << 16 };
 
-struct header {
-    kt_buffer buffer;
-    size_t data_at; /* where the data begins */
-    bool fortran, swapped;
-};
-
 /* What follows 'key': in the dict, or NULL. */
 static const char *find_value(const char *dict, const char *key) {
     const char *at = strstr(dict, key);
@@ -35,7 +29,7 @@ static const char *find_value(const char *dict, const char *key) {
     return at;
 }
 
-static int read_descr(const kt_io *io, const char *dict, struct header *header) {
+static int read_descr(const kt_io *io, const char *dict, kt_npy_head *header) {
     const char *at = find_value(dict, "'descr'");
     if (!at || *at != '\'') {
         return kt_io_fail(io, "Structured arrays are not supported; save one plain array.");
@@ -70,14 +64,16 @@ static int read_shape(const kt_io *io, const char *dict, kt_buffer *buffer) {
     }
 }
 
-static int read_header(const kt_io *io, const uint8_t *bytes, size_t count, struct header *header) {
+static int read_header(const kt_io *io, const uint8_t *bytes, size_t count, size_t file_bytes,
+                       kt_npy_head *header) {
     if (count < 12 || memcmp(bytes, "\x93NUMPY", 6) != 0) return kt_io_fail(io, "This is no .npy array.");
     if (bytes[6] < 1 || bytes[6] > 3) return kt_io_fail(io, "Version %d of .npy is not known.", bytes[6]);
     size_t start = bytes[6] == 1 ? 10 : 12;
     size_t length = bytes[8] | (size_t)bytes[9] << 8;
     if (bytes[6] > 1) length |= (size_t)bytes[10] << 16 | (size_t)bytes[11] << 24;
+    if (length > MAX_HEADER && length <= file_bytes - start)
+        return kt_io_fail(io, "The header of the array is too long.");
     if (length > count - start) return kt_io_fail(io, "The file ends within the header of the array.");
-    if (length > MAX_HEADER) return kt_io_fail(io, "The header of the array is too long.");
     char *dict = malloc(length + 1);
     if (!dict) return kt_io_no_memory(io);
     memcpy(dict, bytes + start, length);
@@ -91,7 +87,12 @@ static int read_header(const kt_io *io, const uint8_t *bytes, size_t count, stru
     return code;
 }
 
-static void swap_bytes(uint8_t *data, size_t elements, size_t bytes) {
+void kt_npy_swap(uint8_t *data, size_t elements, int32_t dtype) {
+    size_t bytes = kt_abi_dtype_bytes(dtype);
+    if (dtype == KT_C64) { /* two floats */
+        bytes /= 2;
+        elements *= 2;
+    }
     for (size_t i = 0; i < elements; i++, data += bytes) {
         for (size_t j = 0; j < bytes / 2; j++) {
             uint8_t other = data[j];
@@ -121,25 +122,31 @@ static void copy_fortran(const kt_buffer *buffer, const uint8_t *from, uint8_t *
     }
 }
 
+int kt_npy_read_head(const kt_io *io, const uint8_t *bytes, size_t count, size_t file_bytes,
+                     kt_npy_head *out_head) {
+    kt_npy_head head = {0};
+    int code = read_header(io, bytes, count, file_bytes, &head);
+    if (code) return code;
+    size_t size = kt_abi_dtype_bytes(head.buffer.dtype);
+    int64_t elements = kt_io_elements(&head.buffer);
+    if (elements < 0 || (size_t)elements > (file_bytes - head.data_at) / size)
+        return kt_io_fail(io, "The file holds fewer elements than its header says.");
+    head.buffer.capacity = elements * (int64_t)size;
+    *out_head = head;
+    return 0;
+}
+
 static int decode(const kt_io *io, uint8_t *bytes, size_t count, kt_buffer *out_buffer) {
-    struct header header = {0};
-    int code = read_header(io, bytes, count, &header);
+    kt_npy_head header = {0};
+    int code = kt_npy_read_head(io, bytes, count, count, &header);
     if (code) return code;
     kt_buffer *buffer = &header.buffer;
-    size_t size = kt_abi_dtype_bytes(buffer->dtype), available = count - header.data_at;
-    int64_t elements = kt_io_elements(buffer);
-    if (elements < 0 || (size_t)elements > available / size) {
-        return kt_io_fail(io, "The file holds fewer elements than its header says.");
-    }
-    if (header.swapped) {
-        size_t part = buffer->dtype == KT_C64 ? 4 : size;
-        swap_bytes(bytes + header.data_at, (size_t)elements * (size / part), part);
-    }
-    buffer->capacity = elements * (int64_t)size;
+    size_t size = kt_abi_dtype_bytes(buffer->dtype), elements = (size_t)buffer->capacity / size;
+    if (header.swapped) kt_npy_swap(bytes + header.data_at, elements, buffer->dtype);
     if (header.fortran && buffer->rank > 1) {
         buffer->data = malloc((size_t)buffer->capacity + 1);
         if (!buffer->data) return kt_io_no_memory(io);
-        copy_fortran(buffer, bytes + header.data_at, buffer->data, (size_t)elements, size);
+        copy_fortran(buffer, bytes + header.data_at, buffer->data, elements, size);
     } else {
         memmove(bytes, bytes + header.data_at, (size_t)buffer->capacity);
         buffer->data = bytes;

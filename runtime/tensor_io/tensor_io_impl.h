@@ -25,6 +25,20 @@ int64_t kt_io_elements(const kt_buffer *buffer);
 int kt_io_push(const kt_io *io, kt_arrays *arrays, const char *name, size_t name_length,
                const kt_buffer *buffer);
 
+/* What the header of a .npy says. */
+typedef struct kt_npy_head {
+    kt_buffer buffer; /* dtype, shape and how many bytes it has */
+    size_t data_at;   /* where the data begins */
+    bool fortran, swapped;
+} kt_npy_head;
+/* The head, whatever the header's length, lies in so many bytes; more are refused. */
+enum { KT_NPY_HEAD = (1 << 16) + 12 };
+/* Of a file that has file_bytes bytes, of which the first count, all or KT_NPY_HEAD of them, are at hand. */
+int kt_npy_read_head(const kt_io *io, const uint8_t *bytes, size_t count, size_t file_bytes,
+                     kt_npy_head *out_head);
+/* Turns elements of the other byte order into this machine's. */
+void kt_npy_swap(uint8_t *data, size_t elements, int32_t dtype);
+
 /* Readers. kt_npy_decode takes bytes (from malloc) in any case. */
 int kt_npy_decode(const kt_io *io, uint8_t *bytes, size_t count, kt_buffer *out_buffer);
 int kt_npz_read(const kt_io *io, const uint8_t *bytes, size_t count, kt_arrays *out_arrays);

@@ -38,37 +38,54 @@ static bool parse_class_weights(const char *text, class_weights *out) {
     return out->count > 0;
 }
 
-/* The class of a sample: its number, or where its label has several numbers, which is the largest. */
-static int64_t class_of(const kt_buffer *labels, int64_t sample, int64_t numbers) {
-    if (labels->dtype == KT_I32) return ((const int32_t *)labels->data)[sample * numbers];
-    const float *row = (const float *)labels->data + sample * numbers;
+/* The class of a label: its number, or where its label has several numbers, which is the largest. */
+static int64_t class_of(const void *label, int32_t dtype, int64_t numbers) {
+    const float *row = label;
     int64_t best = 0;
+    if (dtype == KT_I32) return *(const int32_t *)label;
     if (numbers == 1) return (int64_t)row[0];
     for (int64_t i = 1; i < numbers; i++)
         if (row[i] > row[best]) best = i;
     return best;
 }
 
-/* Of the samples that are trained on alone, as in Keras. */
-static int weigh_classes(kt_dataset *dataset, const char *text, uint32_t label, uint32_t weight,
-                         int64_t samples) {
-    kt_feeds *feeds = &dataset->feeds;
-    const kt_buffer *labels = &feeds->at[label].buffer;
+/* Of the samples that are trained on alone, as in Keras. row: room for a label. */
+static int weigh_samples(kt_dataset *dataset, const class_weights *classes, uint32_t label, uint32_t weight,
+                         int64_t samples, void *row) {
+    const kt_feeds *feeds = &dataset->feeds;
+    const kt_feed *labels = &feeds->at[label];
     float *weights = feeds->at[weight].buffer.data;
     int64_t numbers = 1;
+    char error[KT_IO_ERROR];
+    for (int axis = 1; axis < labels->buffer.rank; axis++) numbers *= labels->buffer.dims[axis];
+    for (int64_t i = 0; i < samples; i++) {
+        const void *at = labels->stream ? row : (const char *)labels->buffer.data + i * numbers * 4;
+        if (labels->stream && kt_stream_read(labels->stream, NULL, i, 1, labels->buffer.dtype, row, error))
+            return kt_cli_fail(feeds->program, KT_EXIT_FAILED, "%s", error);
+        int64_t class = class_of(at, labels->buffer.dtype, numbers);
+        for (size_t k = 0; k < classes->count; k++)
+            if (classes->classes[k] == class) weights[i] *= classes->weights[k];
+    }
+    return 0;
+}
+
+static int weigh_classes(kt_dataset *dataset, const char *text, uint32_t label, uint32_t weight,
+                         int64_t samples) {
+    const kt_feeds *feeds = &dataset->feeds;
+    const kt_buffer *labels = &feeds->at[label].buffer;
     class_weights classes;
-    for (int axis = 1; axis < labels->rank; axis++) numbers *= labels->dims[axis];
+    void *row = malloc((size_t)(labels->dims[0] ? labels->capacity / labels->dims[0] : 0) + 1);
     int status = 0;
     if (!parse_class_weights(text, &classes))
         status = kt_cli_fail(feeds->program, KT_EXIT_USAGE,
                              "--class-weight takes CLASS=WEIGHT,CLASS=WEIGHT,…, not '%s'.", text);
     else if (labels->dtype != KT_I32 && labels->dtype != KT_F32)
         status = kt_cli_fail(feeds->program, KT_EXIT_FAILED, "--class-weight needs labels that are classes.");
-    for (int64_t i = 0; i < samples && status == 0; i++) {
-        int64_t class = class_of(labels, i, numbers);
-        for (size_t k = 0; k < classes.count; k++)
-            if (classes.classes[k] == class) weights[i] *= classes.weights[k];
-    }
+    else if (!row)
+        status = kt_feeds_no_memory(feeds);
+    else
+        status = weigh_samples(dataset, &classes, label, weight, samples, row);
+    free(row);
     free(classes.classes);
     free(classes.weights);
     return status;
@@ -86,12 +103,12 @@ static int fill_ones(kt_feeds *feeds, uint32_t input) {
     float *ones = malloc((size_t)samples * sizeof *ones + 1);
     if (!ones) return kt_feeds_no_memory(feeds);
     for (int64_t i = 0; i < samples; i++) ones[i] = 1;
-    feeds->at[input] = (kt_feed){"--class-weight",
-                                 {.data = ones,
-                                  .capacity = samples * (int64_t)sizeof *ones,
-                                  .dtype = KT_F32,
-                                  .rank = 1,
-                                  .dims = {samples}}};
+    feeds->at[input] = (kt_feed){.path = "--class-weight",
+                                 .buffer = {.data = ones,
+                                            .capacity = samples * (int64_t)sizeof *ones,
+                                            .dtype = KT_F32,
+                                            .rank = 1,
+                                            .dims = {samples}}};
     return 0;
 }
 
@@ -102,10 +119,11 @@ static int read_weights(kt_dataset *dataset, const kt_fit_options *options, uint
     const kt_feed_group group = {first, feeds->entry->input_count - first, "--sample-weight",
                                  labels > 1 ? "sample_weight_" : weight_prefix};
     int status = 0;
+    feeds->streams = !options->class_weight; /* which are multiplied into them */
     if (options->sample_weights.count)
         status = kt_feeds_read(feeds, &group, options->sample_weights.at, options->sample_weights.count);
     for (uint32_t i = first; i < feeds->entry->input_count && status == 0; i++)
-        if (!feeds->at[i].buffer.data) status = fill_ones(feeds, i);
+        if (!kt_feed_is_fed(&feeds->at[i])) status = fill_ones(feeds, i);
     if (status == 0) status = kt_feeds_settle(feeds);
     if (status == 0 && options->class_weight) {
         if (labels > 1)
@@ -124,6 +142,7 @@ int kt_dataset_read(kt_dataset *dataset, const kt_program *program, const kt_fit
     const kt_abi_entry *entry = kt_cli_find_entry(program, name);
     if (!entry) return kt_cli_fail(program, KT_EXIT_FAILED, "This program has no entry '%s'.", name);
     int status = kt_feeds_init(&dataset->feeds, program, entry, options->batch_size, false);
+    dataset->feeds.streams = true;
     uint32_t data = 0;
     while (data < entry->input_count && !begins_with(entry->inputs[data].name, label_prefix)) data++;
     uint32_t labels = 0;

@@ -49,28 +49,36 @@ int64_t kt_steps_count(const kt_steps *steps) {
     return (steps->end - steps->first + steps->batch_size - 1) / steps->batch_size;
 }
 
-/* The rows of input number i at positions [at, at + count), together. */
-static const void *gather(kt_steps *steps, uint32_t i, int64_t at, int64_t count) {
-    const kt_buffer *buffer = &steps->dataset->feeds.at[i].buffer;
+/* Points input number i to its rows at positions [at, at + count), together. */
+static int gather(kt_steps *steps, uint32_t i, int64_t at, int64_t count) {
+    const kt_feeds *feeds = &steps->dataset->feeds;
+    const kt_buffer *buffer = &feeds->at[i].buffer;
+    kt_stream *stream = feeds->at[i].stream;
     size_t row = (size_t)(buffer->capacity / buffer->dims[0]);
     const char *rows = buffer->data;
-    if (!steps->order) return rows + (size_t)at * row;
+    const int64_t *order = steps->order ? steps->order + (at - steps->first) : NULL;
+    char error[KT_IO_ERROR];
+    if (!order && !stream) {
+        steps->inputs[i] = rows + (size_t)at * row;
+        return 0;
+    }
     if (!steps->batch[i]) steps->batch[i] = malloc(row * (size_t)steps->batch_size + 1);
-    if (!steps->batch[i]) return NULL;
-    for (int64_t k = 0; k < count; k++)
-        memcpy((char *)steps->batch[i] + (size_t)k * row,
-               rows + (size_t)steps->order[at - steps->first + k] * row, row);
-    return steps->batch[i];
+    if (!steps->batch[i]) return kt_feeds_no_memory(feeds);
+    steps->inputs[i] = steps->batch[i];
+    if (stream && kt_stream_read(stream, order, at, count, buffer->dtype, steps->batch[i], error))
+        return kt_cli_fail(steps->program, KT_EXIT_FAILED, "%s", error);
+    for (int64_t k = 0; k < count && !stream; k++)
+        memcpy((char *)steps->batch[i] + (size_t)k * row, rows + (size_t)order[k] * row, row);
+    return 0;
 }
 
 int kt_steps_run(kt_steps *steps, int64_t i) {
-    const kt_feeds *feeds = &steps->dataset->feeds;
     const kt_abi_entry *entry = &steps->program->entries[steps->entry];
     int64_t at = steps->first + i * steps->batch_size;
     int64_t count = steps->end - at < steps->batch_size ? steps->end - at : steps->batch_size;
     for (uint32_t k = 0; k < entry->input_count; k++) {
-        steps->inputs[k] = gather(steps, k, at, count);
-        if (!steps->inputs[k]) return kt_feeds_no_memory(feeds);
+        int status = gather(steps, k, at, count);
+        if (status) return status;
     }
     int sample = kt_cli_sample_symbol(entry);
     if (sample >= 0) steps->symbols[sample] = count;

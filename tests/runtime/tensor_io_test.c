@@ -316,6 +316,72 @@ static void damaged_files(void **state) {
     assert_true(refused > 200);
 }
 
+/* Rows out of files give what whole files give, in any order and dtype. */
+static void streams(void **state) {
+    (void)state;
+    static const char *const names[] = {"float32", "float64", "float16",  "int8",     "int64",     "uint8",
+                                        "uint64",  "bool",    "version2", "version3", "big_endian"};
+    static const int32_t dtypes[] = {KT_F32, KT_F64, KT_I32, KT_BOOL};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char name[256];
+        kt_arrays arrays;
+        kt_buffer shape, whole;
+        kt_stream *stream;
+        (void)snprintf(name, sizeof name, DATA "%s.npy", names[i]);
+        if (kt_arrays_read(name, &arrays, error)) fail_msg("%s", error);
+        if (kt_stream_open(name, 0, &stream, &shape, error)) fail_msg("%s", error);
+        assert_non_null(stream);
+        assert_int_equal(shape.dtype, arrays.at[0].buffer.dtype);
+        assert_int_equal(shape.rank, 2);
+        assert_int_equal(shape.dims[0], 3);
+        assert_int_equal(shape.capacity, arrays.at[0].buffer.capacity);
+        for (int d = 0; d < 4; d++) {
+            static const int64_t rows[] = {2, 0, 1, 1};
+            _Alignas(8) uint8_t got[4 * 5 * 8];
+            assert_int_equal(kt_buffer_convert(&arrays.at[0].buffer, dtypes[d], &whole), 0);
+            size_t row = (size_t)whole.capacity / 3;
+            if (kt_stream_read(stream, rows, 0, 4, dtypes[d], got, error)) fail_msg("%s", error);
+            for (int k = 0; k < 4; k++)
+                assert_memory_equal(got + (size_t)k * row, (char *)whole.data + (size_t)rows[k] * row, row);
+            if (kt_stream_read(stream, NULL, 1, 2, dtypes[d], got, error)) fail_msg("%s", error);
+            assert_memory_equal(got, (char *)whole.data + row, 2 * row);
+            free(whole.data);
+        }
+        kt_stream_close(stream);
+        kt_arrays_deinit(&arrays);
+    }
+}
+
+/* What is not streamed, and what goes wrong. */
+static void streams_of_other_files(void **state) {
+    (void)state;
+    static const char *const names[] = {"fortran.npy", "scalar.npy", "stored.npz", "nowhere.npy"};
+    kt_stream *stream;
+    kt_buffer shape;
+    char name[256];
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        (void)snprintf(name, sizeof name, DATA "%s", names[i]);
+        if (kt_stream_open(name, 0, &stream, &shape, error)) fail_msg("%s", error);
+        assert_null(stream);
+    }
+    if (kt_stream_open(DATA "float32.npy", 1 << 20, &stream, &shape, error)) fail_msg("%s", error);
+    assert_null(stream);
+    assert_int_equal(kt_stream_open(DATA "text.npy", 0, &stream, &shape, error), 1);
+    float x[6] = {1, 2, 3, 4, 5, 6}, got[6];
+    const kt_array array = {NULL, {x, sizeof x, KT_F32, 2, {3, 2}}};
+    if (kt_arrays_write(file("a.npy"), &array, 1, error)) fail_msg("%s", error);
+    assert_int_equal(truncate(path, 128 + 20), 0);
+    assert_int_equal(kt_stream_open(path, 0, &stream, &shape, error), 1);
+    if (!strstr(error, "fewer elements than its header says")) fail_msg("%s", error);
+    if (kt_arrays_write(path, &array, 1, error)) fail_msg("%s", error);
+    if (kt_stream_open(path, 0, &stream, &shape, error)) fail_msg("%s", error);
+    assert_int_equal(truncate(path, 128 + 20), 0);
+    if (kt_stream_read(stream, NULL, 0, 2, KT_F32, got, error)) fail_msg("%s", error);
+    assert_int_equal(kt_stream_read(stream, NULL, 1, 2, KT_F32, got, error), 1);
+    if (!strstr(error, "it became shorter meanwhile")) fail_msg("%s", error);
+    kt_stream_close(stream);
+}
+
 static int make_directory(void **state) {
     (void)state;
     return mkdtemp(directory) ? 0 : -1;
@@ -331,9 +397,11 @@ static int remove_directory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(files_of_numpy), cmocka_unit_test(archives_of_numpy), cmocka_unit_test(round_trips),
-        cmocka_unit_test(text_formats),   cmocka_unit_test(refusals),          cmocka_unit_test(full_disk),
+        cmocka_unit_test(files_of_numpy), cmocka_unit_test(archives_of_numpy),
+        cmocka_unit_test(round_trips),    cmocka_unit_test(text_formats),
+        cmocka_unit_test(refusals),       cmocka_unit_test(full_disk),
         cmocka_unit_test(conversions),    cmocka_unit_test(damaged_files),
+        cmocka_unit_test(streams),        cmocka_unit_test(streams_of_other_files),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }
