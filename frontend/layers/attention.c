@@ -120,19 +120,34 @@ static kt_status build_additive(kt_layer *layer, kt_trace *trace, const kt_layer
     return KT_OK;
 }
 
+/* Inputs may be integers: as Keras, in the dtype of both. */
+static void promote(kt_builder *b, kt_value *x, kt_value *y) {
+    kt_dtype dtype = kt_dtype_promote(kt_build_type(b, *x)->dtype, kt_build_type(b, *y)->dtype);
+    *x = kt_build_cast(b, *x, dtype);
+    *y = kt_build_cast(b, *y, dtype);
+}
+static kt_value as_float(kt_builder *b, kt_value x) {
+    return kt_build_cast(b, x, kt_dtype_to_float(kt_build_type(b, x)->dtype));
+}
+
 /* x · y, where contract is an axis of each and all but the last two axes run along. */
 static kt_value multiply(kt_builder *b, kt_value x, kt_value y, int x_axis, int y_axis) {
+    kt_dtype compute, result;
+    kt_matmul_dtypes(kt_build_type(b, x)->dtype, kt_build_type(b, y)->dtype, &compute, &result);
+    x = kt_build_cast(b, x, compute);
+    y = kt_build_cast(b, y, compute);
     int rank = kt_build_type(b, x)->rank;
     kt_attrs_dot_general attrs = {.lhs_contract = {1, {x_axis}}, .rhs_contract = {1, {y_axis}}};
     for (int i = 0; i < rank - 2; i++) {
         attrs.lhs_batch.at[i] = attrs.rhs_batch.at[i] = i;
         attrs.lhs_batch.count = attrs.rhs_batch.count = (uint32_t)i + 1;
     }
-    return kt_build_dot_general(b, x, y, &attrs);
+    return kt_build_cast(b, kt_build_dot_general(b, x, y, &attrs), result);
 }
 
 /* Each query with each key: [batch…, queries, keys, features]. */
 static kt_value pair_sums(kt_builder *b, kt_value query, kt_value key) {
+    promote(b, &query, &key);
     kt_type shape = *kt_build_type(b, query);
     kt_type key_type = *kt_build_type(b, key);
     int rank = shape.rank;
@@ -146,10 +161,12 @@ static kt_value pair_sums(kt_builder *b, kt_value query, kt_value key) {
     shape.dims[rank - 1] = key_type.dims[rank - 2];
     query = kt_build_broadcast(b, query, rank + 1, shape.dims, query_axes);
     key = kt_build_broadcast(b, key, rank + 1, shape.dims, key_axes);
-    return kt_build_add(b, query, key);
+    bool truths = shape.dtype == KT_BOOL; /* whose sum is an or */
+    return as_float(b, truths ? kt_build_or(b, query, key) : kt_build_add(b, query, key));
 }
 
 static kt_value scale_by(kt_builder *b, kt_value x, kt_value scale) {
+    promote(b, &x, &scale);
     kt_type type = *kt_build_type(b, x);
     return kt_build_mul(b, x, kt_build_broadcast_to(b, scale, type.rank, type.dims));
 }
@@ -162,6 +179,7 @@ static kt_value sum_features(kt_builder *b, kt_value x) {
 /* Softmax over scores and the mean of values by it; masks of the inputs are kept to. */
 static void attend(attention *self, kt_layer_call *call, kt_value scores) {
     kt_builder *b = call->trace->builder;
+    scores = as_float(b, scores);
     kt_type type = *kt_build_type(b, scores);
     int rank = type.rank;
     bool causal = kt_attention_flag(call, 4, "use_causal_mask");

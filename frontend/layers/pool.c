@@ -15,6 +15,13 @@ static kt_attrs_reduce_window still_window(kt_dim_pool *dims, int rank, kt_reduc
     return attrs;
 }
 
+/* Means are floats, and windows hold numbers. */
+static kt_value as_numbers(kt_builder *builder, kt_value x, kt_reduction kind) {
+    kt_dtype given = kt_build_type(builder, x)->dtype;
+    if (kind == KT_REDUCE_SUM && !kt_dtype_is_float(given)) return kt_build_cast(builder, x, KT_F32);
+    return given == KT_BOOL ? kt_build_cast(builder, x, KT_U8) : x;
+}
+
 /* How many elements of each window lie inside, spread to sums' shape. */
 static kt_value count_elements(kt_builder *builder, const kt_attrs_reduce_window *attrs, kt_type type,
                                kt_value sums) {
@@ -36,7 +43,7 @@ kt_value kt_pool(kt_builder *builder, kt_value x, const kt_ints *window, const k
                  kt_reduction kind) {
     kt_dim_pool *dims = builder->graph->dims;
     kt_type type = *kt_build_type(builder, x);
-    kt_dtype given = type.dtype; /* means are floats, and windows hold numbers */
+    kt_dtype given = type.dtype;
     kt_attrs_reduce_window attrs = still_window(dims, type.rank, kind);
     for (uint32_t i = 0; i < window->count; i++) {
         uint32_t axis = i + 1;
@@ -46,10 +53,7 @@ kt_value kt_pool(kt_builder *builder, kt_value x, const kt_ints *window, const k
             kt_same_padding(dims, type.dims[axis], window->at[i], sliding->strides.at[i], 1,
                             &attrs.low.at[axis], &attrs.high.at[axis]);
     }
-    if (kind == KT_REDUCE_SUM && !kt_dtype_is_float(given))
-        x = kt_build_cast(builder, x, KT_F32);
-    else if (given == KT_BOOL)
-        x = kt_build_cast(builder, x, KT_U8);
+    x = as_numbers(builder, x, kind);
     type.dtype = kt_build_type(builder, x)->dtype;
     kt_value y = kt_build_reduce_window(builder, x, &attrs);
     if (given == KT_BOOL && kind != KT_REDUCE_SUM) y = kt_build_cast(builder, y, KT_BOOL);
@@ -98,6 +102,9 @@ kt_value kt_pool_adaptively(kt_builder *builder, kt_value x, int axis, int64_t p
         return kt_build_fail(builder, KT_UNSUPPORTED,
                              "the size of axis %d must be known, and at least 1, to pool it to %lld places.",
                              axis, (long long)places);
-    return size % places == 0 ? pool_evenly(builder, x, axis, size / places, size / places, kind)
-                              : pool_unevenly(builder, x, axis, size, places, kind);
+    bool truths = kt_build_type(builder, x)->dtype == KT_BOOL && kind != KT_REDUCE_SUM;
+    x = as_numbers(builder, x, kind);
+    x = size % places == 0 ? pool_evenly(builder, x, axis, size / places, size / places, kind)
+                           : pool_unevenly(builder, x, axis, size, places, kind);
+    return truths ? kt_build_cast(builder, x, KT_BOOL) : x;
 }
