@@ -5,6 +5,7 @@
  *   elementwise        one for each element of the result
  *   reductions         one for each element of the operand, of the windows, or of scattered updates
  *   dot_general, conv  two for each product; the gaps of transposed convolutions do not count
+ *   conv_by_kernel     two for each product
  *   winograd           as the convolution that it computes
  *   everything else    none: it moves elements */
 #include "codegen/codegen.h"
@@ -57,6 +58,13 @@ static kt_dim node_work(const kt_graph *graph, const kt_node_info *node) {
     }
     case KT_OP_dot_general: return dot_work(graph, node);
     case KT_OP_conv: return conv_work(graph, node);
+    case KT_OP_conv_by_kernel: {
+        const kt_type *g = kt_graph_type(graph, node->operands[1]);
+        kt_dim places = kt_dim_const(graph->dims, 2);
+        for (int axis = 0; axis + 1 < g->rank; axis++)
+            places = kt_dim_mul(graph->dims, places, g->dims[axis]);
+        return kt_dim_mul(graph->dims, places, elements(graph, node->first_result));
+    }
     case KT_OP_winograd: {
         kt_dim channels = kt_graph_type(graph, node->operands[0])->dims[3];
         kt_dim products = kt_dim_mul(graph->dims, elements(graph, node->first_result), channels);

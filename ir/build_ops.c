@@ -196,6 +196,11 @@ kt_value kt_build_conv(kt_builder *builder, kt_value x, kt_value kernel, const k
     return kt_build_node(builder, KT_OP_conv, (const kt_value[]){x, kernel}, 2, attrs);
 }
 
+kt_value kt_build_conv_by_kernel(kt_builder *builder, kt_value x, kt_value cotangent,
+                                 const kt_attrs_conv_by_kernel *attrs) {
+    return kt_build_node(builder, KT_OP_conv_by_kernel, (const kt_value[]){x, cotangent}, 2, attrs);
+}
+
 kt_value kt_build_winograd(kt_builder *builder, kt_value x, kt_value kernel, const kt_attrs_winograd *attrs) {
     return kt_build_node(builder, KT_OP_winograd, (const kt_value[]){x, kernel}, 2, attrs);
 }

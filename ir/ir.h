@@ -213,6 +213,7 @@ kt_value kt_build_cumulative(kt_builder *builder, kt_value x, const kt_attrs_cum
 kt_value kt_build_scatter(kt_builder *builder, kt_value x, kt_value positions, kt_value updates, const kt_attrs_scatter *attrs);
 kt_value kt_build_dot_general(kt_builder *builder, kt_value x, kt_value y, const kt_attrs_dot_general *attrs);
 kt_value kt_build_conv(kt_builder *builder, kt_value x, kt_value kernel, const kt_attrs_conv *attrs);
+kt_value kt_build_conv_by_kernel(kt_builder *builder, kt_value x, kt_value cotangent, const kt_attrs_conv_by_kernel *attrs);
 kt_value kt_build_winograd(kt_builder *builder, kt_value x, kt_value kernel, const kt_attrs_winograd *attrs);
 /* results: one value for each result of callee. */
 void kt_build_call(kt_builder *builder, kt_func callee, const kt_value *operands, uint32_t count, kt_value *out_results);

@@ -21,7 +21,7 @@
 enum { MOST_MEMBERS = 64 }; /* of a group: bounds the code of a kernel, and the time taken here */
 
 static bool is_contraction(kt_op op) {
-    return op == KT_OP_dot_general || op == KT_OP_conv || op == KT_OP_winograd;
+    return op == KT_OP_dot_general || op == KT_OP_conv || op == KT_OP_conv_by_kernel || op == KT_OP_winograd;
 }
 
 static bool is_reduction(kt_op op) {
@@ -205,6 +205,12 @@ static bool reads_transposed(const kt_grouping *g, kt_node contraction, kt_node 
     return true;
 }
 
+/* Is node a transpose that the group's contraction reads through, at no cost? */
+static bool is_read_in_place(const kt_grouping *g, const kt_group *group, kt_node node) {
+    if (kt_graph_node(g->graph, node)->op != KT_OP_transpose || g->run->options->level == 0) return false;
+    return group->heavy && uses_result_of(g, group->heavy, node) && reads_transposed(g, group->heavy, node);
+}
+
 /* Where a node would be evaluated, given its users in the group. */
 static unsigned place(const kt_grouping *g, const kt_group *group, kt_node node) {
     unsigned at = 0;
@@ -343,9 +349,7 @@ static bool joins(const kt_grouping *g, kt_group *group, kt_node node, unsigned 
     bool contraction_operand =
         group->heavy && (at & KT_AT_OPERAND) && is_contraction(kt_graph_node(g->graph, group->heavy)->op);
     if (group->members.count >= MOST_MEMBERS) return false;
-    if (contraction_operand)
-        return info->op == KT_OP_transpose && g->run->options->level > 0 && at == KT_AT_OPERAND &&
-               uses_result_of(g, group->heavy, node) && reads_transposed(g, group->heavy, node);
+    if (contraction_operand) return at == KT_AT_OPERAND && is_read_in_place(g, group, node);
     if (kt_pass_is_small_constant(g->graph, info)) return true;
     if (g->run->options->level == 0) return false;
     if (kt_op_is(info->op, KT_ELEMENTWISE) || info->op == KT_OP_size)
@@ -380,9 +384,11 @@ typedef KT_VECTOR(uint32_t) index_list;
 static void sort_node(kt_grouping *g, kt_node node, const index_list *users, bool escapes,
                       index_list *out_joined) {
     bool everywhere = may_be_repeated(g, node);
-    for (uint32_t i = 0; i < users->count && (everywhere || (users->count == 1 && !escapes)); i++) {
+    bool alone = users->count == 1 && !escapes;
+    for (uint32_t i = 0; i < users->count; i++) {
         KT_ASSERT(users->at[i] < g->groups.count && g->groups.at);
         kt_group *group = &g->groups.at[users->at[i]];
+        if (!everywhere && !alone && !is_read_in_place(g, group, node)) continue;
         unsigned at = place(g, group, node);
         if (!joins(g, group, node, at)) continue;
         add_member(g, group, node, at);

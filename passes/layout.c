@@ -18,6 +18,8 @@
  * breaks    nothing; does nothing a second time */
 #include "passes/layout_impl.h"
 
+enum { REPAYING_ROWS = 32 };
+
 /* [depth, groups * columns] → [groups * panels, depth, panel] */
 static kt_value pack(kt_layouting *l, kt_value matrix, int64_t groups, int64_t columns, kt_dim depth) {
     int64_t panels = (columns + l->panel - 1) / l->panel;
@@ -38,9 +40,21 @@ static kt_value pack(kt_layouting *l, kt_value matrix, int64_t groups, int64_t c
         (kt_dim[]){kt_layout_number(l, groups * panels), depth, kt_layout_number(l, l->panel)});
 }
 
-/* Can the kernel pack this second operand? old: the value in the old function. */
-static bool packs(const kt_layouting *l, kt_value old) {
-    return l->panel > 0 && l->fixed[old] && kt_dtype_is_float(kt_graph_type(l->graph, old)->dtype);
+static kt_dim product(kt_layouting *l, const kt_dim *dims, uint32_t count) {
+    kt_dim result = kt_layout_number(l, 1);
+    for (uint32_t i = 0; i < count; i++) result = kt_dim_mul(l->graph->dims, result, dims[i]);
+    return result;
+}
+
+/* Is this second operand to be packed? old: the value in the old function; rows: how many rows of the first
+ * operand it is multiplied by. What changes from call to call is packed in each, which many rows repay. */
+static bool packs(const kt_layouting *l, kt_value old, kt_dim rows) {
+    const kt_type *type = kt_graph_type(l->graph, old);
+    int64_t known;
+    if (l->panel == 0 || !kt_dtype_is_float(type->dtype)) return false;
+    if (l->fixed[old]) return true;
+    bool many = !kt_dim_is_const(l->graph->dims, rows, &known) || known >= REPAYING_ROWS;
+    return many && kt_type_is_static(l->graph->dims, type);
 }
 
 /* ---- convolution ----------------------------------------------------------------------------------------
@@ -226,13 +240,25 @@ static kt_value lay_conv(kt_layouting *l, const kt_node_info *node) {
     kt_attrs_conv attrs = *(const kt_attrs_conv *)node->attrs;
     kt_value x = kt_builder_lookup(l->builder, node->operands[0]);
     kt_value kernel = kt_builder_lookup(l->builder, node->operands[1]);
-    bool packable = packs(l, node->operands[1]);
+    const kt_type result = *kt_graph_type(l->graph, node->first_result);
+    bool packable = packs(l, node->operands[1], product(l, result.dims, result.rank - 1));
     kt_value split = packable ? split_phases(l, node, x, kernel) : 0;
     if (split) return split;
     kt_value filtered = packable ? kt_layout_winograd(l, node, x, kernel) : 0;
     if (filtered) return filtered;
     x = kt_layout_pad_input(l, x, &attrs);
     return packable ? pack_conv(l, x, kernel, attrs) : kt_build_conv(l->builder, x, kernel, &attrs);
+}
+
+static kt_value lay_conv_by_kernel(kt_layouting *l, const kt_node_info *node) {
+    kt_attrs_conv_by_kernel attrs = *(const kt_attrs_conv_by_kernel *)node->attrs;
+    kt_attrs_conv padding = {
+        .strides = attrs.strides, .low = attrs.low, .high = attrs.high, .input_dilation = attrs.strides};
+    for (uint32_t i = 0; i < attrs.strides.count; i++) padding.input_dilation.at[i] = 1;
+    kt_value x = kt_layout_pad_input(l, kt_builder_lookup(l->builder, node->operands[0]), &padding);
+    attrs.low = padding.low;
+    attrs.high = padding.high;
+    return kt_build_conv_by_kernel(l->builder, x, kt_builder_lookup(l->builder, node->operands[1]), &attrs);
 }
 
 /* ---- dot_general ----------------------------------------------------------------------------------------
@@ -242,12 +268,6 @@ static bool contains(const kt_ints *ints, int64_t value) {
     for (uint32_t i = 0; i < ints->count; i++)
         if (ints->at[i] == value) return true;
     return false;
-}
-
-static kt_dim product(kt_layouting *l, const kt_dim *dims, uint32_t count) {
-    kt_dim result = kt_layout_number(l, 1);
-    for (uint32_t i = 0; i < count; i++) result = kt_dim_mul(l->graph->dims, result, dims[i]);
-    return result;
 }
 
 /* An operand's axes, as batch, own and summed ones. */
@@ -263,31 +283,82 @@ static sides find_sides(const kt_type *type, const kt_ints *batch, const kt_ints
     return result;
 }
 
-/* x transposed to the axes in lists, then reshaped so that of each list but a kept one a single axis is made.
+/* Axes that become one: [first, first + count) where they follow each other. */
+typedef struct axis_block {
+    int64_t first, count;
+} axis_block;
+
+static bool are_neighbours(const kt_ints *axes) {
+    for (uint32_t i = 0; i + 1 < axes->count; i++)
+        if (axes->at[i + 1] != axes->at[i] + 1) return false;
+    return true;
+}
+
+static kt_value reshape_to(kt_layouting *l, kt_value x, int rank, const kt_dim *dims) {
+    kt_type wanted = {.dtype = kt_build_type(l->builder, x)->dtype, .rank = (uint8_t)rank};
+    for (int i = 0; i < rank; i++) wanted.dims[i] = dims[i];
+    return kt_type_equal(kt_build_type(l->builder, x), &wanted) ? x
+                                                                : kt_build_reshape(l->builder, x, rank, dims);
+}
+
+static kt_value transpose_to(kt_layouting *l, kt_value x, uint32_t count, const int64_t *axes) {
+    bool still = true;
+    for (uint32_t i = 0; i < count; i++) still = still && axes[i] == (int64_t)i;
+    return still ? x : kt_build_transpose(l->builder, x, axes);
+}
+
+/* x's axes in these blocks, each as one axis, where they already follow each other in x: reshaped, then
+ * transposed, which a kernel can read in place. */
+static kt_value arrange_blocks(kt_layouting *l, kt_value x, uint32_t count, const axis_block *blocks) {
+    const kt_type type = *kt_build_type(l->builder, x);
+    int64_t axes[KT_MAX_RANK];
+    kt_dim shape[KT_MAX_RANK];
+    for (uint32_t i = 0; i < count; i++) {
+        axes[i] = 0;
+        for (uint32_t k = 0; k < count; k++)
+            axes[i] += blocks[k].first < blocks[i].first || (blocks[k].first == blocks[i].first && k < i);
+        shape[axes[i]] = product(l, type.dims + blocks[i].first, (uint32_t)blocks[i].count);
+    }
+    return transpose_to(l, reshape_to(l, x, (int)count, shape), count, axes);
+}
+
+/* x's axes in the order of the lists, of each list but a kept one a single axis; 0: they would be too many.
  */
 static kt_value arrange(kt_layouting *l, kt_value x, const kt_ints *const lists[3], const bool merge[3]) {
     const kt_type type = *kt_build_type(l->builder, x);
     int64_t axes[KT_MAX_RANK];
     kt_dim moved[KT_MAX_RANK + 1], shape[2 * KT_MAX_RANK + 1];
+    axis_block blocks[2 * KT_MAX_RANK + 1];
     uint32_t count = 0, rank = 0;
-    bool still = true;
+    bool neighbours = true;
     for (int k = 0; k < 3; k++) {
         uint32_t begin = count;
         for (uint32_t i = 0; i < lists[k]->count; i++) {
-            still = still && lists[k]->at[i] == (int64_t)count;
             moved[count] = type.dims[lists[k]->at[i]];
             axes[count++] = lists[k]->at[i];
         }
-        if (merge[k]) shape[rank++] = product(l, moved + begin, count - begin);
-        for (uint32_t i = begin; !merge[k] && i < count; i++) shape[rank++] = moved[i];
+        if (merge[k]) {
+            neighbours = neighbours && are_neighbours(lists[k]);
+            blocks[rank] = (axis_block){lists[k]->count ? lists[k]->at[0] : 0, lists[k]->count};
+            shape[rank++] = product(l, moved + begin, count - begin);
+        }
+        for (uint32_t i = begin; !merge[k] && i < count; i++) {
+            blocks[rank] = (axis_block){axes[i], 1};
+            shape[rank++] = moved[i];
+        }
     }
     if (rank > KT_MAX_RANK) return 0;
-    if (!still) x = kt_build_transpose(l->builder, x, axes);
-    kt_type wanted = {.dtype = type.dtype, .rank = (uint8_t)rank};
-    for (uint32_t i = 0; i < rank; i++) wanted.dims[i] = shape[i];
-    return kt_type_equal(kt_build_type(l->builder, x), &wanted)
-               ? x
-               : kt_build_reshape(l->builder, x, (int)rank, shape);
+    if (neighbours) return arrange_blocks(l, x, rank, blocks);
+    return reshape_to(l, transpose_to(l, x, count, axes), (int)rank, shape);
+}
+
+/* How many rows x has, whose own axes these are; 1 where they lie behind summed ones: the product's kernel
+ * then packs for itself. */
+static kt_dim rows_of(kt_layouting *l, kt_value x, const kt_ints *own) {
+    const kt_type type = *kt_build_type(l->builder, x);
+    bool before = true;
+    for (uint32_t i = 0; i < own->count; i++) before = before && own->at[i] == i;
+    return before ? product(l, type.dims, own->count) : kt_layout_number(l, 1);
 }
 
 static kt_value lay_dot_general(kt_layouting *l, const kt_node_info *node) {
@@ -297,9 +368,10 @@ static kt_value lay_dot_general(kt_layouting *l, const kt_node_info *node) {
     if (old->panel) return 0;
     sides lhs = find_sides(kt_build_type(l->builder, x), &old->lhs_batch, &old->lhs_contract);
     sides rhs = find_sides(kt_build_type(l->builder, y), &old->rhs_batch, &old->rhs_contract);
-    bool packed = lhs.batch->count == 0 && !l->unpacked && packs(l, node->operands[1]);
     /* A product of vectors has one row. */
     bool no_rows = lhs.own.count == 0;
+    bool packed =
+        lhs.batch->count == 0 && !l->unpacked && packs(l, node->operands[1], rows_of(l, x, &lhs.own));
     x = arrange(l, x, (const kt_ints *[]){lhs.batch, &lhs.own, lhs.contract}, (bool[]){false, no_rows, true});
     y = arrange(l, y, (const kt_ints *[]){rhs.batch, rhs.contract, &rhs.own}, (bool[]){false, true, true});
     if (!x || !y) return 0; /* more axes than a tensor can have: left as it is */
@@ -338,6 +410,7 @@ static kt_status layout(kt_pass_run *run, kt_func func) {
         l.unpacked = kt_pass_calls_blas(run, node);
         bool is_fixed = node->result_count == 1 && l.fixed[node->first_result]; /* the evaluator runs it */
         if (node->op == KT_OP_conv && !is_fixed) laid = lay_conv(&l, node);
+        if (node->op == KT_OP_conv_by_kernel && !is_fixed) laid = lay_conv_by_kernel(&l, node);
         if (node->op == KT_OP_dot_general && !is_fixed) laid = lay_dot_general(&l, node);
         if (laid)
             kt_builder_replace(&builder, node->first_result, laid);

@@ -9,6 +9,9 @@ enum {
     BLOCK_BYTES = 192 * 1024, /* of B, in a unit */
     BLOCK_TILES = 16,         /* of rows, in a unit */
     INLINE_WEIGHT = 24,       /* a heavier epilogue gets a loop of its own */
+    DEEP_LEAST_ROWS = 8,      /* of what is packed as it is multiplied */
+    DEEP_LEAST_COLUMNS = 8,
+    DEEP_LEAST_DEPTH = 48,
 };
 
 /* ---- at a position --------------------------------------------------------------------------------------
@@ -358,6 +361,58 @@ void kt_lower_product(kt_lower *lower, const kt_product_shape *shape) {
     kt_loops_end(loops);
 }
 
+/* ---- products by columns --------------------------------------------------------------------------------
+ */
+
+static kt_reg deep_rows(kt_lower *lower, const kt_deep_shape *deep, kt_reg batch) {
+    const kt_product_shape *shape = deep->context;
+    return kt_lower_matrix_begin(lower, shape, batch, &shape->a);
+}
+
+static kt_reg deep_columns(kt_lower *lower, const kt_deep_shape *deep, kt_reg batch) {
+    const kt_product_shape *shape = deep->context;
+    return kt_lower_matrix_begin(lower, shape, batch, &shape->b);
+}
+
+static kt_position deep_place(kt_lower *lower, const kt_deep_shape *deep, kt_reg batch, kt_reg row,
+                              kt_reg column, int lanes) {
+    product p = {.shape = deep->context, .batch = batch, .row = kt_loops_int(lower->loops, 0)};
+    return result_place(lower, &p, row, column, lanes, 0);
+}
+
+/* At least this much, or not known? */
+static bool is_large(const kt_lower *lower, kt_dim dim, int64_t least) {
+    int64_t known;
+    return !kt_dim_is_const(lower->dims, dim, &known) || known >= least;
+}
+
+/* Rows that lie side by side, so that reading along the depth jumps: worth packing, if there is something to
+ * sum. */
+static bool lower_deep(kt_lower *lower, const kt_product_shape *shape) {
+    kt_dim_pool *dims = lower->dims;
+    if (shape->panel || shape->row_axes == 0 || !kt_dim_equals(dims, shape->a.rows, 1) ||
+        kt_dim_equals(dims, shape->a.depth, 1))
+        return false;
+    if (!is_large(lower, shape->rows, DEEP_LEAST_ROWS) ||
+        !is_large(lower, shape->columns, DEEP_LEAST_COLUMNS) ||
+        !is_large(lower, shape->depth, DEEP_LEAST_DEPTH))
+        return false;
+    const kt_deep_shape deep = {.heavy = shape->heavy,
+                                .a = shape->a.buffer,
+                                .b = shape->b.buffer,
+                                .outer = shape->batch,
+                                .rows = shape->rows,
+                                .columns = shape->columns,
+                                .axis_count = 1,
+                                .axes = {{shape->depth, shape->a.depth, shape->b.depth, 0}},
+                                .a_begin = deep_rows,
+                                .b_begin = deep_columns,
+                                .place = deep_place,
+                                .context = shape};
+    kt_lower_deep(lower, &deep);
+    return true;
+}
+
 /* ---- dot_general as a root ------------------------------------------------------------------------------
  */
 
@@ -438,6 +493,6 @@ bool kt_lower_dot_root(kt_lower *lower, const kt_node_info *heavy) {
                               .panel = attrs->panel,
                               .batch_axes = batch,
                               .row_axes = rows_end - batch};
-    if (!kt_lower_blas_product(lower, &shape)) kt_lower_product(lower, &shape);
+    if (!kt_lower_blas_product(lower, &shape) && !lower_deep(lower, &shape)) kt_lower_product(lower, &shape);
     return true;
 }

@@ -120,6 +120,9 @@ static int64_t node_depth(const kt_lower *lower, const kt_node_info *node) {
         const kt_type *kernel = kt_graph_type(lower->graph, node->operands[1]);
         bool packed = ((const kt_attrs_conv *)node->attrs)->panel != 0;
         depth = guess_product(lower, 1, kernel->dims, packed, kernel->rank - 1);
+    } else if (node->op == KT_OP_conv_by_kernel) {
+        const kt_type *g = kt_graph_type(lower->graph, node->operands[1]);
+        depth = guess_product(lower, 1, g->dims, 0, g->rank - 1);
     } else if (node->op == KT_OP_dot_general) {
         const kt_ints *axes = &((const kt_attrs_dot_general *)node->attrs)->lhs_contract;
         const kt_type *x = kt_graph_type(lower->graph, node->operands[0]);

@@ -6,10 +6,12 @@
 static bool lower_by_root(kt_lower *lower) {
     for (uint32_t i = 0; i < lower->kernel->nodes.count; i++) {
         const kt_node_info *node = kt_graph_node(lower->graph, lower->kernel->nodes.at[i]);
-        if (node->op == KT_OP_dot_general || node->op == KT_OP_conv || node->op == KT_OP_winograd)
+        if (node->op == KT_OP_dot_general || node->op == KT_OP_conv || node->op == KT_OP_conv_by_kernel ||
+            node->op == KT_OP_winograd)
             lower->loops->node = lower->kernel->nodes.at[i];
         if (node->op == KT_OP_dot_general) return kt_lower_dot_root(lower, node);
         if (node->op == KT_OP_conv) return kt_lower_conv_root(lower, node);
+        if (node->op == KT_OP_conv_by_kernel) return kt_lower_conv_by_kernel_root(lower, node);
         if (node->op == KT_OP_winograd) return kt_lower_winograd_root(lower, node);
         if (node->op == KT_OP_cumulative) return kt_lower_cumulative_root(lower, node);
         if (node->op == KT_OP_scatter) return kt_lower_scatter_root(lower, node);

@@ -153,6 +153,7 @@ enum { KT_TILE_LOOPS = KT_MAX_RANK + 1 };
 
 typedef struct kt_tile_loop {
     kt_dim extent, a_stride, b_stride; /* strides in elements */
+    kt_reg turns;                      /* instead of extent, where that is known as the kernel runs; else 0 */
 } kt_tile_loop;
 
 typedef struct kt_tiling kt_tiling;
@@ -194,6 +195,7 @@ bool kt_lower_scatter_root(kt_lower *lower, const kt_node_info *node);
  * emitted. */
 bool kt_lower_dot_root(kt_lower *lower, const kt_node_info *heavy);
 bool kt_lower_conv_root(kt_lower *lower, const kt_node_info *heavy);
+bool kt_lower_conv_by_kernel_root(kt_lower *lower, const kt_node_info *heavy); /* conv_by_kernel.c */
 
 /* ---- winograd.c: its operands are buffers, and what follows it is an epilogue (passes/fuse_group.c). ------- */
 bool kt_lower_winograd_root(kt_lower *lower, const kt_node_info *node);
@@ -214,6 +216,26 @@ typedef struct kt_product_shape {
     int batch_axes, row_axes; /* of the result; the others are columns */
 } kt_product_shape;
 void kt_lower_product(kt_lower *lower, const kt_product_shape *shape);
+
+/* ---- deep.c ---------------------------------------------------------------------------------------------
+ */
+/* A product for each outer index, C[row, column] = sum over depth of A[depth, row] * B[depth, column], rows of A and columns
+ * of B adjacent. Depth is a nest of axes. */
+typedef struct kt_deep_shape kt_deep_shape;
+struct kt_deep_shape {
+    kt_value heavy;
+    uint32_t a, b; /* buffers */
+    kt_dim outer, rows, columns;
+    int axis_count;
+    kt_tile_loop axes[KT_TILE_LOOPS];
+    /* Where the first element begins in each. */
+    kt_reg (*a_begin)(kt_lower *lower, const kt_deep_shape *shape, kt_reg outer);
+    kt_reg (*b_begin)(kt_lower *lower, const kt_deep_shape *shape, kt_reg outer);
+    /* The result's position at a row, `lanes` columns from column on. */
+    kt_position (*place)(kt_lower *lower, const kt_deep_shape *shape, kt_reg outer, kt_reg row, kt_reg column, int lanes);
+    const void *context;
+};
+void kt_lower_deep(kt_lower *lower, const kt_deep_shape *shape);
 /* ---- blas.c: by calls of a BLAS, where the target wants that. False: not of that form; nothing was emitted. -------- */
 bool kt_lower_blas_product(kt_lower *lower, const kt_product_shape *shape);
 /* Nothing is padded; a, b: the operands' buffers. */

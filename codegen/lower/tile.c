@@ -120,7 +120,8 @@ static void walk(kt_lower *lower, const tile *t, int level, kt_reg a, kt_reg b) 
     const kt_tile_loop *loop = &t->tiling->loops[level];
     bool innermost = level == t->tiling->loop_count - 1;
     int unroll = innermost ? 2 : 1;
-    kt_reg extent = kt_loops_dim(loops, loop->extent), turns = kt_loops_int(loops, unroll);
+    kt_reg extent = loop->turns ? loop->turns : kt_loops_dim(loops, loop->extent),
+           turns = kt_loops_int(loops, unroll);
     kt_reg rest = kt_loops_index(loops, KT_INDEX_MOD, extent, turns);
     kt_reg whole = kt_loops_index(loops, KT_INDEX_SUB, extent, rest);
     int64_t known;

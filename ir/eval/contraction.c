@@ -230,3 +230,50 @@ kt_status kt_eval_conv(kt_eval_op *e) {
     }
     return KT_OK;
 }
+
+/* ---- conv_by_kernel -------------------------------------------------------------------------------------
+ */
+
+/* All channels by all features of one window position, summed over images and places. */
+static void sum_places(const kt_eval_op *e, const int64_t *tap, const int64_t *low, const kt_number *xs,
+                       const kt_number *gs, kt_number *totals) {
+    const kt_attrs_conv_by_kernel *attrs = e->attrs;
+    const kt_tensor *x = &e->operands[0], *g = &e->operands[1];
+    int spatial = x->rank - 2;
+    int64_t channels = x->dims[spatial + 1], features = g->dims[spatial + 1], at[KT_MAX_RANK] = {0};
+    do {
+        int64_t pixel = at[0];
+        for (int axis = 0; axis < spatial && pixel >= 0; axis++) {
+            int64_t position =
+                at[axis + 1] * attrs->strides.at[axis] + tap[axis] * attrs->dilation.at[axis] - low[axis];
+            bool inside = position >= 0 && position < x->dims[axis + 1];
+            pixel = inside ? pixel * x->dims[axis + 1] + position : -1;
+        }
+        for (int64_t channel = 0; channel < channels && pixel >= 0; channel++)
+            add_product(kt_dtype_is_float(x->dtype), features, xs[pixel * channels + channel], gs,
+                        totals + channel * features);
+        gs += features;
+    } while (kt_next_position(spatial + 1, g->dims, at));
+}
+
+kt_status kt_eval_conv_by_kernel(kt_eval_op *e) {
+    const kt_attrs_conv_by_kernel *attrs = e->attrs;
+    const kt_tensor *x = &e->operands[0], *g = &e->operands[1];
+    int spatial = x->rank - 2;
+    int64_t low[KT_MAX_RANK], tap[KT_MAX_RANK] = {0}, count = x->dims[spatial + 1] * g->dims[spatial + 1];
+    KT_TRY(check_numeric(e));
+    KT_TRY(kt_eval_dims(e, &attrs->low, low));
+    if (g->dims[0] != x->dims[0] || e->result->dims[spatial] != x->dims[spatial + 1] ||
+        e->result->dims[spatial + 1] != g->dims[spatial + 1])
+        return bad_shapes(e);
+    const kt_number *xs = kt_numbers_of(e->arena, x), *gs = kt_numbers_of(e->arena, g);
+    kt_number *totals = KT_NEW_ARRAY(e->arena, kt_number, count);
+    size_t done = 0;
+    do {
+        memset(totals, 0, (size_t)count * sizeof *totals);
+        if (kt_tensor_elements(g) > 0) sum_places(e, tap, low, xs, gs, totals);
+        kt_numbers_store(e->result->dtype, e->result->data, done, (size_t)count, totals);
+        done += (size_t)count;
+    } while (kt_next_position(spatial, attrs->window.at, tap));
+    return KT_OK;
+}

@@ -3,9 +3,11 @@
  * dot_general  by the first operand: cotangent * second, over the second's free axes; by the second: first *
  *              cotangent, over the first's free axes
  * conv         by the input: a convolution of the cotangent, `strides` apart, with the kernel turned round,
- * whose channels and features have changed places; by the kernel: a convolution of the input with the
- *              cotangent, batch and channels having changed places in both: strides become dilation and the
- * other way round. With groups, a group's batch elements are the channels of its group */
+ * whose channels and features have changed places; by the kernel: conv_by_kernel; or, where there
+ *              are groups or gaps, a convolution of the input with the cotangent, batch and channels having
+ * changed places in both: strides become dilation and the other way round. With groups, a group's batch
+ * elements are the channels of its group conv_by_kernel  is linear in both, so: by the input as conv; by the
+ * cotangent: the convolution with what came for it */
 #include "ir/gradient/gradient_impl.h"
 
 #include "ir/gradient/resize.h"
@@ -149,12 +151,12 @@ static kt_value join_axes(const convolving *c, kt_value x, int at) {
 }
 
 /* [window…, channels / groups, features] turned round, as [window…, features / groups, channels]. */
-static kt_value turned_kernel(const convolving *c) {
+static kt_value turned_kernel(const convolving *c, kt_value kernel) {
     kt_builder *b = c->v->builder;
     int64_t axes[KT_MAX_RANK + 1];
     int s = c->spatial;
     for (int i = 0; i < s; i++) axes[i] = i;
-    kt_value kernel = kt_build_reverse(b, kt_vjp_operand(c->v, 1), (uint32_t)s, axes);
+    kernel = kt_build_reverse(b, kernel, (uint32_t)s, axes);
     if (c->attrs->groups == 1) {
         axes[s] = s + 1, axes[s + 1] = s;
         return kt_build_transpose(b, kernel, axes);
@@ -163,7 +165,7 @@ static kt_value turned_kernel(const convolving *c) {
     return join_axes(c, kt_build_transpose(b, split_groups(c, kernel, s + 1), axes), s + 1);
 }
 
-static kt_value by_input(const convolving *c) {
+static kt_value by_input(const convolving *c, kt_value cotangent, kt_value kernel) {
     kt_attrs_conv conv = {
         .strides = c->attrs->input_dilation, .dilation = c->attrs->dilation, .groups = c->attrs->groups};
     kt_resize axes[KT_MAX_RANK] = {{0}};
@@ -171,8 +173,8 @@ static kt_value by_input(const convolving *c) {
         const kt_slid own = slid(c, i);
         axes[i] = kt_gradient_slide_back(c->v->builder->graph->dims, &own);
     }
-    kt_value g = resize(c, c->v->cotangents[0], 1, axes, &conv);
-    return kt_build_conv(c->v->builder, g, turned_kernel(c), &conv);
+    kt_value g = resize(c, cotangent, 1, axes, &conv);
+    return kt_build_conv(c->v->builder, g, turned_kernel(c, kernel), &conv);
 }
 
 /* The input as [channels / groups, space…, groups * batch]. */
@@ -190,8 +192,24 @@ static kt_value swapped_input(const convolving *c) {
     return join_axes(c, kt_build_transpose(b, split_groups(c, x, s + 1), axes), s + 1);
 }
 
+/* As conv_by_kernel; 0: there are groups, gaps or a window that is not known. */
+static kt_value by_plain_kernel(const convolving *c) {
+    const kt_attrs_conv *attrs = c->attrs;
+    kt_attrs_conv_by_kernel by = {
+        .strides = attrs->strides, .low = attrs->low, .high = attrs->high, .dilation = attrs->dilation};
+    if (attrs->groups != 1) return 0;
+    by.window.count = (uint32_t)c->spatial;
+    for (int i = 0; i < c->spatial; i++)
+        if (attrs->input_dilation.at[i] != 1 ||
+            !kt_dim_is_const(c->v->builder->graph->dims, c->kernel.dims[i], &by.window.at[i]))
+            return 0;
+    return kt_build_conv_by_kernel(c->v->builder, kt_vjp_operand(c->v, 0), c->v->cotangents[0], &by);
+}
+
 static kt_value by_kernel(const convolving *c) {
     kt_builder *b = c->v->builder;
+    kt_value plain = by_plain_kernel(c);
+    if (plain) return plain;
     kt_attrs_conv conv = {
         .strides = c->attrs->dilation, .dilation = c->attrs->strides, .groups = c->attrs->groups};
     kt_resize axes[KT_MAX_RANK] = {{0}};
@@ -222,8 +240,28 @@ void kt_vjp_conv(kt_vjp *v) {
                       "There is no gradient of a convolution in groups over %d dimensions.", KT_MAX_RANK);
         return;
     }
-    if (v->wanted[0]) v->derivatives[0] = by_input(&c);
+    if (v->wanted[0]) v->derivatives[0] = by_input(&c, v->cotangents[0], kt_vjp_operand(v, 1));
     if (v->wanted[1]) v->derivatives[1] = by_kernel(&c);
+}
+
+void kt_vjp_conv_by_kernel(kt_vjp *v) {
+    const kt_attrs_conv_by_kernel *attrs = v->node->attrs;
+    uint32_t spatial = attrs->strides.count;
+    kt_attrs_conv conv = {.strides = attrs->strides,
+                          .low = attrs->low,
+                          .high = attrs->high,
+                          .dilation = attrs->dilation,
+                          .input_dilation = {.count = spatial},
+                          .groups = 1};
+    for (uint32_t i = 0; i < spatial; i++) conv.input_dilation.at[i] = 1;
+    const convolving c = {.v = v,
+                          .attrs = &conv,
+                          .input = kt_vjp_type(v, kt_vjp_operand(v, 0)),
+                          .kernel = kt_vjp_type(v, kt_vjp_result(v)),
+                          .spatial = (int)spatial};
+    if (v->wanted[0]) v->derivatives[0] = by_input(&c, kt_vjp_operand(v, 1), v->cotangents[0]);
+    if (v->wanted[1])
+        v->derivatives[1] = kt_build_conv(v->builder, kt_vjp_operand(v, 0), v->cotangents[0], &conv);
 }
 
 /* Its kernel is always packed. */

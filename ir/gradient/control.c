@@ -137,7 +137,7 @@ static void write_turn(reversing *r) {
 }
 
 static bool is_worth_saving(kt_op op) {
-    return op == KT_OP_dot_general || op == KT_OP_conv || op == KT_OP_scan;
+    return op == KT_OP_dot_general || op == KT_OP_conv || op == KT_OP_conv_by_kernel || op == KT_OP_scan;
 }
 
 /* What of turn is needed, with what is saved given. */

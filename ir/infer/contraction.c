@@ -239,6 +239,57 @@ kt_status kt_infer_conv(kt_infer *infer) {
     return KT_OK;
 }
 
+/* ---- conv_by_kernel -------------------------------------------------------------------------------------
+ */
+
+/* C1 the input has at least 3 axes; strides, low, high, dilation and window have one entry for each spatial
+ * axis C2 strides, dilation and window are at least 1 C3 low and high are at least 0 C4 the operands are
+ * numbers of one dtype C5 the window fits into the padded input C6 the cotangent is [batch, places of the
+ * window…, features] */
+kt_status kt_infer_conv_by_kernel(kt_infer *infer) {
+    const kt_attrs_conv_by_kernel *attrs = infer->attrs;
+    const kt_type *x = &infer->operands[0], *g = &infer->operands[1];
+    kt_dim_pool *pool = infer->graph->dims;
+    if (x->rank < 3)
+        return kt_infer_fail(infer, 1, "the input must be [batch, space…, channels], but is %s.",
+                             kt_infer_show(infer, x));
+    uint32_t spatial = x->rank - 2u;
+    KT_TRY(kt_infer_count(infer, 1, "strides", attrs->strides.count, spatial));
+    KT_TRY(kt_infer_count(infer, 1, "low", attrs->low.count, spatial));
+    KT_TRY(kt_infer_count(infer, 1, "high", attrs->high.count, spatial));
+    KT_TRY(kt_infer_count(infer, 1, "dilation", attrs->dilation.count, spatial));
+    KT_TRY(kt_infer_count(infer, 1, "window", attrs->window.count, spatial));
+    KT_TRY(kt_infer_bounds(infer, 2, "strides", &attrs->strides, 1));
+    KT_TRY(kt_infer_bounds(infer, 2, "dilation", &attrs->dilation, 1));
+    KT_TRY(kt_infer_bounds(infer, 2, "window", &attrs->window, 1));
+    KT_TRY(check_dtypes(infer, 4));
+    if (g->rank != x->rank)
+        return kt_infer_fail(infer, 6, "the cotangent of %s must have %d dimensions, but is %s.",
+                             kt_infer_show(infer, x), x->rank, kt_infer_show(infer, g));
+    KT_TRY(kt_infer_equal(infer, 6, g->dims[0], x->dims[0], "dimension 0 of the cotangent and of the input"));
+    kt_type result = {.dtype = x->dtype, .rank = x->rank};
+    for (uint32_t i = 0; i < spatial; i++) {
+        KT_TRY(kt_infer_at_least(infer, 3, attrs->low.at[i], 0, "low[%u]", i));
+        KT_TRY(kt_infer_at_least(infer, 3, attrs->high.at[i], 0, "high[%u]", i));
+        result.dims[i] = kt_dim_const(pool, attrs->window.at[i]);
+        kt_infer_slide slide = {.size = x->dims[i + 1],
+                                .window = result.dims[i],
+                                .low = attrs->low.at[i],
+                                .high = attrs->high.at[i],
+                                .stride = attrs->strides.at[i],
+                                .dilation = attrs->dilation.at[i],
+                                .axis = (int)i + 1};
+        kt_dim places = 0;
+        KT_TRY(kt_infer_places(infer, 5, &slide, &places));
+        KT_TRY(kt_infer_equal(infer, 6, g->dims[i + 1], places,
+                              "dimension %u of the cotangent and the window's places", i + 1));
+    }
+    result.dims[spatial] = x->dims[spatial + 1];
+    result.dims[spatial + 1] = g->dims[spatial + 1];
+    infer->results[0] = result;
+    return KT_OK;
+}
+
 /* ---- winograd -------------------------------------------------------------------------------------------
  */
 

@@ -472,6 +472,26 @@ static void conv(void **state) {
     GOOD(conv, &attrs, "f32[1,7,5,8]", "f32[1,4,4,3]", "f32[3,3,3,8]");
 }
 
+static void conv_by_kernel(void **state) {
+    fixture *f = *state;
+    kt_attrs_conv_by_kernel attrs = {.strides = INTS(2, 1),
+                                     .low = dims_of(f, "1, 0"),
+                                     .high = dims_of(f, "0, 0"),
+                                     .dilation = INTS(1, 2),
+                                     .window = INTS(3, 3)};
+    GOOD(conv_by_kernel, &attrs, "f32[3,3,3,32]", "f32[batch,28,28,3]", "f32[batch,14,24,32]");
+    BAD(conv_by_kernel, &attrs, "conv_by_kernel C1", "f32[2,3]", "f32[2,3]");
+    BAD(conv_by_kernel, &attrs, "conv_by_kernel C4", "f32[batch,28,28,3]", "f64[batch,14,24,32]");
+    BAD(conv_by_kernel, &attrs, "conv_by_kernel C5", "f32[batch,28,4,3]", "f32[batch,14,24,32]");
+    BAD(conv_by_kernel, &attrs, "conv_by_kernel C6: the cotangent of", "f32[batch,28,28,3]",
+        "f32[batch,14,32]");
+    BAD(conv_by_kernel, &attrs, "conv_by_kernel C6: dimension 0", "f32[3,28,28,3]", "f32[2,14,24,32]");
+    BAD(conv_by_kernel, &attrs, "conv_by_kernel C6: dimension 2", "f32[batch,28,28,3]",
+        "f32[batch,14,26,32]");
+    attrs.window.at[1] = 0;
+    BAD(conv_by_kernel, &attrs, "conv_by_kernel C2", "f32[batch,28,28,3]", "f32[batch,14,24,32]");
+}
+
 static void packed_conv(void **state) {
     fixture *f = *state;
     kt_attrs_conv attrs = plain_conv(f);
@@ -578,6 +598,7 @@ int main(void) {
         FIXTURE_TEST(packed_dot_general),
         FIXTURE_TEST(conv),
         FIXTURE_TEST(winograd),
+        FIXTURE_TEST(conv_by_kernel),
         FIXTURE_TEST(packed_conv),
         FIXTURE_TEST(call),
         FIXTURE_TEST(scan),

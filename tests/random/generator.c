@@ -379,6 +379,37 @@ static int grow_conv(grower *g) {
     return grower_add(g, KT_OP_conv, operands, 2, &attrs);
 }
 
+/* Cotangents of as many places as the window has. */
+static int grow_conv_by_kernel(grower *g) {
+    uint32_t spatial = (uint32_t)(1 + draw(g, 2));
+    kt_attrs_conv_by_kernel attrs = {.strides = {spatial, {0}},
+                                     .low = {spatial, {0}},
+                                     .high = {spatial, {0}},
+                                     .dilation = {spatial, {0}},
+                                     .window = {spatial, {0}}};
+    kt_type x = {.dtype = chance(g, 4) ? KT_F64 : KT_F32, .rank = (uint8_t)(spatial + 2)};
+    x.dims[0] = grower_some_dim(g);
+    x.dims[spatial + 1] = number(g, 1 + draw(g, chance(g, 4) ? 20 : 4));
+    kt_type cotangent = x;
+    for (uint32_t i = 0; i < spatial; i++) {
+        int64_t low = draw(g, 3), high = draw(g, 3), places = 1 + draw(g, 6);
+        attrs.strides.at[i] = 1 + draw(g, 2);
+        attrs.dilation.at[i] = chance(g, 4) ? 2 : 1;
+        attrs.window.at[i] = 1 + draw(g, 3);
+        int64_t size = (places - 1) * attrs.strides.at[i] + (attrs.window.at[i] - 1) * attrs.dilation.at[i] +
+                       1 - low - high;
+        if (size < 1) return -1;
+        attrs.low.at[i] = number(g, low);
+        attrs.high.at[i] = number(g, high);
+        x.dims[i + 1] = number(g, size);
+        cotangent.dims[i + 1] = number(g, places);
+    }
+    cotangent.dims[spatial + 1] = number(g, 1 + draw(g, chance(g, 4) ? 40 : 4));
+    const int operands[] = {grower_value_like(g, x), grower_value_like(g, cotangent)};
+    if (operands[0] < 0 || operands[1] < 0) return -1;
+    return grower_add(g, KT_OP_conv_by_kernel, operands, 2, &attrs);
+}
+
 static int grow_winograd(grower *g) {
     int64_t tile = chance(g, 3) ? 4 : 2, channels = 1 + draw(g, 3), panel = 1 + draw(g, 4);
     kt_attrs_winograd attrs = {.tile = tile, .space = {2, {0}}, .columns = 1 + draw(g, 6)};
