@@ -4,17 +4,34 @@
 
 #include "frontend/optimizers/optimizers.h"
 
+/* What a class does in place of the usual frame, because it wraps another optimizer: as the functions of
+ * optimizers.h. */
+typedef struct kt_optimizer_frame {
+    void (*build)(kt_optimizer *optimizer, kt_trace *trace, const uint32_t *variables, uint32_t count);
+    void (*apply)(kt_optimizer *optimizer, kt_trace *trace, const kt_value *gradients);
+    kt_value (*loss_scale)(kt_optimizer *optimizer, kt_trace *trace);
+} kt_optimizer_frame;
+
 typedef struct kt_optimizer_class {
     kt_object_class object;
-    const char *const *slots; /* names of the slots of each variable, "momentum"; ends with NULL */
-    bool (*slotless)(const kt_optimizer *optimizer); /* does it do without them? NULL: never */
+    /* Adds slots by kt_optimizer_add_slot, in the order of Keras's files; NULL: there are none. */
+    void (*build)(kt_optimizer *optimizer, kt_trace *trace);
+    /* What a step does once, before it updates variables; may be NULL. */
+    void (*begin)(kt_optimizer *optimizer, kt_trace *trace);
     /* The new value of variable i; slots are read and assigned through kt_optimizer_slot and kt_optimizer_set_slot. */
     kt_value (*update)(kt_optimizer *optimizer, kt_trace *trace, uint32_t i, kt_value variable, kt_value gradient);
+    /* The share of variable i that a step takes away, times the learning rate; NaN: nothing. NULL: the option. */
+    double (*decay)(const kt_optimizer *optimizer, const kt_trace *trace, uint32_t i);
+    const kt_optimizer_frame *frame; /* NULL: the usual one */
 } kt_optimizer_class;
 
 #define KT_OPTIMIZER(name) extern const kt_optimizer_class kt_optimizer_##name;
 #include "frontend/optimizers/classes.def"
 #undef KT_OPTIMIZER
+/* The classes, ending with NULL. */
+extern const kt_object_class *const kt_optimizer_classes[];
+
+enum { KT_OPTIMIZER_SLOTS = 3 }; /* of a variable, at most */
 
 struct kt_optimizer {
     kt_object object;
@@ -23,19 +40,24 @@ struct kt_optimizer {
     double weight_decay, clipnorm, clipvalue, global_clipnorm, ema_momentum, loss_scale_factor;
     bool use_ema;
     int64_t ema_overwrite_frequency, gradient_accumulation_steps;
-    /* once built */
-    uint32_t iteration, rate;            /* variables of the graph */
-    KT_VECTOR(uint32_t) trained;         /* variables */
-    KT_VECTOR(uint32_t) slots;           /* slots of the first, of the second, … */
-    kt_value step;                       /* of the step being written: the iteration from 1 on, float32 */
-    kt_value learning_rate_now;          /* float32 */
+    /* once built: variables of the graph */
+    uint32_t iteration, rate;
+    uint32_t first, count; /* numbers in Keras's file: of iteration, and how many there are by now */
+    KT_VECTOR(uint32_t) trained;
+    KT_VECTOR(uint32_t) slots;        /* KT_OPTIMIZER_SLOTS of the first variable, of the second, … */
+    KT_VECTOR(uint32_t) averages;     /* with use_ema */
+    KT_VECTOR(uint32_t) accumulators; /* with gradient_accumulation_steps */
+    /* of the step that is being written */
+    kt_value updates;           /* how many there were before, int64 */
+    kt_value learning_rate_now; /* float32 */
+    kt_value only_if;           /* what is assigned stays as it was where this bool is false; 0: never */
 };
 
 /* The options that all optimizers have. */
-#define KT_OPTIMIZER_OPTIONS(default_name, default_rate)                                                     \
+#define KT_OPTIMIZER_OPTIONS(default_name, default_rate, default_decay)                                      \
     {"name", KT_OPTION_STRING, offsetof(kt_optimizer, name), "\"" default_name "\""},                        \
         {"learning_rate", KT_OPTION_JSON, offsetof(kt_optimizer, learning_rate), default_rate},              \
-        {"weight_decay", KT_OPTION_OPTIONAL_FLOAT, offsetof(kt_optimizer, weight_decay), "null"},            \
+        {"weight_decay", KT_OPTION_OPTIONAL_FLOAT, offsetof(kt_optimizer, weight_decay), default_decay},     \
         {"clipnorm", KT_OPTION_OPTIONAL_FLOAT, offsetof(kt_optimizer, clipnorm), "null"},                    \
         {"clipvalue", KT_OPTION_OPTIONAL_FLOAT, offsetof(kt_optimizer, clipvalue), "null"},                  \
         {"global_clipnorm", KT_OPTION_OPTIONAL_FLOAT, offsetof(kt_optimizer, global_clipnorm), "null"},      \
@@ -47,10 +69,49 @@ struct kt_optimizer {
         {"gradient_accumulation_steps", KT_OPTION_OPTIONAL_INT,                                              \
          offsetof(kt_optimizer, gradient_accumulation_steps), "null"}
 
+/* ---- slots ---------------------------------------------------------------------------------------------- */
+/* A variable "optimizer/NAME" of its own, whose elements begin as a number; its number in the graph. */
+uint32_t kt_optimizer_add_variable(kt_optimizer *optimizer, kt_trace *trace, const char *name, const kt_type *type,
+                                   double begin);
+/* Slot number `slot` of variable i, "optimizer/dense_kernel_NAME": of a type, whose elements begin as a number. */
+void kt_optimizer_add_slot(kt_optimizer *optimizer, kt_trace *trace, uint32_t i, uint32_t slot, const char *name,
+                           const kt_type *type, double begin);
+/* Slots that are as their variables, and begin as zeros: of the first variable as many as there are names (one behind
+ * the other, ending with NULL), of the second, …; the first is slot number `slot`. */
+void kt_optimizer_add_slots(kt_optimizer *optimizer, kt_trace *trace, uint32_t slot, const char *const *names);
+kt_type kt_optimizer_type(const kt_optimizer *optimizer, const kt_trace *trace, uint32_t i); /* of variable i */
 kt_value kt_optimizer_slot(kt_optimizer *optimizer, kt_trace *trace, uint32_t i, uint32_t slot);
 void kt_optimizer_set_slot(kt_optimizer *optimizer, kt_trace *trace, uint32_t i, uint32_t slot, kt_value value);
-/* scalar * x, scalar a float32 scalar: in x's dtype and shape. */
-kt_value kt_optimizer_scale(kt_trace *trace, kt_value x, kt_value scalar);
+/* Gives a variable of the graph a new value, on condition (only_if). */
+void kt_optimizer_assign(kt_optimizer *optimizer, kt_trace *trace, uint32_t variable, kt_value value);
+
+/* ---- arithmetic: scalars are made in the variable's dtype, as Keras does -------------------------------- */
+/* The learning rate; the number of this update, from 1 on, and `ahead` more. */
+kt_value kt_optimizer_rate(const kt_optimizer *optimizer, kt_trace *trace, kt_dtype dtype);
+kt_value kt_optimizer_step(const kt_optimizer *optimizer, kt_trace *trace, kt_dtype dtype, int ahead);
+/* 1 - beta ** step */
+kt_value kt_optimizer_correction(const kt_optimizer *optimizer, kt_trace *trace, kt_dtype dtype, double beta);
+/* 1 - number, which is rounded to the dtype first. */
+kt_value kt_optimizer_rest(kt_trace *trace, kt_dtype dtype, double number);
+/* x and a scalar: in x's shape. */
+kt_value kt_optimizer_spread(kt_trace *trace, kt_value scalar, kt_value x);
+kt_value kt_optimizer_scale(kt_trace *trace, kt_value x, kt_value scalar);  /* x * scalar */
+kt_value kt_optimizer_divide(kt_trace *trace, kt_value x, kt_value scalar); /* x / scalar */
 kt_value kt_optimizer_scale_by(kt_trace *trace, kt_value x, double number);
+kt_value kt_optimizer_add_number(kt_trace *trace, kt_value x, double number);
+kt_value kt_optimizer_square(kt_trace *trace, kt_value x);
+/* old + (x - old) * (1 - beta), and beta * old + (1 - beta) * x: the same, but for rounding. */
+kt_value kt_optimizer_move(kt_trace *trace, kt_value old, kt_value x, double beta);
+kt_value kt_optimizer_mix(kt_trace *trace, kt_value old, kt_value x, double beta);
+kt_value kt_optimizer_sum(kt_trace *trace, kt_value x);    /* of all elements, a scalar */
+kt_value kt_optimizer_choose(kt_trace *trace, kt_value condition, kt_value x, kt_value y); /* by a scalar bool */
+
+/* Adam's learning rate, with the corrections of both moments. */
+kt_value kt_optimizer_adam_rate(const kt_optimizer *optimizer, kt_trace *trace, kt_value rate, double beta_1,
+                                double beta_2);
+
+/* Option tells a number that is not in a range, "must be between 0 and 1.", say. */
+kt_status kt_optimizer_check_range(const kt_object *object, kt_layer_context *context, const char *option, bool right,
+                                   const char *sentence);
 
 #endif
