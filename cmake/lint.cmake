@@ -6,11 +6,11 @@ if(NOT CLANG_FORMAT OR NOT CLANG_TIDY)
   return()
 endif()
 file(GLOB_RECURSE lint_headers CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR} ir/*.def frontend/*.def support/*.h ir/*.h
-  passes/*.h codegen/*.h runtime/*.h frontend/*.h cli/*.h tests/*.h)
+  passes/*.h codegen/*.h runtime/*.h frontend/*.h cli/*.h api/*.h include/*.h tests/*.h)
 file(GLOB_RECURSE lint_sources CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR} support/*.c ir/*.c passes/*.c codegen/*.c
-  runtime/*.c frontend/*.c cli/*.c tests/*.c bench/*.c)
+  runtime/*.c frontend/*.c cli/*.c api/*.c tests/*.c bench/*.c)
 # They include headers that the compiler makes.
-list(REMOVE_ITEM lint_sources tests/driver/library.c tests/driver/generic.c tests/driver/trainer.c)
+list(REMOVE_ITEM lint_sources tests/driver/library.c tests/driver/generic.c tests/driver/trainer.c tests/driver/api.c)
 list(TRANSFORM lint_headers PREPEND ${CMAKE_SOURCE_DIR}/ OUTPUT_VARIABLE lint_header_paths)
 foreach(source ${lint_sources})
   set(stamp ${CMAKE_BINARY_DIR}/lint/${source}.stamp)

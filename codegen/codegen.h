@@ -20,6 +20,7 @@ typedef struct kt_debug {
 typedef struct kt_module_options {
     const char *name;   /* prefix of exported symbols */
     bool library;       /* NAME_create … are defined; else the program table is the symbol kt_main_program */
+    bool loaded;        /* the program table is the exported symbol NAME_program, for a process that has the runtime */
     int level;          /* -O */
     const kt_debug *debug; /* or NULL */
     const char *sanitize; /* NULL, "address" or "thread": instrument generated code */
@@ -90,6 +91,7 @@ typedef struct kt_compile_options {
     bool weights_file;     /* weights go into OUTPUT.weights instead of the program */
     const kt_training_info *training; /* NULL: the program only predicts */
     bool verify;
+    bool loaded;           /* KT_EMIT_SHARED: without the runtime, and no header; exports NAME_program, a kt_program */
 } kt_compile_options;
 
 /* Optimises graph in place and writes what is asked for. Files appear whole or not at all. */
@@ -128,8 +130,8 @@ kt_status kt_elf_write_constants(const char *path, const char *symbol, const kt_
                                  uint64_t bytes, const kt_target *target, kt_diag *diag) KT_MUST_USE;
 /* Turns object files into what `form` says, at output, whole or not at all (codegen/link.c). directory: for
  * temporary files. The runtime's members that are needed go in; libraries and objects keep only symbols that begin
- * with `name`_ visible. debug: nothing is stripped. */
-kt_status kt_link(kt_emit form, const kt_target *target, bool debug, const char *const *objects, uint32_t object_count, const char *name,
+ * with `name`_ visible. debug: nothing is stripped. loaded: without the runtime. */
+kt_status kt_link(kt_emit form, const kt_target *target, bool debug, bool loaded, const char *const *objects, uint32_t object_count, const char *name,
                   const char *directory, const char *output, kt_arena *arena, kt_diag *diag) KT_MUST_USE;
 /* Whether programs for target can be linked on this machine; else diag says what to install. */
 kt_status kt_link_check(const kt_target *target, kt_arena *arena, kt_diag *diag) KT_MUST_USE;

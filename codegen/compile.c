@@ -172,6 +172,7 @@ static kt_status build_module(job *work, bool library, kt_program_source *source
                                         &work->target, source->constants_bytes, work->arena);
     kt_module_options options = {.name = work->name,
                                  .library = library,
+                                 .loaded = work->options->loaded,
                                  .level = work->options->level,
                                  .debug = work->options->debug ? &work->debug : NULL,
                                  .sanitize = work->target.at_home && !work->target.musl ? KT_SANITIZE : NULL};
@@ -203,13 +204,13 @@ static kt_status link_output(job *work, kt_module *module, const kt_program_sour
         object_count = 2;
     }
     const char *output = work->options->output;
-    KT_TRY(kt_link(work->options->emit, &work->target, work->options->debug, objects, object_count,
-                   work->name, directory, output, work->arena, work->diag));
+    KT_TRY(kt_link(work->options->emit, &work->target, work->options->debug, work->options->loaded, objects,
+                   object_count, work->name, directory, output, work->arena, work->diag));
     kt_inspect_stage(&work->inspection, "link", kt_seconds_now() - emitted);
     if (source->weights)
         KT_TRY(kt_weights_write(work->graph, kt_arena_format(work->arena, "%s.weights", output), work->arena,
                                 work->diag));
-    if (work->options->emit == KT_EMIT_EXE) return KT_OK;
+    if (work->options->emit == KT_EMIT_EXE || work->options->loaded) return KT_OK;
     kt_text header = {.arena = work->arena};
     kt_header_print(work->graph, work->plans.at, work->plans.count, work->name, work->options->weights_file,
                     work->options->training != NULL, work->target.trains, &header);
@@ -239,7 +240,7 @@ static kt_status write_form(job *work, kt_page_source *page) {
     }
     kt_program_source source;
     kt_module *module;
-    bool library = options->emit != KT_EMIT_EXE && options->emit <= KT_EMIT_OBJECT;
+    bool library = options->emit != KT_EMIT_EXE && options->emit <= KT_EMIT_OBJECT && !options->loaded;
     KT_TRY(build_module(work, library, &source, &module));
     KT_TRY(kt_inspect_module(&work->inspection, work->name, module));
     page->module = module;
@@ -268,7 +269,9 @@ static kt_status compile(void *context) {
     /* A library for another machine trains, but does not save; a program is refused there (kt_link_check). */
     work->target.trains = options->training && options->training->train &&
                           (work->target.at_home || options->emit == KT_EMIT_EXE);
-    if (options->emit <= KT_EMIT_OBJECT) KT_TRY(kt_link_check(&work->target, work->arena, work->diag));
+    work->target.trains = work->target.trains && !options->loaded;
+    if (options->emit <= KT_EMIT_OBJECT && !options->loaded)
+        KT_TRY(kt_link_check(&work->target, work->arena, work->diag));
     KT_TRY(kt_inspect_begin(&work->inspection, options, work->arena, work->diag));
     kt_page_source page = {.name = work->name, .target = &work->target, .graph = work->graph};
     KT_TRY(write_form(work, &page));

@@ -163,8 +163,8 @@ static void add_wraps(command *line, const char *prefix) {
 
 static void add_objects(command *line, const char *const *objects, uint32_t count, const char *runtime) {
     for (uint32_t i = 0; i < count; i++) add(line, objects[i]);
-    add(line, runtime);
-    if (line->target->trains) add_training(line, runtime);
+    if (runtime) add(line, runtime);
+    if (runtime && line->target->trains) add_training(line, runtime);
     if (line->target->blas) add(line, KT_OPENBLAS);
 }
 
@@ -242,15 +242,17 @@ static kt_status link_archive(command *line, const char *const *objects, uint32_
     return execute(&archive, diag);
 }
 
-kt_status kt_link(kt_emit form, const kt_target *target, bool debug, const char *const *objects,
+kt_status kt_link(kt_emit form, const kt_target *target, bool debug, bool loaded, const char *const *objects,
                   uint32_t object_count, const char *name, const char *directory, const char *output,
                   kt_arena *arena, kt_diag *diag) {
     if (kt_file_is_special(output))
         return kt_diag_add(diag, KT_INVALID, NULL, "Cannot write %s: it is no regular file.", output);
     const char *runtime = NULL;
     command line = {.arena = arena, .target = target, .debug = debug};
-    KT_TRY(find_runtime(arena, target, &runtime, diag));
-    KT_ASSERT(runtime);
+    if (!loaded) {
+        KT_TRY(find_runtime(arena, target, &runtime, diag));
+        KT_ASSERT(runtime);
+    }
     const char *beside = kt_arena_format(arena, "%s.%ld.tmp", output, (long)getpid());
     /* Said here, since the linker says it in words of its own. */
     int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);

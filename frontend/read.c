@@ -52,7 +52,7 @@ static void read_optimizer(kt_graph *graph, kt_bytes weights, kt_training_reques
                 KT_BUG("variable %s has no fixed shape", variable->path);
         numbers[count++] = i;
     }
-    if (kt_model_load_bytes("model.weights.h5", weights.at, weights.count, saved, count, KT_LOAD_OPTIMIZER,
+    if (kt_keras_load_bytes("model.weights.h5", weights.at, weights.count, saved, count, KT_LOAD_OPTIMIZER,
                             error))
         training->warning = kt_arena_format(graph->arena, "The optimizer begins anew: %s", error);
     else

@@ -461,7 +461,7 @@ static LLVMValueRef training_table(emitter *emit) {
     LLVMTypeRef file =
         LLVMFunctionType(emit->i32, (LLVMTypeRef[]){emit->pointer, emit->pointer, emit->pointer}, 3, false);
     rows names = {0}, table = {0};
-    bool program = !emit->module->options.library;
+    bool program = !emit->module->options.library && !emit->module->options.loaded;
     for (uint32_t i = 0; i < training->log_count; i++)
         KT_PUSH(emit->module->arena, &names, string_global(emit, training->log_names[i]));
     KT_PUSH(emit->module->arena, &table,
@@ -505,8 +505,11 @@ kt_status kt_llvm_program(kt_module *module, const kt_program_source *source, co
                constants_symbol(&emit), number64(&emit, source->constants_bytes),
                number64(&emit, emit.variables_bytes), number32(&emit, variable_count), variables,
                table_global(&emit, "entries", entries), weights, training_table(&emit));
-    LLVMValueRef global = LLVMAddGlobal(module->module, LLVMTypeOf(program),
-                                        module->options.library ? "program" : "kt_main_program");
+    const char *name = module->options.library ? "program"
+                       : module->options.loaded
+                           ? kt_arena_format(module->arena, "%s_program", module->options.name)
+                           : "kt_main_program";
+    LLVMValueRef global = LLVMAddGlobal(module->module, LLVMTypeOf(program), name);
     LLVMSetInitializer(global, program);
     LLVMSetGlobalConstant(global, true);
     LLVMSetLinkage(global, module->options.library ? LLVMInternalLinkage : LLVMExternalLinkage);

@@ -46,7 +46,7 @@ typedef struct kt_saved_model {
 } kt_saved_model;
 
 /* Writes .keras or .weights.h5. Takes as much memory as the variables do. */
-int kt_model_save(const char *path, const kt_saved_model *model, char *out_error);
+int kt_keras_save(const char *path, const kt_saved_model *model, char *out_error);
 
 typedef enum kt_load_parts {
     KT_LOAD_ALL,     /* the file has to hold what the variables with a file_path are, no more and no less */
@@ -56,10 +56,10 @@ typedef enum kt_load_parts {
 } kt_load_parts;
 /* Reads .keras or .weights.h5, by the file's first bytes, into the variables' data; elements are converted to their
  * dtypes as Keras does. If it fails, no variable has changed. */
-int kt_model_load(const char *path, const kt_saved_variable *variables, size_t count, kt_load_parts parts, char *out_error);
+int kt_keras_load(const char *path, const kt_saved_variable *variables, size_t count, kt_load_parts parts, char *out_error);
 
 /* The same of a file that is in memory; name: for sentences. */
-int kt_model_load_bytes(const char *name, const void *bytes, size_t byte_count, const kt_saved_variable *variables,
+int kt_keras_load_bytes(const char *name, const void *bytes, size_t byte_count, const kt_saved_variable *variables,
                         size_t count, kt_load_parts parts, char *out_error);
 
 /* Writes a state: all variables, and block_bytes bytes that only the caller understands. */

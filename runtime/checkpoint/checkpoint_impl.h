@@ -18,7 +18,7 @@ int kt_hdf5_write(const kt_subject *subject, const kt_saved_variable *variables,
                   size_t *out_count);
 
 /* ---- hdf5_load.c ----------------------------------------------------------------------------------------- */
-/* kt_model_load, of an HDF5 file in memory. */
+/* kt_keras_load, of an HDF5 file in memory. */
 int kt_hdf5_load(const kt_subject *subject, kt_bytes file, const kt_saved_variable *variables, size_t count,
                  kt_load_parts parts);
 

@@ -72,7 +72,7 @@ static int write_archive(const kt_subject *subject, FILE *file, const kt_saved_m
     return enough ? 0 : kt_subject_no_memory(subject);
 }
 
-int kt_model_save(const char *path, const kt_saved_model *model, char *out_error) {
+int kt_keras_save(const char *path, const kt_saved_model *model, char *out_error) {
     const kt_subject subject = {path, out_error};
     bool archive = ends_with(path, model_ending);
     if (!archive && !ends_with(path, weights_ending))
@@ -147,14 +147,14 @@ static int load(const kt_subject *subject, kt_bytes file, const kt_saved_variabl
     return code;
 }
 
-int kt_model_load_bytes(const char *name, const void *bytes, size_t byte_count,
+int kt_keras_load_bytes(const char *name, const void *bytes, size_t byte_count,
                         const kt_saved_variable *variables, size_t count, kt_load_parts parts,
                         char *out_error) {
     const kt_subject subject = {name, out_error};
     return load(&subject, (kt_bytes){bytes, byte_count}, variables, count, parts);
 }
 
-int kt_model_load(const char *path, const kt_saved_variable *variables, size_t count, kt_load_parts parts,
+int kt_keras_load(const char *path, const kt_saved_variable *variables, size_t count, kt_load_parts parts,
                   char *out_error) {
     const kt_subject subject = {path, out_error};
     uint8_t *bytes = NULL;

@@ -31,9 +31,12 @@ int kt_cli_profile_begin(kt_context *context, const kt_program *program, const k
 int kt_cli_profile_end(kt_profile *profile, const kt_program *program, const kt_cli_options *options, int status);
 const char *kt_cli_profile_wish(void); /* what KT_PROFILE asks for, as in kt_cli_options */
 
-/* Prints "NAME: error: sentence" on standard error; returns status. */
+/* Prints "NAME: error: sentence" on standard error, or puts the sentence where kt_cli_listen said; returns status. */
 int kt_cli_fail(const kt_program *program, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* From now on, this thread's sentences go to out_error (room for KT_IO_ERROR) instead of standard error; NULL: no longer. */
+void kt_cli_listen(char *out_error);
 
 /* Loads a .keras or .weights.h5 into a program that trains; path NULL: nothing. Prints a sentence and returns an exit status
  * other than 0 where that fails. */

@@ -127,16 +127,10 @@ static void trim_shape(kt_feed *feed, const kt_abi_tensor *input) {
     while (buffer->rank < input->rank && buffer->rank > 0) buffer->dims[buffer->rank++] = 1;
 }
 
-/* Takes array's data, or the stream that it is the shape of. */
-static int feed_array(kt_feeds *feeds, uint32_t index, const char *path, kt_array *array, kt_stream **stream,
-                      bool flat, bool loose) {
+/* Brings what is in a feed to the input's shape and dtype. */
+static int fit_feed(kt_feeds *feeds, uint32_t index, bool flat, bool loose) {
     const kt_abi_tensor *input = &feeds->entry->inputs[index];
     kt_feed *feed = &feeds->at[index];
-    if (kt_feed_is_fed(feed))
-        return kt_cli_fail(feeds->program, KT_EXIT_USAGE, "The input '%s' is given twice.", input->name);
-    *feed = (kt_feed){path, array->buffer, *stream};
-    array->buffer.data = NULL;
-    *stream = NULL;
     if (flat) shape_rows(feeds, feed, input);
     if (loose) trim_shape(feed, input);
     if (feed->buffer.rank != input->rank) return wrong_shape(feeds, feed, input);
@@ -147,8 +141,8 @@ static int feed_array(kt_feeds *feeds, uint32_t index, const char *path, kt_arra
     }
     if (feed->buffer.dtype == input->dtype) return 0;
     if (feed->buffer.dtype == KT_C64)
-        return FAIL(feeds, "%s: The input '%s' holds complex numbers, but %s is expected.", path, input->name,
-                    kt_abi_dtype_name(input->dtype));
+        return FAIL(feeds, "%s: The input '%s' holds complex numbers, but %s is expected.", feed->path,
+                    input->name, kt_abi_dtype_name(input->dtype));
     if (feed->stream) {
         int64_t elements = feed->buffer.capacity / (int64_t)kt_abi_dtype_bytes(feed->buffer.dtype);
         feed->buffer.dtype = input->dtype;
@@ -157,12 +151,26 @@ static int feed_array(kt_feeds *feeds, uint32_t index, const char *path, kt_arra
     }
     kt_buffer converted;
     if (kt_buffer_convert(&feed->buffer, input->dtype, &converted)) {
-        return FAIL(feeds, "%s: The input '%s' cannot be converted to %s.", path, input->name,
+        return FAIL(feeds, "%s: The input '%s' cannot be converted to %s.", feed->path, input->name,
                     kt_abi_dtype_name(input->dtype));
     }
-    free(feed->buffer.data);
+    if (!feed->borrowed) free(feed->buffer.data);
+    feed->borrowed = false;
     feed->buffer = converted;
     return 0;
+}
+
+/* Takes array's data, or the stream that it is the shape of. */
+static int feed_array(kt_feeds *feeds, uint32_t index, const char *path, kt_array *array, kt_stream **stream,
+                      bool flat, bool loose) {
+    kt_feed *feed = &feeds->at[index];
+    if (kt_feed_is_fed(feed))
+        return kt_cli_fail(feeds->program, KT_EXIT_USAGE, "The input '%s' is given twice.",
+                           feeds->entry->inputs[index].name);
+    *feed = (kt_feed){.path = path, .buffer = array->buffer, .stream = *stream};
+    array->buffer.data = NULL;
+    *stream = NULL;
+    return fit_feed(feeds, index, flat, loose);
 }
 
 /* The array of a name; if any will do, also the only one. */
@@ -231,6 +239,29 @@ int kt_feeds_read(kt_feeds *feeds, const kt_feed_group *group, const char *const
     return 0;
 }
 
+int kt_feeds_give(kt_feeds *feeds, const kt_feed_group *group, const kt_buffer *arrays, int count) {
+    const char *option = group->option + strspn(group->option, "-");
+    if (count < 0 || (uint32_t)count != group->count)
+        return FAIL(feeds, "There are %d arrays for %s, but %u are expected.", count, option,
+                    (unsigned)group->count);
+    for (uint32_t i = 0; i < group->count; i++) {
+        kt_feed *feed = &feeds->at[group->first + i];
+        *feed = (kt_feed){.path = option, .buffer = arrays[i], .borrowed = true};
+        int64_t elements = arrays[i].rank >= 0 && arrays[i].rank <= KT_MAX_RANK;
+        for (int axis = 0; elements > 0 && axis < arrays[i].rank; axis++)
+            if (arrays[i].dims[axis] < 1 || __builtin_mul_overflow(elements, arrays[i].dims[axis], &elements))
+                elements = 0;
+        size_t bytes = kt_abi_dtype_bytes(arrays[i].dtype);
+        if (!arrays[i].data || elements < 1 || !bytes)
+            return FAIL(feeds, "%s: Array number %u has no elements, or is none of numbers.", option,
+                        (unsigned)i);
+        feed->buffer.capacity = elements * (int64_t)bytes;
+        int status = fit_feed(feeds, group->first + i, false, group->prefix[0] != 0);
+        if (status) return status;
+    }
+    return 0;
+}
+
 int kt_feeds_settle(kt_feeds *feeds) {
     const kt_abi_entry *entry = feeds->entry;
     if (feeds->batched) feeds->samples = feeds->at[0].buffer.dims[0];
@@ -271,7 +302,7 @@ int kt_feeds_init(kt_feeds *feeds, const kt_program *program, const kt_abi_entry
 
 void kt_feeds_deinit(kt_feeds *feeds) {
     for (uint32_t i = 0; feeds->at && i < feeds->entry->input_count; i++) {
-        free(feeds->at[i].buffer.data);
+        if (!feeds->at[i].borrowed) free(feeds->at[i].buffer.data);
         kt_stream_close(feeds->at[i].stream);
     }
     free(feeds->at);

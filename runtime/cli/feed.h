@@ -10,6 +10,7 @@ typedef struct kt_feed {
     const char *path;
     kt_buffer buffer;  /* all samples, in the input's dtype; data NULL: not fed yet, or streamed */
     kt_stream *stream; /* where they are read from; or NULL */
+    bool borrowed;     /* the data is the caller's */
 } kt_feed;
 static inline bool kt_feed_is_fed(const kt_feed *feed) { return feed->buffer.data || feed->stream; }
 
@@ -39,6 +40,8 @@ int kt_feeds_init(kt_feeds *feeds, const kt_program *program, const kt_abi_entry
                   bool outputs);
 /* Reads the files of a group: FILE or NAME=FILE each; all of its inputs must be fed then. */
 int kt_feeds_read(kt_feeds *feeds, const kt_feed_group *group, const char *const *texts, int count);
+/* Takes arrays in memory instead, one an input of the group, in order; they must last as long as the feeds. */
+int kt_feeds_give(kt_feeds *feeds, const kt_feed_group *group, const kt_buffer *arrays, int count);
 /* All inputs are fed: do they have as many samples each, and shapes that fit? */
 int kt_feeds_settle(kt_feeds *feeds);
 void kt_feeds_deinit(kt_feeds *feeds);

@@ -8,14 +8,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+static _Thread_local char *listener;
+
+void kt_cli_listen(char *out_error) { listener = out_error; }
+
 int kt_cli_fail(const kt_program *program, int status, const char *format, ...) {
-    (void)fflush(stdout);
-    (void)fprintf(stderr, "%s: error: ", program->name);
     va_list arguments;
     va_start(arguments, format);
-    (void)vfprintf(stderr, format, arguments);
+    if (listener) {
+        (void)vsnprintf(listener, KT_IO_ERROR, format, arguments);
+    } else {
+        (void)fflush(stdout);
+        (void)fprintf(stderr, "%s: error: ", program->name);
+        (void)vfprintf(stderr, format, arguments);
+        (void)fputc('\n', stderr);
+    }
     va_end(arguments);
-    (void)fputc('\n', stderr);
     return status;
 }
 

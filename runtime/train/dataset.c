@@ -112,6 +112,17 @@ static int fill_ones(kt_feeds *feeds, uint32_t input) {
     return 0;
 }
 
+/* Class weights are multiplied into sample weights, which must not be the caller's then. */
+static int own_weights(kt_feeds *feeds, uint32_t input) {
+    kt_feed *feed = &feeds->at[input];
+    kt_buffer copy;
+    if (!feed->borrowed) return 0;
+    if (kt_buffer_convert(&feed->buffer, KT_F32, &copy)) return kt_feeds_no_memory(feeds);
+    feed->buffer = copy;
+    feed->borrowed = false;
+    return 0;
+}
+
 static int read_weights(kt_dataset *dataset, const kt_fit_options *options, uint32_t first_label,
                         uint32_t labels) {
     kt_feeds *feeds = &dataset->feeds;
@@ -122,6 +133,10 @@ static int read_weights(kt_dataset *dataset, const kt_fit_options *options, uint
     feeds->streams = !options->class_weight; /* which are multiplied into them */
     if (options->sample_weights.count)
         status = kt_feeds_read(feeds, &group, options->sample_weights.at, options->sample_weights.count);
+    else if (options->arrays && options->arrays->sample_weight_count)
+        status = kt_feeds_give(feeds, &group, options->arrays->sample_weights,
+                               options->arrays->sample_weight_count);
+    if (status == 0 && options->class_weight) status = own_weights(feeds, first);
     for (uint32_t i = first; i < feeds->entry->input_count && status == 0; i++)
         if (!kt_feed_is_fed(&feeds->at[i])) status = fill_ones(feeds, i);
     if (status == 0) status = kt_feeds_settle(feeds);
@@ -137,7 +152,9 @@ static int read_weights(kt_dataset *dataset, const kt_fit_options *options, uint
 
 int kt_dataset_read(kt_dataset *dataset, const kt_program *program, const kt_fit_options *options,
                     bool validation) {
-    dataset->weighted = !validation && (options->sample_weights.count || options->class_weight);
+    const kt_fit_arrays *arrays = validation ? options->validation_arrays : options->arrays;
+    dataset->weighted = !validation && (options->sample_weights.count || options->class_weight ||
+                                        (arrays && arrays->sample_weight_count));
     const char *name = dataset->weighted ? "evaluate_step_weighted" : "evaluate_step";
     const kt_abi_entry *entry = kt_cli_find_entry(program, name);
     if (!entry) return kt_cli_fail(program, KT_EXIT_FAILED, "This program has no entry '%s'.", name);
@@ -153,9 +170,12 @@ int kt_dataset_read(kt_dataset *dataset, const kt_program *program, const kt_fit
     const kt_feed_group data_group = {0, data, validation ? "--validation-data" : "--data", ""};
     const kt_feed_group label_group = {data, labels, validation ? "--validation-labels" : "--labels",
                                        labels > 1 ? "labels_" : label_prefix};
-    if (status == 0) status = kt_feeds_read(&dataset->feeds, &data_group, data_files->at, data_files->count);
     if (status == 0)
-        status = kt_feeds_read(&dataset->feeds, &label_group, label_files->at, label_files->count);
+        status = arrays ? kt_feeds_give(&dataset->feeds, &data_group, arrays->data, arrays->data_count)
+                        : kt_feeds_read(&dataset->feeds, &data_group, data_files->at, data_files->count);
+    if (status == 0)
+        status = arrays ? kt_feeds_give(&dataset->feeds, &label_group, arrays->labels, arrays->label_count)
+                        : kt_feeds_read(&dataset->feeds, &label_group, label_files->at, label_files->count);
     if (status == 0 && !dataset->feeds.batched)
         return kt_cli_fail(program, KT_EXIT_FAILED, "The inputs of this program do not count samples.");
     if (status) return status;

@@ -2,9 +2,11 @@
 #include "runtime/train/train_impl.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
-static int evaluate(const kt_program *program, const kt_fit_options *options, kt_dataset *dataset,
-                    kt_context *context, kt_steps *steps) {
+static int run(const kt_program *program, kt_context *context, const kt_fit_options *options,
+               kt_dataset *dataset, kt_steps *steps) {
     int status = kt_load_weights(context, program, options->weights);
     if (status == 0) status = kt_dataset_read(dataset, program, options, false);
     if (status == 0)
@@ -12,9 +14,23 @@ static int evaluate(const kt_program *program, const kt_fit_options *options, kt
                                options->batch_size);
     int64_t count = status == 0 ? kt_steps_count(steps) : 0;
     for (int64_t i = 0; i < count && status == 0; i++) status = kt_steps_run(steps, i);
-    if (status) return status;
+    return status;
+}
+
+int kt_evaluate_run(const kt_program *program, kt_context *context, const kt_fit_options *options,
+                    float *out_logs) {
+    kt_dataset dataset = {0};
+    kt_steps steps = {.program = program};
+    int status = run(program, context, options, &dataset, &steps);
+    if (status == 0) memcpy(out_logs, steps.logs, program->training->log_count * sizeof *out_logs);
+    kt_steps_deinit(&steps);
+    kt_dataset_deinit(&dataset);
+    return status;
+}
+
+static int print(const kt_program *program, const float *logs) {
     for (uint64_t i = 0; i < program->training->log_count; i++)
-        printf("%s\"%s\": %.9g", i ? ", " : "{", program->training->log_names[i], (double)steps->logs[i]);
+        printf("%s\"%s\": %.9g", i ? ", " : "{", program->training->log_names[i], (double)logs[i]);
     return puts("}") < 0 || fflush(stdout) != 0 ? KT_EXIT_FAILED : KT_EXIT_DONE;
 }
 
@@ -27,11 +43,14 @@ int kt_verb_evaluate(const kt_program *program, int argc, char **argv) {
     kt_context *context =
         kt_context_create(program, (int)(options.threads < 1024 ? options.threads : 1024), error);
     if (!context) return kt_cli_fail(program, KT_EXIT_FAILED, "%s", error);
-    kt_dataset dataset = {0};
-    kt_steps steps = {.program = program};
-    status = evaluate(program, &options, &dataset, context, &steps);
-    kt_steps_deinit(&steps);
-    kt_dataset_deinit(&dataset);
+    float *logs = calloc(program->training->log_count + 1, sizeof *logs);
+    if (logs) {
+        status = kt_evaluate_run(program, context, &options, logs);
+        if (status == 0) status = print(program, logs);
+    } else {
+        status = kt_cli_fail(program, KT_EXIT_FAILED, "There is not enough memory.");
+    }
+    free(logs);
     kt_context_destroy(context);
     return status;
 }

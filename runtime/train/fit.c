@@ -106,12 +106,16 @@ static int run_epoch(fit *f, int64_t epoch) {
     if (!f->options->no_shuffle) shuffle(f, epoch);
     f->steps.order = f->options->no_shuffle ? NULL : f->order;
     kt_context_reset(f->context, KT_KEPT_METRIC);
+    const kt_fit_hooks *hooks = f->options->hooks;
+    if (hooks) hooks->epoch_begin(hooks->object, epoch);
     kt_progress_begin(&progress, f->program, f->options->quiet, epoch + 1, f->options->epochs, count);
     for (int64_t i = 0; i < count; i++) {
+        if (hooks) hooks->batch_begin(hooks->object, i);
         int status = kt_steps_run(&f->steps, i);
         if (status) return status;
         kt_progress_step(&progress, i + 1, f->steps.logs);
         f->stops = kt_callbacks_step(&f->callbacks, (double)f->steps.logs[0]);
+        if (hooks && hooks->batch_end(hooks->object, i, f->steps.logs)) f->stops = true;
         if (f->stops) break;
     }
     take_logs(f, &f->steps, 0);
@@ -119,7 +123,10 @@ static int run_epoch(fit *f, int64_t epoch) {
     if (status) return status;
     kt_progress_end(&progress, f->logs, f->log_count);
     if (kt_history_add(&f->history, f->logs, f->log_count)) return no_memory(f);
-    return kt_callbacks_epoch(&f->callbacks, f->context, epoch, f->logs, f->log_count, &f->stops);
+    status = kt_callbacks_epoch(&f->callbacks, f->context, epoch, f->logs, f->log_count, &f->stops);
+    if (status == 0 && hooks && hooks->epoch_end(hooks->object, epoch, f->logs, f->log_count))
+        f->stops = true;
+    return status;
 }
 
 static int prepare(fit *f) {
@@ -130,10 +137,11 @@ static int prepare(fit *f) {
     status = kt_steps_init(&f->steps, f->context, f->program, &f->data, "train_step", 0, trained,
                            options->batch_size);
     if (status) return status;
-    f->validates = options->validation_data.count || options->validation_split > 0;
+    bool given = options->validation_data.count || options->validation_arrays;
+    f->validates = given || options->validation_split > 0;
     const kt_dataset *validation = &f->data;
     int64_t first = trained, end = samples;
-    if (options->validation_data.count) {
+    if (given) {
         status = kt_dataset_read(&f->validation, f->program, options, true);
         if (status) return status;
         validation = &f->validation;
@@ -158,31 +166,28 @@ static int run(fit *f) {
             kt_training_resume(f->context, options->checkpoint, f->logs, f->log_count, &f->history, error);
     int64_t first = (int64_t)f->history.epochs;
     if (!status && !failed) status = kt_callbacks_init(&f->callbacks, f->program, options, first);
+    const kt_fit_hooks *hooks = options->hooks;
+    if (hooks && !status && !failed) hooks->train_begin(hooks->object);
     for (int64_t epoch = first; epoch < options->epochs && !status && !failed && !f->stops; epoch++) {
         status = run_epoch(f, epoch);
         if (status == 0 && options->checkpoint)
             failed = kt_training_checkpoint(f->context, options->checkpoint, &f->history, error);
     }
     if (!status && !failed) kt_callbacks_end(&f->callbacks, f->context);
+    if (hooks && !status && !failed) hooks->train_end(hooks->object, &f->history);
     if (!status && !failed && options->save) failed = kt_training_save(f->context, options->save, error);
     if (!status && !failed && options->history)
         failed = kt_history_write(&f->history, options->history, error);
     return failed ? kt_cli_fail(f->program, KT_EXIT_FAILED, "%s", error) : status;
 }
 
-int kt_verb_fit(const kt_program *program, int argc, char **argv) {
-    kt_fit_options options;
-    bool helped;
-    char error[256];
-    int status = kt_fit_options_read(program, true, argc, argv, &options, &helped);
-    if (status || helped) return status;
+int kt_fit_run(const kt_program *program, kt_context *context, const kt_fit_options *options) {
     fit f = {.program = program,
-             .options = &options,
+             .options = options,
+             .context = context,
              .steps.program = program,
              .validation_steps.program = program};
-    f.context = kt_context_create(program, (int)(options.threads < 1024 ? options.threads : 1024), error);
-    if (!f.context) return kt_cli_fail(program, KT_EXIT_FAILED, "%s", error);
-    status = run(&f);
+    int status = run(&f);
     for (size_t i = 0; f.val_names && i < program->training->log_count; i++) free(f.val_names[i]);
     free(f.val_names);
     free(f.sorted);
@@ -194,6 +199,19 @@ int kt_verb_fit(const kt_program *program, int argc, char **argv) {
     kt_steps_deinit(&f.validation_steps);
     kt_dataset_deinit(&f.data);
     kt_dataset_deinit(&f.validation);
-    kt_context_destroy(f.context);
+    return status;
+}
+
+int kt_verb_fit(const kt_program *program, int argc, char **argv) {
+    kt_fit_options options;
+    bool helped;
+    char error[256];
+    int status = kt_fit_options_read(program, true, argc, argv, &options, &helped);
+    if (status || helped) return status;
+    kt_context *context =
+        kt_context_create(program, (int)(options.threads < 1024 ? options.threads : 1024), error);
+    if (!context) return kt_cli_fail(program, KT_EXIT_FAILED, "%s", error);
+    status = kt_fit_run(program, context, &options);
+    kt_context_destroy(context);
     return status;
 }

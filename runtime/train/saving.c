@@ -50,7 +50,7 @@ int kt_training_save(kt_context *context, const char *path, char *out_error) {
                                   .metadata_json = training->metadata,
                                   .variables = variables,
                                   .variable_count = program->variable_count};
-    int status = kt_model_save(path, &model, out_error);
+    int status = kt_keras_save(path, &model, out_error);
     free(variables);
     return status;
 }
@@ -59,7 +59,7 @@ int kt_training_load(kt_context *context, const char *path, char *out_error) {
     kt_saved_variable *variables = list_variables(context);
     if (!variables) return no_memory(path, out_error);
     int status =
-        kt_model_load(path, variables, kt_context_program(context)->variable_count, KT_LOAD_ANY, out_error);
+        kt_keras_load(path, variables, kt_context_program(context)->variable_count, KT_LOAD_ANY, out_error);
     free(variables);
     return status;
 }

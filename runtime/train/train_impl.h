@@ -12,7 +12,26 @@ typedef struct kt_file_list {
     int count;
 } kt_file_list;
 
+/* Samples in memory, in place of files. */
+typedef struct kt_fit_arrays {
+    const kt_buffer *data, *labels, *sample_weights;
+    int data_count, label_count, sample_weight_count;
+} kt_fit_arrays;
+
+/* Who looks on while a model is fitted; all functions are there. Those that return a bool: must training stop? */
+typedef struct kt_fit_hooks {
+    void *object;
+    void (*train_begin)(void *object);
+    void (*epoch_begin)(void *object, int64_t epoch);
+    void (*batch_begin)(void *object, int64_t step);
+    bool (*batch_end)(void *object, int64_t step, const float *logs); /* by number of the program's logs */
+    bool (*epoch_end)(void *object, int64_t epoch, const kt_log *logs, size_t count);
+    void (*train_end)(void *object, const kt_history *history);
+} kt_fit_hooks;
+
 typedef struct kt_fit_options {
+    const kt_fit_arrays *arrays, *validation_arrays; /* NULL: files */
+    const kt_fit_hooks *hooks;                       /* NULL: nobody */
     kt_file_list data, labels, sample_weights, validation_data, validation_labels;
     int64_t epochs, batch_size, threads;
     double validation_split; /* 0: none */
@@ -28,6 +47,14 @@ typedef struct kt_fit_options {
  * *out_help: only help was asked for, and is printed. */
 int kt_fit_options_read(const kt_program *program, bool fit, int argc, char **argv, kt_fit_options *out_options,
                         bool *out_help);
+
+/* ---- fit.c ----------------------------------------------------------------------------------------------- */
+/* Fits the context's program; prints a sentence and returns an exit status other than 0 where that fails. */
+int kt_fit_run(const kt_program *program, kt_context *context, const kt_fit_options *options);
+
+/* ---- evaluate.c ------------------------------------------------------------------------------------------ */
+/* out_logs: room for all of the program's; else as kt_fit_run. Metrics go on from where they are. */
+int kt_evaluate_run(const kt_program *program, kt_context *context, const kt_fit_options *options, float *out_logs);
 
 /* ---- dataset.c ------------------------------------------------------------------------------------------- */
 /* Samples of the steps' inputs: data, labels, and sample weights where there are some. */

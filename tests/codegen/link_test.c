@@ -13,9 +13,9 @@ static const char source[] =
     "    char error[KT_IO_ERROR];\n"
     "    kt_saved_variable v = {\"a/b\", \"layers/a/vars/0\", KT_F32, 1, {2}, x};\n"
     "    kt_saved_model m = {.variables = &v, .variable_count = 1};\n"
-    "    if (count < 2 || kt_model_save(words[1], &m, error)) return 1;\n"
+    "    if (count < 2 || kt_keras_save(words[1], &m, error)) return 1;\n"
     "    v.data = y;\n"
-    "    return kt_model_load(words[1], &v, 1, KT_LOAD_ALL, error) || y[0] != 1 || y[1] != 2;\n"
+    "    return kt_keras_load(words[1], &v, 1, KT_LOAD_ALL, error) || y[0] != 1 || y[1] != 2;\n"
     "}\n";
 
 static void run(const char *command, kt_diag *diag) {
@@ -37,7 +37,7 @@ static void test_links_one_file(void **state) {
     const char *program = kt_arena_format(arena, "%s/trainer", folder);
     assert_int_equal(kt_file_write(code, source, strlen(source), &diag), KT_OK);
     run(kt_arena_format(arena, "cc -I%s/.. -c -o %s %s", KT_TEST_SOURCE, object, code), &diag);
-    if (kt_link(KT_EMIT_EXE, &target, false, &object, 1, "trainer", folder, program, arena, &diag) != KT_OK)
+    if (kt_link(KT_EMIT_EXE, &target, false, false, &object, 1, "trainer", folder, program, arena, &diag) != KT_OK)
         fail_msg("%s", diag.problems[0].text);
     run(kt_arena_format(arena, "%s %s/x.weights.h5", program, folder), &diag);
 #ifndef KT_SANITIZE /* a sanitizer brings libraries of its own */

@@ -166,14 +166,14 @@ static int save(const model *m, const kt_saved_variable *variables, const char *
     size_t length = strlen(path);
     if (strcmp(path + length - 8, ".ktstate") == 0)
         return kt_state_save(path, variables, m->count, "block", 5, error);
-    return kt_model_save(path, &model, error);
+    return kt_keras_save(path, &model, error);
 }
 
 static int load(const model *m, const kt_saved_variable *variables, const char *path) {
     size_t length = strlen(path), block_bytes = 0;
     char *block = NULL;
     if (strcmp(path + length - 8, ".ktstate") != 0)
-        return kt_model_load(path, variables, m->count, KT_LOAD_ALL, error);
+        return kt_keras_load(path, variables, m->count, KT_LOAD_ALL, error);
     int code = kt_state_load(path, variables, m->count, &block, &block_bytes, error);
     if (code == 0) {
         assert_int_equal(block_bytes, 5);
@@ -252,8 +252,8 @@ static void test_converts(void **state) {
     kt_saved_variable to[] = {{"dense/kernel", "layers/dense/vars/0", KT_F64, 1, {2}, wide},
                               {"adam/iteration", "optimizer/vars/0", KT_I64, 0, {0}, &wide_step}};
     const kt_saved_model model = {.variables = from, .variable_count = 2};
-    if (kt_model_save(PLACE "wide.weights.h5", &model, error)) fail_msg("%s", error);
-    if (kt_model_load(PLACE "wide.weights.h5", to, 2, KT_LOAD_ALL, error)) fail_msg("%s", error);
+    if (kt_keras_save(PLACE "wide.weights.h5", &model, error)) fail_msg("%s", error);
+    if (kt_keras_load(PLACE "wide.weights.h5", to, 2, KT_LOAD_ALL, error)) fail_msg("%s", error);
     assert_true(wide[0] == 1.5 && wide[1] == -2 && wide_step == 7);
 }
 
@@ -323,11 +323,11 @@ static void test_takes_parts(void **state) {
         part[count++] = m.variables[i];
     }
     const kt_saved_model untrained = {.variables = part, .variable_count = count};
-    if (kt_model_save(PLACE "part.weights.h5", &untrained, error)) fail_msg("%s", error);
+    if (kt_keras_save(PLACE "part.weights.h5", &untrained, error)) fail_msg("%s", error);
     fill_like(&m, read, 0x5a);
-    expect(kt_model_load(PLACE "part.weights.h5", read, m.count, KT_LOAD_ALL, error), "optimizer/vars/1");
+    expect(kt_keras_load(PLACE "part.weights.h5", read, m.count, KT_LOAD_ALL, error), "optimizer/vars/1");
     assert_true(are_filled(&m, read, 0x5a));
-    if (kt_model_load(PLACE "part.weights.h5", read, m.count, KT_LOAD_ANY, error)) fail_msg("%s", error);
+    if (kt_keras_load(PLACE "part.weights.h5", read, m.count, KT_LOAD_ANY, error)) fail_msg("%s", error);
     for (size_t i = 0; i < m.count; i++) {
         bool is_slot = strncmp(read[i].file_path, "optimizer/", 10) == 0 &&
                        strcmp(read[i].file_path, "optimizer/vars/0") != 0;
@@ -337,8 +337,8 @@ static void test_takes_parts(void **state) {
     }
     drop(&m, read);
     fill_like(&m, read, 0x5a);
-    expect(kt_model_load(files[0], read, count, KT_LOAD_ALL, error), ""); /* other variables are asked for */
-    if (kt_model_load(files[0], read, m.count, KT_LOAD_WEIGHTS, error)) fail_msg("%s", error);
+    expect(kt_keras_load(files[0], read, count, KT_LOAD_ALL, error), ""); /* other variables are asked for */
+    if (kt_keras_load(files[0], read, m.count, KT_LOAD_WEIGHTS, error)) fail_msg("%s", error);
     for (size_t i = 0; i < m.count; i++)
         if (strncmp(read[i].file_path, "optimizer/", 10) != 0)
             assert_memory_equal(read[i].data, m.variables[i].data, size_of(&read[i]));
