@@ -50,7 +50,8 @@ static const char *kernel_name(fusing *f, const kt_node *nodes, uint32_t count) 
 typedef struct outline {
     const kt_node *nodes;
     uint32_t node_count;
-    kt_value result;
+    const kt_value *results;
+    uint32_t result_count;
     kt_value *place; /* by value: 1 + its number in the kernel, parameters first, or 0 */
     KT_VECTOR(kt_value) params;
 } outline;
@@ -91,7 +92,8 @@ static void kernel_key(fusing *f, const outline *o, kt_text *key) {
         for (uint32_t k = 0; k < node->operand_count; k++) operands[k] = o->place[node->operands[k]];
         kt_pass_key(key, node, operands, true);
     }
-    kt_text_add_bytes(key, &o->place[o->result], sizeof(kt_value));
+    for (uint32_t i = 0; i < o->result_count; i++)
+        kt_text_add_bytes(key, &o->place[o->results[i]], sizeof(kt_value));
 }
 
 /* The kernel that computes what is outlined: one that is there already, or a new one. */
@@ -112,7 +114,8 @@ static kt_status make_kernel(fusing *f, const outline *o, kt_func *out_kernel) {
         map[o->params.at[i]] = kt_builder_param(&builder, KT_ROLE_PLAIN, NULL, i, &type);
     }
     for (uint32_t i = 0; i < o->node_count; i++) kt_pass_clone(&builder, o->nodes[i], map);
-    kt_builder_result(&builder, KT_ROLE_PLAIN, NULL, 0, map[o->result]);
+    for (uint32_t i = 0; i < o->result_count; i++)
+        kt_builder_result(&builder, KT_ROLE_PLAIN, NULL, i, map[o->results[i]]);
     KT_TRY(kt_builder_finish(&builder, out_kernel));
     kt_table_add(&f->kernels, f->run.scratch, key.at, key.length, *out_kernel);
     return KT_OK;
@@ -132,16 +135,21 @@ static kt_status call_group(fusing *f, const kt_group *group, kt_builder *builde
         bool shared = node->op == KT_OP_constant || node->op == KT_OP_broadcast;
         if (!shared || count == 1) locs[loc_count++] = node->loc;
     }
-    kt_value result = kt_graph_node(graph, group->root)->first_result, called = 0;
-    outline o = {.nodes = nodes, .node_count = count, .result = result};
+    uint32_t result_count = group->others.count + 1;
+    kt_value *results = KT_NEW_ARRAY(f->run.scratch, kt_value, result_count);
+    kt_value *called = KT_NEW_ARRAY(f->run.scratch, kt_value, result_count);
+    results[0] = kt_graph_node(graph, group->root)->first_result;
+    for (uint32_t i = 1; i < result_count; i++)
+        results[i] = kt_graph_node(graph, group->others.at[i - 1])->first_result;
+    outline o = {.nodes = nodes, .node_count = count, .results = results, .result_count = result_count};
     kt_func kernel = 0;
     find_params(f, &o);
     KT_TRY(make_kernel(f, &o, &kernel));
     kt_value *operands = KT_NEW_ARRAY(f->run.scratch, kt_value, o.params.count);
     for (uint32_t i = 0; i < o.params.count; i++) operands[i] = kt_builder_lookup(builder, o.params.at[i]);
     builder->loc = loc_count ? kt_loc_fuse(graph, locs, loc_count) : kt_graph_node(graph, group->root)->loc;
-    kt_build_call(builder, kernel, operands, o.params.count, &called);
-    kt_builder_replace(builder, result, called);
+    kt_build_call(builder, kernel, operands, o.params.count, called);
+    for (uint32_t i = 0; i < result_count; i++) kt_builder_replace(builder, results[i], called[i]);
     return KT_OK;
 }
 
@@ -166,7 +174,7 @@ static kt_status copy_value(fusing *f, kt_builder *builder, kt_value value, kt_v
     kt_value result = kt_build_reshape(&body, param, type.rank, type.dims);
     if (!result) return body.status;
     kt_node node = kt_graph_value(graph, result)->node;
-    outline o = {.nodes = &node, .node_count = 1, .result = result};
+    outline o = {.nodes = &node, .node_count = 1, .results = &result, .result_count = 1};
     kt_func kernel = 0;
     find_params(f, &o);
     KT_TRY(make_kernel(f, &o, &kernel));
@@ -220,7 +228,7 @@ static bool may_overwrite(fusing *f, const kt_function *step, kt_value result, k
     for (uint32_t i = 0; i < step->nodes.count; i++) {
         const kt_node_info *node = kt_graph_node(graph, step->nodes.at[i]);
         if (node->op == KT_OP_reshape) continue;
-        bool writes = node->op == KT_OP_call && node->first_result == result;
+        bool writes = node->op == KT_OP_call && result - node->first_result < node->result_count;
         written = written || writes;
         for (uint32_t k = 0; k < node->operand_count && written; k++)
             if (buffer_of(graph, node->operands[k]) == param &&
@@ -257,6 +265,7 @@ static kt_status fuse_entry(fusing *f, kt_func func) {
     const kt_function old = *kt_graph_function(graph, func);
     kt_grouping grouping;
     kt_fuse_group(&f->run, &old, &grouping);
+    if (f->run.options->level > 0) kt_fuse_join(&grouping);
     kt_builder builder;
     kt_builder_begin_rewrite(&builder, graph, func, f->run.diag);
     for (uint32_t i = 0; i < old.nodes.count; i++) {

@@ -19,6 +19,8 @@ typedef struct kt_member {
 
 typedef struct kt_group {
     kt_node root;                 /* its result is the kernel's; all others are used within the group only */
+    KT_VECTOR(kt_node) others;    /* roots of groups that joined: their results are the kernel's too */
+    bool joined;                  /* it did, and is no group any more */
     kt_node heavy;                /* the contraction, convolution or reduction, or 0 */
     bool rows;                    /* a row kernel: any number of reductions over the same trailing axes */
     kt_type row;                  /* rows: the type of what is reduced */
@@ -43,5 +45,7 @@ typedef struct kt_grouping {
 bool kt_fuse_stays(const kt_node_info *node);
 /* Sorts the other live nodes of function into groups. */
 void kt_fuse_group(kt_pass_run *run, const kt_function *function, kt_grouping *out_grouping);
+/* Joins elementwise groups into kernels of several results. */
+void kt_fuse_join(kt_grouping *grouping);
 
 #endif

@@ -16,6 +16,7 @@ typedef struct planning {
     kt_plan *plan;
     kt_value *base;      /* by value: the value whose buffer it has */
     uint32_t *last_read; /* by base: the last step that reads it */
+    uint32_t *written;   /* by value: the step that writes it */
     uint32_t *buffer;    /* by base */
 } planning;
 
@@ -52,8 +53,60 @@ static kt_status read_function(planning *p, const kt_function *function, uint32_
             return misformed(p, "it holds operations that are neither kernels nor steps of such");
         for (uint32_t k = 0; k < node->operand_count; k++)
             p->last_read[p->base[node->operands[k]]] = *step - 1;
+        for (uint32_t k = 0; k < node->result_count; k++) p->written[node->first_result + k] = *step - 1;
     }
     return KT_OK;
+}
+
+static bool same_shape(const kt_type *a, const kt_type *b) {
+    if (a->rank != b->rank) return false;
+    for (int i = 0; i < a->rank; i++)
+        if (a->dims[i] != b->dims[i]) return false;
+    return true;
+}
+
+/* Is parameter number index of a kernel read only where the results are written that it goes into? So it is
+ * if elementwise operations alone lead from it to them. */
+static bool is_read_in_place(const kt_graph *graph, const kt_function *kernel, uint32_t index,
+                             kt_arena *arena) {
+    kt_value param = kernel->params.at[index].value;
+    kt_value first = kt_graph_node(graph, kernel->nodes.at[0])->first_result;
+    kt_value last = kt_graph_node(graph, kernel->nodes.at[kernel->nodes.count - 1])->first_result;
+    /* By value of the kernel, which are consecutive: is it read at the result's index? */
+    bool *in_place = KT_NEW_ARRAY(arena, bool, last - first + 1);
+    for (uint32_t i = 0; i < kernel->results.count; i++) {
+        KT_ASSERT(kernel->results.at[i].value >= first && kernel->results.at[i].value <= last);
+        in_place[kernel->results.at[i].value - first] = true;
+    }
+    for (uint32_t i = kernel->nodes.count; i-- > 0;) {
+        const kt_node_info *node = kt_graph_node(graph, kernel->nodes.at[i]);
+        if (!kt_op_is(node->op, KT_ELEMENTWISE | KT_VIEW) && node->operand_count > 0) return false;
+        bool here = in_place[node->first_result - first] && kt_op_is(node->op, KT_ELEMENTWISE);
+        for (uint32_t k = 0; k < node->operand_count; k++) {
+            if (node->operands[k] == param && !here) return false;
+            if (here && node->operands[k] >= first) in_place[node->operands[k] - first] = true;
+        }
+    }
+    return true;
+}
+
+bool kt_plan_reads_in_place(const kt_graph *graph, const kt_node_info *call, uint32_t index,
+                            kt_arena *arena) {
+    const kt_function *kernel = kt_graph_function(graph, kt_node_callee(call));
+    for (uint32_t i = 0; i < call->result_count; i++)
+        if (!same_shape(kt_graph_type(graph, call->operands[index]),
+                        kt_graph_type(graph, call->first_result + i)))
+            return false;
+    return kernel->nodes.count > 0 && is_read_in_place(graph, kernel, index, arena);
+}
+
+/* Are all operands that lie in buffer read in place? */
+static bool are_read_in_place(planning *p, const kt_node_info *call, uint32_t buffer) {
+    for (uint32_t k = 0; k < call->operand_count; k++)
+        if (p->buffer[p->base[call->operands[k]]] == buffer &&
+            !kt_plan_reads_in_place(p->graph, call, k, p->arena))
+            return false;
+    return true;
 }
 
 static uint32_t add_buffer(planning *p, kt_abi_place place, uint32_t index, kt_value value) {
@@ -61,6 +114,26 @@ static uint32_t add_buffer(planning *p, kt_abi_place place, uint32_t index, kt_v
     buffer.bytes = kt_type_bytes(p->graph->dims, kt_graph_type(p->graph, value));
     KT_PUSH(p->arena, &p->plan->buffers, buffer);
     return p->plan->buffers.count - 1;
+}
+
+/* May a variable's next value be written over it? So it is where nobody reads the old one after the kernel
+ * that makes the new one, and that kernel only in place. param: the variable as the entry has it. */
+static bool updates_in_place(planning *p, kt_value param, kt_value next) {
+    const kt_node_info *call = kt_graph_definition(p->graph, next);
+    if (!call || call->op != KT_OP_call || p->last_read[param] > p->written[next]) return false;
+    for (uint32_t k = 0; k < call->operand_count; k++)
+        if (p->base[call->operands[k]] == param && !kt_plan_reads_in_place(p->graph, call, k, p->arena))
+            return false;
+    return true;
+}
+
+/* The parameter of the entry that is this variable, or 0. */
+static kt_value find_variable(const planning *p, uint32_t index) {
+    for (uint32_t i = 0; i < p->entry->params.count; i++) {
+        const kt_port *param = &p->entry->params.at[i];
+        if (param->role == KT_ROLE_VARIABLE && param->index == index) return param->value;
+    }
+    return 0;
 }
 
 static kt_status add_ports(planning *p) {
@@ -80,70 +153,33 @@ static kt_status add_ports(planning *p) {
             return misformed(p, "it has results that are neither outputs nor variables");
         if (p->buffer[base] != NO_BUFFER)
             return misformed(p, "an output is not written by a kernel of its own");
-        p->buffer[base] = add_buffer(p, variable ? KT_PLACE_NEXT : KT_PLACE_OUTPUT, result->index, base);
+        kt_value old = variable ? find_variable(p, result->index) : 0;
+        if (old && updates_in_place(p, old, base))
+            p->buffer[base] = p->buffer[old];
+        else
+            p->buffer[base] = add_buffer(p, variable ? KT_PLACE_NEXT : KT_PLACE_OUTPUT, result->index, base);
     }
     return KT_OK;
 }
 
-static bool same_shape(const kt_type *a, const kt_type *b) {
-    if (a->rank != b->rank) return false;
-    for (int i = 0; i < a->rank; i++)
-        if (a->dims[i] != b->dims[i]) return false;
-    return true;
-}
-
-/* Is parameter number index of a kernel read only where the result is written that it goes into? So it is if
- * elementwise operations alone lead from it to the result. */
-static bool is_read_in_place(const kt_graph *graph, const kt_function *kernel, uint32_t index,
-                             kt_arena *arena) {
-    kt_value result = kernel->results.at[0].value, param = kernel->params.at[index].value;
-    kt_value first = kt_graph_node(graph, kernel->nodes.at[0])->first_result;
-    KT_ASSERT(result >= first);
-    /* By value of the kernel, which are consecutive: is it read at the result's index? */
-    bool *in_place = KT_NEW_ARRAY(arena, bool, result - first + 1);
-    in_place[result - first] = true;
-    for (uint32_t i = kernel->nodes.count; i-- > 0;) {
-        const kt_node_info *node = kt_graph_node(graph, kernel->nodes.at[i]);
-        if (!kt_op_is(node->op, KT_ELEMENTWISE | KT_VIEW) && node->operand_count > 0) return false;
-        bool here = in_place[node->first_result - first] && kt_op_is(node->op, KT_ELEMENTWISE);
-        for (uint32_t k = 0; k < node->operand_count; k++) {
-            if (node->operands[k] == param && !here) return false;
-            if (here && node->operands[k] >= first) in_place[node->operands[k] - first] = true;
-        }
-    }
-    return true;
-}
-
-bool kt_plan_reads_in_place(const kt_graph *graph, const kt_node_info *call, uint32_t index,
-                            kt_arena *arena) {
-    const kt_function *kernel = kt_graph_function(graph, kt_node_callee(call));
-    return call->result_count == 1 && kernel->nodes.count > 0 &&
-           same_shape(kt_graph_type(graph, call->operands[index]),
-                      kt_graph_type(graph, call->first_result)) &&
-           is_read_in_place(graph, kernel, index, arena);
-}
-
-/* Are all operands that lie in buffer read in place? */
-static bool are_read_in_place(planning *p, const kt_node_info *call, uint32_t buffer) {
-    for (uint32_t k = 0; k < call->operand_count; k++)
-        if (p->buffer[p->base[call->operands[k]]] == buffer &&
-            !kt_plan_reads_in_place(p->graph, call, k, p->arena))
-            return false;
-    return true;
+/* Is the buffer that of one of the call's results already? */
+static bool is_given(const planning *p, const kt_node_info *call, uint32_t buffer) {
+    for (uint32_t k = 0; k < call->result_count; k++)
+        if (p->buffer[call->first_result + k] == buffer) return true;
+    return false;
 }
 
 /* The buffer of an operand that dies at this step and that the result can take over, or NO_BUFFER. In a loop
  * that begins with step first, what was written before it lives on to the next turn. */
-static uint32_t find_reusable(planning *p, const kt_node_info *call, uint32_t step, uint32_t first) {
+static uint32_t find_reusable(planning *p, const kt_node_info *call, kt_value result, uint32_t step,
+                              uint32_t first) {
     const kt_graph *graph = p->graph;
-    if (call->result_count != 1) return NO_BUFFER;
-    const kt_type *result = kt_graph_type(graph, call->first_result);
     for (uint32_t k = 0; k < call->operand_count; k++) {
         kt_value base = p->base[call->operands[k]];
         const kt_plan_buffer *buffer = &p->plan->buffers.at[p->buffer[base]];
         if (buffer->place == KT_PLACE_ARENA && buffer->last == step && buffer->first >= first &&
-            buffer->bytes == kt_type_bytes(graph->dims, result) &&
-            are_read_in_place(p, call, p->buffer[base]))
+            buffer->bytes == kt_type_bytes(graph->dims, kt_graph_type(graph, result)) &&
+            !is_given(p, call, p->buffer[base]) && are_read_in_place(p, call, p->buffer[base]))
             return p->buffer[base];
     }
     return NO_BUFFER;
@@ -157,7 +193,7 @@ static void add_step(planning *p, const kt_node_info *call, uint32_t first) {
     for (uint32_t k = 0; k < call->result_count; k++) {
         kt_value result = call->first_result + k;
         if (p->buffer[result] == NO_BUFFER) {
-            uint32_t reused = find_reusable(p, call, number, first);
+            uint32_t reused = find_reusable(p, call, result, number, first);
             p->buffer[result] = reused != NO_BUFFER ? reused : add_buffer(p, KT_PLACE_ARENA, 0, result);
             kt_plan_buffer *buffer = &p->plan->buffers.at[p->buffer[result]];
             if (reused == NO_BUFFER) buffer->first = number;
@@ -231,6 +267,7 @@ static kt_status plan_entry(void *context) {
     uint32_t step = 0;
     p->base = KT_NEW_ARRAY(p->arena, kt_value, graph->values.count);
     p->last_read = KT_NEW_ARRAY(p->arena, uint32_t, graph->values.count);
+    p->written = KT_NEW_ARRAY(p->arena, uint32_t, graph->values.count);
     p->buffer = KT_NEW_ARRAY(p->arena, uint32_t, graph->values.count);
     for (kt_value value = 0; value < graph->values.count; value++) p->buffer[value] = NO_BUFFER;
     KT_TRY(read_function(p, p->entry, &step));

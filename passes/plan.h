@@ -42,8 +42,8 @@ typedef struct kt_plan {
     KT_VECTOR(kt_plan_loop) loops; /* by first_step, outer ones first */
 } kt_plan;
 
-/* Does the kernel that call runs read operand number index only where it writes its only result, so that both
- * may lie in one buffer? */
+/* Does the kernel that call runs read operand number index only where it writes its results, all of the operand's shape, so
+ * that it and one of them may lie in one buffer? */
 bool kt_plan_reads_in_place(const kt_graph *graph, const kt_node_info *call, uint32_t index, kt_arena *arena);
 
 kt_status kt_plan_entry(const kt_graph *graph, kt_func entry, kt_arena *arena, kt_plan *out_plan,

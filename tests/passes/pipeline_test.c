@@ -161,7 +161,8 @@ static outcome run_plan(kt_graph *graph, kt_arena *arena, const kt_tensor *input
     for (uint32_t s = 0; s < plan.steps.count; s++) {
         const kt_plan_step *step = &plan.steps.at[s];
         const kt_function *kernel = kt_graph_function(graph, step->kernel);
-        kt_tensor *arguments = KT_NEW_ARRAY(arena, kt_tensor, kernel->params.count), result;
+        kt_tensor *arguments = KT_NEW_ARRAY(arena, kt_tensor, kernel->params.count);
+        kt_tensor *results = KT_NEW_ARRAY(arena, kt_tensor, kernel->results.count);
         for (uint32_t i = 0; i < kernel->params.count; i++) {
             const kt_type *type = kt_graph_type(graph, kernel->params.at[i].value);
             arguments[i] =
@@ -170,8 +171,10 @@ static outcome run_plan(kt_graph *graph, kt_arena *arena, const kt_tensor *input
                 arguments[i].dims[k] = kt_dim_eval(graph->dims, type->dims[k], symbols);
         }
         ASSERT_OK(
-            kt_eval(graph, step->kernel, symbols, arguments, kernel->params.count, arena, &result, &diag));
-        memcpy(memory[step->args.at[kernel->params.count]], result.data, kt_tensor_bytes(&result));
+            kt_eval(graph, step->kernel, symbols, arguments, kernel->params.count, arena, results, &diag));
+        for (uint32_t i = 0; i < kernel->results.count; i++)
+            memcpy(memory[step->args.at[kernel->params.count + i]], results[i].data,
+                   kt_tensor_bytes(&results[i]));
     }
     out.count = entry->results.count;
     for (uint32_t i = 0; i < out.count; i++) {
