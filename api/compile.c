@@ -88,6 +88,7 @@ static kt_status compile(void *object) {
     KT_TRY(kt_temporary_directory(model->arena, &directory, &model->diag));
     const char *path = kt_arena_format(model->arena, "%s/model.so", directory);
     const kt_training_info training = {.log_names = c->request.log_names,
+                                       .log_betters = c->request.log_betters,
                                        .log_count = c->request.log_count,
                                        .config = c->request.config,
                                        .metadata = c->request.metadata,

@@ -128,6 +128,7 @@ static kt_status read_and_compile(kt_arena *arena, compile_command *fields, kt_d
     if (fields->train || fields->loss || fields->metrics) {
         KT_TRY(kt_model_read_training(arena, fields->model, &request, &graph, diag));
         training = (kt_training_info){.log_names = request.log_names,
+                                      .log_betters = request.log_betters,
                                       .log_count = request.log_count,
                                       .config = request.config,
                                       .metadata = request.metadata,

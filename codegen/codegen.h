@@ -29,6 +29,7 @@ typedef struct kt_module_options {
 /* What a program that evaluates or trains knows besides its graph. */
 typedef struct kt_training_info {
     const char *const *log_names;
+    const int32_t *log_betters; /* 1 where higher is better, -1 where lower is, 0: unknown */
     uint32_t log_count;
     const char *config, *metadata; /* JSON, or NULL */
     bool train;                    /* has the entry train_step */

@@ -276,6 +276,7 @@ typedef struct kt_training_request {
     bool train;                             /* train_step, too; else evaluate_step alone */
     const char *optimizer, *loss, *metrics; /* instead of the model's own: names (metrics: with commas), or JSON */
     const char **log_names;
+    const int32_t *log_betters; /* 1 where higher is better, -1 where lower is, 0: unknown */
     uint32_t log_count;
     const char *config, *metadata;
     const char *warning; /* a sentence, or NULL: the optimizer begins anew, since its state in the archive does not fit */

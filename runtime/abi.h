@@ -146,6 +146,7 @@ typedef int kt_load_fn(struct kt_context *context, const char *path, char *out_e
 typedef int kt_verb_fn(const kt_program *program, int argc, char **argv); /* returns the exit status */
 typedef struct kt_abi_training {
     const char *const *log_names;
+    const int32_t *log_betters; /* 1 where higher is better, -1 where lower is, 0: unknown */
     uint64_t log_count;
     const char *config;   /* the archive's config.json and metadata.json, for checkpoints; NULL: there are none */
     const char *metadata;

@@ -5,10 +5,23 @@
 #include <strings.h>
 
 const kt_metric_class *const kt_metric_classes[] = {
-#define KT_METRIC(name) &kt_metric_##name,
+#define KT_METRIC(name, better) &kt_metric_##name,
 #include "frontend/metrics/classes.def"
 #undef KT_METRIC
     NULL};
+
+enum { LOWER = -1, UNKNOWN = 0, HIGHER = 1 };
+static const int betters[] = {
+#define KT_METRIC(name, better) better,
+#include "frontend/metrics/classes.def"
+#undef KT_METRIC
+};
+
+int kt_metric_better(const kt_metric *metric) {
+    for (size_t i = 0; kt_metric_classes[i]; i++)
+        if (&kt_metric_classes[i]->object == metric->object.class) return betters[i];
+    return LOWER; /* the mean of a loss */
+}
 
 /* ---- reading
  * ----------------------------------------------------------------------------------------------- */

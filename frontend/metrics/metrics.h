@@ -45,6 +45,9 @@ void kt_metric_update(kt_metric *metric, kt_trace *trace, kt_value target, kt_va
                       kt_value mask);
 kt_value kt_metric_result(kt_metric *metric, kt_trace *trace);
 
+/* 1 where higher numbers are better, -1 where lower ones are, 0 where that cannot be said: Keras's direction. */
+int kt_metric_better(const kt_metric *metric);
+
 /* A metric in logs, and what it is called there. */
 typedef struct kt_metric_log {
     const kt_metric *metric;

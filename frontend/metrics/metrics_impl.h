@@ -6,7 +6,7 @@
 #include "frontend/operations/operations_impl.h"
 
 /* The rows that classes.def lists. */
-#define KT_METRIC(name) extern const kt_metric_class kt_metric_##name;
+#define KT_METRIC(name, better) extern const kt_metric_class kt_metric_##name;
 #include "frontend/metrics/classes.def"
 #undef KT_METRIC
 

@@ -8,6 +8,13 @@ static const char place[] = "compile";
 
 static const json_t *known(const json_t *value) { return json_is_null(value) ? NULL : value; }
 
+/* A name without the spaces around it; NULL: no UTF-8. */
+static json_t *trimmed(const char *text, size_t length) {
+    for (; length && isspace((unsigned char)*text); length--) text++;
+    while (length && isspace((unsigned char)text[length - 1])) length--;
+    return json_stringn(text, length);
+}
+
 /* JSON as it is; else a name, or names with commas between. */
 static kt_status read_text(kt_layer_context *context, const char *what, const char *text, bool list,
                            const json_t **out_value) {
@@ -22,11 +29,12 @@ static kt_status read_text(kt_layer_context *context, const char *what, const ch
         value = json_array();
         for (const char *at = text; *at;) {
             size_t length = strcspn(at, ",");
-            json_array_append_new(value, json_stringn(at, length));
+            if (json_array_append_new(value, trimmed(at, length)))
+                return kt_diag_add(context->diag, KT_INVALID, place, "--%s is no text in UTF-8.", what);
             at += length + (at[length] == ',');
         }
     } else {
-        value = json_string(text);
+        value = trimmed(text, strlen(text));
     }
     if (!value) return kt_diag_add(context->diag, KT_INVALID, place, "--%s is no text in UTF-8.", what);
     kt_arena_defer(context->arena, kt_json_release, value);

@@ -156,6 +156,7 @@ typedef struct step {
     kt_value *labels, *sample_weights; /* by output, or 0 */
     KT_VECTOR(kt_value) logs;
     KT_VECTOR(const char *) names;
+    KT_VECTOR(int32_t) betters;
 } step;
 
 static const char *port_name(const training *t, const char *what, const target *own) {
@@ -247,8 +248,31 @@ static void descend(step *s, kt_value loss) {
     kt_layer_constrain(t->model, trace);
 }
 
-static void update_metrics(step *s, const metric_list *list, uint32_t output, kt_value sample_weight) {
-    training *t = s->t;
+static void add_log(step *s, kt_metric *metric, const char *name, int better) {
+    kt_arena *arena = s->t->context->arena;
+    KT_PUSH(arena, &s->logs, kt_metric_result(metric, &s->entry.trace));
+    KT_PUSH(arena, &s->names, name);
+    KT_PUSH(arena, &s->betters, better);
+}
+
+/* What Keras calls the metrics in logs, in the order in which update_all comes to them. */
+static void name_metrics(const training *t, kt_metric_log *logs) {
+    uint32_t count = 0;
+    for (int weighted = 0; weighted < 2; weighted++) {
+        for (uint32_t i = 0; i < t->ends.output_count; i++) {
+            const target *own = &t->targets[i];
+            const metric_list *list = weighted ? &own->weighted : &own->metrics;
+            const char *output = t->ends.output_count > 1 ? own->name : NULL;
+            for (uint32_t k = 0; k < list->count; k++)
+                logs[count++] = (kt_metric_log){list->at[k], output, weighted, NULL};
+        }
+    }
+    kt_metric_log_names(t->context->arena, logs, count);
+}
+
+/* names: of the list's metrics; returns those behind them. */
+static const kt_metric_log *update_metrics(step *s, const metric_list *list, uint32_t output,
+                                           kt_value sample_weight, const kt_metric_log *names) {
     kt_trace *trace = &s->entry.trace;
     trace->path = "metrics";
     for (uint32_t k = 0; k < list->count; k++) {
@@ -256,17 +280,23 @@ static void update_metrics(step *s, const metric_list *list, uint32_t output, kt
         kt_trace_at(trace, metric->name);
         kt_metric_update(metric, trace, s->labels[output], s->entry.outputs[output], sample_weight,
                          s->entry.masks[output]);
-        const char *name = metric->name;
-        if (t->ends.output_count > 1)
-            name = kt_arena_format(t->context->arena, "%s_%s", t->targets[output].name, name);
-        KT_PUSH(t->context->arena, &s->logs, kt_metric_result(metric, trace));
-        KT_PUSH(t->context->arena, &s->names, name);
+        add_log(s, metric, names[k].name, kt_metric_better(metric));
     }
+    return names + list->count;
 }
 
-static void add_log(step *s, kt_metric *mean) {
-    KT_PUSH(s->t->context->arena, &s->logs, kt_metric_result(mean, &s->entry.trace));
-    KT_PUSH(s->t->context->arena, &s->names, mean->name);
+static void update_all(step *s) {
+    training *t = s->t;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < t->ends.output_count; i++)
+        count += t->targets[i].metrics.count + t->targets[i].weighted.count;
+    kt_metric_log *logs = KT_NEW_ARRAY(t->context->arena, kt_metric_log, count + 1);
+    name_metrics(t, logs);
+    const kt_metric_log *at = logs;
+    for (uint32_t i = 0; i < t->ends.output_count; i++)
+        at = update_metrics(s, &t->targets[i].metrics, i, 0, at);
+    for (uint32_t i = 0; i < t->ends.output_count; i++)
+        at = update_metrics(s, &t->targets[i].weighted, i, s->sample_weights[i], at);
 }
 
 /* All logs in one tensor, the loss first. */
@@ -287,6 +317,7 @@ static void give_logs(step *s) {
     kt_value logs = s->logs.count > 1 ? kt_build_concat(b, s->logs.at, s->logs.count, 0) : s->logs.at[0];
     kt_builder_result(b, KT_ROLE_OUTPUT, "logs", 0, logs);
     t->request->log_names = s->names.at;
+    t->request->log_betters = s->betters.at;
     t->request->log_count = s->names.count;
 }
 
@@ -328,13 +359,10 @@ static kt_status trace_step(training *t, const char *name, bool train, bool weig
     kt_metric_mean_add(t->mean, &s->entry.trace, loss, batch_size(s));
     if (train) descend(s, loss);
     s->entry.trace.path = "metrics";
-    add_log(s, t->mean);
+    add_log(s, t->mean, t->mean->name, -1);
     for (uint32_t i = 0; i < t->ends.output_count; i++)
-        if (t->targets[i].mean) add_log(s, t->targets[i].mean);
-    for (uint32_t i = 0; i < t->ends.output_count; i++) {
-        update_metrics(s, &t->targets[i].metrics, i, 0);
-        update_metrics(s, &t->targets[i].weighted, i, s->sample_weights[i]);
-    }
+        if (t->targets[i].mean) add_log(s, t->targets[i].mean, t->targets[i].mean->name, -1);
+    update_all(s);
     give_logs(s);
     return kt_model_finish_entry(&s->entry);
 }

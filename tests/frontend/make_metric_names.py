@@ -1,4 +1,4 @@
-"""Writes metric_names.json: of which class the metrics are that Keras knows by name, and what metrics of models with
+"""Writes metric_names.json: of which class the metrics are that Keras knows by name, where their numbers are better, and what metrics of models with
 one and several outputs are called in logs.
 
 KERAS_BACKEND=tensorflow python make_metric_names.py
@@ -17,6 +17,13 @@ EXCEPT = {"MeanMetricWrapper", "Metric", "IoU", "MeanIoU", "OneHotIoU", "OneHotM
 classes = {name: made.__name__ for name, made in ALL_OBJECTS_DICT.items() if made.__name__ not in EXCEPT}
 for name in ("Accuracy", "accuracy"):
     classes[name] = "CategoricalAccuracy"  # by the shapes
+OPTIONS = {"IoU": {"num_classes": 2, "target_class_ids": [0]}, "MeanIoU": {"num_classes": 2}, "OneHotMeanIoU": {"num_classes": 2},
+           "OneHotIoU": {"num_classes": 2, "target_class_ids": [0]}, "SensitivityAtSpecificity": {"specificity": 0.5},
+           "SpecificityAtSensitivity": {"sensitivity": 0.5}, "PrecisionAtRecall": {"recall": 0.5},
+           "RecallAtPrecision": {"precision": 0.5}}
+BETTER = {"up": 1, "down": -1, None: 0}
+better = {made.__name__: BETTER[getattr(made(**OPTIONS.get(made.__name__, {})), "_direction", None)]
+          for made in ALL_OBJECTS_DICT.values() if made.__name__ not in ("MeanMetricWrapper", "Metric")}
 
 
 def logs(outputs, metrics, weighted=None):
@@ -40,4 +47,5 @@ cases = [
 HERE = os.path.dirname(os.path.abspath(__file__))
 with open(os.path.join(HERE, "metric_names.json"), "w") as file:
     classes = ",\n".join(f"  {json.dumps(name)}: {json.dumps(made)}" for name, made in sorted(classes.items()))
-    file.write('{"classes": {\n' + classes + '},\n"logs": [\n' + ",\n".join("  " + json.dumps(x) for x in cases) + "\n]}\n")
+    directions = ",\n".join(f"  {json.dumps(name)}: {sign}" for name, sign in sorted(better.items()))
+    file.write('{"classes": {\n' + classes + '},\n"better": {\n' + directions + '},\n"logs": [\n' + ",\n".join("  " + json.dumps(x) for x in cases) + "\n]}\n")

@@ -129,6 +129,18 @@ static void names(void **state) {
     json_decref(all);
 }
 
+static void better_numbers(void **state) {
+    (void)state;
+    json_t *all = lab_read_json("metric_names.json");
+    for (const kt_metric_class *const *class = kt_metric_classes; *class; class ++) {
+        const kt_metric metric = {.object.class = &(*class)->object};
+        const json_t *better = json_object_get(json_object_get(all, "better"), (*class)->object.name);
+        if (!json_is_integer(better) || json_integer_value(better) != kt_metric_better(&metric))
+            fail_msg("%s is better where it is %d", (*class)->object.name, kt_metric_better(&metric));
+    }
+    json_decref(all);
+}
+
 static void list_logs(lab *l, const json_t *outputs, const json_t *lists, bool weighted, kt_metric_log *logs,
                       uint32_t *count) {
     for (size_t i = 0; i < json_array_size(lists); i++) {
@@ -204,7 +216,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(results),  cmocka_unit_test(every_metric_has_a_case),
         cmocka_unit_test(names),    cmocka_unit_test(names_in_logs),
-        cmocka_unit_test(problems),
+        cmocka_unit_test(problems), cmocka_unit_test(better_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -108,8 +108,10 @@ static kt_status compile(test *t, const char *directory) {
     if (!t->graph) KT_BUG("no graph was traced");
     fill_zeros(t->graph);
     const char *path = kt_arena_format(t->arena, "%s/%s.so", directory, t->name);
-    const kt_training_info training = {
-        .log_names = t->request.log_names, .log_count = t->request.log_count, .train = true};
+    const kt_training_info training = {.log_names = t->request.log_names,
+                                       .log_betters = t->request.log_betters,
+                                       .log_count = t->request.log_count,
+                                       .train = true};
     const kt_compile_options options = {.emit = KT_EMIT_SHARED,
                                         .output = path,
                                         .name = "m",
