@@ -278,6 +278,18 @@ kt_reg kt_loops_mask(kt_loops *loops, kt_reg count, int lanes) {
     return append(loops, (kt_code){.code = KT_CODE_MASK, .dtype = KT_BOOL, .lanes = lanes, .a = count});
 }
 
+kt_reg kt_loops_runs(kt_loops *loops, kt_reg a, kt_reg b, int run, bool odd) {
+    int lanes = kt_loops_lanes(loops, a);
+    KT_ASSERT(run >= 1 && lanes % (2 * run) == 0 && kt_loops_lanes(loops, b) == lanes);
+    return append(loops, (kt_code){.code = KT_CODE_RUNS,
+                                   .dtype = kt_loops_dtype(loops, a),
+                                   .lanes = lanes,
+                                   .a = a,
+                                   .b = b,
+                                   .integer = run,
+                                   .flag = odd});
+}
+
 kt_reg kt_loops_fold(kt_loops *loops, kt_reduction kind, kt_reg vector) {
     if (kt_loops_lanes(loops, vector) == 1) return vector;
     return append(loops, (kt_code){.code = KT_CODE_FOLD,

@@ -35,6 +35,7 @@ typedef enum kt_code_op {
     KT_CODE_SPLAT,     /* one lane to all */
     KT_CODE_RAMP,      /* i64 lanes: start, start + 1, … */
     KT_CODE_MASK,      /* bool lanes: lane number < i64 operand */
+    KT_CODE_RUNS,      /* runs of `integer` lanes in turn of a and b: each one's even runs, or with flag the odd ones */
     KT_CODE_FOLD,      /* horizontal reduction of a vector to one lane (reduction) */
     KT_CODE_LOAD,      /* buffer[index], lanes consecutive elements; optional mask (others read 0) */
     KT_CODE_GATHER,    /* buffer[index lanes]: i64 vector of element positions; optional mask */
@@ -75,7 +76,8 @@ typedef struct kt_code {
     uint32_t buffer;       /* LOAD, STORE, …: the kernel's argument */
     kt_cell cell;
     const kt_product_call *product; /* PRODUCT */
-    int64_t integer;       /* CONST */
+    int64_t integer;       /* CONST; RUNS */
+    bool flag;             /* RUNS */
     double number;         /* CONST of floats */
     kt_dim dim;            /* DIM */
     kt_node node;          /* of the kernel, that it was made for; 0: of none */
@@ -121,6 +123,9 @@ kt_reg kt_loops_fma(kt_loops *loops, kt_reg a, kt_reg b, kt_reg c);
 kt_reg kt_loops_splat(kt_loops *loops, kt_reg a, int lanes);
 kt_reg kt_loops_ramp(kt_loops *loops, kt_reg start, int lanes);
 kt_reg kt_loops_mask(kt_loops *loops, kt_reg count, int lanes);                   /* the first count lanes */
+/* Runs of `run` lanes, a power of two below a's lanes, in turn from a and b, each from where it stood or one behind: with
+ * run 1 and odd false a0 b0 a2 b2 …, with odd true a1 b1 a3 b3 …. */
+kt_reg kt_loops_runs(kt_loops *loops, kt_reg a, kt_reg b, int run, bool odd);
 kt_reg kt_loops_fold(kt_loops *loops, kt_reduction kind, kt_reg vector);
 kt_reg kt_loops_load(kt_loops *loops, uint32_t buffer, kt_reg index, int lanes, kt_reg mask);
 kt_reg kt_loops_gather(kt_loops *loops, uint32_t buffer, kt_reg indices, kt_reg mask);

@@ -127,6 +127,10 @@ static void print_value(printer *p, const kt_code *code) {
     case KT_CODE_SPLAT: print_operands(p, "splat", code); break;
     case KT_CODE_RAMP: print_operands(p, "ramp", code); break;
     case KT_CODE_MASK: print_operands(p, "first", code); break;
+    case KT_CODE_RUNS:
+        print_operands(p, code->flag ? "odd_runs" : "even_runs", code);
+        kt_text_format(p->text, " of %lld", (long long)code->integer);
+        break;
     case KT_CODE_FOLD:
         kt_text_add(p->text, "fold_");
         print_operands(p, kt_reduction_name(code->reduction), code);

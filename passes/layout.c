@@ -20,8 +20,30 @@
 
 enum { REPAYING_ROWS = 32 };
 
+/* What is transposed to matrix, or 0. */
+static kt_value before_transpose(const kt_layouting *l, kt_value matrix) {
+    const kt_node_info *node = kt_graph_definition(l->graph, matrix);
+    return node && node->op == KT_OP_transpose && kt_graph_type(l->graph, matrix)->rank == 2
+               ? node->operands[0]
+               : 0;
+}
+
+/* [columns, depth] → [panels, depth, panel] */
+static kt_value pack_rows(kt_layouting *l, kt_value rows, int64_t columns, kt_dim depth) {
+    int64_t panels = (columns + l->panel - 1) / l->panel;
+    kt_dim zero = kt_layout_number(l, 0), missing = kt_layout_number(l, panels * l->panel - columns);
+    kt_value fill = kt_build_scalar(l->builder, kt_build_type(l->builder, rows)->dtype, 0);
+    if (panels * l->panel > columns)
+        rows = kt_build_pad(l->builder, rows, fill, (kt_dim[]){zero, zero}, (kt_dim[]){missing, zero},
+                            (int64_t[]){0, 0});
+    const kt_dim shape[] = {kt_layout_number(l, panels), kt_layout_number(l, l->panel), depth};
+    return kt_build_transpose(l->builder, kt_build_reshape(l->builder, rows, 3, shape), (int64_t[]){0, 2, 1});
+}
+
 /* [depth, groups * columns] → [groups * panels, depth, panel] */
 static kt_value pack(kt_layouting *l, kt_value matrix, int64_t groups, int64_t columns, kt_dim depth) {
+    kt_value rows = groups == 1 ? before_transpose(l, matrix) : 0;
+    if (rows) return pack_rows(l, rows, columns, depth);
     int64_t panels = (columns + l->panel - 1) / l->panel;
     kt_dtype dtype = kt_build_type(l->builder, matrix)->dtype;
     const kt_dim none[3] = {kt_layout_number(l, 0), kt_layout_number(l, 0), kt_layout_number(l, 0)};

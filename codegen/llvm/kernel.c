@@ -320,6 +320,18 @@ static LLVMValueRef emit_mask(walker *w, LLVMValueRef count, int lanes) {
     return LLVMBuildICmp(b, LLVMIntSLT, lane_numbers(w, narrow, lanes), limit, "");
 }
 
+static LLVMValueRef emit_runs(walker *w, const kt_code *code) {
+    LLVMTypeRef type = LLVMInt32TypeInContext(w->module->context);
+    LLVMValueRef *numbers = KT_NEW_ARRAY(w->module->arena, LLVMValueRef, code->lanes);
+    for (int64_t i = 0; i < code->lanes; i++) {
+        bool second = i / code->integer % 2 != 0;
+        int64_t lane = second ? i - code->integer + code->lanes : i; /* lanes of b are counted on */
+        numbers[i] = LLVMConstInt(type, (uint64_t)(lane + (code->flag ? code->integer : 0)), false);
+    }
+    return LLVMBuildShuffleVector(w->emitter.builder, w->values[code->a], w->values[code->b],
+                                  LLVMConstVector(numbers, (unsigned)code->lanes), "");
+}
+
 static LLVMValueRef emit_value(walker *w, const kt_code *code) {
     const kt_emitter *e = emitter(w, code->dtype, code->lanes);
     LLVMBuilderRef b = e->builder;
@@ -339,6 +351,7 @@ static LLVMValueRef emit_value(walker *w, const kt_code *code) {
     case KT_CODE_RAMP:
         return LLVMBuildNSWAdd(b, kt_emit_splat(e, x), lane_numbers(w, i64_type(w), code->lanes), "");
     case KT_CODE_MASK: return emit_mask(w, x, code->lanes);
+    case KT_CODE_RUNS: return emit_runs(w, code);
     case KT_CODE_FOLD:
         e = emitter(w, code->dtype, kt_loops_lanes(w->loops, code->a));
         return kt_emit_fold(e, code->reduction, x);

@@ -32,7 +32,7 @@ kt_status kt_lower_kernel(kt_graph *graph, kt_func kernel, const kt_target *targ
                       .arena = arena,
                       .loops = out_loops};
     if (function->nodes.count) out_loops->node = function->nodes.at[function->nodes.count - 1];
-    if (!lower_by_root(&lower)) kt_lower_elementwise(&lower);
+    if (!lower_by_root(&lower) && !kt_lower_transposed(&lower)) kt_lower_elementwise(&lower);
     kt_dim one = kt_dim_const(graph->dims, 1);
     out_loops->cost = kt_dim_max(graph->dims, one, out_loops->cost);
     return KT_OK;

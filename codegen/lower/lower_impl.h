@@ -183,6 +183,11 @@ int kt_tile_width(const kt_tiling *tiling); /* columns */
 void kt_tile_block(kt_lower *lower, const kt_tiling *tiling, kt_reg a_base, kt_reg b_base, kt_reg rows,
                    kt_reg first, kt_reg last);
 
+/* ---- transposed.c ---------------------------------------------------------------------------------------
+ */
+/* A kernel that transposes and else computes element by element. False: it is not of that form; nothing was emitted. */
+bool kt_lower_transposed(kt_lower *lower);
+
 /* ---- accumulate.c ---------------------------------------------------------------------------------------
  */
 /* A kernel of one cumulative or scatter, which fusion leaves alone. */

@@ -80,10 +80,11 @@ static kt_value by_base(const kt_vjp *v, kt_value g, kt_value x, kt_value y) {
     return mul(v, g, mul(v, y, kt_build_pow(v->builder, x, less)));
 }
 
-/* g where this operand is the result, half of it where the other is too, unless that is a constant. */
+/* g where this operand is the result, half of it where the other is too, unless that is a constant. The
+ * operand wins where the result differs from the other: so that behind relu only the result is kept. */
 static kt_value by_chosen(const kt_vjp *v, kt_value g, kt_value x, kt_value other) {
     bool larger = v->node->op == KT_OP_maximum;
-    kt_value won = (larger ? kt_build_gt : kt_build_lt)(v->builder, x, other);
+    kt_value won = (larger ? kt_build_gt : kt_build_lt)(v->builder, kt_vjp_result(v), other);
     kt_value rest = number(v, 0);
     if (!kt_vjp_is_constant(v, other))
         rest = kt_build_select(v->builder, kt_build_eq(v->builder, x, other), scale(v, g, 0.5), rest);
