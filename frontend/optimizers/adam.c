@@ -6,14 +6,14 @@
 
 typedef struct adam {
     kt_optimizer optimizer;
-    double beta_1, beta_2, epsilon;
-    bool amsgrad;       /* Adam, AdamW */
-    uint32_t u_product; /* Nadam: a variable of the graph, the product of all steps' momentum */
+    kt_adam_numbers numbers; /* amsgrad: of Adam and AdamW */
+    uint32_t u_product;      /* Nadam: a variable of the graph, the product of all steps' momentum */
 } adam;
 
+#define ADAM_FIELD(field, kind, usual)                                                                       \
+    {#field, KT_OPTION_##kind, offsetof(adam, numbers) + offsetof(kt_adam_numbers, field), usual}
 #define ADAM_FIELDS                                                                                          \
-    KT_FIELD(adam, beta_1, FLOAT, "0.9"), KT_FIELD(adam, beta_2, FLOAT, "0.999"),                            \
-        KT_FIELD(adam, epsilon, FLOAT, "1e-7")
+    ADAM_FIELD(beta_1, FLOAT, "0.9"), ADAM_FIELD(beta_2, FLOAT, "0.999"), ADAM_FIELD(epsilon, FLOAT, "1e-7")
 
 static const char *const moments[] = {"momentum", "velocity", NULL};
 enum { MOMENTUM, VELOCITY, VELOCITY_HAT };
@@ -23,13 +23,12 @@ static void build_moments(kt_optimizer *optimizer, kt_trace *trace) {
 }
 
 /* Moves both moments towards the gradient and its square. */
-static void move_moments(kt_optimizer *optimizer, kt_trace *trace, uint32_t i, kt_value gradient,
-                         kt_value *out_first, kt_value *out_second) {
-    const adam *self = (const adam *)optimizer;
+static void move_moments(kt_optimizer *optimizer, kt_trace *trace, uint32_t i, const kt_adam_numbers *numbers,
+                         kt_value gradient, kt_value *out_first, kt_value *out_second) {
     *out_first =
-        kt_optimizer_move(trace, kt_optimizer_slot(optimizer, trace, i, MOMENTUM), gradient, self->beta_1);
+        kt_optimizer_move(trace, kt_optimizer_slot(optimizer, trace, i, MOMENTUM), gradient, numbers->beta_1);
     *out_second = kt_optimizer_move(trace, kt_optimizer_slot(optimizer, trace, i, VELOCITY),
-                                    kt_optimizer_square(trace, gradient), self->beta_2);
+                                    kt_optimizer_square(trace, gradient), numbers->beta_2);
     kt_optimizer_set_slot(optimizer, trace, i, MOMENTUM, *out_first);
     kt_optimizer_set_slot(optimizer, trace, i, VELOCITY, *out_second);
 }
@@ -44,13 +43,13 @@ static kt_value root(kt_trace *trace, kt_value x, double epsilon) {
 static const kt_option adam_options[] = {
     KT_OPTIMIZER_OPTIONS("adam", "0.001", "null"),
     ADAM_FIELDS,
-    KT_FIELD(adam, amsgrad, BOOL, "false"),
+    ADAM_FIELD(amsgrad, BOOL, "false"),
     KT_OPTIONS_END,
 };
 static const kt_option adam_w_options[] = {
     KT_OPTIMIZER_OPTIONS("adam_w", "0.001", "0.004"),
     ADAM_FIELDS,
-    KT_FIELD(adam, amsgrad, BOOL, "false"),
+    ADAM_FIELD(amsgrad, BOOL, "false"),
     KT_OPTIONS_END,
 };
 
@@ -63,34 +62,34 @@ static kt_status check_adam_w(kt_object *object, kt_layer_context *context) {
 static void build_adam(kt_optimizer *optimizer, kt_trace *trace) {
     static const char *const hat[] = {"velocity_hat", NULL};
     build_moments(optimizer, trace);
-    if (((const adam *)optimizer)->amsgrad) kt_optimizer_add_slots(optimizer, trace, VELOCITY_HAT, hat);
+    if (((const adam *)optimizer)->numbers.amsgrad)
+        kt_optimizer_add_slots(optimizer, trace, VELOCITY_HAT, hat);
 }
 
-kt_value kt_optimizer_adam_rate(const kt_optimizer *optimizer, kt_trace *trace, kt_value rate, double beta_1,
-                                double beta_2) {
-    kt_builder *b = trace->builder;
-    kt_dtype dtype = kt_build_type(b, rate)->dtype;
-    kt_value second = kt_build_sqrt(b, kt_optimizer_correction(optimizer, trace, dtype, beta_2));
-    return kt_build_div(b, kt_build_mul(b, rate, second),
-                        kt_optimizer_correction(optimizer, trace, dtype, beta_1));
-}
-
-static kt_value update_adam(kt_optimizer *optimizer, kt_trace *trace, uint32_t i, kt_value variable,
-                            kt_value gradient) {
-    const adam *self = (const adam *)optimizer;
+kt_value kt_optimizer_adam_update(kt_optimizer *optimizer, kt_trace *trace, uint32_t i,
+                                  const kt_adam_numbers *numbers, kt_value rate, kt_value variable,
+                                  kt_value gradient) {
     kt_builder *b = trace->builder;
     kt_dtype dtype = kt_build_type(b, variable)->dtype;
-    kt_value rate = kt_optimizer_adam_rate(optimizer, trace, kt_optimizer_rate(optimizer, trace, dtype),
-                                           self->beta_1, self->beta_2);
+    kt_value correction = kt_build_sqrt(b, kt_optimizer_correction(optimizer, trace, dtype, numbers->beta_2));
+    rate = kt_build_div(b, kt_build_mul(b, rate, correction),
+                        kt_optimizer_correction(optimizer, trace, dtype, numbers->beta_1));
     kt_value first, second;
-    move_moments(optimizer, trace, i, gradient, &first, &second);
-    if (self->amsgrad) {
+    move_moments(optimizer, trace, i, numbers, gradient, &first, &second);
+    if (numbers->amsgrad) {
         second = kt_build_maximum(b, kt_optimizer_slot(optimizer, trace, i, VELOCITY_HAT), second);
         kt_optimizer_set_slot(optimizer, trace, i, VELOCITY_HAT, second);
     }
     return kt_build_sub(
         b, variable,
-        kt_build_div(b, kt_optimizer_scale(trace, first, rate), root(trace, second, self->epsilon)));
+        kt_build_div(b, kt_optimizer_scale(trace, first, rate), root(trace, second, numbers->epsilon)));
+}
+
+static kt_value update_adam(kt_optimizer *optimizer, kt_trace *trace, uint32_t i, kt_value variable,
+                            kt_value gradient) {
+    kt_dtype dtype = kt_build_type(trace->builder, variable)->dtype;
+    return kt_optimizer_adam_update(optimizer, trace, i, &((const adam *)optimizer)->numbers,
+                                    kt_optimizer_rate(optimizer, trace, dtype), variable, gradient);
 }
 
 const kt_optimizer_class kt_optimizer_adam = {{.name = "Adam",
@@ -121,17 +120,17 @@ static void build_adamax(kt_optimizer *optimizer, kt_trace *trace) {
 
 static kt_value update_adamax(kt_optimizer *optimizer, kt_trace *trace, uint32_t i, kt_value variable,
                               kt_value gradient) {
-    const adam *self = (const adam *)optimizer;
+    const kt_adam_numbers *numbers = &((const adam *)optimizer)->numbers;
     kt_builder *b = trace->builder;
     kt_dtype dtype = kt_build_type(b, variable)->dtype;
     kt_value first =
-        kt_optimizer_move(trace, kt_optimizer_slot(optimizer, trace, i, 0), gradient, self->beta_1);
-    kt_value faded = kt_optimizer_scale_by(trace, kt_optimizer_slot(optimizer, trace, i, 1), self->beta_2);
+        kt_optimizer_move(trace, kt_optimizer_slot(optimizer, trace, i, 0), gradient, numbers->beta_1);
+    kt_value faded = kt_optimizer_scale_by(trace, kt_optimizer_slot(optimizer, trace, i, 1), numbers->beta_2);
     kt_value norm = kt_build_maximum(b, faded, kt_build_abs(b, gradient));
     kt_optimizer_set_slot(optimizer, trace, i, 0, first);
     kt_optimizer_set_slot(optimizer, trace, i, 1, norm);
-    kt_value below = kt_optimizer_scale(trace, kt_optimizer_add_number(trace, norm, self->epsilon),
-                                        kt_optimizer_correction(optimizer, trace, dtype, self->beta_1));
+    kt_value below = kt_optimizer_scale(trace, kt_optimizer_add_number(trace, norm, numbers->epsilon),
+                                        kt_optimizer_correction(optimizer, trace, dtype, numbers->beta_1));
     kt_value rate = kt_optimizer_rate(optimizer, trace, dtype);
     return kt_build_sub(b, variable, kt_build_div(b, kt_optimizer_scale(trace, first, rate), below));
 }
@@ -153,7 +152,7 @@ static void build_nadam(kt_optimizer *optimizer, kt_trace *trace) {
     kt_type scalar = {.dtype = KT_F32};
     if (optimizer->trained.count) scalar.dtype = kt_optimizer_type(optimizer, trace, 0).dtype;
     build_moments(optimizer, trace);
-    ((adam *)optimizer)->u_product = kt_optimizer_add_variable(optimizer, trace, "u_product", &scalar, 1);
+    ((adam *)optimizer)->u_product = kt_optimizer_add_loose(optimizer, trace, "u_product", &scalar, 1);
 }
 
 /* The momentum of a step, from this one on: beta_1 * (1 - 0.96 ** step / 2) */
@@ -163,7 +162,7 @@ static kt_value momentum_of(const kt_optimizer *optimizer, kt_trace *trace, kt_d
         kt_build_pow(b, kt_build_scalar(b, dtype, 0.96), kt_optimizer_step(optimizer, trace, dtype, ahead));
     kt_value share =
         kt_build_sub(b, kt_build_scalar(b, dtype, 1), kt_build_mul(b, kt_build_scalar(b, dtype, 0.5), power));
-    return kt_build_mul(b, kt_build_scalar(b, dtype, ((const adam *)optimizer)->beta_1), share);
+    return kt_build_mul(b, kt_build_scalar(b, dtype, ((const adam *)optimizer)->numbers.beta_1), share);
 }
 
 static void begin_nadam(kt_optimizer *optimizer, kt_trace *trace) {
@@ -176,16 +175,17 @@ static void begin_nadam(kt_optimizer *optimizer, kt_trace *trace) {
 
 static kt_value update_nadam(kt_optimizer *optimizer, kt_trace *trace, uint32_t i, kt_value variable,
                              kt_value gradient) {
-    const adam *self = (const adam *)optimizer;
+    const kt_adam_numbers *numbers = &((const adam *)optimizer)->numbers;
     kt_builder *b = trace->builder;
     kt_dtype dtype = kt_build_type(b, variable)->dtype;
     kt_value one = kt_build_scalar(b, dtype, 1);
     kt_value now = momentum_of(optimizer, trace, dtype, 0);
     kt_value next = momentum_of(optimizer, trace, dtype, 1);
-    kt_value product = kt_build_cast(b, kt_trace_variable(trace, self->u_product), dtype);
+    kt_value product =
+        kt_build_cast(b, kt_trace_variable(trace, ((const adam *)optimizer)->u_product), dtype);
     kt_value ahead = kt_build_mul(b, product, next);
-    kt_value first, second, rest_1 = kt_optimizer_rest(trace, dtype, self->beta_1);
-    kt_value rest_2 = kt_optimizer_rest(trace, dtype, self->beta_2);
+    kt_value first, second, rest_1 = kt_optimizer_rest(trace, dtype, numbers->beta_1);
+    kt_value rest_2 = kt_optimizer_rest(trace, dtype, numbers->beta_2);
     kt_value m = kt_optimizer_slot(optimizer, trace, i, MOMENTUM);
     kt_value v = kt_optimizer_slot(optimizer, trace, i, VELOCITY);
     first = kt_build_add(b, m, kt_optimizer_scale(trace, kt_build_sub(b, gradient, m), rest_1));
@@ -198,11 +198,11 @@ static kt_value update_nadam(kt_optimizer *optimizer, kt_trace *trace, uint32_t 
     kt_value mean = kt_build_add(b, kt_optimizer_scale(trace, first, share_1),
                                  kt_optimizer_scale(trace, gradient, share_2));
     kt_value size =
-        kt_optimizer_divide(trace, second, kt_optimizer_correction(optimizer, trace, dtype, self->beta_2));
+        kt_optimizer_divide(trace, second, kt_optimizer_correction(optimizer, trace, dtype, numbers->beta_2));
     kt_value rate = kt_optimizer_rate(optimizer, trace, dtype);
     return kt_build_sub(
         b, variable,
-        kt_build_div(b, kt_optimizer_scale(trace, mean, rate), root(trace, size, self->epsilon)));
+        kt_build_div(b, kt_optimizer_scale(trace, mean, rate), root(trace, size, numbers->epsilon)));
 }
 
 const kt_optimizer_class kt_optimizer_nadam = {{.name = "Nadam",
@@ -221,15 +221,16 @@ static const kt_option lamb_options[] = {KT_OPTIMIZER_OPTIONS("lamb", "0.001", "
 
 static kt_value update_lamb(kt_optimizer *optimizer, kt_trace *trace, uint32_t i, kt_value variable,
                             kt_value gradient) {
-    const adam *self = (const adam *)optimizer;
+    const kt_adam_numbers *numbers = &((const adam *)optimizer)->numbers;
     kt_builder *b = trace->builder;
     kt_dtype dtype = kt_build_type(b, variable)->dtype;
     kt_value first, second;
-    move_moments(optimizer, trace, i, gradient, &first, &second);
-    first = kt_optimizer_divide(trace, first, kt_optimizer_correction(optimizer, trace, dtype, self->beta_1));
+    move_moments(optimizer, trace, i, numbers, gradient, &first, &second);
+    first =
+        kt_optimizer_divide(trace, first, kt_optimizer_correction(optimizer, trace, dtype, numbers->beta_1));
     second =
-        kt_optimizer_divide(trace, second, kt_optimizer_correction(optimizer, trace, dtype, self->beta_2));
-    kt_value update = kt_build_div(b, first, root(trace, second, self->epsilon));
+        kt_optimizer_divide(trace, second, kt_optimizer_correction(optimizer, trace, dtype, numbers->beta_2));
+    kt_value update = kt_build_div(b, first, root(trace, second, numbers->epsilon));
     kt_value size = kt_build_sqrt(b, kt_optimizer_sum(trace, kt_optimizer_square(trace, variable)));
     kt_value change = kt_build_sqrt(b, kt_optimizer_sum(trace, kt_optimizer_square(trace, update)));
     kt_value zero = kt_build_scalar(b, dtype, 0);

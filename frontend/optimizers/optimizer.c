@@ -26,10 +26,7 @@ static bool positive(double number) { return number > 0; }
 
 static kt_status check_options(const kt_optimizer *o, kt_layer_context *context) {
     const kt_object *object = &o->object;
-    kt_status status = KT_OK;
-    if (!json_is_number(o->learning_rate))
-        status = kt_object_reject(object, context, KT_UNSUPPORTED, "learning_rate",
-                                  "must be a number; schedules are not supported yet.");
+    kt_status status = json_is_number(o->learning_rate) || o->schedule ? KT_OK : KT_INVALID;
     int clips = !isnan(o->clipnorm) + !isnan(o->clipvalue) + !isnan(o->global_clipnorm);
     KT_COLLECT(status, kt_optimizer_check_range(object, context, "clipnorm", clips < 2,
                                                 "cannot be set together with clipvalue or global_clipnorm: "
@@ -52,9 +49,11 @@ static kt_status check_options(const kt_optimizer *o, kt_layer_context *context)
 kt_optimizer *kt_optimizer_read(kt_layer_context *context, const json_t *serialized, const char *path) {
     kt_optimizer *optimizer =
         (kt_optimizer *)kt_object_read(context, "optimizer", kt_optimizer_classes, serialized, path);
-    if (!optimizer) return NULL;
-    if (!class_of(optimizer)->frame && check_options(optimizer, context) != KT_OK) return NULL;
-    return optimizer;
+    if (!optimizer || class_of(optimizer)->frame) return optimizer;
+    if (!json_is_number(optimizer->learning_rate))
+        optimizer->schedule = kt_schedule_read(context, optimizer->learning_rate,
+                                               kt_arena_format(context->arena, "%s/learning_rate", path));
+    return check_options(optimizer, context) == KT_OK ? optimizer : NULL;
 }
 
 /* ---- variables
@@ -78,6 +77,16 @@ uint32_t kt_optimizer_add_variable(kt_optimizer *optimizer, kt_trace *trace, con
         .kind = KT_VARIABLE_SLOT,
         .data = filled(arena, graph, type, begin)};
     return kt_graph_add_variable(graph, &variable);
+}
+
+uint32_t kt_optimizer_add_loose(kt_optimizer *optimizer, kt_trace *trace, const char *name,
+                                const kt_type *type, double begin) {
+    uint32_t variable = kt_optimizer_add_variable(optimizer, trace, name, type, begin);
+    if (optimizer->wrapped) {
+        trace->builder->graph->variables.at[variable].file_path = NULL;
+        optimizer->count--;
+    }
+    return variable;
 }
 
 kt_type kt_optimizer_type(const kt_optimizer *optimizer, const kt_trace *trace, uint32_t i) {
@@ -113,8 +122,9 @@ static void build(kt_optimizer *o, kt_trace *trace, const uint32_t *variables, u
     kt_arena *arena = trace->context->arena;
     const kt_type counter = {.dtype = KT_I64}, scalar = {.dtype = KT_F32};
     o->iteration = kt_optimizer_add_variable(o, trace, "iteration", &counter, 0);
-    o->rate =
-        kt_optimizer_add_variable(o, trace, "learning_rate", &scalar, json_number_value(o->learning_rate));
+    if (!o->schedule)
+        o->rate = kt_optimizer_add_variable(o, trace, "learning_rate", &scalar,
+                                            json_number_value(o->learning_rate));
     for (uint32_t i = 0; i < count; i++) {
         KT_PUSH(arena, &o->trained, variables[i]);
         for (int slot = 0; slot < KT_OPTIMIZER_SLOTS; slot++) KT_PUSH(arena, &o->slots, 0);
@@ -262,7 +272,8 @@ static void apply(kt_optimizer *o, kt_trace *trace, const kt_value *given) {
     kt_value *gradients = KT_NEW_ARRAY(trace->context->arena, kt_value, count + 1);
     kt_value iteration = kt_trace_variable(trace, o->iteration);
     kt_value next = kt_build_add(b, iteration, kt_build_scalar(b, KT_I64, 1));
-    o->learning_rate_now = kt_trace_variable(trace, o->rate);
+    o->learning_rate_now =
+        o->schedule ? kt_schedule_value(o->schedule, trace, iteration) : kt_trace_variable(trace, o->rate);
     o->updates = iteration;
     for (uint32_t i = 0; i < count; i++) {
         gradients[i] = given[i];

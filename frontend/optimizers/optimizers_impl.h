@@ -3,6 +3,7 @@
 #define KT_FRONTEND_OPTIMIZERS_IMPL_H
 
 #include "frontend/optimizers/optimizers.h"
+#include "frontend/schedules/schedules.h"
 
 /* What a class does in place of the usual frame, because it wraps another optimizer: as the functions of
  * optimizers.h. */
@@ -40,8 +41,10 @@ struct kt_optimizer {
     double weight_decay, clipnorm, clipvalue, global_clipnorm, ema_momentum, loss_scale_factor;
     bool use_ema;
     int64_t ema_overwrite_frequency, gradient_accumulation_steps;
+    bool wrapped;          /* in a LossScaleOptimizer */
+    kt_schedule *schedule; /* NULL: the learning rate is a number */
     /* once built: variables of the graph */
-    uint32_t iteration, rate;
+    uint32_t iteration, rate; /* no rate where there is a schedule */
     uint32_t first, count; /* numbers in Keras's file: of iteration, and how many there are by now */
     KT_VECTOR(uint32_t) trained;
     KT_VECTOR(uint32_t) slots;        /* KT_OPTIMIZER_SLOTS of the first variable, of the second, … */
@@ -73,6 +76,9 @@ struct kt_optimizer {
 /* A variable "optimizer/NAME" of its own, whose elements begin as a number; its number in the graph. */
 uint32_t kt_optimizer_add_variable(kt_optimizer *optimizer, kt_trace *trace, const char *name, const kt_type *type,
                                    double begin);
+/* The same, for what Keras keeps as a plain attribute: in a LossScaleOptimizer such variables are in no file. */
+uint32_t kt_optimizer_add_loose(kt_optimizer *optimizer, kt_trace *trace, const char *name, const kt_type *type,
+                                double begin);
 /* Slot number `slot` of variable i, "optimizer/dense_kernel_NAME": of a type, whose elements begin as a number. */
 void kt_optimizer_add_slot(kt_optimizer *optimizer, kt_trace *trace, uint32_t i, uint32_t slot, const char *name,
                            const kt_type *type, double begin);
@@ -106,11 +112,16 @@ kt_value kt_optimizer_mix(kt_trace *trace, kt_value old, kt_value x, double beta
 kt_value kt_optimizer_sum(kt_trace *trace, kt_value x);    /* of all elements, a scalar */
 kt_value kt_optimizer_choose(kt_trace *trace, kt_value condition, kt_value x, kt_value y); /* by a scalar bool */
 
-/* Adam's learning rate, with the corrections of both moments. */
-kt_value kt_optimizer_adam_rate(const kt_optimizer *optimizer, kt_trace *trace, kt_value rate, double beta_1,
-                                double beta_2);
+typedef struct kt_adam_numbers {
+    double beta_1, beta_2, epsilon;
+    bool amsgrad;
+} kt_adam_numbers;
+/* Adam's new value of a variable, at a learning rate. Its slots are momentum and velocity, and with amsgrad the
+ * velocity's largest value. */
+kt_value kt_optimizer_adam_update(kt_optimizer *optimizer, kt_trace *trace, uint32_t i, const kt_adam_numbers *numbers,
+                                  kt_value rate, kt_value variable, kt_value gradient);
 
-/* Option tells a number that is not in a range, "must be between 0 and 1.", say. */
+/* Where a number is not right: option NAME of CLASS and the sentence's end, "must be between 0 and 1.", say. */
 kt_status kt_optimizer_check_range(const kt_object *object, kt_layer_context *context, const char *option, bool right,
                                    const char *sentence);
 

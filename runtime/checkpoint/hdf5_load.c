@@ -8,6 +8,8 @@
 /* What an optimizer has before it has seen a variable. */
 static const char optimizer[] = "optimizer/", iteration[] = "optimizer/vars/0",
                   learning_rate[] = "optimizer/vars/1";
+/* Keras saves what a LossScaleOptimizer wraps a second time here. */
+static const char wrapped[] = "optimizer/inner_optimizer/";
 
 struct loading {
     const kt_subject *subject;
@@ -124,7 +126,7 @@ static int load(struct loading *l, kt_bytes file) {
                                      .items = l->items,
                                      .count = l->count,
                                      .others = true,
-                                     .ignored = l->parts == KT_LOAD_WEIGHTS ? optimizer : NULL,
+                                     .ignored = l->parts == KT_LOAD_WEIGHTS ? optimizer : wrapped,
                                      .below = l->parts == KT_LOAD_OPTIMIZER ? optimizer : NULL,
                                      .limits = kt_hdf5_usual_limits(file.count)};
     int error = kt_hdf5_start(&l->reader, &request, kt_hdf5_child);

@@ -83,6 +83,23 @@ def classes():
     case("lion_options", O.Lion(0.01, beta_1=0.5, beta_2=0.8))
     case("lamb", O.Lamb(0.01))
     case("lamb_options", O.Lamb(0.01, beta_1=0.7, beta_2=0.9, epsilon=1e-2))
+    case("adafactor", O.Adafactor(0.1))
+    case("adafactor_options", O.Adafactor(
+        2.0, beta_2_decay=-0.5, epsilon_1=1e-3, epsilon_2=0.5, clip_threshold=0.7, relative_step=False))
+    case("muon", O.Muon(0.01))
+    case("muon_options", O.Muon(
+        0.01, adam_beta_1=0.7, adam_beta_2=0.9, epsilon=1e-2, muon_a=3.0, muon_b=-4.0, muon_c=2.0, adam_lr_ratio=0.3,
+        momentum=0.8, ns_steps=2, nesterov=False, rms_rate=None, exclude_embeddings=False, adam_weight_decay=0.1,
+        weight_decay=None))
+    case("muon_excludes", O.Muon(0.01, exclude_layers=["^emb", "nse/ke"], exclude_embeddings=False, adam_weight_decay=None))
+    case("schedule_free", O.ScheduleFreeAdamW(0.01))
+    case("schedule_free_options", O.ScheduleFreeAdamW(
+        0.01, beta_1=0.7, beta_2=0.9, epsilon=1e-2, warmup_steps=5, weight_decay=0.1))
+    case("loss_scale", O.LossScaleOptimizer(
+        O.SGD(0.1, momentum=0.9, weight_decay=0.1), initial_scale=64.0, dynamic_growth_steps=3), overflowing_gradients())
+    case("loss_scale_adam", O.LossScaleOptimizer(
+        O.Adam(0.01, gradient_accumulation_steps=2, use_ema=True), name="scaled"), overflowing_gradients())
+    case("loss_scale_adafactor", O.LossScaleOptimizer(O.Adafactor(0.1)), overflowing_gradients())
 
 
 def options():
@@ -97,6 +114,8 @@ def options():
     case("accumulation_nadam", O.Nadam(0.01, gradient_accumulation_steps=4))
     case("accumulation_average", O.SGD(
         0.1, gradient_accumulation_steps=2, use_ema=True, ema_momentum=0.7, ema_overwrite_frequency=3))
+    case("schedule", O.SGD(O.schedules.ExponentialDecay(0.1, 5, 0.5), momentum=0.9, weight_decay=0.1))
+    case("schedule_accumulation", O.SGD(O.schedules.InverseTimeDecay(0.1, 5, 0.5), gradient_accumulation_steps=3))
     case("scaled", O.SGD(0.1, momentum=0.5, loss_scale_factor=128.0))
 
 
