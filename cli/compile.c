@@ -101,7 +101,11 @@ static bool calls_blas(const compile_command *fields) {
     return fields->contractions && !strcmp(fields->contractions, "openblas");
 }
 
-static kt_status read_and_compile(kt_arena *arena, compile_command *fields, kt_diag *diag) {
+static bool is_told_loss(const compile_command *fields) {
+    return fields->train || fields->loss || fields->metrics;
+}
+
+static kt_status compile_as(kt_arena *arena, const compile_command *fields, bool evaluates, kt_diag *diag) {
     kt_graph *graph;
     kt_compile_options options = {.emit = fields->form,
                                   .output = fields->output,
@@ -120,12 +124,14 @@ static kt_status read_and_compile(kt_arena *arena, compile_command *fields, kt_d
                                   .debug = fields->debug,
                                   .verify = cli_verifies()};
     cli_apply_variables(&options);
+    bool told = is_told_loss(fields);
     kt_training_request request = {.train = fields->train,
+                                   .if_compiled = !told,
                                    .optimizer = fields->optimizer,
                                    .loss = fields->loss,
                                    .metrics = fields->metrics};
     kt_training_info training;
-    if (fields->train || fields->loss || fields->metrics) {
+    if (told || evaluates) {
         KT_TRY(kt_model_read_training(arena, fields->model, &request, &graph, diag));
         training = (kt_training_info){.log_names = request.log_names,
                                       .log_betters = request.log_betters,
@@ -133,7 +139,7 @@ static kt_status read_and_compile(kt_arena *arena, compile_command *fields, kt_d
                                       .config = request.config,
                                       .metadata = request.metadata,
                                       .train = request.train};
-        options.training = &training;
+        if (request.log_count) options.training = &training;
         if (request.warning)
             (void)fprintf(stderr, "keratin: warning: %s: %s\n", fields->model, request.warning);
     } else {
@@ -142,6 +148,26 @@ static kt_status read_and_compile(kt_arena *arena, compile_command *fields, kt_d
     KT_TRY(cli_bind_shapes(graph, fields->batch, &fields->shapes, &options.bindings, &options.binding_count,
                            diag));
     return kt_compile(graph, &options, diag);
+}
+
+static void drop_problems(void *diag) { kt_diag_deinit(diag); }
+
+/* A program of a model that was compiled with a loss evaluates, too, unless that cannot be compiled: a loss
+ * of the user's own, say, is no reason not to predict. */
+static kt_status read_and_compile(kt_arena *arena, const compile_command *fields, kt_diag *diag) {
+    bool may = fields->form == KT_EMIT_EXE && strcmp(fields->model, "-") != 0 &&
+               !(fields->weights && !strcmp(fields->weights, "file"));
+    if (!may || is_told_loss(fields)) return compile_as(arena, fields, false, diag);
+    kt_diag *found = KT_NEW(arena, kt_diag);
+    found->file = diag->file;
+    kt_arena_defer(arena, drop_problems, found);
+    if (compile_as(arena, fields, true, found) == KT_OK) return KT_OK;
+    KT_TRY(compile_as(arena, fields, false, diag));
+    const kt_problem *why = &found->problems[0];
+    if (found->count)
+        (void)fprintf(stderr, "keratin: warning: %s: The program does not evaluate: %s%s%s\n", fields->model,
+                      why->where ? why->where : "", why->where ? ": " : "", why->text);
+    return KT_OK;
 }
 
 static kt_status compile_body(kt_arena *arena, void *context, kt_diag *diag) {

@@ -1,6 +1,7 @@
 /* Running `prepare` at compile time: what variables become is computed once, by the reference evaluator, and
  * only that ships. */
 #include "codegen/codegen.h"
+#include "support/table.h"
 
 #include <string.h>
 
@@ -41,6 +42,39 @@ static kt_status run_prepare(kt_graph *graph, kt_func prepare, kt_arena *arena, 
     return KT_OK;
 }
 
+static uint64_t bytes_of(const kt_graph *graph, const kt_constant *constant) {
+    return (uint64_t)kt_type_static_elements(graph->dims, &constant->type) *
+           kt_dtype_bytes(constant->type.dtype);
+}
+
+/* Puts a constant of so many bytes at *end, which moves on. */
+static uint64_t append(uint64_t *end, uint64_t bytes) {
+    uint64_t offset = *end;
+    *end = (offset + bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    return offset;
+}
+
+void kt_constants_lay_out(const kt_graph *graph, uint64_t *out_offsets, uint64_t *out_bytes) {
+    *out_bytes = 0;
+    for (uint32_t i = 0; i < graph->constants.count; i++)
+        out_offsets[i] = append(out_bytes, bytes_of(graph, &graph->constants.at[i]));
+}
+
+/* The same, but what has the same bytes as an earlier constant lies where that does: entries that share
+ * layers make the same constants of their weights. */
+static void lay_out_once(const kt_graph *graph, kt_arena *arena, uint64_t *out_offsets, uint64_t *out_bytes) {
+    kt_table seen = {0};
+    *out_bytes = 0;
+    for (uint32_t i = 0; i < graph->constants.count; i++) {
+        const kt_constant *constant = &graph->constants.at[i];
+        uint64_t bytes = bytes_of(graph, constant);
+        const uint64_t key[] = {bytes, kt_hash_bytes(constant->data, bytes, 0)};
+        uint32_t first = *kt_table_add(&seen, arena, key, sizeof key, i);
+        bool same = first != i && !memcmp(graph->constants.at[first].data, constant->data, bytes);
+        out_offsets[i] = same ? out_offsets[first] : append(out_bytes, bytes);
+    }
+}
+
 kt_status kt_constants_prepare(kt_graph *graph, kt_arena *arena, uint64_t *out_offsets, uint64_t *out_bytes,
                                kt_diag *diag) {
     kt_func prepare;
@@ -50,7 +84,7 @@ kt_status kt_constants_prepare(kt_graph *graph, kt_arena *arena, uint64_t *out_o
         if (!graph->constants.at[i].data)
             return kt_diag_add(diag, KT_INVALID, graph->constants.at[i].name,
                                "This constant has no value, and no entry \"prepare\" makes it.");
-    kt_constants_lay_out(graph, out_offsets, out_bytes);
+    lay_out_once(graph, arena, out_offsets, out_bytes);
     return KT_OK;
 }
 
@@ -94,16 +128,4 @@ kt_status kt_variables_begin(kt_graph *graph, const bool *kept, kt_arena *arena,
         begins[i] = 1 + kt_graph_add_constant(graph, &constant);
     }
     return KT_OK;
-}
-
-void kt_constants_lay_out(const kt_graph *graph, uint64_t *out_offsets, uint64_t *out_bytes) {
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < graph->constants.count; i++) {
-        const kt_constant *constant = &graph->constants.at[i];
-        out_offsets[i] = bytes;
-        bytes += (uint64_t)kt_type_static_elements(graph->dims, &constant->type) *
-                 kt_dtype_bytes(constant->type.dtype);
-        bytes = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    }
-    *out_bytes = bytes;
 }

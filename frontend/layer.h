@@ -274,6 +274,7 @@ kt_status kt_model_read_observed(kt_arena *arena, const char *path, kt_observer 
  * and the archive's texts. */
 typedef struct kt_training_request {
     bool train;                             /* train_step, too; else evaluate_step alone */
+    bool if_compiled;                       /* nothing, and no logs, where the model was not compiled with a loss, or is no archive */
     const char *optimizer, *loss, *metrics; /* instead of the model's own: names (metrics: with commas), or JSON */
     const char **log_names;
     const int32_t *log_betters; /* 1 where higher is better, -1 where lower is, 0: unknown */

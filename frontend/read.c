@@ -29,6 +29,8 @@ static kt_status trace_training(kt_layer_context *context, kt_layer *model, cons
     return kt_model_trace_training(context, model, &config, training, out_graph);
 }
 
+static const json_t *or_null(const json_t *value) { return value ? value : json_null(); }
+
 /* The state of the optimizer that the model was compiled with. What does not fit is left, as Keras does:
  * layers may have been frozen since. */
 static void read_optimizer(kt_graph *graph, kt_bytes weights, kt_training_request *training) {
@@ -78,6 +80,9 @@ static kt_status read_keras(kt_arena *arena, kt_bytes file, kt_arena *file_arena
         observer->config = json;
     }
     if (!model) return diag->count > problems ? diag->problems[problems].status : KT_OUT_OF_MEMORY;
+    if (training && training->if_compiled &&
+        json_is_null(or_null(json_object_get(json_object_get(json, "compile_config"), "loss"))))
+        training = NULL;
     if (training)
         KT_TRY(trace_training(&context, model, &archive, json, training, out_graph));
     else
@@ -176,6 +181,10 @@ kt_status kt_model_read_observed(kt_arena *arena, const char *path, kt_observer 
 
 kt_status kt_model_read_training(kt_arena *arena, const char *path, kt_training_request *training,
                                  kt_graph **out_graph, kt_diag *diag) {
-    request r = {.arena = arena, .path = path, .keras_only = true, .training = training, .diag = diag};
+    request r = {.arena = arena,
+                 .path = path,
+                 .keras_only = !training->if_compiled,
+                 .training = training,
+                 .diag = diag};
     return read_guarded(&r, out_graph);
 }

@@ -76,6 +76,15 @@ trained.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy", 
 trained.save(FOLDER / "trainer.keras")
 np.save(FOLDER / "trainer_x.npy", samples)
 np.save(FOLDER / "trainer_y.npy", kinds)
+# A loss that is nobody's but the user's.
+@keras.saving.register_keras_serializable("mine")
+def own_loss(labels, outputs):
+    return keras.ops.mean(outputs - labels)
+
+
+own = keras.Sequential([keras.Input((6,)), layers.Dense(3)])
+own.compile(loss=own_loss)
+own.save(FOLDER / "own_loss.keras")
 frozen = keras.models.load_model(FOLDER / "trainer.keras")
 frozen.fit(samples, kinds, verbose=0)
 frozen.layers[-1].trainable = False

@@ -3,7 +3,8 @@
 . "$(dirname "$0")/common.sh"
 cd "$work"
 
-"$KERATIN" compile "$digits/digits.keras" -o digits --dump-dir dumps --report report.html
+# A library, which has no evaluation to be drawn among the layers.
+"$KERATIN" compile "$digits/digits.keras" -o digits.so --dump-dir dumps --report report.html
 page=dumps/index.html
 for file in $page report.html; do
     # Nothing but the name of SVG looks like an address, and nothing is loaded.

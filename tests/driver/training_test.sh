@@ -57,6 +57,27 @@ cmp "$work/loaded.keras" "$work/begun.keras" || fail "a trainer of a trained mod
 expect_text "warning: .*frozen.keras: The optimizer begins anew: model.weights.h5: It holds the dataset optimizer/vars" "$work/errors"
 "$work/again" fit $data --quiet
 
+# A plain program evaluates, too, if the model was compiled with a loss, and its weights are stored once; a library does not.
+"$KERATIN" compile "$here/trainer.keras" -o "$work/plain"
+"$work/plain" evaluate $data >"$work/evaluated"
+cmp "$work/evaluated" "$work/untrained" || fail "a plain program evaluates to other numbers"
+expect_status 2 "$work/plain" fit $data
+"$KERATIN" compile "$here/trainer.keras" -o "$work/plain.so"
+! grep -q evaluate "$work/plain.h" || fail "a library that nobody asked to evaluates"
+"$KERATIN" compile "$here/trainer.keras" -o "$work/predicting.kir"
+"$KERATIN" compile "$work/predicting.kir" -o "$work/predicting"
+for program in plain predicting; do
+    "$work/$program" describe | sed 's/.*"weights_bytes": \([0-9]*\).*/\1/' >"$work/$program.bytes"
+done
+cmp "$work/plain.bytes" "$work/predicting.bytes" || fail "weights are stored twice"
+"$work/plain" --input "$here/trainer_x.npy" --output "$work/plain.npy"
+"$work/predicting" --input "$here/trainer_x.npy" --output "$work/predicting.npy"
+cmp "$work/plain.npy" "$work/predicting.npy" || fail "a program that evaluates predicts otherwise"
+"$KERATIN" compile "$here/own_loss.keras" -o "$work/own" 2>"$work/errors"
+expect_text "warning: .*own_loss.keras: The program does not evaluate: .*loss" "$work/errors"
+"$work/own" --input "$here/trainer_x.npy" --output "$work/own.npy"
+expect_status 2 "$work/own" evaluate $data
+
 # Callbacks: no epoch improves by 5, so the second is the last; the rate is halved when it does not improve.
 "$work/trainer" fit $data --quiet --epochs 9 --validation-split 0.25 --history "$work/stopped.json" \
     --early-stopping monitor=val_loss,patience=1,min_delta=5,restore_best_weights=true --csv-log "$work/log.csv"
