@@ -25,7 +25,9 @@ static kt_fit_arrays arrays_of(const kt_data *data) {
                            .labels = data->labels,
                            .label_count = data->label_count,
                            .sample_weights = data->sample_weights,
-                           .sample_weight_count = data->sample_weight_count};
+                           .sample_weight_count = data->sample_weight_count,
+                           .read = data->read,
+                           .object = data->read_data};
 }
 
 /* ---- history ----------------------------------------------------------------------------------------------
@@ -217,7 +219,7 @@ static int predict(kt_model *model, kt_feeds *feeds, const kt_buffer *inputs, in
                    kt_buffer *outputs) {
     const kt_abi_entry *entry = feeds->entry;
     const kt_feed_group all = {0, entry->input_count, "inputs", ""};
-    int status = kt_feeds_give(feeds, &all, inputs, input_count);
+    int status = kt_feeds_give(feeds, &all, inputs, input_count, (kt_feed_source){0});
     if (status == 0) status = kt_feeds_settle(feeds);
     if (status == 0) status = make_outputs(model, feeds, outputs);
     if (status) return status;

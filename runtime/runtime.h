@@ -107,6 +107,10 @@ void kt_elements_convert(const void *from, int32_t from_dtype, void *to, int32_t
  * has less than least_bytes, and kt_arrays_read is to be asked. shape: dtype, dims and capacity; it has at least one dimension. */
 typedef struct kt_stream kt_stream;
 int kt_stream_open(const char *path, int64_t least_bytes, kt_stream **out_stream, kt_buffer *out_shape, char *out_error);
+/* The same of rows that a function gives: those of rows, or from first on if that is NULL, as shape says, into out. It returns
+ * not 0 if it cannot. array: handed to it. NULL: no memory. shape is at least one-dimensional, its capacity known. */
+typedef int kt_read_rows_fn(void *object, int array, const int64_t *rows, int64_t first, int64_t count, void *out);
+kt_stream *kt_stream_from(kt_read_rows_fn *read, void *object, int array, const kt_buffer *shape);
 void kt_stream_close(kt_stream *stream); /* NULL is allowed */
 /* count rows, which must be there, of the first dimension, in dtype: those of rows, or from first on if that is NULL. One
  * thread at a time. */

@@ -51,7 +51,8 @@ int main(void) {
                     y = {labels, sizeof labels, KT_I32, 1, {TRAINED}};
     const kt_buffer new_x = {new_points, sizeof new_points, KT_F32, 2, {UNSEEN, 2}};
     const kt_buffer new_y = {new_labels, sizeof new_labels, KT_I32, 1, {UNSEEN}};
-    const kt_data data = {&x, 1, &y, 1, NULL, 0}, unseen = {&new_x, 1, &new_y, 1, NULL, 0};
+    const kt_data data = {.inputs = &x, .input_count = 1, .labels = &y, .label_count = 1};
+    const kt_data unseen = {.inputs = &new_x, .input_count = 1, .labels = &new_y, .label_count = 1};
 
     kt_model *model = kt_model_create("spirals");
     if (!model) return 1;

@@ -78,6 +78,11 @@ typedef struct {
     int label_count;
     const kt_buffer *sample_weights; /* [n], one for each of the labels; count 0: none */
     int sample_weight_count;
+    /* Arrays whose data is NULL are not in memory: their samples are asked for, a batch at a time, as dtype and dims say:
+     * count of them, those with the numbers rows, or where that is NULL those from first on. array: which array, counted
+     * through inputs, labels and sample_weights. Not 0 means that it cannot, and ends what was going on. */
+    int (*read)(void *read_data, int array, const int64_t *rows, int64_t first, int64_t count, void *out);
+    void *read_data;
 } kt_data;
 
 /* Zeros are the defaults, those of Keras's fit. */

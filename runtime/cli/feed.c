@@ -239,7 +239,8 @@ int kt_feeds_read(kt_feeds *feeds, const kt_feed_group *group, const char *const
     return 0;
 }
 
-int kt_feeds_give(kt_feeds *feeds, const kt_feed_group *group, const kt_buffer *arrays, int count) {
+int kt_feeds_give(kt_feeds *feeds, const kt_feed_group *group, const kt_buffer *arrays, int count,
+                  kt_feed_source source) {
     const char *option = group->option + strspn(group->option, "-");
     if (count < 0 || (uint32_t)count != group->count)
         return FAIL(feeds, "There are %d arrays for %s, but %u are expected.", count, option,
@@ -252,10 +253,14 @@ int kt_feeds_give(kt_feeds *feeds, const kt_feed_group *group, const kt_buffer *
             if (arrays[i].dims[axis] < 1 || __builtin_mul_overflow(elements, arrays[i].dims[axis], &elements))
                 elements = 0;
         size_t bytes = kt_abi_dtype_bytes(arrays[i].dtype);
-        if (!arrays[i].data || elements < 1 || !bytes)
+        bool asked = !arrays[i].data && source.read && arrays[i].rank > 0;
+        if (!(arrays[i].data || asked) || elements < 1 || !bytes)
             return FAIL(feeds, "%s: Array number %u has no elements, or is none of numbers.", option,
                         (unsigned)i);
         feed->buffer.capacity = elements * (int64_t)bytes;
+        if (asked)
+            feed->stream = kt_stream_from(source.read, source.object, source.first + (int)i, &feed->buffer);
+        if (asked && !feed->stream) return kt_feeds_no_memory(feeds);
         int status = fit_feed(feeds, group->first + i, false, group->prefix[0] != 0);
         if (status) return status;
     }

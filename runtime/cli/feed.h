@@ -40,8 +40,15 @@ int kt_feeds_init(kt_feeds *feeds, const kt_program *program, const kt_abi_entry
                   bool outputs);
 /* Reads the files of a group: FILE or NAME=FILE each; all of its inputs must be fed then. */
 int kt_feeds_read(kt_feeds *feeds, const kt_feed_group *group, const char *const *texts, int count);
+/* Who gives the rows of arrays whose data is NULL. */
+typedef struct kt_feed_source {
+    kt_read_rows_fn *read; /* NULL: nobody */
+    void *object;
+    int first; /* the number of the group's first array */
+} kt_feed_source;
 /* Takes arrays in memory instead, one an input of the group, in order; they must last as long as the feeds. */
-int kt_feeds_give(kt_feeds *feeds, const kt_feed_group *group, const kt_buffer *arrays, int count);
+int kt_feeds_give(kt_feeds *feeds, const kt_feed_group *group, const kt_buffer *arrays, int count,
+                  kt_feed_source source);
 /* All inputs are fed: do they have as many samples each, and shapes that fit? */
 int kt_feeds_settle(kt_feeds *feeds);
 void kt_feeds_deinit(kt_feeds *feeds);

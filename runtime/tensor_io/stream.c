@@ -1,6 +1,8 @@
-/* Large .npy arrays that stay in their file: rows are read when they are asked for, with pread, so that a
- * file that becomes shorter meanwhile is an error and no signal, and the kernel's cache decides what stays in
- * memory. */
+/* Arrays of which rows are read when they are wanted: large .npy arrays that stay in their file, and what a
+ * function gives.
+ *
+ * Rows of a file are read with pread, so that a file that becomes shorter meanwhile is an error and no
+ * signal, and the kernel's cache decides what stays in memory. */
 #include "runtime/tensor_io/tensor_io_impl.h"
 
 #include <errno.h>
@@ -11,7 +13,10 @@
 #include <unistd.h>
 
 struct kt_stream {
-    int file;
+    int file;              /* -1: rows come from a function */
+    kt_read_rows_fn *read; /* that function, and what it is handed */
+    void *object;
+    int array;
     kt_npy_head head;
     size_t row_elements;
     uint8_t *row; /* room for one, as it is stored */
@@ -47,6 +52,24 @@ static int inspect(const kt_io *io, int file, int64_t least_bytes, kt_npy_head *
     return code;
 }
 
+/* Makes the stream's room for a row. */
+static bool make_row(kt_stream *stream) {
+    const kt_buffer *shape = &stream->head.buffer;
+    stream->row_elements = 1;
+    for (int axis = 1; axis < shape->rank; axis++) stream->row_elements *= (size_t)shape->dims[axis];
+    stream->row = malloc(stream->row_elements * kt_abi_dtype_bytes(shape->dtype) + 1);
+    return stream->row != NULL;
+}
+
+kt_stream *kt_stream_from(kt_read_rows_fn *read, void *object, int array, const kt_buffer *shape) {
+    kt_stream *stream = calloc(1, sizeof *stream);
+    if (!stream) return NULL;
+    *stream = (kt_stream){.file = -1, .read = read, .object = object, .array = array, .head.buffer = *shape};
+    if (make_row(stream)) return stream;
+    kt_stream_close(stream);
+    return NULL;
+}
+
 int kt_stream_open(const char *path, int64_t least_bytes, kt_stream **out_stream, kt_buffer *out_shape,
                    char *out_error) {
     const kt_io io = {path, NULL, out_error};
@@ -60,11 +83,8 @@ int kt_stream_open(const char *path, int64_t least_bytes, kt_stream **out_stream
         if (file >= 0) (void)close(file);
         return can ? kt_io_no_memory(&io) : code;
     }
-    *stream = (kt_stream){.file = file, .head = head, .row_elements = 1, .path = strdup(path)};
-    for (int axis = 1; axis < head.buffer.rank; axis++)
-        stream->row_elements *= (size_t)head.buffer.dims[axis];
-    stream->row = malloc(stream->row_elements * kt_abi_dtype_bytes(head.buffer.dtype) + 1);
-    if (!stream->row || !stream->path) {
+    *stream = (kt_stream){.file = file, .head = head, .path = strdup(path)};
+    if (!make_row(stream) || !stream->path) {
         kt_stream_close(stream);
         return kt_io_no_memory(&io);
     }
@@ -75,7 +95,7 @@ int kt_stream_open(const char *path, int64_t least_bytes, kt_stream **out_stream
 
 void kt_stream_close(kt_stream *stream) {
     if (!stream) return;
-    (void)close(stream->file);
+    if (stream->file >= 0) (void)close(stream->file);
     free(stream->row);
     free(stream->path);
     free(stream);
@@ -101,9 +121,27 @@ static bool read_rows(kt_stream *stream, int64_t first, int64_t count, int32_t d
     return true;
 }
 
+/* The same from a function, where rows need not lie together. */
+static int ask_rows(const kt_io *io, const kt_stream *stream, const int64_t *rows, int64_t first,
+                    int64_t count, int32_t dtype, uint8_t *out) {
+    int32_t given = stream->head.buffer.dtype;
+    size_t wanted = stream->row_elements * kt_abi_dtype_bytes(dtype);
+    int code = 0;
+    if (given == dtype) code = stream->read(stream->object, stream->array, rows, first, count, out);
+    for (int64_t i = 0; given != dtype && i < count && code == 0; i++) {
+        code = stream->read(stream->object, stream->array, rows ? rows + i : NULL, first + i, 1, stream->row);
+        if (code == 0)
+            kt_elements_convert(stream->row, given, out + (size_t)i * wanted, dtype, stream->row_elements);
+    }
+    return code ? kt_io_fail(io, "Array number %d gives no samples: its function returned %d.", stream->array,
+                             code)
+                : 0;
+}
+
 int kt_stream_read(kt_stream *stream, const int64_t *rows, int64_t first, int64_t count, int32_t dtype,
                    void *out, char *out_error) {
-    const kt_io io = {stream->path, NULL, out_error};
+    const kt_io io = {stream->path ? stream->path : "data", NULL, out_error};
+    if (stream->read) return ask_rows(&io, stream, rows, first, count, dtype, out);
     size_t bytes = stream->row_elements * kt_abi_dtype_bytes(dtype);
     for (int64_t i = 0, together; i < count; i += together) {
         int64_t row = rows ? rows[i] : first + i;

@@ -112,15 +112,24 @@ static int fill_ones(kt_feeds *feeds, uint32_t input) {
     return 0;
 }
 
-/* Class weights are multiplied into sample weights, which must not be the caller's then. */
+static kt_feed_source source_of(const kt_fit_arrays *arrays, int first) {
+    return (kt_feed_source){arrays->read, arrays->object, first};
+}
+
+/* Class weights are multiplied into sample weights, which must be in memory and not the caller's then. */
 static int own_weights(kt_feeds *feeds, uint32_t input) {
     kt_feed *feed = &feeds->at[input];
-    kt_buffer copy;
+    kt_buffer own = feed->buffer;
+    char error[KT_IO_ERROR];
     if (!feed->borrowed) return 0;
-    if (kt_buffer_convert(&feed->buffer, KT_F32, &copy)) return kt_feeds_no_memory(feeds);
-    feed->buffer = copy;
-    feed->borrowed = false;
-    return 0;
+    own.data = malloc((size_t)own.capacity + 1);
+    if (!own.data) return kt_feeds_no_memory(feeds);
+    int failed =
+        feed->stream ? kt_stream_read(feed->stream, NULL, 0, own.dims[0], own.dtype, own.data, error) : 0;
+    if (!feed->stream) memcpy(own.data, feed->buffer.data, (size_t)own.capacity);
+    kt_stream_close(feed->stream);
+    *feed = (kt_feed){.path = feed->path, .buffer = own};
+    return failed ? kt_cli_fail(feeds->program, KT_EXIT_FAILED, "%s", error) : 0;
 }
 
 static int read_weights(kt_dataset *dataset, const kt_fit_options *options, uint32_t first_label,
@@ -134,8 +143,9 @@ static int read_weights(kt_dataset *dataset, const kt_fit_options *options, uint
     if (options->sample_weights.count)
         status = kt_feeds_read(feeds, &group, options->sample_weights.at, options->sample_weights.count);
     else if (options->arrays && options->arrays->sample_weight_count)
-        status = kt_feeds_give(feeds, &group, options->arrays->sample_weights,
-                               options->arrays->sample_weight_count);
+        status = kt_feeds_give(
+            feeds, &group, options->arrays->sample_weights, options->arrays->sample_weight_count,
+            source_of(options->arrays, options->arrays->data_count + options->arrays->label_count));
     if (status == 0 && options->class_weight) status = own_weights(feeds, first);
     for (uint32_t i = first; i < feeds->entry->input_count && status == 0; i++)
         if (!kt_feed_is_fed(&feeds->at[i])) status = fill_ones(feeds, i);
@@ -171,10 +181,12 @@ int kt_dataset_read(kt_dataset *dataset, const kt_program *program, const kt_fit
     const kt_feed_group label_group = {data, labels, validation ? "--validation-labels" : "--labels",
                                        labels > 1 ? "labels_" : label_prefix};
     if (status == 0)
-        status = arrays ? kt_feeds_give(&dataset->feeds, &data_group, arrays->data, arrays->data_count)
+        status = arrays ? kt_feeds_give(&dataset->feeds, &data_group, arrays->data, arrays->data_count,
+                                        source_of(arrays, 0))
                         : kt_feeds_read(&dataset->feeds, &data_group, data_files->at, data_files->count);
     if (status == 0)
-        status = arrays ? kt_feeds_give(&dataset->feeds, &label_group, arrays->labels, arrays->label_count)
+        status = arrays ? kt_feeds_give(&dataset->feeds, &label_group, arrays->labels, arrays->label_count,
+                                        source_of(arrays, arrays->data_count))
                         : kt_feeds_read(&dataset->feeds, &label_group, label_files->at, label_files->count);
     if (status == 0 && !dataset->feeds.batched)
         return kt_cli_fail(program, KT_EXIT_FAILED, "The inputs of this program do not count samples.");

@@ -16,6 +16,8 @@ typedef struct kt_file_list {
 typedef struct kt_fit_arrays {
     const kt_buffer *data, *labels, *sample_weights;
     int data_count, label_count, sample_weight_count;
+    kt_read_rows_fn *read; /* gives rows of those without data, which are numbered in this order; or NULL */
+    void *object;
 } kt_fit_arrays;
 
 /* Who looks on while a model is fitted; all functions are there. Those that return a bool: must training stop? */

@@ -119,6 +119,53 @@ static void check_predictions(kt_model *model) {
     free(some.data);
 }
 
+/* ---- samples that a function gives ------------------------------------------------------------------------
+ */
+static int read_samples(void *data, int array, const int64_t *rows, int64_t first, int64_t count, void *out) {
+    int *left = data; /* calls until one fails */
+    if (*left == 1) return 5;
+    *left -= *left > 0;
+    for (int64_t i = 0; i < count; i++) {
+        int64_t row = rows ? rows[i] : first + i;
+        if (array == 0) memcpy((double *)out + i * FEATURES, wide + row * FEATURES, FEATURES * sizeof *wide);
+        if (array == 1) ((int32_t *)out)[i] = y[row];
+        if (array == 2) ((float *)out)[i] = weights[row];
+    }
+    return 0;
+}
+
+/* They train the same weights as arrays in memory, in any order. */
+static void check_reading(const char *trainer, const char *directory) {
+    char paths[2][PATH];
+    int left = 0;
+    kt_buffer inputs = array(wide, KT_F64, 2, SAMPLES, FEATURES), labels = array(y, KT_I32, 1, SAMPLES, 0),
+              weight = array(weights, KT_F32, 1, SAMPLES, 0);
+    for (int i = 0; i < SAMPLES; i++) weights[i] = 1 + (float)(i % 3);
+    kt_model *model = kt_model_open(trainer);
+    check(model, kt_model_compile(model, NULL, NULL, NULL), "compile");
+    (void)snprintf(paths[0], PATH, "%s/start.weights.h5", directory);
+    check(model, kt_model_save(model, paths[0]), "save");
+    const kt_fit_settings settings = {
+        .epochs = 2, .seed = 3, .class_weight = "1=2", .validation_split = 0.25};
+    for (int given = 0; given < 2; given++) {
+        (void)snprintf(paths[0], PATH, "%s/start.weights.h5", directory);
+        check(model, kt_model_load(model, paths[0]), "load");
+        const kt_data data = {&inputs, 1, &labels, 1, &weight, 1, read_samples, &left};
+        check(model, kt_model_fit(model, &data, &settings, NULL), "fit");
+        (void)snprintf(paths[given], PATH, "%s/%s.weights.h5", directory, given ? "asked" : "given");
+        check(model, kt_model_save(model, paths[given]), "save");
+        inputs.data = labels.data = weight.data = NULL;
+    }
+    const kt_data data = {&inputs, 1, &labels, 1, NULL, 0, read_samples, &left};
+    float logs[2];
+    check(model, kt_model_evaluate(model, &data, 0, logs), "evaluate");
+    left = 7;
+    refuse(model, kt_model_fit(model, &data, NULL, NULL), "its function returned 5");
+    kt_buffer out;
+    refuse(model, kt_model_predict(model, &inputs, 1, 0, &out, 1), "no elements");
+    kt_model_destroy(model);
+}
+
 /* ---- callbacks --------------------------------------------------------------------------------------------
  */
 typedef struct seen {
@@ -160,7 +207,7 @@ static void check_callbacks(kt_model *model) {
     const kt_buffer inputs = array(x, KT_F32, 2, SAMPLES, FEATURES), labels = array(y, KT_I32, 1, SAMPLES, 0);
     const kt_buffer weight = array(weights, KT_F32, 1, SAMPLES, 0);
     for (int i = 0; i < SAMPLES; i++) weights[i] = (float)(i % 3);
-    const kt_data data = {&inputs, 1, &labels, 1, &weight, 1};
+    const kt_data data = {&inputs, 1, &labels, 1, &weight, 1, NULL, NULL};
     const kt_fit_settings settings = {.epochs = 5};
     seen s = {.stop_epoch = 3};
     const kt_fit_callbacks callbacks = {&s,        train_begin, train_end, epoch_begin,
@@ -340,6 +387,7 @@ int main(int argc, char **argv) {
     train(model, path);
     kt_model_destroy(model);
 
+    check_reading(argv[1], argv[4]);
     check_initializers();
     check_errors(argv[1]);
     return 0;

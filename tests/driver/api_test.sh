@@ -24,6 +24,8 @@ for model in built opened; do
     cmp "$work/trainer.weights.h5" "$work/$model.weights.h5" || fail "a model that was $model in C trains other weights"
 done
 
+cmp "$work/given.weights.h5" "$work/asked.weights.h5" || fail "samples that a function gives train other weights"
+
 # What is saved is a model with what it was compiled with and its optimizer's state.
 "$KERATIN" compile "$work/built.keras" --train -o "$work/again" 2>"$work/errors"
 [ ! -s "$work/errors" ] || fail "a model that was built in C is compiled with: $(cat "$work/errors")"
