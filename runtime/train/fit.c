@@ -173,6 +173,7 @@ static int run(fit *f) {
         if (status == 0 && options->checkpoint)
             failed = kt_training_checkpoint(f->context, options->checkpoint, &f->history, error);
     }
+    if (!status && !failed && options->epochs > 0) kt_take_averages(f->context);
     if (!status && !failed) kt_callbacks_end(&f->callbacks, f->context);
     if (hooks && !status && !failed) hooks->train_end(hooks->object, &f->history);
     if (!status && !failed && options->save) failed = kt_training_save(f->context, options->save, error);

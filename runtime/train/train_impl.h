@@ -92,6 +92,10 @@ int64_t kt_steps_count(const kt_steps *steps);
 /* Runs step i; steps->logs then holds what it says. */
 int kt_steps_run(kt_steps *steps, int64_t i);
 
+/* ---- averages.c ------------------------------------------------------------------------------------------ */
+/* Gives all weights of which the optimizer keeps moving averages those values. */
+void kt_take_averages(kt_context *context);
+
 /* ---- progress.c ------------------------------------------------------------------------------------------ */
 /* Keras's progress line: a bar that grows on a terminal, else one line an epoch. */
 typedef struct kt_progress {

@@ -78,6 +78,17 @@ expect_text "warning: .*own_loss.keras: The program does not evaluate: .*loss" "
 "$work/own" --input "$here/trainer_x.npy" --output "$work/own.npy"
 expect_status 2 "$work/own" evaluate $data
 
+# In the end moving averages take the weights' place; with this momentum they stay what the first step made of the weights.
+"$KERATIN" compile "$here/trainer.keras" --train -o "$work/again" \
+    --optimizer '{"class_name": "SGD", "config": {"use_ema": true, "ema_momentum": 1.0}}'
+for epochs in 1 2; do
+    "$work/again" fit $data --epochs $epochs --no-shuffle --quiet --save "$work/average.keras"
+    "$KERATIN" compile "$work/average.keras" --emit=graph -o "$work/average"
+    grep "^variable @.* trainable = " "$work/average" >"$work/average_$epochs"
+done
+[ "$(grep -c kernel "$work/average_1")" = 2 ] || fail "the saved model lacks kernels"
+cmp "$work/average_1" "$work/average_2" || fail "fit does not end with the averages"
+
 # Callbacks: no epoch improves by 5, so the second is the last; the rate is halved when it does not improve.
 "$work/trainer" fit $data --quiet --epochs 9 --validation-split 0.25 --history "$work/stopped.json" \
     --early-stopping monitor=val_loss,patience=1,min_delta=5,restore_best_weights=true --csv-log "$work/log.csv"
