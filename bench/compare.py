@@ -4,7 +4,8 @@ Each system is a process (bench/worker.py) that lives for all models. In each ro
 anew, times a burst of predictions while the others wait; so what disturbs the machine for longer than a round disturbs all.
 A ratio is the median over rounds of the other system's time by Keratin's in the same round; its interval holds 95 % of
 the medians of rounds that are drawn again with replacement. Results that depart from Keras's by more than TOLERANCE are
-no results, and the command fails.
+no results, and the command fails. With --train it is training steps (bench/training.py) that are timed, and first losses
+that agree.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import time
 import numpy as np
 
 import report
+import training
 
 ROOT = pathlib.Path(__file__).parent.parent
 FOLDER = ROOT / "build/bench"
@@ -84,7 +86,15 @@ def compile_models(names):
         subprocess.check_call([KERATIN, "compile", model, "-o", FOLDER / name])
 
 
-def measure_row(workers, name, batch, options):
+def compile_trainers(names):
+    for name in names:
+        options = ["--train", "--optimizer=adam", f"--loss={training.loss_name(name)}"]
+        out = FOLDER / f"lib{name}_training.so"
+        subprocess.check_call([KERATIN, "compile", FOLDER / f"{name}.keras", "-o", out, *options])
+
+
+def open_row(workers, name, batch):
+    """The systems that agree with Keras, by how much they differ, and what is wrong with the others."""
     differences, errors, live = {}, {}, []
     for system, worker in workers.items():
         answer = worker.ask(open=name, batch=batch)
@@ -96,6 +106,26 @@ def measure_row(workers, name, batch, options):
             errors[system] = f"departs from Keras by {answer['difference']:.1e} of the largest output"
         else:
             live.append(system)
+    return differences, errors, live
+
+
+def open_training(workers, name, batch):
+    """The same of first losses, where a system has Keras's weights and nothing is drawn."""
+    answers = {system: worker.ask(train=name, batch=batch) for system, worker in workers.items()}
+    errors = {system: answer["error"] for system, answer in answers.items() if "error" in answer}
+    losses = {system: answer["loss"] for system, answer in answers.items() if "loss" in answer}
+    wanted, differences = losses.get("tensorflow", losses.get("jax")), {}
+    for system, loss in losses.items():
+        if wanted is None or name in training.RANDOM or system.startswith("torch"):
+            continue
+        differences[system] = abs(loss - wanted) / abs(wanted)
+        if not differences[system] <= TOLERANCE:
+            errors[system] = f"has a first loss of {loss:g}, where Keras has {wanted:g}"
+    return differences, errors, [system for system in losses if system not in errors]
+
+
+def measure_row(workers, name, batch, options):
+    differences, errors, live = (open_training if options.train else open_row)(workers, name, batch)
     rounds, start = [], time.monotonic()
     for index in range(options.rounds + 1):
         if len(rounds) >= LEAST_ROUNDS and time.monotonic() - start > ROW_SECONDS:
@@ -203,28 +233,33 @@ def machine():
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="bench/compare", description="Keratin against other systems.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="models to measure [all, and write the page]")
+    parser.add_argument("--train", action="store_true", help="time training steps instead of predictions")
     parser.add_argument("--threads", type=int, nargs="*", help="thread counts [1 2, as far as there are processors]")
-    parser.add_argument("--systems", nargs="*", choices=SYSTEMS, help="systems to measure [all]")
+    parser.add_argument("--systems", nargs="*", help="systems to measure [all]")
     parser.add_argument("--rounds", type=int, default=25, help="rounds of each row, at most [25]")
     parser.add_argument("--burst", type=float, default=0.04, help="seconds of a burst [0.04]")
     parser.add_argument("--page", type=pathlib.Path, help="where to write the page")
     options = parser.parse_args()
-    if unknown := set(options.names) - set(ROWS):
-        parser.error(f"There is no model {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}.")
+    options.rows = {name: (batch,) for name, batch in training.BATCHES.items()} if options.train else ROWS
+    options.known = tuple(training.SYSTEMS) if options.train else SYSTEMS
+    if unknown := set(options.names) - set(options.rows):
+        parser.error(f"There is no model {', '.join(sorted(unknown))}; there are {', '.join(options.rows)}.")
+    if unknown := set(options.systems or []) - set(options.known):
+        parser.error(f"There is no system {', '.join(sorted(unknown))}; there are {', '.join(options.known)}.")
     if not options.page and not options.names and not options.systems:
-        options.page = ROOT / "docs/benchmarks.md"
+        options.page = ROOT / ("docs/benchmarks-training.md" if options.train else "docs/benchmarks.md")
     return options
 
 
 def main():
     options = parse_arguments()
-    names = options.names or list(ROWS)
-    systems = ["keratin"] + [name for name in options.systems or SYSTEMS if name != "keratin"]
+    names = options.names or list(options.rows)
+    systems = ["keratin"] + [name for name in options.systems or options.known if name != "keratin"]
     threads = options.threads or [count for count in (1, 2) if count <= os.cpu_count()]
-    compile_models(names)
+    (compile_trainers if options.train else compile_models)(names)
     os.sched_setaffinity(0, [os.cpu_count() - 1])  # out of the way of systems with one thread
-    rows = [(name, batch) for name in names for batch in ROWS[name]]
-    works = [work_of(name, batch) for name, batch in rows]
+    rows = [(name, batch) for name in names for batch in options.rows[name]]
+    works = [{} if options.train else work_of(name, batch) for name, batch in rows]
     results = {"machine": machine(), "rows": [], "peaks": {}, "programs": {}, "starts": {}, "systems": systems}
     results["settings"] = {"rounds": options.rounds, "burst": options.burst, "tolerance": TOLERANCE}
     for count in threads:
@@ -237,13 +272,15 @@ def main():
         for worker in workers.values():
             worker.close()
         os.sched_setaffinity(0, range(os.cpu_count()))
-        peak = peaks(count, [work["bytes"] for work in works])
+        peak = peaks(count, [work["bytes"] for work in works if work])
         os.sched_setaffinity(0, [os.cpu_count() - 1])
         results["peaks"][str(count)] = peak["flops"]
         for row, read in zip(measured, peak["read"]):
             row |= {"peak_flops": peak["flops"], "peak_read": read}
         results["rows"] += measured
-    if options.page:
+    if options.page and options.train:
+        options.page.write_text(report.training_page(results, interval))
+    elif options.page:
         for name in names:
             results["programs"][name] = measure_program(name)
         for name in STARTED:

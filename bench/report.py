@@ -10,6 +10,9 @@ NAMES = {
     "tensorflow-xla": "TensorFlow XLA",
     "jax": "JAX",
     "litert": "LiteRT",
+    "tensorflow": "TensorFlow",
+    "torch": "PyTorch",
+    "torch-compiled": "PyTorch compiled",
 }
 
 
@@ -52,7 +55,8 @@ def geometric_mean(rows, system, interval):
     return ratio(interval(np.array([one[:least] for one in rounds]).T, mean)) + ("" if len(rounds) == len(rows) else f", {len(rounds)} rows")
 
 
-def time_tables(results, interval):
+def time_tables(results, interval, bounded=True):
+    """bounded: with what the machine's peak would take, of rows that tell their operations and bytes."""
     others = [system for system in results["systems"] if system != "keratin"]
     for threads in results["peaks"]:
         rows = [row for row in results["rows"] if str(row["threads"]) == threads]
@@ -63,14 +67,16 @@ def time_tables(results, interval):
             cells = [f"{row['model']}, {row['batch']}"]
             if "keratin" in row["times"]:
                 own = row["times"]["keratin"]
-                least, by = bound(row)
-                cells += [f"{own * 1e6:,.1f}", f"{100 * least / own:.0f} % of {by}"]
+                cells.append(f"{own * 1e6:,.1f}")
+                if bounded:
+                    least, by = bound(row)
+                    cells.append(f"{100 * least / own:.0f} % of {by}")
             else:
-                cells += ["–", "–"]
+                cells += ["–"] * (2 if bounded else 1)
             cells += [ratio(row["ratios"][s]["interval"]) if s in row["ratios"] else "–" for s in others]
             lines.append(cells)
-        lines.append(["geometric mean", "", ""] + [geometric_mean(rows, system, interval) for system in others])
-        yield from table(["model, batch", "Keratin µs", "of the peak"] + [NAMES[s] for s in others], lines)
+        lines.append(["geometric mean", ""] + [""] * bounded + [geometric_mean(rows, system, interval) for system in others])
+        yield from table(["model, batch", "Keratin µs"] + ["of the peak"] * bounded + [NAMES[s] for s in others], lines)
 
 
 def start_tables(results):
@@ -107,6 +113,33 @@ def start_tables(results):
     yield from table(header, lines)
 
 
+def failures(results):
+    found = sorted({(row["model"], row["batch"], s, e) for row in results["rows"] for s, e in row["errors"].items()})
+    if not found:
+        return []
+    return ["## Failures", ""] + [f"- {model}, {batch}, {NAMES[system]}: {error}" for model, batch, system, error in found]
+
+
+def training_page(results, interval):
+    machine, settings = results["machine"], results["settings"]
+    lines = [
+        "# Benchmarks of training",
+        "",
+        "Made by `bench/compare --train`; [bench/training.py](../bench/training.py) has the steps that are timed: forward, loss,",
+        "gradients, and Adam, in float32, on a batch that lies in memory. A ratio is the other system's time by Keratin's: above",
+        "1, Keratin is faster. In brackets is the interval that holds 95 % of resampled medians, of up to",
+        f"{settings['rounds']} rounds in which all systems are timed in turn for {settings['burst'] * 1e3:.0f} ms or a step. First losses agree with Keras's to",
+        f"{settings['tolerance']:g}, but for PyTorch's, which has other weights, and where there is dropout.",
+        "",
+        f"- Machine: {machine['cpu']}, {machine['cpus']} processors, {', '.join(machine['features'])}; Linux {machine['kernel']}.",
+        f"- Load average at the start: {machine['load']:.2f}; above 0, others were at work on it too.",
+        f"- {machine['keratin']}; {', '.join(machine['packages'])}.",
+        "",
+    ]
+    lines += [*time_tables(results, interval, bounded=False), *failures(results)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
 def page(results, interval):
     machine, settings = results["machine"], results["settings"]
     peaks = ", ".join(f"{flops / 1e9:.0f} with {threads}" for threads, flops in results["peaks"].items())
@@ -129,8 +162,5 @@ def page(results, interval):
         "",
     ]
     lines += [*time_tables(results, interval), *start_tables(results)]
-    failures = sorted({(row["model"], row["batch"], s, e) for row in results["rows"] for s, e in row["errors"].items()})
-    if failures:
-        lines += ["## Failures", ""]
-        lines += [f"- {model}, {batch}, {NAMES[system]}: {error}" for model, batch, system, error in failures]
+    lines += failures(results)
     return "\n".join(lines).rstrip() + "\n"

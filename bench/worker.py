@@ -5,6 +5,7 @@
 Reads a line of JSON for each request on standard input, and answers with one on standard output:
 
     {"open": "mlp", "batch": 1}   ->  {"difference": largest difference from Keras, relative to the largest output}
+    {"train": "mlp", "batch": 1}  ->  {"loss": of the first training step}: bursts are then of training steps
     {"burst": seconds}            ->  {"median": seconds, "least": seconds, "calls": number}
     {"memory": true}              ->  {"peak_bytes": VmHWM}
 
@@ -34,6 +35,8 @@ os.environ.update(
 )
 
 import numpy as np  # noqa: E402 (reads the environment)
+
+import training  # noqa: E402
 
 
 def keratin(name, batch, x, y, suffix=""):
@@ -147,6 +150,12 @@ def open_model(name, batch):
     return call, (x, result), {"difference": float(difference)}
 
 
+def open_training(name, batch):
+    x, y = training.sample(name, batch)
+    call = training.SYSTEMS[SYSTEM](FOLDER, name, x, y, THREADS)
+    return call, (x, y), {"loss": float(call())}
+
+
 def burst(call, seconds):
     clock, times = time.perf_counter, []
     start = clock()
@@ -180,6 +189,9 @@ if __name__ == "__main__":
                 call = arrays = None
                 # Held, since some calls know no more of them than their addresses.
                 call, arrays, answer = open_model(request["open"], request["batch"])
+            elif "train" in request:
+                call = arrays = None
+                call, arrays, answer = open_training(request["train"], request["batch"])
             elif "burst" in request:
                 answer = burst(call, request["burst"])
             else:
