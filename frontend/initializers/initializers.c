@@ -218,7 +218,7 @@ static void begin_weight(beginning *b, const kt_weight *weight) {
             KT_BUG("variable %s has no fixed shape", variable->path);
     void *value = new_value(b->graph, variable, &d.count);
     d.out = KT_NEW_ARRAY(b->graph->arena, double, d.count + 1);
-    d.state = (b->seed + 1) * 0xD1342543DE82EF95 ^ weight->variable * 0x2545F4914F6CDD1D;
+    d.state = (b->seed + 1) * 0xD1342543DE82EF95 ^ weight->variable * (uint64_t)0x2545F4914F6CDD1D;
     kt_status status = draw(&d, weight->initializer);
     if (status != KT_OK) b->status = status;
     for (size_t i = 0; i < d.count; i++) {
