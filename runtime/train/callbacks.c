@@ -1,23 +1,20 @@
 /* Callbacks of fit: what watches the logs of epochs, after Keras's callbacks of the same names. */
 #include "runtime/train/callbacks.h"
 
-#include "runtime/train/train_impl.h"
-
-#include <errno.h>
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char rate_path[] = "optimizer/learning_rate";
+static const char rate_path[] = "optimizer/learning_rate", iteration_path[] = "optimizer/iteration";
 
 /* ---- specifications: "monitor=val_loss,patience=3" --------------------------------------------------------
  */
 typedef struct field {
     const char *name;
     double *number; /* or */
-    char *text;     /* room for KT_MONITOR */
+    char *text;
+    size_t room; /* of text */
 } field;
 
 static int usage(const kt_program *program, const char *option, const char *what) {
@@ -25,80 +22,49 @@ static int usage(const kt_program *program, const char *option, const char *what
                        option, what);
 }
 
+static int parse_part(const kt_program *program, const char *option, char *part, const field *fields) {
+    char *equals = strchr(part, '='), *end = NULL;
+    const field *found = fields;
+    if (!equals) return usage(program, option, part);
+    *equals = 0;
+    while (found->name && strcmp(found->name, part) != 0) found++;
+    if (!found->name) return usage(program, option, part);
+    const char *value = equals + 1;
+    if (found->text) {
+        if (strlen(value) >= found->room) return usage(program, option, value);
+        (void)snprintf(found->text, found->room, "%s", value);
+        return 0;
+    }
+    bool yes = !strcmp(value, "true"), word = yes || !strcmp(value, "false");
+    *found->number = word ? yes : strtod(value, &end);
+    return word || (end != value && !*end) ? 0 : usage(program, option, value);
+}
+
 static int parse(const kt_program *program, const char *option, const char *text, const field *fields) {
+    char part[KT_CALLBACK_PATH];
     for (const char *at = text; *at;) {
         size_t length = strcspn(at, ",");
-        char part[KT_MONITOR];
         (void)snprintf(part, sizeof part, "%.*s", (int)length, at);
-        char *equals = strchr(part, '='), *end = NULL;
-        const field *found = fields;
-        if (!equals || length >= sizeof part) return usage(program, option, part);
-        *equals = 0;
-        while (found->name && strcmp(found->name, part) != 0) found++;
-        if (!found->name) return usage(program, option, part);
-        if (found->text) (void)snprintf(found->text, KT_MONITOR, "%s", equals + 1);
-        bool yes = !strcmp(equals + 1, "true"), word = yes || !strcmp(equals + 1, "false");
-        if (found->number) *found->number = word ? yes : strtod(equals + 1, &end);
-        if (found->number && !word && (end == equals + 1 || *end)) return usage(program, option, equals + 1);
+        int status =
+            length < sizeof part ? parse_part(program, option, part, fields) : usage(program, option, part);
+        if (status) return status;
         at += length + (at[length] == ',');
     }
     return 0;
 }
 
-/* ---- what improves ----------------------------------------------------------------------------------------
+/* ---- variables --------------------------------------------------------------------------------------------
  */
-/* 1 where larger is better, -1 where smaller is; 0: a mode that there is not. */
-static int direction(const char *mode, const char *monitor) {
-    if (!strcmp(mode, "min")) return -1;
-    if (!strcmp(mode, "max")) return 1;
-    if (strcmp(mode, "auto") != 0) return 0;
-    const char *name = strncmp(monitor, "val_", 4) == 0 ? monitor + 4 : monitor;
-    static const char *const rising[] = {"acc",         "auc",        "precision", "recall", "sensitivity",
-                                         "specificity", "f1",         "fbeta",     "iou",    "io_u",
-                                         "correlation", "cosine_sim", "r2"};
-    for (size_t i = 0; i < sizeof rising / sizeof *rising; i++)
-        if (strstr(name, rising[i])) return 1;
-    return -1;
-}
-
-static bool improves(const kt_monitor *monitor, double value, double than) {
-    return monitor->direction > 0 ? value - monitor->min_delta > than : value + monitor->min_delta < than;
-}
-
-static int begin(kt_monitor *monitor, const kt_program *program, const char *option) {
-    monitor->direction = direction(monitor->mode, monitor->name);
-    if (!monitor->direction) return usage(program, option, monitor->mode);
-    monitor->best = monitor->direction > 0 ? -INFINITY : INFINITY;
-    return 0;
-}
-
-/* The monitored number; false, and a warning the first time, where there is none of that name. */
-static bool find(kt_monitor *monitor, const kt_program *program, const kt_log *logs, size_t count,
-                 double *out_value) {
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(logs[i].name, monitor->name) != 0) continue;
-        *out_value = logs[i].value;
-        return true;
-    }
-    if (!monitor->warned)
-        (void)fprintf(stderr, "%s: warning: There is no log '%s' to monitor.\n", program->name,
-                      monitor->name);
-    monitor->warned = true;
-    return false;
-}
-
-/* ---- learning rate ----------------------------------------------------------------------------------------
- */
-static float *find_rate(kt_context *context) {
+static void *find_variable(kt_context *context, const char *path, int32_t dtype) {
     const kt_program *program = kt_context_program(context);
     for (uint32_t i = 0; i < program->variable_count; i++)
-        if (!strcmp(program->variables[i].path, rate_path) && program->variables[i].dtype == KT_F32)
+        if (!strcmp(program->variables[i].path, path) && program->variables[i].dtype == dtype)
             return kt_context_variable(context, i);
     return NULL;
 }
 
-/* ---- weights ----------------------------------------------------------------------------------------------
- */
+static float *find_rate(kt_context *context) { return find_variable(context, rate_path, KT_F32); }
+
 static size_t variable_bytes(const kt_abi_variable *variable) {
     size_t bytes = kt_abi_dtype_bytes(variable->dtype);
     for (int axis = 0; axis < variable->rank; axis++) bytes *= (size_t)variable->dims[axis];
@@ -116,6 +82,43 @@ static void copy_weights(kt_context *context, char *kept, bool back) {
     }
 }
 
+/* ---- the learning rate by epochs: "0=0.1,10=0.01" ---------------------------------------------------------
+ */
+/* The next item, an epoch and the rate from it on; false: it is none. */
+static bool next_rate(const char **at, int64_t *out_epoch, double *out_rate) {
+    char *end;
+    *out_epoch = strtoll(*at, &end, 10);
+    if (end == *at || *end != '=' || *out_epoch < 0) return false;
+    *at = end + 1;
+    *out_rate = strtod(*at, &end);
+    if (end == *at || (*end && *end != ',') || !isfinite(*out_rate)) return false;
+    *at = end + (*end == ',');
+    return true;
+}
+
+static int check_schedule(const kt_program *program, const char *schedule) {
+    int64_t epoch = -1, last;
+    double rate;
+    for (const char *at = schedule; *at || epoch < 0;) {
+        last = epoch;
+        if (!next_rate(&at, &epoch, &rate) || epoch <= last)
+            return kt_cli_fail(
+                program, KT_EXIT_USAGE,
+                "--learning-rate-scheduler takes EPOCH=RATE,EPOCH=RATE,…, the epochs from 0 on "
+                "and rising, not '%s'.",
+                schedule);
+    }
+    return 0;
+}
+
+void kt_callbacks_epoch_begin(kt_callbacks *callbacks, int64_t epoch) {
+    int64_t first;
+    double value;
+    float *rate = find_rate(callbacks->context);
+    for (const char *at = callbacks->schedule; rate && at && *at && next_rate(&at, &first, &value);)
+        if (first <= epoch) *rate = (float)value;
+}
+
 /* ---- early stopping ---------------------------------------------------------------------------------------
  */
 static int keep_best(kt_early_stopping *stop, kt_context *context) {
@@ -129,128 +132,239 @@ static int keep_best(kt_early_stopping *stop, kt_context *context) {
 
 static int early_stopping(kt_early_stopping *stop, kt_context *context, int64_t epoch, const kt_log *logs,
                           size_t count, bool *stops) {
+    kt_monitor *monitor = &stop->monitor;
     double value = 0;
     int status = 0;
+    if (!kt_monitor_find(monitor, kt_context_program(context), logs, count, &value)) return 0;
     if ((double)epoch < stop->start_from_epoch) return 0;
-    if (!find(&stop->monitor, kt_context_program(context), logs, count, &value)) return 0;
-    if (stop->restore > 0 && !stop->weights) status = keep_best(stop, context);
-    stop->monitor.wait++;
-    if (improves(&stop->monitor, value, stop->monitor.best)) {
-        stop->monitor.best = value;
-        status = keep_best(stop, context);
-        if (isnan(stop->baseline) || improves(&stop->monitor, value, stop->baseline)) stop->monitor.wait = 0;
+    if (!stop->weights) status = keep_best(stop, context);
+    monitor->wait++;
+    if (kt_monitor_improves(monitor, value)) {
+        monitor->best = value;
+        monitor->has_best = true;
+        if (status == 0) status = keep_best(stop, context);
+        if (isnan(stop->baseline) || kt_monitor_exceeds(monitor, value, stop->baseline)) monitor->wait = 0;
         return status;
     }
-    if ((double)stop->monitor.wait >= stop->monitor.patience && epoch > 0) *stops = true;
+    if ((double)monitor->wait >= monitor->patience && epoch > 0) *stops = true;
     return status;
 }
 
 /* ---- reduce the learning rate -----------------------------------------------------------------------------
  */
 static void reduce_rate(kt_reduce_lr *reduce, kt_context *context, const kt_log *logs, size_t count) {
+    kt_monitor *monitor = &reduce->monitor;
     double value = 0;
     float *rate = find_rate(context);
-    if (!find(&reduce->monitor, kt_context_program(context), logs, count, &value) || !rate) return;
+    if (!kt_monitor_find(monitor, kt_context_program(context), logs, count, &value) || !rate) return;
     if (reduce->cooling > 0) {
         reduce->cooling--;
-        reduce->monitor.wait = 0;
+        monitor->wait = 0;
     }
-    if (improves(&reduce->monitor, value, reduce->monitor.best)) {
-        reduce->monitor.best = value;
-        reduce->monitor.wait = 0;
+    if (kt_monitor_improves(monitor, value)) {
+        monitor->best = value;
+        monitor->has_best = true;
+        monitor->wait = 0;
     } else if (reduce->cooling <= 0) {
-        reduce->monitor.wait++;
-        if ((double)reduce->monitor.wait < reduce->monitor.patience || (double)*rate <= reduce->min_lr)
-            return;
+        monitor->wait++;
+        if ((double)monitor->wait < monitor->patience || *rate <= (float)reduce->min_lr) return;
         *rate = (float)fmax((double)*rate * reduce->factor, reduce->min_lr);
         reduce->cooling = reduce->cooldown < INT32_MAX ? (int64_t)reduce->cooldown : INT32_MAX;
-        reduce->monitor.wait = 0;
+        monitor->wait = 0;
     }
 }
 
-/* ---- CSV --------------------------------------------------------------------------------------------------
+/* ---- options ----------------------------------------------------------------------------------------------
  */
-static int log_line(kt_callbacks *callbacks, int64_t epoch, const kt_log *logs, size_t count) {
-    FILE *file = callbacks->csv;
-    if (epoch == 0) {
-        (void)fputs("epoch", file);
-        for (size_t i = 0; i < count; i++) (void)fprintf(file, ",%s", logs[i].name);
-        (void)fputc('\n', file);
+static int read_stop(kt_early_stopping *stop, const kt_program *program, const char *text) {
+    kt_monitor *monitor = &stop->monitor;
+    const field fields[] = {{"monitor", NULL, monitor->name, KT_MONITOR},
+                            {"mode", NULL, monitor->mode, KT_MONITOR},
+                            {"patience", &monitor->patience, NULL, 0},
+                            {"min_delta", &monitor->min_delta, NULL, 0},
+                            {"baseline", &stop->baseline, NULL, 0},
+                            {"start_from_epoch", &stop->start_from_epoch, NULL, 0},
+                            {"restore_best_weights", &stop->restore, NULL, 0},
+                            {NULL, NULL, NULL, 0}};
+    *stop = (kt_early_stopping){.monitor = {.name = "val_loss", .mode = "auto"}, .baseline = NAN};
+    int status = parse(program, "--early-stopping", text, fields);
+    return status ? status : kt_monitor_begin(monitor, program, "--early-stopping");
+}
+
+static int read_reduce(kt_reduce_lr *reduce, const kt_program *program, const char *text) {
+    static const char option[] = "--reduce-lr-on-plateau";
+    kt_monitor *monitor = &reduce->monitor;
+    const field fields[] = {
+        {"monitor", NULL, monitor->name, KT_MONITOR}, {"mode", NULL, monitor->mode, KT_MONITOR},
+        {"patience", &monitor->patience, NULL, 0},    {"min_delta", &monitor->min_delta, NULL, 0},
+        {"factor", &reduce->factor, NULL, 0},         {"cooldown", &reduce->cooldown, NULL, 0},
+        {"min_lr", &reduce->min_lr, NULL, 0},         {NULL, NULL, NULL, 0}};
+    *reduce = (kt_reduce_lr){
+        .monitor = {.name = "val_loss", .mode = "auto", .patience = 10, .min_delta = 1e-4}, .factor = 0.1};
+    int status = parse(program, option, text, fields);
+    if (status == 0) status = kt_monitor_begin(monitor, program, option);
+    if (status || reduce->factor < 1) return status;
+    return kt_cli_fail(program, KT_EXIT_USAGE, "%s: factor must be below 1.", option);
+}
+
+static int read_checkpoint(kt_model_checkpoint *checkpoint, const kt_program *program, const char *text) {
+    kt_monitor *monitor = &checkpoint->monitor;
+    const field fields[] = {{"filepath", NULL, checkpoint->path, sizeof checkpoint->path},
+                            {"monitor", NULL, monitor->name, KT_MONITOR},
+                            {"mode", NULL, monitor->mode, KT_MONITOR},
+                            {"save_freq", NULL, checkpoint->save_freq, KT_MONITOR},
+                            {"save_best_only", &checkpoint->best_only, NULL, 0},
+                            {"save_weights_only", &checkpoint->weights_only, NULL, 0},
+                            {"initial_value_threshold", &checkpoint->threshold, NULL, 0},
+                            {NULL, NULL, NULL, 0}};
+    *checkpoint = (kt_model_checkpoint){
+        .monitor = {.name = "val_loss", .mode = "auto"}, .save_freq = "epoch", .threshold = NAN};
+    int status = parse(program, "--model-checkpoint", text, fields);
+    return status ? status : kt_model_checkpoint_begin(checkpoint, program);
+}
+
+bool kt_callbacks_log_rate(const kt_fit_options *options) {
+    return options->reduce_lr || options->learning_rate_scheduler;
+}
+
+int kt_callbacks_init(kt_callbacks *callbacks, kt_context *context, const kt_fit_options *options) {
+    const kt_program *program = kt_context_program(context);
+    int status = 0;
+    *callbacks = (kt_callbacks){.program = program,
+                                .context = context,
+                                .quiet = options->quiet,
+                                .terminates = options->terminate_on_nan,
+                                .stops_early = options->early_stopping != NULL,
+                                .reduces = options->reduce_lr != NULL,
+                                .saves = options->model_checkpoint != NULL,
+                                .schedule = options->learning_rate_scheduler,
+                                .csv = {.path = options->csv_log, .separator = ','},
+                                .board = {.directory = options->tensorboard}};
+    if (kt_callbacks_log_rate(options) && !find_rate(context))
+        return kt_cli_fail(program, KT_EXIT_USAGE,
+                           "%s: the learning rate follows a schedule of the optimizer, and cannot be set.",
+                           options->reduce_lr ? "--reduce-lr-on-plateau" : "--learning-rate-scheduler");
+    if (options->early_stopping) status = read_stop(&callbacks->stop, program, options->early_stopping);
+    if (status == 0 && options->reduce_lr)
+        status = read_reduce(&callbacks->reduce, program, options->reduce_lr);
+    if (status == 0 && options->model_checkpoint)
+        status = read_checkpoint(&callbacks->checkpoint, program, options->model_checkpoint);
+    if (status == 0 && callbacks->schedule) status = check_schedule(program, callbacks->schedule);
+    const char *separator = options->csv_separator;
+    if (status == 0 && separator && (!separator[0] || separator[1]))
+        status = kt_cli_fail(program, KT_EXIT_USAGE, "--csv-log-separator takes one character, not '%s'.",
+                             separator);
+    if (separator) callbacks->csv.separator = separator[0];
+    return status;
+}
+
+int kt_callbacks_begin(kt_callbacks *callbacks, const kt_fit_options *options, int64_t first) {
+    int status = 0;
+    if (callbacks->csv.path) /* a resumed run goes on in it */
+        status = kt_csv_log_open(&callbacks->csv, callbacks->program, options->csv_append || first > 0);
+    if (status == 0 && callbacks->board.directory)
+        status = kt_tensorboard_begin(&callbacks->board, callbacks->program);
+    return status;
+}
+
+void kt_callbacks_deinit(kt_callbacks *callbacks) {
+    if (callbacks->csv.file) (void)fclose(callbacks->csv.file);
+    kt_tensorboard_end(&callbacks->board);
+    free(callbacks->stop.weights);
+}
+
+/* ---- what is kept in states -------------------------------------------------------------------------------
+ */
+enum { MONITORS = 3 };
+typedef struct kept_head {
+    double best[MONITORS];
+    int64_t wait[MONITORS], cooling, seen, weights_bytes; /* that follow; 0: there are none */
+    uint8_t has_best[8];
+} kept_head;
+
+static kt_monitor *monitor_of(kt_callbacks *callbacks, int i) {
+    return i == 0 ? &callbacks->stop.monitor
+                  : (i == 1 ? &callbacks->reduce.monitor : &callbacks->checkpoint.monitor);
+}
+
+char *kt_callbacks_keep(kt_callbacks *callbacks, size_t *out_bytes) {
+    const size_t weights = callbacks->stop.weights ? callbacks->program->variables_bytes : 0;
+    kept_head head = {.cooling = callbacks->reduce.cooling,
+                      .seen = callbacks->checkpoint.seen,
+                      .weights_bytes = (int64_t)weights};
+    char *kept = malloc(sizeof head + weights);
+    for (int i = 0; i < MONITORS; i++) {
+        const kt_monitor *monitor = monitor_of(callbacks, i);
+        head.best[i] = monitor->best;
+        head.wait[i] = monitor->wait;
+        head.has_best[i] = monitor->has_best;
     }
-    (void)fprintf(file, "%lld", (long long)epoch);
-    for (size_t i = 0; i < count; i++) (void)fprintf(file, ",%.9g", logs[i].value);
-    (void)fputc('\n', file);
-    if (fflush(file) == 0) return 0;
-    return kt_cli_fail(callbacks->program, KT_EXIT_FAILED, "Cannot write %s: %s.", callbacks->csv_path,
-                       strerror(errno));
+    *out_bytes = sizeof head + weights;
+    if (!kept) return NULL;
+    memcpy(kept, &head, sizeof head);
+    if (weights) memcpy(kept + sizeof head, callbacks->stop.weights, weights);
+    return kept;
+}
+
+bool kt_callbacks_take_up(kt_callbacks *callbacks, const char *kept, size_t bytes, bool *out_stops) {
+    kept_head head;
+    kt_early_stopping *stop = &callbacks->stop;
+    if (bytes < sizeof head) return false;
+    memcpy(&head, kept, sizeof head);
+    const uint64_t weights = (uint64_t)head.weights_bytes;
+    if ((weights && weights != callbacks->program->variables_bytes) || weights != bytes - sizeof head)
+        return false;
+    for (int i = 0; i < MONITORS; i++) {
+        kt_monitor *monitor = monitor_of(callbacks, i);
+        if (!head.has_best[i] && monitor->has_best) continue; /* a threshold that is new */
+        monitor->best = head.best[i];
+        monitor->wait = head.wait[i];
+        monitor->has_best = head.has_best[i] != 0;
+    }
+    callbacks->reduce.cooling = head.cooling;
+    callbacks->checkpoint.seen = head.seen;
+    if (weights && stop->restore > 0) {
+        stop->weights = malloc(weights);
+        if (!stop->weights) return false;
+        memcpy(stop->weights, kept + sizeof head, weights);
+    }
+    const kt_monitor *monitor = &stop->monitor;
+    *out_stops = callbacks->stops_early && monitor->has_best && monitor->wait > 0 &&
+                 (double)monitor->wait >= monitor->patience;
+    return true;
 }
 
 /* ---- all of them ------------------------------------------------------------------------------------------
  */
-int kt_callbacks_init(kt_callbacks *callbacks, const kt_program *program, const kt_fit_options *options,
-                      int64_t first_epoch) {
-    kt_early_stopping *stop = &callbacks->stop;
-    kt_reduce_lr *reduce = &callbacks->reduce;
-    *callbacks = (kt_callbacks){
-        .program = program,
-        .terminates = options->terminate_on_nan,
-        .stops_early = options->early_stopping != NULL,
-        .reduces = options->reduce_lr != NULL,
-        .csv_path = options->csv_log,
-        .stop = {.monitor = {.name = "val_loss", .mode = "auto"}, .baseline = NAN},
-        .reduce = {.monitor = {.name = "val_loss", .mode = "auto", .patience = 10, .min_delta = 1e-4},
-                   .factor = 0.1}};
-    const field stop_fields[] = {{"monitor", NULL, stop->monitor.name},
-                                 {"mode", NULL, stop->monitor.mode},
-                                 {"patience", &stop->monitor.patience, NULL},
-                                 {"min_delta", &stop->monitor.min_delta, NULL},
-                                 {"baseline", &stop->baseline, NULL},
-                                 {"start_from_epoch", &stop->start_from_epoch, NULL},
-                                 {"restore_best_weights", &stop->restore, NULL},
-                                 {NULL, NULL, NULL}};
-    const field reduce_fields[] = {{"monitor", NULL, reduce->monitor.name},
-                                   {"mode", NULL, reduce->monitor.mode},
-                                   {"patience", &reduce->monitor.patience, NULL},
-                                   {"min_delta", &reduce->monitor.min_delta, NULL},
-                                   {"factor", &reduce->factor, NULL},
-                                   {"cooldown", &reduce->cooldown, NULL},
-                                   {"min_lr", &reduce->min_lr, NULL},
-                                   {NULL, NULL, NULL}};
+int kt_callbacks_step(kt_callbacks *callbacks, int64_t epoch, int64_t batch, const float *logs,
+                      bool *out_stops) {
+    if (callbacks->terminates && !isfinite(logs[0])) {
+        if (!callbacks->quiet) printf("Batch %lld: Invalid loss, terminating training\n", (long long)batch);
+        *out_stops = true;
+    }
+    if (!callbacks->saves) return 0;
+    return kt_model_checkpoint_step(&callbacks->checkpoint, callbacks->context, epoch, batch, logs);
+}
+
+int kt_callbacks_epoch(kt_callbacks *callbacks, int64_t epoch, kt_log *logs, size_t count, bool *out_stops) {
+    kt_context *context = callbacks->context;
+    const float *rate = find_rate(context);
+    const int64_t *iterations = find_variable(context, iteration_path, KT_I64);
     int status = 0;
-    if (options->early_stopping)
-        status = parse(program, "--early-stopping", options->early_stopping, stop_fields);
-    if (status == 0 && options->reduce_lr)
-        status = parse(program, "--reduce-lr-on-plateau", options->reduce_lr, reduce_fields);
-    stop->monitor.min_delta = fabs(stop->monitor.min_delta);
-    if (status == 0) status = begin(&stop->monitor, program, "--early-stopping");
-    if (status == 0) status = begin(&reduce->monitor, program, "--reduce-lr-on-plateau");
-    reduce->monitor.min_delta = fabs(reduce->monitor.min_delta);
-    if (status == 0 && !(reduce->factor < 1))
-        status = kt_cli_fail(program, KT_EXIT_USAGE, "--reduce-lr-on-plateau: factor must be below 1.");
-    if (status || !options->csv_log) return status;
-    callbacks->csv = fopen(options->csv_log, first_epoch > 0 ? "ae" : "we"); /* a resumed run goes on in it */
-    if (callbacks->csv) return 0;
-    return kt_cli_fail(program, KT_EXIT_FAILED, "Cannot write %s: %s.", options->csv_log, strerror(errno));
-}
-
-void kt_callbacks_deinit(kt_callbacks *callbacks) {
-    if (callbacks->csv) (void)fclose(callbacks->csv);
-    free(callbacks->stop.weights);
-}
-
-bool kt_callbacks_step(const kt_callbacks *callbacks, double loss) {
-    return callbacks->terminates && !isfinite(loss);
-}
-
-int kt_callbacks_epoch(kt_callbacks *callbacks, kt_context *context, int64_t epoch, const kt_log *logs,
-                       size_t count, bool *out_stops) {
-    int status = callbacks->csv ? log_line(callbacks, epoch, logs, count) : 0;
-    if (status == 0 && callbacks->reduces) reduce_rate(&callbacks->reduce, context, logs, count);
-    if (status == 0 && callbacks->stops_early)
+    if (callbacks->reduces || callbacks->schedule) logs[count - 1].value = (double)*rate;
+    if (callbacks->reduces) reduce_rate(&callbacks->reduce, context, logs, count);
+    if (callbacks->stops_early)
         status = early_stopping(&callbacks->stop, context, epoch, logs, count, out_stops);
+    if (status == 0 && callbacks->saves)
+        status = kt_model_checkpoint_epoch(&callbacks->checkpoint, context, epoch, logs, count);
+    if (status == 0 && callbacks->csv.file)
+        status = kt_csv_log_epoch(&callbacks->csv, callbacks->program, epoch, logs, count);
+    if (status == 0 && callbacks->board.directory)
+        status = kt_tensorboard_epoch(&callbacks->board, callbacks->program, epoch,
+                                      iterations ? *iterations : 0, rate, logs, count);
     return status;
 }
 
-void kt_callbacks_end(kt_callbacks *callbacks, kt_context *context) {
-    if (callbacks->stop.weights) copy_weights(context, callbacks->stop.weights, true);
+void kt_callbacks_end(kt_callbacks *callbacks) {
+    if (callbacks->stop.weights) copy_weights(callbacks->context, callbacks->stop.weights, true);
 }

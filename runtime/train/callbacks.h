@@ -1,4 +1,5 @@
-/* Callbacks of fit: early stopping, lowering the learning rate, the log in CSV, stopping where the loss is no number. */
+/* Callbacks of fit, after Keras's of the same names. They run in the order in which they stand here; CSV and TensorBoard
+ * come last, so that they see what the others log. */
 #ifndef KT_RUNTIME_TRAIN_CALLBACKS_H
 #define KT_RUNTIME_TRAIN_CALLBACKS_H
 
@@ -6,17 +7,69 @@
 
 #include <stdio.h>
 
-enum { KT_MONITOR = 128 };
+enum { KT_MONITOR = 128, KT_CALLBACK_PATH = 4096 };
 
+/* ---- monitor.c ------------------------------------------------------------------------------------------- */
 /* A log that is watched. */
 typedef struct kt_monitor {
     char name[KT_MONITOR], mode[KT_MONITOR]; /* "val_loss"; auto, min or max */
     double patience, min_delta, best;
-    int direction; /* 1 where larger is better, -1 where smaller is */
+    bool has_best; /* else the first number improves, NaN too */
+    int better;    /* 1 where higher is better, -1 where lower is */
     int64_t wait;  /* epochs without an improvement */
     bool warned;
 } kt_monitor;
+/* Finds out what is better; prints a sentence and returns an exit status other than 0 where it cannot. */
+int kt_monitor_begin(kt_monitor *monitor, const kt_program *program, const char *option);
+/* Is value better than the best by more than min_delta? In float32, as Keras compares. */
+bool kt_monitor_improves(const kt_monitor *monitor, double value);
+bool kt_monitor_exceeds(const kt_monitor *monitor, double value, double than); /* the same of another number */
+/* The monitored number; false, and a warning the first time, where there is none of that name. */
+bool kt_monitor_find(kt_monitor *monitor, const kt_program *program, const kt_log *logs, size_t count, double *out_value);
 
+/* ---- model_checkpoint.c ---------------------------------------------------------------------------------- */
+typedef struct kt_model_checkpoint {
+    kt_monitor monitor;
+    char path[KT_CALLBACK_PATH], save_freq[KT_MONITOR]; /* "epoch", or a number of steps */
+    double best_only, weights_only; /* above 0: yes */
+    double threshold;               /* initial_value_threshold; NaN: none */
+    int64_t every, seen;            /* steps; 0: epochs */
+} kt_model_checkpoint;
+int kt_model_checkpoint_begin(kt_model_checkpoint *checkpoint, const kt_program *program);
+int kt_model_checkpoint_epoch(kt_model_checkpoint *checkpoint, kt_context *context, int64_t epoch, const kt_log *logs,
+                              size_t count);
+int kt_model_checkpoint_step(kt_model_checkpoint *checkpoint, kt_context *context, int64_t epoch, int64_t batch,
+                             const float *values);
+
+/* ---- csv_log.c ------------------------------------------------------------------------------------------- */
+typedef struct kt_csv_log {
+    const char *path;
+    FILE *file; /* NULL: there is no log */
+    char separator;
+    bool headed;
+} kt_csv_log;
+int kt_csv_log_open(kt_csv_log *log, const kt_program *program, bool append);
+int kt_csv_log_epoch(kt_csv_log *log, const kt_program *program, int64_t epoch, const kt_log *logs, size_t count);
+/* Python's repr of a float. */
+enum { KT_PYTHON_FLOAT = 32 };
+void kt_python_float(double value, char out_text[KT_PYTHON_FLOAT]);
+
+/* ---- tensorboard.c --------------------------------------------------------------------------------------- */
+typedef struct kt_events {
+    FILE *file; /* NULL: not yet */
+    char path[KT_CALLBACK_PATH];
+} kt_events;
+typedef struct kt_tensorboard {
+    const char *directory; /* NULL: there is none */
+    kt_events train, validation;
+} kt_tensorboard;
+int kt_tensorboard_begin(kt_tensorboard *board, const kt_program *program);
+/* iterations: steps of the optimizer so far; rate: NULL where there is no learning rate of its own. */
+int kt_tensorboard_epoch(kt_tensorboard *board, const kt_program *program, int64_t epoch, int64_t iterations,
+                         const float *rate, const kt_log *logs, size_t count);
+void kt_tensorboard_end(kt_tensorboard *board);
+
+/* ---- callbacks.c ----------------------------------------------------------------------------------------- */
 typedef struct kt_early_stopping {
     kt_monitor monitor;
     double baseline; /* NaN: none */
@@ -32,23 +85,34 @@ typedef struct kt_reduce_lr {
 
 typedef struct kt_callbacks {
     const kt_program *program;
-    bool terminates, stops_early, reduces;
-    const char *csv_path;
-    FILE *csv;
-    kt_early_stopping stop;
+    kt_context *context;
+    bool quiet, terminates, stops_early, reduces, saves;
+    const char *schedule; /* "0=0.1,10=0.01"; NULL: none */
     kt_reduce_lr reduce;
+    kt_early_stopping stop;
+    kt_model_checkpoint checkpoint;
+    kt_csv_log csv;
+    kt_tensorboard board;
 } kt_callbacks;
 
 /* Prints a sentence and returns an exit status other than 0 where options are wrong; deinit in any case. */
-int kt_callbacks_init(kt_callbacks *callbacks, const kt_program *program, const kt_fit_options *options,
-                      int64_t first_epoch);
+int kt_callbacks_init(kt_callbacks *callbacks, kt_context *context, const kt_fit_options *options);
 void kt_callbacks_deinit(kt_callbacks *callbacks);
-/* After a step: must training stop? */
-bool kt_callbacks_step(const kt_callbacks *callbacks, double loss);
+/* Do they add "learning_rate" to the logs, as the last? */
+bool kt_callbacks_log_rate(const kt_fit_options *options);
+/* What callbacks know of the epochs so far, for states to resume from: from malloc; NULL: no memory. */
+char *kt_callbacks_keep(kt_callbacks *callbacks, size_t *out_bytes);
+/* Takes it up again; false where it is of another program, or there is no memory. *out_stops: the run had come to its end. */
+bool kt_callbacks_take_up(kt_callbacks *callbacks, const char *kept, size_t bytes, bool *out_stops);
+/* Opens files, where epochs begin with first. */
+int kt_callbacks_begin(kt_callbacks *callbacks, const kt_fit_options *options, int64_t first);
+/* Before an epoch. */
+void kt_callbacks_epoch_begin(kt_callbacks *callbacks, int64_t epoch);
+/* After a step, with its logs; *out_stops is set if it is the last. */
+int kt_callbacks_step(kt_callbacks *callbacks, int64_t epoch, int64_t batch, const float *logs, bool *out_stops);
 /* After an epoch; *out_stops is set if it is the last. */
-int kt_callbacks_epoch(kt_callbacks *callbacks, kt_context *context, int64_t epoch, const kt_log *logs, size_t count,
-                       bool *out_stops);
+int kt_callbacks_epoch(kt_callbacks *callbacks, int64_t epoch, kt_log *logs, size_t count, bool *out_stops);
 /* When training ends. */
-void kt_callbacks_end(kt_callbacks *callbacks, kt_context *context);
+void kt_callbacks_end(kt_callbacks *callbacks);
 
 #endif

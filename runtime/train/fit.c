@@ -1,7 +1,7 @@
 /* The verb fit: epochs of steps over shuffled samples, each followed by an evaluation, as Keras's fit.
  *
  * The order of an epoch depends on the seed and the epoch's number alone, so that a run can be taken up at
- * any epoch. Logs stand in the order of Keras's: the step's by name, then the validation's. */
+ * any epoch. Logs stand in the order of Keras's: by name, those of callbacks behind them. */
 #include "runtime/train/callbacks.h"
 
 #include <stdio.h>
@@ -16,10 +16,11 @@ typedef struct fit {
     kt_steps steps, validation_steps;
     bool validates;
     int64_t *order;
-    uint32_t *sorted; /* the logs of a step by name */
+    double *values;    /* of the last step, in its order, then of the validation's last */
+    uint32_t *sources; /* by log: in values */
     char **val_names;
     kt_log *logs;
-    size_t log_count;
+    size_t log_count; /* with the learning rate, where callbacks log it */
     kt_history history;
     kt_callbacks callbacks;
     bool stops;
@@ -57,34 +58,45 @@ static void shuffle(fit *f, int64_t epoch) {
 
 /* ---- logs ------------------------------------------------------------------------------------------------
  */
+static void insert_log(fit *f, const char *name, uint32_t source) {
+    size_t at = f->log_count++;
+    for (; at > 0 && strcmp(f->logs[at - 1].name, name) > 0; at--) {
+        f->logs[at] = f->logs[at - 1];
+        f->sources[at] = f->sources[at - 1];
+    }
+    f->logs[at].name = name;
+    f->sources[at] = source;
+}
+
 static int make_logs(fit *f) {
     const kt_abi_training *training = f->program->training;
-    size_t count = training->log_count;
-    f->log_count = f->validates ? 2 * count : count;
-    f->sorted = calloc(count + 1, sizeof *f->sorted);
-    f->val_names = calloc(count + 1, sizeof *f->val_names);
-    f->logs = calloc(2 * count + 1, sizeof *f->logs);
-    if (!f->sorted || !f->val_names || !f->logs) return no_memory(f);
-    for (size_t i = 0; i < count; i++) {
-        size_t at = i;
-        for (; at > 0 && strcmp(training->log_names[f->sorted[at - 1]], training->log_names[i]) > 0; at--)
-            f->sorted[at] = f->sorted[at - 1];
-        f->sorted[at] = (uint32_t)i;
-    }
-    for (size_t i = 0; i < count; i++) {
-        const char *name = training->log_names[f->sorted[i]];
+    uint32_t count = (uint32_t)training->log_count;
+    f->values = calloc(2 * (size_t)count + 1, sizeof *f->values);
+    f->sources = calloc(2 * (size_t)count + 1, sizeof *f->sources);
+    f->val_names = calloc((size_t)count + 1, sizeof *f->val_names);
+    f->logs = calloc(2 * (size_t)count + 1, sizeof *f->logs);
+    if (!f->values || !f->sources || !f->val_names || !f->logs) return no_memory(f);
+    for (uint32_t i = 0; i < count; i++) {
+        const char *name = training->log_names[i];
+        insert_log(f, name, i);
+        if (!f->validates) continue;
         f->val_names[i] = malloc(strlen(name) + sizeof "val_");
         if (!f->val_names[i]) return no_memory(f);
         (void)sprintf(f->val_names[i], "val_%s", name);
-        f->logs[i].name = name;
-        f->logs[count + i].name = f->val_names[i];
+        insert_log(f, f->val_names[i], count + i);
     }
+    if (kt_callbacks_log_rate(f->options)) f->logs[f->log_count++].name = "learning_rate";
     return 0;
 }
 
 static void take_logs(fit *f, const kt_steps *steps, size_t first) {
     for (size_t i = 0; i < f->program->training->log_count; i++)
-        f->logs[first + i].value = (double)steps->logs[f->sorted[i]];
+        f->values[first + i] = (double)steps->logs[i];
+}
+
+static void give_logs(fit *f) {
+    size_t count = f->program->training->log_count * (f->validates ? 2 : 1);
+    for (size_t i = 0; i < count; i++) f->logs[i].value = f->values[f->sources[i]];
 }
 
 /* ---- epochs ----------------------------------------------------------------------------------------------
@@ -105,6 +117,7 @@ static int run_epoch(fit *f, int64_t epoch) {
     int64_t count = kt_steps_count(&f->steps);
     if (!f->options->no_shuffle) shuffle(f, epoch);
     f->steps.order = f->options->no_shuffle ? NULL : f->order;
+    kt_callbacks_epoch_begin(&f->callbacks, epoch);
     kt_context_reset(f->context, KT_KEPT_METRIC);
     const kt_fit_hooks *hooks = f->options->hooks;
     if (hooks) hooks->epoch_begin(hooks->object, epoch);
@@ -114,19 +127,21 @@ static int run_epoch(fit *f, int64_t epoch) {
         int status = kt_steps_run(&f->steps, i);
         if (status) return status;
         kt_progress_step(&progress, i + 1, f->steps.logs);
-        f->stops = kt_callbacks_step(&f->callbacks, (double)f->steps.logs[0]);
+        status = kt_callbacks_step(&f->callbacks, epoch, i, f->steps.logs, &f->stops);
+        if (status) return status;
         if (hooks && hooks->batch_end(hooks->object, i, f->steps.logs)) f->stops = true;
         if (f->stops) break;
     }
     take_logs(f, &f->steps, 0);
     int status = f->validates ? validate(f) : 0;
     if (status) return status;
+    give_logs(f);
+    status = kt_callbacks_epoch(&f->callbacks, epoch, f->logs, f->log_count, &f->stops);
+    if (status) return status;
     kt_progress_end(&progress, f->logs, f->log_count);
     if (kt_history_add(&f->history, f->logs, f->log_count)) return no_memory(f);
-    status = kt_callbacks_epoch(&f->callbacks, f->context, epoch, f->logs, f->log_count, &f->stops);
-    if (status == 0 && hooks && hooks->epoch_end(hooks->object, epoch, f->logs, f->log_count))
-        f->stops = true;
-    return status;
+    if (hooks && hooks->epoch_end(hooks->object, epoch, f->logs, f->log_count)) f->stops = true;
+    return 0;
 }
 
 static int prepare(fit *f) {
@@ -156,30 +171,57 @@ static int prepare(fit *f) {
     return f->order ? make_logs(f) : no_memory(f);
 }
 
+/* ---- states ----------------------------------------------------------------------------------------------
+ */
+static int fail(const fit *f, const char *error) {
+    return kt_cli_fail(f->program, KT_EXIT_FAILED, "%s", error);
+}
+
+static int resume(fit *f) {
+    const char *directory = f->options->checkpoint;
+    char error[KT_IO_ERROR], *kept;
+    size_t bytes;
+    int status = 0;
+    if (kt_training_resume(f->context, directory, f->logs, f->log_count, &f->history, &kept, &bytes, error))
+        return fail(f, error);
+    if (kept && !kt_callbacks_take_up(&f->callbacks, kept, bytes, &f->stops))
+        status = kt_cli_fail(f->program, KT_EXIT_FAILED, "The state in %s is of another program.", directory);
+    free(kept);
+    return status;
+}
+
+static int checkpoint(fit *f) {
+    char error[KT_IO_ERROR];
+    size_t bytes;
+    char *kept = kt_callbacks_keep(&f->callbacks, &bytes);
+    if (!kept) return no_memory(f);
+    int failed = kt_training_checkpoint(f->context, f->options->checkpoint, &f->history, kept, bytes, error);
+    free(kept);
+    return failed ? fail(f, error) : 0;
+}
+
 static int run(fit *f) {
     const kt_fit_options *options = f->options;
     char error[KT_IO_ERROR];
     int failed = 0, status = kt_load_weights(f->context, f->program, options->weights);
+    if (status == 0) status = kt_callbacks_init(&f->callbacks, f->context, options);
     if (status == 0) status = prepare(f);
-    if (status == 0 && options->resume)
-        failed =
-            kt_training_resume(f->context, options->checkpoint, f->logs, f->log_count, &f->history, error);
+    if (status == 0 && options->resume) status = resume(f);
     int64_t first = (int64_t)f->history.epochs;
-    if (!status && !failed) status = kt_callbacks_init(&f->callbacks, f->program, options, first);
+    if (status == 0) status = kt_callbacks_begin(&f->callbacks, options, first);
     const kt_fit_hooks *hooks = options->hooks;
-    if (hooks && !status && !failed) hooks->train_begin(hooks->object);
-    for (int64_t epoch = first; epoch < options->epochs && !status && !failed && !f->stops; epoch++) {
+    if (hooks && !status) hooks->train_begin(hooks->object);
+    for (int64_t epoch = first; epoch < options->epochs && !status && !f->stops; epoch++) {
         status = run_epoch(f, epoch);
-        if (status == 0 && options->checkpoint)
-            failed = kt_training_checkpoint(f->context, options->checkpoint, &f->history, error);
+        if (status == 0 && options->checkpoint) status = checkpoint(f);
     }
-    if (!status && !failed && options->epochs > 0) kt_take_averages(f->context);
-    if (!status && !failed) kt_callbacks_end(&f->callbacks, f->context);
-    if (hooks && !status && !failed) hooks->train_end(hooks->object, &f->history);
-    if (!status && !failed && options->save) failed = kt_training_save(f->context, options->save, error);
+    if (!status && options->epochs > 0) kt_take_averages(f->context);
+    if (!status) kt_callbacks_end(&f->callbacks);
+    if (hooks && !status) hooks->train_end(hooks->object, &f->history);
+    if (!status && options->save) failed = kt_training_save(f->context, options->save, error);
     if (!status && !failed && options->history)
         failed = kt_history_write(&f->history, options->history, error);
-    return failed ? kt_cli_fail(f->program, KT_EXIT_FAILED, "%s", error) : status;
+    return failed ? fail(f, error) : status;
 }
 
 int kt_fit_run(const kt_program *program, kt_context *context, const kt_fit_options *options) {
@@ -191,7 +233,8 @@ int kt_fit_run(const kt_program *program, kt_context *context, const kt_fit_opti
     int status = run(&f);
     for (size_t i = 0; f.val_names && i < program->training->log_count; i++) free(f.val_names[i]);
     free(f.val_names);
-    free(f.sorted);
+    free(f.sources);
+    free(f.values);
     free(f.logs);
     free(f.order);
     kt_callbacks_deinit(&f.callbacks);

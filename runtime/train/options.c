@@ -44,6 +44,9 @@ static const struct {
      true},
     {"--history", "FILE.json", "write the logs of all epochs", TEXT, FIELD(history), true},
     {"--csv-log", "FILE", "write the logs of each epoch as a line", TEXT, FIELD(csv_log), true},
+    {"--csv-log-separator", "CHARACTER", "between its columns [,]", TEXT, FIELD(csv_separator), true},
+    {"--csv-log-append", NULL, "go on in the file if it is there", FLAG, FIELD(csv_append), true},
+    {"--tensorboard", "DIR", "write the logs of each epoch for TensorBoard", TEXT, FIELD(tensorboard), true},
     {"--early-stopping", "monitor=val_loss,patience=3",
      "stop when a number no longer improves; also min_delta, mode, baseline, start_from_epoch, "
      "restore_best_weights",
@@ -51,6 +54,13 @@ static const struct {
     {"--reduce-lr-on-plateau", "monitor=val_loss,factor=0.1,patience=10",
      "lower the learning rate when a number no longer improves; also min_delta, mode, cooldown, min_lr", TEXT,
      FIELD(reduce_lr), true},
+    {"--learning-rate-scheduler", "0=0.1,10=0.01",
+     "what the learning rate is from which epoch on, counted from 0", TEXT, FIELD(learning_rate_scheduler),
+     true},
+    {"--model-checkpoint", "filepath=FILE,monitor=val_loss,save_best_only=true",
+     "save the model after each epoch; also mode, save_weights_only, save_freq (epoch or a number of steps), "
+     "initial_value_threshold; FILE may hold logs: {epoch:02d}-{val_loss:.2f}.keras",
+     TEXT, FIELD(model_checkpoint), true},
     {"--terminate-on-nan", NULL, "stop when the loss is no number", FLAG, FIELD(terminate_on_nan), true},
 };
 enum { OPTION_COUNT = sizeof table / sizeof table[0] };

@@ -2,7 +2,7 @@
  *
  * A state's block holds what the loop has to know besides variables, in the machine's byte order:
  *
- *   u32 version   u32 logs an epoch   i64 epochs done   f64 logs, epoch by epoch */
+ *   u32 version   u32 logs an epoch   i64 epochs done   f64 logs, epoch by epoch   what callbacks know */
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/train/train_impl.h"
 
@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BLOCK_VERSION = 1 };
+enum { BLOCK_VERSION = 2 };
 typedef struct block_head {
     uint32_t version, logs;
     int64_t epochs;
@@ -84,10 +84,10 @@ static char *state_path(const char *directory) {
 }
 
 int kt_training_checkpoint(kt_context *context, const char *directory, const kt_history *history,
-                           char *out_error) {
+                           const void *callbacks, size_t callback_bytes, char *out_error) {
     const block_head head = {BLOCK_VERSION, (uint32_t)history->name_count, (int64_t)history->epochs};
     size_t numbers = history->epochs * history->name_count * sizeof(double);
-    char *path = state_path(directory), *block = malloc(sizeof head + numbers + 1);
+    char *path = state_path(directory), *block = malloc(sizeof head + numbers + callback_bytes);
     kt_saved_variable *variables = list_variables(context);
     int status = 1;
     if (mkdir(directory, 0777) && errno != EEXIST) {
@@ -98,8 +98,9 @@ int kt_training_checkpoint(kt_context *context, const char *directory, const kt_
     } else {
         memcpy(block, &head, sizeof head);
         if (numbers) memcpy(block + sizeof head, history->values, numbers);
+        memcpy(block + sizeof head + numbers, callbacks, callback_bytes);
         status = kt_state_save(path, variables, kt_context_program(context)->variable_count, block,
-                               sizeof head + numbers, out_error);
+                               sizeof head + numbers + callback_bytes, out_error);
     }
     free(path);
     free(block);
@@ -107,13 +108,14 @@ int kt_training_checkpoint(kt_context *context, const char *directory, const kt_
     return status;
 }
 
+/* *out_bytes: how many of the block's were taken. */
 static int take_history(const char *path, const char *block, size_t bytes, kt_log *logs, size_t count,
-                        kt_history *history, char *out_error) {
+                        kt_history *history, size_t *out_bytes, char *out_error) {
     block_head head = {0};
     if (bytes >= sizeof head) memcpy(&head, block, sizeof head);
     size_t numbers = bytes >= sizeof head ? (bytes - sizeof head) / sizeof(double) : 0;
     if (head.version != BLOCK_VERSION || head.logs != count || head.epochs < 0 ||
-        (uint64_t)head.epochs * count != numbers) {
+        (count && (uint64_t)head.epochs > numbers / count)) {
         (void)snprintf(out_error, KT_IO_ERROR,
                        "%s is of another run: its epochs have %u logs, and those of this run have %zu.", path,
                        head.logs, count);
@@ -125,13 +127,15 @@ static int take_history(const char *path, const char *block, size_t bytes, kt_lo
                    sizeof(double));
         if (kt_history_add(history, logs, count)) return no_memory(path, out_error);
     }
+    *out_bytes = sizeof head + (size_t)head.epochs * count * sizeof(double);
     return 0;
 }
 
 int kt_training_resume(kt_context *context, const char *directory, kt_log *logs, size_t count,
-                       kt_history *history, char *out_error) {
+                       kt_history *history, char **out_callbacks, size_t *out_callback_bytes,
+                       char *out_error) {
     char *path = state_path(directory), *block = NULL;
-    size_t bytes = 0;
+    size_t bytes = 0, taken = 0;
     kt_saved_variable *variables = list_variables(context);
     int status = 0;
     if (!path || !variables) {
@@ -139,9 +143,16 @@ int kt_training_resume(kt_context *context, const char *directory, kt_log *logs,
     } else if (access(path, F_OK) == 0) {
         status = kt_state_load(path, variables, kt_context_program(context)->variable_count, &block, &bytes,
                                out_error);
-        if (status == 0) status = take_history(path, block, bytes, logs, count, history, out_error);
+        if (status == 0) status = take_history(path, block, bytes, logs, count, history, &taken, out_error);
     }
-    free(block);
+    *out_callbacks = NULL;
+    if (block && status == 0) {
+        memmove(block, block + taken, bytes - taken);
+        *out_callbacks = block;
+        *out_callback_bytes = bytes - taken;
+    } else {
+        free(block);
+    }
     free(path);
     free(variables);
     return status;

@@ -34,10 +34,12 @@ int kt_training_load(kt_context *context, const char *path, char *out_error);
 int kt_context_save(kt_context *context, const char *path);
 int kt_context_load(kt_context *context, const char *path);
 /* Keeps everything that a run goes on from in DIRECTORY/training.state, as it is at the end of an epoch. */
-int kt_training_checkpoint(kt_context *context, const char *directory, const kt_history *history, char *out_error);
-/* Takes it up again, if it is there: history then has the epochs that are done. logs: of an epoch, named. */
+int kt_training_checkpoint(kt_context *context, const char *directory, const kt_history *history, const void *callbacks,
+                           size_t callback_bytes, char *out_error);
+/* Takes it up again, if it is there: history then has the epochs that are done, and out_callbacks, from malloc, what was
+ * given as callbacks; else it is NULL. logs: of an epoch, named. */
 int kt_training_resume(kt_context *context, const char *directory, kt_log *logs, size_t count, kt_history *history,
-                       char *out_error);
+                       char **out_callbacks, size_t *out_callback_bytes, char *out_error);
 
 /* As JSON, {"loss": [one number an epoch], …}; whole or not at all. 0, or 1 with a sentence (room for KT_IO_ERROR). */
 int kt_history_write(const kt_history *history, const char *path, char *out_error);

@@ -41,8 +41,10 @@ typedef struct kt_fit_options {
     bool no_shuffle, quiet, resume;
     const char *class_weight; /* "0=1,1=5" */
     const char *history, *csv_log, *save, *weights, *checkpoint;
-    const char *early_stopping, *reduce_lr; /* "monitor=val_loss,patience=3" */
-    bool terminate_on_nan;
+    const char *csv_separator, *tensorboard;
+    const char *early_stopping, *reduce_lr, *model_checkpoint; /* "monitor=val_loss,patience=3" */
+    const char *learning_rate_scheduler; /* "0=0.1,10=0.01" */
+    bool terminate_on_nan, csv_append;
 } kt_fit_options;
 
 /* Reads the arguments behind the verb; prints a sentence and returns an exit status other than 0 where they are wrong.

@@ -93,7 +93,7 @@ cmp "$work/average_1" "$work/average_2" || fail "fit does not end with the avera
 "$work/trainer" fit $data --quiet --epochs 9 --validation-split 0.25 --history "$work/stopped.json" \
     --early-stopping monitor=val_loss,patience=1,min_delta=5,restore_best_weights=true --csv-log "$work/log.csv"
 [ "$(wc -l <"$work/log.csv")" = 3 ] || fail "not stopped after two epochs: $(cat "$work/log.csv")"
-[ "$(head -n 1 "$work/log.csv")" = epoch,accuracy,loss,val_accuracy,val_loss ] || fail "another head: $(head -n 1 "$work/log.csv")"
+[ "$(head -n 1 "$work/log.csv" | tr -d '\r')" = epoch,accuracy,loss,val_accuracy,val_loss ] || fail "another head: $(head -n 1 "$work/log.csv")"
 "$work/trainer" fit $data --quiet --epochs 1 --checkpoint "$work/logged" --csv-log "$work/log.csv"
 "$work/trainer" fit $data --quiet --epochs 2 --checkpoint "$work/logged" --resume --csv-log "$work/log.csv"
 [ "$(cut -d , -f 1 "$work/log.csv" | tr '\n' ' ')" = "epoch 0 1 " ] || fail "a resumed log is $(cat "$work/log.csv")"
@@ -101,7 +101,7 @@ cmp "$work/average_1" "$work/average_2" || fail "fit does not end with the avera
     --reduce-lr-on-plateau monitor=loss,patience=1,min_delta=5,factor=0.001
 "$work/trainer" fit $data --quiet --epochs 4 --seed 5 --save "$work/fast.keras"
 ! cmp -s "$work/slow.keras" "$work/fast.keras" || fail "the learning rate stays"
-"$work/trainer" fit $data --quiet --epochs 2 --early-stopping monitor=nothing 2>"$work/errors"
+"$work/trainer" fit $data --quiet --epochs 2 --early-stopping monitor=nothing,mode=min 2>"$work/errors"
 expect_text "warning: There is no log 'nothing'" "$work/errors"
 expect_status 2 "$work/trainer" fit $data --early-stopping patience=many
 expect_errors 1

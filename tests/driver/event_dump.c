@@ -1,0 +1,123 @@
+/* usage: event_dump FILE
+ * Checks both CRCs of every record of a TensorBoard event file and prints a line an event: "version TEXT" or
+ * "STEP TAG VALUE". It reads what it needs of Event, Summary and TensorProto, and refuses other plugins than
+ * scalars. */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static _Noreturn void fail(const char *what) {
+    fprintf(stderr, "event_dump: %s\n", what);
+    exit(1);
+}
+
+/* ---- records
+ * -----------------------------------------------------------------------------------------------
+ */
+/* CRC-32C (RFC 3720, appendix B.4), by a table. */
+static uint32_t crc(const uint8_t *bytes, size_t count) {
+    uint32_t table[256], value = 0xFFFFFFFF;
+    for (uint32_t i = 0; i < 256; i++) {
+        table[i] = i;
+        for (int bit = 0; bit < 8; bit++)
+            table[i] = table[i] & 1 ? table[i] >> 1 ^ 0x82F63B78 : table[i] >> 1;
+    }
+    for (size_t i = 0; i < count; i++) value = value >> 8 ^ table[(value ^ bytes[i]) & 0xFF];
+    return ~value;
+}
+
+static uint64_t little(const uint8_t *bytes, int count) {
+    uint64_t value = 0;
+    for (int i = count; i-- > 0;) value = value << 8 | bytes[i];
+    return value;
+}
+
+static void check(const uint8_t *bytes, size_t count, const uint8_t *masked) {
+    uint32_t rotated = (uint32_t)little(masked, 4) - 0xA282EAD8;
+    if ((rotated >> 17 | rotated << 15) != crc(bytes, count)) fail("a CRC is wrong");
+}
+
+/* ---- messages
+ * ----------------------------------------------------------------------------------------------
+ */
+typedef struct part {
+    const uint8_t *at, *end;
+} part;
+
+static uint64_t varint(part *p) {
+    uint64_t value = 0;
+    for (int shift = 0; shift < 64 && p->at < p->end; shift += 7) {
+        uint8_t byte = *p->at++;
+        value |= (uint64_t)(byte & 0x7F) << shift;
+        if (byte < 0x80) return value;
+    }
+    fail("a varint does not end");
+}
+
+/* The next field; false at the end. out: its bytes; out_number: of a varint. */
+static int next(part *p, unsigned *out_field, part *out, uint64_t *out_number) {
+    if (p->at == p->end) return 0;
+    uint64_t key = varint(p), count = 0;
+    *out_field = (unsigned)(key >> 3);
+    switch (key & 7) {
+    case 0: *out_number = varint(p); return 1;
+    case 1: count = 8; break;
+    case 2: count = varint(p); break;
+    case 5: count = 4; break;
+    default: fail("there is no such type of field");
+    }
+    if (count > (uint64_t)(p->end - p->at)) fail("a field is longer than what it is in");
+    *out = (part){p->at, p->at + count};
+    p->at += count;
+    return 1;
+}
+
+/* The part of a field of a message; empty where it is not there. */
+static part find(part message, unsigned field) {
+    part found = {0}, bytes;
+    unsigned number;
+    uint64_t ignored;
+    while (next(&message, &number, &bytes, &ignored))
+        if (number == field) found = bytes;
+    return found;
+}
+
+static void print_event(part event) {
+    part bytes, version = find(event, 3), value = find(find(event, 5), 1), tag = find(value, 1);
+    part plugin = find(find(find(value, 9), 1), 1), content = find(find(value, 8), 4);
+    uint64_t step = 0, number = 0;
+    unsigned field;
+    for (part rest = event; next(&rest, &field, &bytes, &number);)
+        if (field == 2) step = number;
+    if (find(event, 1).end - find(event, 1).at != 8) fail("an event has no time");
+    if (version.at) {
+        printf("version %.*s\n", (int)(version.end - version.at), (const char *)version.at);
+        return;
+    }
+    if (plugin.end - plugin.at != 7 || memcmp(plugin.at, "scalars", 7) != 0) fail("an event is no scalar");
+    if (content.end - content.at != 4) fail("a scalar has not 4 bytes");
+    uint32_t bits = (uint32_t)little(content.at, 4);
+    float scalar;
+    memcpy(&scalar, &bits, sizeof scalar);
+    printf("%llu %.*s %.9g\n", (unsigned long long)step, (int)(tag.end - tag.at), (const char *)tag.at,
+           (double)scalar);
+}
+
+int main(int argc, char **argv) {
+    static uint8_t bytes[1 << 20];
+    FILE *file = argc == 2 ? fopen(argv[1], "rb") : NULL;
+    if (!file) fail("usage: event_dump FILE");
+    size_t count = fread(bytes, 1, sizeof bytes, file), at = 0;
+    (void)fclose(file);
+    while (at < count) {
+        if (count - at < 16) fail("a record is cut off");
+        uint64_t length = little(bytes + at, 8);
+        check(bytes + at, 8, bytes + at + 8);
+        if (length > count - at - 16) fail("a record is cut off");
+        check(bytes + at + 12, length, bytes + at + 12 + length);
+        print_event((part){bytes + at + 12, bytes + at + 12 + length});
+        at += 16 + length;
+    }
+    return 0;
+}
