@@ -140,9 +140,12 @@ kt_value kt_move_axis(kt_builder *builder, kt_value x, int from, int to);
 kt_value kt_reduce_axis(kt_builder *builder, kt_value x, kt_reduction kind, int axis);
 /* Along an axis, the element above or below the diagonal offset of the last two axes. */
 kt_value kt_diagonal(kt_builder *builder, kt_value x, int64_t offset, int axis1, int axis2);
-/* Are fewer than k elements along x's last axis above the one at the position that targets, of x's shape without the
- * axis, give? NaN is below all. */
+/* Are fewer than k elements along x's last axis above the one at the position that targets, of x's shape
+ * without the axis, give? NaN is below all. */
 kt_value kt_in_top_k(kt_builder *builder, kt_value targets, kt_value x, int64_t k);
+/* How many elements of an increasing vector are below each x, or also equal to it, as i32; NaN is above all.
+ * x and bounds of one dtype, x with room for one axis more. */
+kt_value kt_count_before(kt_builder *builder, kt_value x, kt_value bounds, bool or_equal);
 /* bool[rows, columns]: is column - row compared with offset so? */
 kt_value kt_diagonal_mask(kt_builder *builder, kt_op compare, kt_dim rows, kt_dim columns, int64_t offset);
 

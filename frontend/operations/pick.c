@@ -104,24 +104,27 @@ KT_OPERATION_WITH(take_along_axis, "TakeAlongAxis", KT_OPERATION_NUMPY,
 
 /* ---- looking for
  * ------------------------------------------------------------------------------------------- */
-/* How many of a vector's elements are before x: below it, or also equal to it. */
+kt_value kt_count_before(kt_builder *b, kt_value x, kt_value bounds, bool or_equal) {
+    kt_type type = *kt_build_type(b, x);
+    x = kt_add_axis(b, x, type.rank);
+    kt_build_broadcast_pair(b, &x, &bounds);
+    kt_value before = or_equal ? kt_build_le(b, bounds, x) : kt_build_lt(b, bounds, x);
+    if (kt_dtype_is_float(type.dtype))
+        before = kt_build_or(b, before, kt_build_is_nan(b, x)); /* NaN is behind all */
+    return kt_reduce_axis(b, kt_build_cast(b, before, KT_I32), KT_REDUCE_SUM, type.rank);
+}
+
 static void count_before(kt_layer_call *call, kt_operand *x, kt_operand *vector, bool or_equal) {
     kt_builder *b = call->trace->builder;
     kt_dtype dtype = kt_operand_promote(x, vector);
     kt_value v = kt_operand_cast(call, x, dtype), w = kt_operand_cast(call, vector, dtype);
     if (!v || !w) return;
-    kt_type type = *kt_build_type(b, v);
-    if (kt_build_type(b, w)->rank != 1 || type.rank == KT_MAX_RANK) {
+    if (kt_build_type(b, w)->rank != 1 || kt_build_type(b, v)->rank == KT_MAX_RANK) {
         kt_trace_fail(call->trace, KT_INVALID, "it looks in a vector, for tensors of less than %d axes.",
                       KT_MAX_RANK);
         return;
     }
-    v = kt_add_axis(b, v, type.rank);
-    kt_build_broadcast_pair(b, &v, &w);
-    kt_value before = or_equal ? kt_build_le(b, w, v) : kt_build_lt(b, w, v);
-    if (kt_dtype_is_float(dtype))
-        before = kt_build_or(b, before, kt_build_is_nan(b, v)); /* NaN is behind all */
-    call->outputs[0] = kt_reduce_axis(b, kt_build_cast(b, before, KT_I32), KT_REDUCE_SUM, type.rank);
+    call->outputs[0] = kt_count_before(b, v, w, or_equal);
 }
 
 static void call_digitize(kt_layer *layer, kt_layer_call *call) {

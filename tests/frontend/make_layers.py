@@ -54,6 +54,8 @@ def configs():
     shown = {"value_range": (0.0, 1.0)}
     drawn = {"seed": 3, **image}
     filled = {"fill_mode": "wrap", "fill_value": 2.5, "interpolation": "nearest", **drawn}
+    adapted_bins = L.Discretization(num_bins=3, epsilon=0.25, output_mode="count", name="own_name", dtype="float16")
+    adapted_bins.adapt(np.arange(9.0))
     made = [
         L.InputLayer(batch_shape=(3, None, 5), dtype="int32", optional=True, name="own_name"),
         L.Dense(7, activation="gelu", use_bias=False, **activity, **common("kernel", "bias")),
@@ -111,6 +113,8 @@ def configs():
         L.RMSNormalization(axis=[1, 2], epsilon=0.5, **common()),
         L.UnitNormalization(axis=[1, 2], **common()),
         L.SpectralNormalization(L.Dense(3), power_iterations=2, **common()),
+        L.CategoryEncoding(5, output_mode="count", **common()),
+        adapted_bins,
         L.Normalization(axis=(1,), mean=[1.5, 2.5], variance=[0.5, 0.25], invert=True, **common()),
         L.EinsumDense("abc,cd->abd", (None, 7), activation="gelu", bias_axes="d", **activity,
                       **common("kernel", "bias")),
