@@ -72,14 +72,18 @@ static void rejects(const char *class_name, const char *options, const char *pro
 static void bad_options(void **state) {
     (void)state;
     rejects("Discretization", "{\"num_bins\": 3}",
-            "discretization: option 'bin_boundaries' of Discretization is not known: pass it, or call adapt() before "
+            "discretization: option 'bin_boundaries' of Discretization is not known: pass it, or call "
+            "adapt() before "
             "the model is saved.");
-    rejects("Discretization", "{\"bin_boundaries\": [1, 0.5]}",
-            "discretization: option 'bin_boundaries' of Discretization must be a list of increasing numbers.");
-    rejects("CategoryEncoding", "{\"num_tokens\": 3, \"sparse\": true}",
-            "category_encoding: option 'sparse' of CategoryEncoding is not supported; all tensors are dense.");
-    rejects("CategoryEncoding", "{\"num_tokens\": 0}",
-            "category_encoding: option 'num_tokens' of CategoryEncoding must be from 1 to 2147483647, not 0.");
+    rejects(
+        "Discretization", "{\"bin_boundaries\": [1, 0.5]}",
+        "discretization: option 'bin_boundaries' of Discretization must be a list of increasing numbers.");
+    rejects(
+        "CategoryEncoding", "{\"num_tokens\": 3, \"sparse\": true}",
+        "category_encoding: option 'sparse' of CategoryEncoding is not supported; all tensors are dense.");
+    rejects(
+        "CategoryEncoding", "{\"num_tokens\": 0}",
+        "category_encoding: option 'num_tokens' of CategoryEncoding must be from 1 to 2147483647, not 0.");
     rejects("Resizing",
             "{\"height\": 2, \"width\": 3, \"crop_to_aspect_ratio\": true, \"pad_to_aspect_ratio\": true}",
             "resizing: option 'pad_to_aspect_ratio' of Resizing excludes crop_to_aspect_ratio.");
