@@ -49,9 +49,7 @@ kt_promotion kt_promotion_of_number(kt_dtype kind) {
     return kt_dtype_is_float(kind) ? ABOVE_WEAK_FLOAT : ABOVE_WEAK_INT;
 }
 
-kt_dtype kt_promoted(kt_promotion common) {
-    return common ? resolved[ffs((int)common) - 1] : KT_STRING;
-}
+kt_dtype kt_promoted(kt_promotion common) { return common ? resolved[ffs((int)common) - 1] : KT_STRING; }
 
 kt_dtype kt_dtype_promote(kt_dtype a, kt_dtype b) { return kt_promoted(above[a] & above[b]); }
 

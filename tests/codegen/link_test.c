@@ -37,7 +37,8 @@ static void test_links_one_file(void **state) {
     const char *program = kt_arena_format(arena, "%s/trainer", folder);
     assert_int_equal(kt_file_write(code, source, strlen(source), &diag), KT_OK);
     run(kt_arena_format(arena, "cc -I%s/.. -c -o %s %s", KT_TEST_SOURCE, object, code), &diag);
-    if (kt_link(KT_EMIT_EXE, &target, false, false, &object, 1, "trainer", folder, program, arena, &diag) != KT_OK)
+    if (kt_link(KT_EMIT_EXE, &target, false, false, &object, 1, "trainer", folder, program, arena, &diag) !=
+        KT_OK)
         fail_msg("%s", diag.problems[0].text);
     run(kt_arena_format(arena, "%s %s/x.weights.h5", program, folder), &diag);
 #ifndef KT_SANITIZE /* a sanitizer brings libraries of its own */

@@ -59,6 +59,8 @@ static uint64_t varint(part *p) {
 static int next(part *p, unsigned *out_field, part *out, uint64_t *out_number) {
     if (p->at == p->end) return 0;
     uint64_t key = varint(p), count = 0;
+    *out = (part){p->at, p->at};
+    *out_number = 0;
     *out_field = (unsigned)(key >> 3);
     switch (key & 7) {
     case 0: *out_number = varint(p); return 1;

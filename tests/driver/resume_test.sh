@@ -9,7 +9,8 @@ echo "RESUME_SEED=$seed"
 random() {
     awk -v seed="$seed" -v count="$1" -v below="$2" 'BEGIN { srand(seed); while (count-- > 0) print int(rand() * below) }'
 }
-fit="fit --data $here/trainer_x.npy --labels $here/trainer_y.npy --seed 5 --quiet --validation-split 0.25"
+fit="fit --data $here/trainer_x.npy --labels $here/trainer_y.npy --seed 5 --quiet --validation-split 0.25
+    --reduce-lr-on-plateau monitor=val_loss,patience=2,factor=0.5 --early-stopping monitor=loss,patience=40"
 "$KERATIN" compile "$here/trainer.keras" --train -o "$work/trainer"
 "$work/trainer" $fit --epochs 300 --save "$work/whole.keras" --history "$work/whole.json"
 compare() {
@@ -67,7 +68,7 @@ EOF
 cat >"$work/disk_fit" <<EOF
 epochs=\$1
 shift
-exec "$work/trainer" $fit --checkpoint "$work/disk/run" --resume --epochs \$epochs "\$@"
+exec "$work/trainer" $(echo $fit) --checkpoint "$work/disk/run" --resume --epochs \$epochs "\$@"
 EOF
 status=0
 work=$work unshare -rm sh "$work/full" "$work" sh "$work/disk_fit" 2>"$work/refused" || status=$?
