@@ -1,7 +1,8 @@
 /* Kernels that transpose: what lies side by side in the operand lies far apart in the result. Squares of as
  * many places as a vector has lanes, along the axis that was the operand's last and along the result's last,
  * are read by rows, turned over in registers, and stored by rows. Where an extent is no multiple of a
- * square's, the last one overlaps the one before. */
+ * square's, the last one overlaps the one before; but not where the kernel has other operands, since the
+ * result may be written over one of them, and so must be made once. */
 #include "codegen/lower/lower_impl.h"
 
 enum { MOST_LANES = 16, LEAST_LANES = 4 };
@@ -40,12 +41,15 @@ static bool find_transpose(const kt_lower *lower, transposed *t) {
 /* The largest square that fits; 0: none does. */
 static int square_lanes(const kt_lower *lower, const transposed *t) {
     int64_t high, wide;
+    bool overlaps = lower->kernel->params.count == 1;
     int lanes = kt_lower_lanes(lower, 1, t->type->dims[t->type->rank - 1]);
     if (!kt_dim_is_const(lower->dims, t->type->dims[t->axis], &high) ||
         !kt_dim_is_const(lower->dims, t->type->dims[t->type->rank - 1], &wide))
         return 0;
     if (lanes > MOST_LANES) lanes = MOST_LANES;
-    while (lanes >= LEAST_LANES && (lanes > high || lanes > wide)) lanes /= 2;
+    while (lanes >= LEAST_LANES &&
+           (lanes > high || lanes > wide || (!overlaps && (high % lanes != 0 || wide % lanes != 0))))
+        lanes /= 2;
     return lanes >= LEAST_LANES ? lanes : 0;
 }
 
