@@ -88,7 +88,7 @@ def compile_models(names):
 
 def compile_trainers(names):
     for name in names:
-        options = ["--train", "--optimizer=adam", f"--loss={training.loss_name(name)}"]
+        options = ["--train", "--optimizer=adam", f"--loss={training.loss_name(training.sample(FOLDER, name, 1)[1])}"]
         out = FOLDER / f"lib{name}_training.so"
         subprocess.check_call([KERATIN, "compile", FOLDER / f"{name}.keras", "-o", out, *options])
 

@@ -10,24 +10,26 @@ import ctypes
 import numpy as np
 
 BATCHES = {"tabular": 32, "mlp": 128, "convnet": 128, "resnet20": 64, "transformer": 16, "lstm": 32}
-OUTPUTS = {"tabular": 1, "mlp": 10, "convnet": 10, "resnet20": 10, "transformer": 4, "lstm": 5}
-SHAPES = {"tabular": (13,), "mlp": (784,), "convnet": (28, 28, 1), "resnet20": (32, 32, 3), "transformer": (128,), "lstm": (100, 64)}
 RATE = 1e-3
 RANDOM = ("convnet",)  # dropout: losses are no two systems' same
 
 
-def loss_name(name):
-    return "binary_crossentropy" if OUTPUTS[name] == 1 else "sparse_categorical_crossentropy"
+def loss_name(y):
+    """By the labels: truths of one output, or classes."""
+    return "binary_crossentropy" if y.ndim == 2 else "sparse_categorical_crossentropy"
 
 
-def sample(name, batch):
-    """Inputs and labels."""
-    random, shape = np.random.default_rng(0), (batch, *SHAPES[name])
-    tokens = name == "transformer"
-    x = random.integers(0, 8000, shape).astype("int32") if tokens else random.standard_normal(shape).astype("float32")
-    if OUTPUTS[name] == 1:
+def sample(folder, name, batch):
+    """Inputs and labels, of the shapes that bench/models.py saved samples of."""
+    saved, random = np.load(folder / f"{name}.1.npz"), np.random.default_rng(0)
+    shape, outputs = (batch, *saved["x"].shape[1:]), saved["y"].shape[-1]
+    if saved["x"].dtype == np.int32:
+        x = random.integers(0, saved["x"].max() + 1, shape).astype("int32")
+    else:
+        x = random.standard_normal(shape).astype("float32")
+    if outputs == 1:
         return x, random.integers(0, 2, (batch, 1)).astype("float32")
-    return x, random.integers(0, OUTPUTS[name], (batch,)).astype("int32")
+    return x, random.integers(0, outputs, (batch,)).astype("int32")
 
 
 def keratin(folder, name, x, y, threads):
@@ -46,11 +48,11 @@ def keratin(folder, name, x, y, threads):
     return call
 
 
-def load(folder, name):
+def load(folder, name, y):
     import keras
 
     model = keras.models.load_model(folder / f"{name}.keras", compile=False)
-    loss = keras.losses.get(loss_name(name))
+    loss = keras.losses.get(loss_name(y))
     optimizer = keras.optimizers.Adam(RATE)
     optimizer.build(model.trainable_variables)
     return model, (lambda labels, outputs: loss(labels, outputs)), optimizer
@@ -60,7 +62,7 @@ def tensorflow(folder, name, x, y, threads, jit=False):
     import keras
     import tensorflow as tf
 
-    model, loss, optimizer = load(folder, name)
+    model, loss, optimizer = load(folder, name, y)
 
     def step(x, y):
         with tf.GradientTape() as tape:
@@ -81,7 +83,7 @@ def jax(folder, name, x, y, threads):
     import jax
     import keras
 
-    model, loss, optimizer = load(folder, name)
+    model, loss, optimizer = load(folder, name, y)
     values = lambda variables: [variable.value for variable in variables]
 
     def loss_of(trained, others, x, y):
@@ -181,8 +183,8 @@ def torch(folder, name, x, y, threads, compiled=False):
     if inputs.dim() == 4:
         model = model.to(memory_format=torch.channels_last)
         inputs = inputs.permute(0, 3, 1, 2)  # as it lies: channels last
-    loss = nn.BCEWithLogitsLoss() if OUTPUTS[name] == 1 else nn.CrossEntropyLoss()
-    labels = labels if OUTPUTS[name] == 1 else labels.long()
+    loss = nn.BCEWithLogitsLoss() if y.ndim == 2 else nn.CrossEntropyLoss()
+    labels = labels if y.ndim == 2 else labels.long()
     optimizer = torch.optim.Adam(model.parameters(), RATE, fused=True)
 
     def forward_and_back(x, y):

@@ -151,7 +151,7 @@ def open_model(name, batch):
 
 
 def open_training(name, batch):
-    x, y = training.sample(name, batch)
+    x, y = training.sample(FOLDER, name, batch)
     call = training.SYSTEMS[SYSTEM](FOLDER, name, x, y, THREADS)
     return call, (x, y), {"loss": float(call())}
 

@@ -32,7 +32,7 @@ static bool is_pointwise(const joining *j, const kt_group *group) {
         kt_op op = info_of(j, member->node)->op;
         if (op == KT_OP_constant || j->g->uniform[member->node]) continue;
         if (!kt_op_is(op, KT_ELEMENTWISE) && op != KT_OP_broadcast) return false;
-        if (member->at != KT_AT_RESULT && op != KT_OP_constant) return false;
+        if (member->at != KT_AT_RESULT) return false;
     }
     return true;
 }

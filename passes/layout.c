@@ -2,10 +2,11 @@
  *
  * A convolution gets its padding, and the gaps of a transposed one, from a pad node before it; or a
  * transposed one is computed without gaps (see split_phases). A dot_general becomes lhs [batch…, rows…,
- * depth] times rhs [batch…, depth, columns], with transposes and reshapes around it. A second operand that
- * depends on variables alone is packed into panels of target.panel_columns columns, each panel [depth,
- * columns] and the last filled with zeros: a kernel reads it with unit steps. Packing is written with
- * reshape, pad and transpose nodes, which split then moves into `prepare`.
+ * depth] times rhs [batch…, depth, columns], with transposes and reshapes around it. A second operand is
+ * packed into panels of target.panel_columns columns, each panel [depth, columns] and the last filled with
+ * zeros: a kernel reads it with unit steps. Packing is written with reshape, pad and transpose nodes, which
+ * split then moves into `prepare` where they depend on variables alone; what changes is packed in every call,
+ * if it is multiplied by rows enough.
  *
  * A convolution by 3 x 3 with enough channels becomes, from -O2 on, a winograd node over a transformed
  * kernel, where that saves more products than its transforms cost.

@@ -130,6 +130,28 @@ kt_status kt_infer_dot_general(kt_infer *infer) {
 /* ---- conv -----------------------------------------------------------------------------------------------
  */
 
+/* What convolutions share of C1 to C3: the input's rank, and for each of its spatial axes how the window
+ * moves. */
+static kt_status check_slides(kt_infer *infer, const kt_ints *strides, const kt_dims *low,
+                              const kt_dims *high, const kt_ints *dilation) {
+    const kt_type *x = &infer->operands[0];
+    if (x->rank < 3)
+        return kt_infer_fail(infer, 1, "the input must be [batch, space…, channels], but is %s.",
+                             kt_infer_show(infer, x));
+    uint32_t spatial = x->rank - 2u;
+    KT_TRY(kt_infer_count(infer, 1, "strides", strides->count, spatial));
+    KT_TRY(kt_infer_count(infer, 1, "low", low->count, spatial));
+    KT_TRY(kt_infer_count(infer, 1, "high", high->count, spatial));
+    KT_TRY(kt_infer_count(infer, 1, "dilation", dilation->count, spatial));
+    KT_TRY(kt_infer_bounds(infer, 2, "strides", strides, 1));
+    KT_TRY(kt_infer_bounds(infer, 2, "dilation", dilation, 1));
+    for (uint32_t i = 0; i < spatial; i++) {
+        KT_TRY(kt_infer_at_least(infer, 3, low->at[i], 0, "low[%u]", i));
+        KT_TRY(kt_infer_at_least(infer, 3, high->at[i], 0, "high[%u]", i));
+    }
+    return KT_OK;
+}
+
 static kt_status check_groups(kt_infer *infer, const char *what, kt_dim dim, int64_t groups) {
     if (kt_dim_divisor(infer->graph->dims, dim) % groups == 0) return KT_OK;
     return kt_infer_fail(infer, 6, "the %s %s do not fall into %lld groups.", kt_infer_show_dim(infer, dim),
@@ -193,22 +215,10 @@ kt_status kt_infer_conv(kt_infer *infer) {
     const kt_attrs_conv *attrs = infer->attrs;
     const kt_type *x = &infer->operands[0];
     kt_dim_pool *pool = infer->graph->dims;
-    if (x->rank < 3)
-        return kt_infer_fail(infer, 1, "the input must be [batch, space…, channels], but is %s.",
-                             kt_infer_show(infer, x));
+    KT_TRY(check_slides(infer, &attrs->strides, &attrs->low, &attrs->high, &attrs->dilation));
     uint32_t spatial = x->rank - 2u;
-    KT_TRY(kt_infer_count(infer, 1, "strides", attrs->strides.count, spatial));
-    KT_TRY(kt_infer_count(infer, 1, "low", attrs->low.count, spatial));
-    KT_TRY(kt_infer_count(infer, 1, "high", attrs->high.count, spatial));
-    KT_TRY(kt_infer_count(infer, 1, "dilation", attrs->dilation.count, spatial));
     KT_TRY(kt_infer_count(infer, 1, "input_dilation", attrs->input_dilation.count, spatial));
-    KT_TRY(kt_infer_bounds(infer, 2, "strides", &attrs->strides, 1));
-    KT_TRY(kt_infer_bounds(infer, 2, "dilation", &attrs->dilation, 1));
     KT_TRY(kt_infer_bounds(infer, 2, "input_dilation", &attrs->input_dilation, 1));
-    for (uint32_t i = 0; i < spatial; i++) {
-        KT_TRY(kt_infer_at_least(infer, 3, attrs->low.at[i], 0, "low[%u]", i));
-        KT_TRY(kt_infer_at_least(infer, 3, attrs->high.at[i], 0, "high[%u]", i));
-    }
     KT_TRY(check_dtypes(infer, 4));
     KT_TRY(check_panel(infer, 5, attrs->panel, attrs->columns));
     if (attrs->groups < 1 || attrs->groups > INT32_MAX)
@@ -242,25 +252,20 @@ kt_status kt_infer_conv(kt_infer *infer) {
 /* ---- conv_by_kernel -------------------------------------------------------------------------------------
  */
 
-/* C1 the input has at least 3 axes; strides, low, high, dilation and window have one entry for each spatial
- * axis C2 strides, dilation and window are at least 1 C3 low and high are at least 0 C4 the operands are
- * numbers of one dtype C5 the window fits into the padded input C6 the cotangent is [batch, places of the
- * window…, features] */
+/* C1 the input has at least 3 axes; strides, low, high, dilation and window have one entry for each
+ *    spatial axis
+ * C2 strides, dilation and window are at least 1
+ * C3 low and high are at least 0
+ * C4 the operands are numbers of one dtype
+ * C5 the window fits into the padded input
+ * C6 the cotangent is [batch, places of the window…, features] */
 kt_status kt_infer_conv_by_kernel(kt_infer *infer) {
     const kt_attrs_conv_by_kernel *attrs = infer->attrs;
     const kt_type *x = &infer->operands[0], *g = &infer->operands[1];
     kt_dim_pool *pool = infer->graph->dims;
-    if (x->rank < 3)
-        return kt_infer_fail(infer, 1, "the input must be [batch, space…, channels], but is %s.",
-                             kt_infer_show(infer, x));
+    KT_TRY(check_slides(infer, &attrs->strides, &attrs->low, &attrs->high, &attrs->dilation));
     uint32_t spatial = x->rank - 2u;
-    KT_TRY(kt_infer_count(infer, 1, "strides", attrs->strides.count, spatial));
-    KT_TRY(kt_infer_count(infer, 1, "low", attrs->low.count, spatial));
-    KT_TRY(kt_infer_count(infer, 1, "high", attrs->high.count, spatial));
-    KT_TRY(kt_infer_count(infer, 1, "dilation", attrs->dilation.count, spatial));
     KT_TRY(kt_infer_count(infer, 1, "window", attrs->window.count, spatial));
-    KT_TRY(kt_infer_bounds(infer, 2, "strides", &attrs->strides, 1));
-    KT_TRY(kt_infer_bounds(infer, 2, "dilation", &attrs->dilation, 1));
     KT_TRY(kt_infer_bounds(infer, 2, "window", &attrs->window, 1));
     KT_TRY(check_dtypes(infer, 4));
     if (g->rank != x->rank)
@@ -269,8 +274,6 @@ kt_status kt_infer_conv_by_kernel(kt_infer *infer) {
     KT_TRY(kt_infer_equal(infer, 6, g->dims[0], x->dims[0], "dimension 0 of the cotangent and of the input"));
     kt_type result = {.dtype = x->dtype, .rank = x->rank};
     for (uint32_t i = 0; i < spatial; i++) {
-        KT_TRY(kt_infer_at_least(infer, 3, attrs->low.at[i], 0, "low[%u]", i));
-        KT_TRY(kt_infer_at_least(infer, 3, attrs->high.at[i], 0, "high[%u]", i));
         result.dims[i] = kt_dim_const(pool, attrs->window.at[i]);
         kt_infer_slide slide = {.size = x->dims[i + 1],
                                 .window = result.dims[i],
