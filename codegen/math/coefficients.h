@@ -113,9 +113,17 @@ static const double sinh_tail_f64[] = {
     0x1.ae777c0e26b5cp-41,
     0x1.99f08c174be43p-49,
 };
-/* erf(x) / x in z = x^2, |x| <= 1 */
-static const double erf_ratio_f32[] = {
-    0x1.20dd74fef2e56p+0,
+/* (tanh(x) - x) / x^3 in z = x^2, |x| <= 0.55 */
+static const double tanh_tail_f32[] = {
+    -0x1.5555547808febp-2,
+    0x1.110fef896470cp-3,
+    -0x1.b9a19a935661ep-5,
+    0x1.5d302127a9bf2p-6,
+    -0x1.b191f21352346p-8,
+};
+/* erf(x) / x - 1 in z = x^2, |x| <= 1 */
+static const double erf_excess_f32[] = {
+    0x1.06eba7f7972b3p-3,
     -0x1.81273ea2b37bep-2,
     0x1.ce2d184de7d2bp-4,
     -0x1.b7fb37fbd954ep-6,
@@ -124,8 +132,8 @@ static const double erf_ratio_f32[] = {
     0x1.4a9dab1235699p-14,
 };
 /* the same */
-static const double erf_ratio_f64[] = {
-    0x1.20dd750429b6dp+0,
+static const double erf_excess_f64[] = {
+    0x1.06eba8214db69p-3,
     -0x1.812746b0379e6p-2,
     0x1.ce2f21a042b32p-4,
     -0x1.b82ce31284e9cp-6,

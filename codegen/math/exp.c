@@ -61,21 +61,42 @@ LLVMValueRef kt_emit_expm1(const kt_emitter *e, LLVMValueRef x) {
     reduced part = reduce(e, x, NULL);
     LLVMValueRef scale = power_of_two(e, LLVMBuildSub(e->builder, part.n, bits_num(e, 1), ""));
     LLVMValueRef value = mad(e, scale, small_expm1(e, part.r), sub(e, scale, num(e, 0.5)));
-    return add(e, value, value);
+    return with_sign(e, add(e, value, value), x); /* of zeros, too */
 }
 
-/* t / (t + 2) with t = e^(2|x|) - 1. */
-LLVMValueRef kt_emit_tanh(const kt_emitter *e, LLVMValueRef x) {
-    LLVMValueRef size = clamp(e, magnitude(e, x), 0, e->dtype == KT_F64 ? 20 : 10);
+/* f32: a polynomial where the result is below 1/2, and 1 - 2 / (e^(2|x|) + 1). */
+static LLVMValueRef tanh_f32(const kt_emitter *e, LLVMValueRef size) {
+    LLVMValueRef square = mul(e, size, size), one = num(e, 1);
+    LLVMValueRef small = mad(e, mul(e, size, square), TABLE(e, square, tanh_tail_f32), size);
+    reduced part = reduce(e, add(e, size, size), NULL);
+    LLVMValueRef scale = power_of_two(e, part.n);
+    LLVMValueRef bottom = mad(e, scale, small_expm1(e, part.r), add(e, scale, one));
+    LLVMValueRef large = sub(e, one, quotient(e, num(e, 2), bottom));
+    return choose(e, below(e, size, num(e, 0.55)), small, large);
+}
+
+/* f64: t / (t + 2) with t = e^(2|x|) - 1. */
+static LLVMValueRef tanh_f64(const kt_emitter *e, LLVMValueRef size) {
     LLVMValueRef t = kt_emit_expm1(e, add(e, size, size));
-    return with_sign(e, quotient(e, t, add(e, t, num(e, 2))), x);
+    return quotient(e, t, add(e, t, num(e, 2)));
 }
 
-/* With e^-|x|, which cannot overflow, so that small results keep their digits. */
+LLVMValueRef kt_emit_tanh(const kt_emitter *e, LLVMValueRef x) {
+    bool wide = e->dtype == KT_F64;
+    LLVMValueRef size = clamp(e, magnitude(e, x), 0, wide ? 20 : 10);
+    return with_sign(e, wide ? tanh_f64(e, size) : tanh_f32(e, size), x);
+}
+
+/* With p = e^-|x|, which cannot overflow, so that small results keep their digits: 1 / (1 + p) and p / (1 +
+ * p). The latter would lose more than two units, so it gets back what rounding took from 1 + p: times the
+ * result and 1 / (1 + p), which is 1 less the result. */
 LLVMValueRef kt_emit_logistic(const kt_emitter *e, LLVMValueRef x) {
-    LLVMValueRef power = kt_emit_exp(e, negate(e, magnitude(e, x)));
-    LLVMValueRef top = choose(e, below(e, x, num(e, 0)), power, num(e, 1));
-    return quotient(e, top, add(e, num(e, 1), power));
+    LLVMValueRef power = kt_emit_exp(e, negate(e, magnitude(e, x))), one = num(e, 1);
+    LLVMValueRef negative = below(e, x, num(e, 0)), bottom = add(e, one, power);
+    LLVMValueRef value = quotient(e, choose(e, negative, power, one), bottom);
+    LLVMValueRef excess = sub(e, sub(e, bottom, one), power);
+    LLVMValueRef mended = mad(e, mul(e, excess, value), sub(e, one, value), value);
+    return choose(e, negative, mended, value);
 }
 
 LLVMValueRef kt_emit_sinh(const kt_emitter *e, LLVMValueRef x) {

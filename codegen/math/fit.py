@@ -50,7 +50,8 @@ cos_tail = series_at_zero(of_root(lambda x: (mp.cos(x) - 1 + x**2 / 2) / x**4), 
 asin_tail = series_at_zero(of_root(lambda x: (mp.asin(x) - x) / x**3), mp.mpf(1) / 6)
 atan_tail = series_at_zero(of_root(lambda x: (mp.atan(x) - x) / x**3), mp.mpf(-1) / 3)
 sinh_tail = series_at_zero(of_root(lambda x: (mp.sinh(x) - x) / x**3), mp.mpf(1) / 6)
-erf_ratio = series_at_zero(of_root(lambda x: mp.erf(x) / x), 2 / mp.sqrt(mp.pi))
+tanh_tail = series_at_zero(of_root(lambda x: (mp.tanh(x) - x) / x**3), mp.mpf(-1) / 3)
+erf_excess = series_at_zero(of_root(lambda x: mp.erf(x) / x - 1), 2 / mp.sqrt(mp.pi) - 1)
 quarter_pi = (mp.pi / 4) ** 2 * mp.mpf("1.0001")
 log_reach = ((root - 1) / (root + 1)) ** 2 * mp.mpf("1.0001")
 atan_reach = (root - 1) ** 2 * mp.mpf("1.0001")
@@ -70,8 +71,9 @@ TABLES = [
     ("asin_tail_f64", "(asin(x) - x) / x^3 in z = x^2, |x| <= 1 / 2", asin_tail, 14, 0, mp.mpf(1) / 4, None),
     ("atan_tail_f64", "(atan(x) - x) / x^3 in z = x^2, |x| <= sqrt(2) - 1", atan_tail, 12, 0, atan_reach, None),
     ("sinh_tail_f64", "(sinh(x) - x) / x^3 in z = x^2, |x| <= 1", sinh_tail, 7, 0, 1, None),
-    ("erf_ratio_f32", "erf(x) / x in z = x^2, |x| <= 1", erf_ratio, 6, 0, 1, None),
-    ("erf_ratio_f64", "the same", erf_ratio, 12, 0, 1, None),
+    ("tanh_tail_f32", "(tanh(x) - x) / x^3 in z = x^2, |x| <= 0.55", tanh_tail, 4, 0, mp.mpf("0.3025"), None),
+    ("erf_excess_f32", "erf(x) / x - 1 in z = x^2, |x| <= 1", erf_excess, 6, 0, 1, None),
+    ("erf_excess_f64", "the same", erf_excess, 12, 0, 1, None),
     ("log_erfc_f32", "log(erfc(x)), 1 <= x <= 4, weighted by erfc(x)", log_erfc, 7, 1, 4, mp.erfc),
     ("log_erfc_f64", "log(erfc(x)), 1 <= x <= 6, weighted by erfc(x)", log_erfc, 20, 1, 6, mp.erfc),
 ]

@@ -74,7 +74,7 @@ LLVMValueRef kt_emit_log1p(const kt_emitter *e, LLVMValueRef x) {
     LLVMValueRef lost = sub(e, x, sub(e, u, num(e, 1)));
     LLVMValueRef some = LLVMBuildFCmp(e->builder, LLVMRealONE, lost, num(e, 0), ""); /* false of NaN */
     LLVMValueRef correction = choose(e, some, quotient(e, lost, u), num(e, 0));
-    return add(e, kt_emit_log(e, u), correction);
+    return with_sign(e, add(e, kt_emit_log(e, u), correction), x); /* of zeros, too */
 }
 
 /* Past this the square overflows, and 1 does not matter beside it. */

@@ -3,7 +3,7 @@
  * No vector is ever taken apart for a library call, but for the remainder of floats (libm's fmod) and the
  * sines of arguments past 2^20, so elementwise chains stay in registers. A lane's result depends on that
  * lane's operands only. Values of f16 and bf16 are f32 in registers, rounded after every operation; bool is
- * i1 in registers. Bounds on errors: tests/codegen/math_test.c. */
+ * i1 in registers. Bounds on errors: docs/accuracy.md. */
 #ifndef KT_CODEGEN_MATH_H
 #define KT_CODEGEN_MATH_H
 

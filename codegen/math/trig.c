@@ -24,6 +24,7 @@ static turned turn(const kt_emitter *e, LLVMValueRef x) {
     for (int i = 0; i < 4; i++) r = mad(e, n, num(e, -parts[i]), r);
     LLVMValueRef square = mul(e, r, r);
     LLVMValueRef sine = mad(e, mul(e, r, square), TABLE(e, square, sin_tail_f64), r);
+    sine = with_sign(e, sine, r); /* of zeros, too */
     LLVMValueRef tail = mul(e, mul(e, square, square), TABLE(e, square, cos_tail_f64));
     /* 1 - x^2/2 in two steps, so that its rounding is made good. */
     LLVMValueRef half = mul(e, square, num(e, 0.5)), whole_part = sub(e, num(e, 1), half);

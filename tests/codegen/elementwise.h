@@ -108,10 +108,10 @@ static inline double sample(uint64_t *state, kt_dtype dtype, int index) {
 /* ---- kernels ----------------------------------------------------------------------------------------------
  */
 
-/* A kernel of one operation over COUNT elements, a vector at a time with a masked last turn. */
-static inline kt_loops *kernel_of(kt_graph *graph, const kt_target *target, kt_op op, kt_dtype dtype,
-                                  kt_dtype result) {
-    static const int64_t shape[] = {COUNT};
+/* A kernel of one operation over length elements, a vector at a time with a masked last turn. */
+static inline kt_loops *kernel_over(kt_graph *graph, const kt_target *target, kt_op op, kt_dtype dtype,
+                                    kt_dtype result, int64_t length, int lanes) {
+    const int64_t shape[] = {length};
     kt_arena *arena = graph->arena;
     kt_diag diag = {0};
     kt_builder builder;
@@ -127,12 +127,8 @@ static inline kt_loops *kernel_of(kt_graph *graph, const kt_target *target, kt_o
     assert_int_equal(builder.status, KT_OK);
 
     kt_loops *loops = KT_NEW(arena, kt_loops);
-    int lanes = kt_target_lanes(target, dtype);
-    /* Integer vectors fall apart into scalars in places, which takes LLVM long. */
-    int most = kt_dtype_is_float(dtype) ? 8 : 4;
-    if (lanes > most) lanes = most;
     kt_loops_init(loops, arena, graph, &builder.function, target);
-    kt_reg end = kt_loops_int(loops, COUNT);
+    kt_reg end = kt_loops_int(loops, length);
     kt_reg i =
         kt_loops_begin(loops, KT_LOOP_SERIAL, kt_loops_int(loops, 0), end, kt_loops_int(loops, lanes), NULL);
     kt_reg mask = kt_loops_mask(loops, kt_loops_index(loops, KT_INDEX_SUB, end, i), lanes);
@@ -142,6 +138,15 @@ static inline kt_loops *kernel_of(kt_graph *graph, const kt_target *target, kt_o
     kt_loops_store(loops, (uint32_t)count, i, z, mask);
     kt_loops_end(loops);
     return loops;
+}
+
+/* The same over COUNT elements. */
+static inline kt_loops *kernel_of(kt_graph *graph, const kt_target *target, kt_op op, kt_dtype dtype,
+                                  kt_dtype result) {
+    int lanes = kt_target_lanes(target, dtype);
+    /* Integer vectors fall apart into scalars in places, which takes LLVM long. */
+    int most = kt_dtype_is_float(dtype) ? 8 : 4;
+    return kernel_over(graph, target, op, dtype, result, COUNT, lanes < most ? lanes : most);
 }
 
 typedef struct fixture {

@@ -5,6 +5,14 @@ here=$SOURCE/tests/driver
 data="--data $here/trainer_x.npy --labels $here/trainer_y.npy"
 "$KERATIN" compile "$here/trainer.keras" --train -o "$work/trainer"
 
+# Two lines of evaluate, to 1e-6: programs that only predict fold what a trainer cannot, so they round otherwise.
+same_numbers() {
+    cat "$1" "$2" | tr -d '{}:,' | awk '
+        NR == 1 { count = split($0, one) }
+        NR == 2 && NF == count { for (i = 1; i <= count; i++) if (one[i] != $i && ((d = one[i] - $i) > 1e-6 || d < -1e-6)) bad = 1; seen = 1 }
+        END { exit bad || !seen }'
+}
+
 # Logs of each epoch are Keras's, to 1e-4: sixteen steps of Adam make more of a rounding than one.
 "$work/trainer" fit $data --batch-size 20 --epochs 4 --no-shuffle --validation-split 0.25 \
     --class-weight 0=1,1=2.5,2=0.5 --history "$work/history.json" >"$work/lines"
@@ -42,7 +50,7 @@ cmp "$work/one.json" "$work/resumed.json" || fail "a resumed run has another his
 "$COMPARE" close "$work/saved.npy" "$work/trained.npy" || fail "the saved model predicts otherwise"
 "$KERATIN" compile "$here/trainer.keras" --loss sparse_categorical_crossentropy -o "$work/evaluator"
 "$work/evaluator" evaluate $data >"$work/evaluated"
-cmp "$work/evaluated" "$work/untrained" || fail "a program that only evaluates gives other numbers"
+same_numbers "$work/evaluated" "$work/untrained" || fail "a program that only evaluates gives other numbers"
 
 # A trainer begins with the state of the optimizer in the archive, as Keras's load_model does; another optimizer with none.
 "$KERATIN" compile "$work/one.keras" --train -o "$work/again" 2>"$work/errors"
@@ -60,7 +68,7 @@ expect_text "warning: .*frozen.keras: The optimizer begins anew: model.weights.h
 # A plain program evaluates, too, if the model was compiled with a loss, and its weights are stored once; a library does not.
 "$KERATIN" compile "$here/trainer.keras" -o "$work/plain"
 "$work/plain" evaluate $data >"$work/evaluated"
-cmp "$work/evaluated" "$work/untrained" || fail "a plain program evaluates to other numbers"
+same_numbers "$work/evaluated" "$work/untrained" || fail "a plain program evaluates to other numbers"
 expect_status 2 "$work/plain" fit $data
 "$KERATIN" compile "$here/trainer.keras" -o "$work/plain.so"
 ! grep -q evaluate "$work/plain.h" || fail "a library that nobody asked to evaluates"
