@@ -168,6 +168,9 @@ const kt_layer_class *kt_layer_class_find(const char *module, const char *name);
 /* Makes a layer from Keras's serialised form {"module", "class_name", "config", "registered_name", …}. path: of
  * the container, for problems; NULL at the top. NULL and problems where it is not supported; goes on to find all. */
 kt_layer *kt_layer_from_config(kt_layer_context *context, const json_t *serialized, const char *path);
+/* Why a layer for images cannot be called with a dictionary, whose other entries Keras changes with the images; a whole
+ * sentence, or NULL: nothing is wrong with it. */
+const char *kt_layer_refuses_dictionary(const kt_layer *layer);
 /* Makes a layer of a class from options as JSON text: kt_layer_create(c, "Dense", "{\"units\": 10}"). */
 kt_layer *kt_layer_create(kt_layer_context *context, const char *class_name, const char *options);
 void kt_json_release(void *json); /* json_decref, for kt_arena_defer */

@@ -17,6 +17,7 @@ import sys
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import keras
+from keras.src.layers.preprocessing.image_preprocessing.base_image_preprocessing_layer import BaseImagePreprocessingLayer
 from keras.src.ops.operation import Operation
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -29,10 +30,14 @@ PARTLY = {
     "Embedding": "quantized weights",
     "EinsumDense": "quantized weights",
     "ReversibleEmbedding": "quantized weights",
-    "Resizing": "dictionaries of images, labels and boxes (`bounding_box_format`)",
-    "RNN": "cells of one's own",
-    "StackedRNNCells": "a call outside of an RNN",
 }
+# Of layers that work: what looks as if it might be missing.
+NOTES = {
+    "RNN": "a cell of one's own is Python code, which is never executed",
+    **dict.fromkeys(("CenterCrop", "RandomCrop", "Resizing"),
+                    "tensors of images; called with a dictionary, Keras itself makes no model of them that works"),
+}
+DICTIONARIES = "dictionaries of images, labels and boxes (`bounding_box_format`)"
 # Never: they hold Python code, or are no layers of a model.
 NEVER = {
     "Lambda": "holds Python code, which is never executed",
@@ -56,7 +61,10 @@ def rows(known):
         if name in NEVER:
             yield name, "never", NEVER[name]
         elif layer.__name__ in known or name in known:
-            yield name, "partly" if name in PARTLY else "works", PARTLY.get(name, "")
+            missing = PARTLY.get(name, "")
+            if issubclass(layer, BaseImagePreprocessingLayer) and name not in NOTES:
+                missing = DICTIONARIES
+            yield name, "partly" if missing else "works", missing or NOTES.get(name, "")
         else:
             yield name, "not yet", ""
 

@@ -1,12 +1,17 @@
 /* What the layers that prepare images share: checks, and ranges of values. */
 #include "frontend/layers/images_impl.h"
 
+static const char alone[] =
+    "it takes a tensor of images; a dictionary of images with labels, boxes or masks is not supported.";
+
+const char *kt_layer_refuses_dictionary(const kt_layer *layer) {
+    return kt_option_find(layer->class->options, "bounding_box_format") ? alone : NULL;
+}
+
 bool kt_call_has_images(const kt_layer_call *call) {
     const kt_argument *given = call->argument_count ? &call->arguments[0] : NULL;
     if (given && given->kind == KT_ARGUMENT_LIST) {
-        kt_trace_fail(
-            call->trace, KT_UNSUPPORTED,
-            "it takes a tensor of images; images with labels, boxes or masks are not supported yet.");
+        kt_trace_fail(call->trace, KT_UNSUPPORTED, "%s", alone);
         return false;
     }
     return kt_call_has_inputs(call, 1) && kt_call_has_rank(call, 3, 4);

@@ -47,6 +47,17 @@ static const json_t *keep(reader *r, const json_t *value) {
     return value;
 }
 
+/* Is an operation called with a dictionary as its first argument? */
+static bool takes_dictionary(const json_t *nodes) {
+    size_t i;
+    const json_t *node;
+    json_array_foreach((json_t *)nodes, i, node) {
+        const json_t *first = json_array_get(json_object_get(node, "args"), 0);
+        if (json_is_object(first) && !json_object_get(first, "class_name")) return true;
+    }
+    return false;
+}
+
 static void read_operation(reader *r, const json_t *serialized) {
     kt_functional *model = r->model;
     const char *name = json_string_value(json_object_get(serialized, "name"));
@@ -66,6 +77,11 @@ static void read_operation(reader *r, const json_t *serialized) {
         KT_PUSH(r->arena, &model->layer.children, operation.layer);
 
     const json_t *nodes = json_object_get(serialized, "inbound_nodes");
+    const char *refusal = operation.layer ? kt_layer_refuses_dictionary(operation.layer) : NULL;
+    if (refusal && takes_dictionary(nodes)) {
+        fail(r, KT_UNSUPPORTED, name, "%s", refusal);
+        operation.layer = NULL;
+    }
     kt_dtype dtype;
     kt_ints shape;
     bool is_input = operation.layer && kt_layer_input_spec(operation.layer, &dtype, &shape);

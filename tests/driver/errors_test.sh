@@ -36,6 +36,9 @@ expect_text 'Lambda' errors
 refused "$SOURCE/tests/driver/unknown.keras" 2
 expect_text 'block/flipped' errors
 expect_text 'contrasted' errors
+refused "$SOURCE/tests/driver/boxed.keras" 2
+expect_text 'boxed/flip: it takes a tensor of images; a dictionary' errors
+expect_text 'boxed/resize: it takes a tensor of images; a dictionary' errors
 
 expect_status 1 "$KERATIN" compile "$model" -o out --shape image=2x9x8x1
 expect_errors 1

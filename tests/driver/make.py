@@ -26,6 +26,14 @@ class Mine(layers.Layer):
 inner = keras.Sequential([keras.Input((5, 4, 3)), Mine(name="flipped")], name="block")
 keras.Sequential([keras.Input((5, 4, 3)), inner, Mine(name="contrasted")]).save(FOLDER / "unknown.keras")
 
+# What Keras transforms along with images; of Resizing it knows but a first tensor, and gives it the shape [height, width].
+images, boxes = keras.Input((5, 4, 3), name="images"), keras.Input((2, 4), name="boxes")
+labels = keras.Input((2,), name="labels", dtype="int32")
+boxed = {"images": images, "bounding_boxes": {"boxes": boxes, "labels": labels}}
+flipped = layers.RandomFlip(bounding_box_format="xyxy", name="flip")(boxed)
+resized = layers.Resizing(3, 2, bounding_box_format="xyxy", name="resize")(boxed)
+keras.Model([images, boxes, labels], [*keras.tree.flatten(flipped), resized], name="boxed").save(FOLDER / "boxed.keras")
+
 
 def save(model, name, x, batch):
     """Calls the model batch by batch: Keras's predict forgets states between them where JAX computes. NAME.keras, NAME_x.npy, NAME_y.npy; weights far from what layers start with."""

@@ -196,6 +196,15 @@ static void unknown_classes(void **state) {
          "model/a: 'Dense' is no class of Keras, and its Python code is never executed; write it with "
          "Keras's "
          "layers and operations."},
+        {"{\"module\": \"keras.layers\", \"class_name\": \"RNN\", \"config\": {\"name\": \"walk\", \"cell\": "
+         "{\"module\": null, \"class_name\": \"MinimalCell\", \"config\": {\"name\": \"minimal\", \"units\": "
+         "3}, "
+         "\"registered_name\": \"mine>MinimalCell\"}}}",
+         "model/walk/minimal: 'MinimalCell' is no class of Keras, and its Python code is never executed; "
+         "write it with Keras's layers and operations."},
+        {"{\"module\": \"keras.layers\", \"class_name\": \"RNN\", \"config\": {\"name\": \"walk\", \"cell\": "
+         "{\"module\": \"keras.layers\", \"class_name\": \"ReLU\", \"config\": {}}}}",
+         "model/walk: ReLU is no cell that can be run over time."},
         {"{\"module\": \"keras.layers\", \"class_name\": \"Dense\"}",
          "model/Dense: this is no serialised layer: config is missing."},
         {"[]", "model: this is no serialised layer: class_name is missing."},
@@ -207,6 +216,7 @@ static void unknown_classes(void **state) {
         json_t *serialized = json_loads(cases[i].serialized, 0, &error);
         assert_null(kt_layer_from_config(&l.context, serialized, "model"));
         assert_string_equal(lab_problem(&l), cases[i].problem);
+        assert_int_equal(l.diag.count, 1);
         json_decref(serialized);
         lab_close(&l);
     }
@@ -326,6 +336,53 @@ static void bad_inputs(void **state) {
           "model/layer_normalization: axis 1 is named twice.");
     gives("Activation", "{\"activation\": \"glu\"}", "f32[batch,5]",
           "model/activation/glu: the activation 'glu' halves axis 1, whose size must be even.");
+}
+
+/* Cells outside of RNN: `states` is their types, and brackets around those of a cell in a stack. */
+static void lone_cell_rejects(const char *class_name, const char *options, const char *states,
+                              const char *expected) {
+    lab l;
+    lab_open(&l);
+    kt_argument items[3][3], list[3], arguments[2] = {lab_tensor(lab_input(&l, "f32[batch,5]"))};
+    uint32_t count = 0;
+    char *groups, *text = kt_arena_string(l.context.arena, states);
+    for (char *group = strtok_r(text, ";", &groups); group; group = strtok_r(NULL, ";", &groups)) {
+        char *types;
+        list[count] = (kt_argument){.kind = KT_ARGUMENT_LIST, .items = items[count]};
+        for (char *at = strtok_r(group, " ", &types); at; at = strtok_r(NULL, " ", &types))
+            items[count][list[count].count++] = lab_tensor(lab_input(&l, at));
+        count++;
+    }
+    arguments[1] =
+        count == 1 ? list[0] : (kt_argument){.kind = KT_ARGUMENT_LIST, .items = list, .count = count};
+    kt_layer *cell = kt_layer_create(&l.context, class_name, options);
+    kt_value values[8], masks[8];
+    kt_layer_call_with(cell, &l.trace, arguments, 1 + (count > 0), values, masks);
+    assert_string_equal(lab_problem(&l), expected);
+    lab_close(&l);
+}
+
+static void states_of_lone_cells(void **state) {
+    (void)state;
+    static const char lstm[] = "model/lstm_cell: a cell takes its input and its states, of which it has 2.";
+    lone_cell_rejects("LSTMCell", "{\"units\": 4}", "", lstm);
+    lone_cell_rejects("LSTMCell", "{\"units\": 4}", "f32[batch,4]", lstm);
+    lone_cell_rejects("LSTMCell", "{\"units\": 4}", "f32[batch,4] f32[batch,4] f32[batch,4]", lstm);
+    lone_cell_rejects("LSTMCell", "{\"units\": 4}", "f32[batch,4];f32[batch,4]", lstm);
+    lone_cell_rejects("LSTMCell", "{\"units\": 4}", "f32[batch,4] f32[batch,3]",
+                      "model/lstm_cell: the state 1 must be f32[batch,4], but is f32[batch,3].");
+    lone_cell_rejects("GRUCell", "{\"units\": 4}", "f32[4]",
+                      "model/gru_cell: the state 0 must be f32[batch,4], but is f32[4].");
+    static const char cells[] = "{\"cells\": [{\"module\": \"keras.layers\", \"class_name\": \"LSTMCell\", "
+                                "\"config\": {\"units\": 4}}, {\"module\": \"keras.layers\", \"class_name\": "
+                                "\"GRUCell\", \"config\": {\"units\": 3}}]}";
+    static const char stack[] =
+        "model/stacked_rnn_cells: it takes its input and a list of the states of each cell, 3 in all.";
+    lone_cell_rejects("StackedRNNCells", cells, "f32[batch,4] f32[batch,4] f32[batch,3]", stack);
+    lone_cell_rejects("StackedRNNCells", cells, "f32[batch,4];f32[batch,3]", stack);
+    lone_cell_rejects("StackedRNNCells", cells, "f32[batch,4] f32[batch,4];f32[batch,4]",
+                      "model/stacked_rnn_cells: the state 2 must be f32[batch,3], but is f32[batch,4].");
+    lone_cell_rejects("StackedRNNCells", cells, "f32[batch,4] f32[batch,4];f32[batch,3]", "");
 }
 
 /* One layer's problem does not hide those of the next. */
@@ -558,6 +615,7 @@ int main(void) {
         cmocka_unit_test(promotion),
         cmocka_unit_test(shapes),
         cmocka_unit_test(bad_inputs),
+        cmocka_unit_test(states_of_lone_cells),
         cmocka_unit_test(problems_are_contained),
         cmocka_unit_test(weights_and_sharing),
         cmocka_unit_test(training_mode),

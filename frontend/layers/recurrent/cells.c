@@ -7,6 +7,8 @@
  */
 #include "frontend/layers/recurrent/recurrent_impl.h"
 
+#include "frontend/operations/operations_impl.h"
+
 #include <string.h>
 
 enum { MAX_GATES = 4 };
@@ -295,32 +297,81 @@ const kt_cell_kind *kt_cell_check(const kt_layer *layer, kt_layer_context *conte
     return NULL;
 }
 
-/* A call of a cell by itself: cell(inputs, states). */
-static kt_status build_alone(kt_layer *cell, kt_trace *trace, const kt_layer_call *call) {
+/* ---- a call of a cell by itself: cell(inputs, states) ---------------------------------------------------
+ */
+kt_status kt_cell_build_alone(kt_layer *cell, kt_trace *trace, const kt_layer_call *call) {
     if (!kt_call_has_inputs(call, 1)) return KT_INVALID;
     return kt_cell_find(cell)->build(cell, trace, kt_call_type(call, 0));
 }
 
-static void call_alone(kt_layer *cell, kt_layer_call *call) {
+/* Writes a cell's states at *at and moves it on; a stack of cells wants a list with an item for each cell. */
+static bool take_states(const kt_layer *cell, const kt_argument *given, kt_value **at) {
+    bool list = given->kind == KT_ARGUMENT_LIST;
+    if (cell->children.count) {
+        if (!list || given->count != cell->children.count) return false;
+        for (uint32_t i = 0; i < given->count; i++)
+            if (!take_states(cell->children.at[i], &given->items[i], at)) return false;
+        return true;
+    }
+    uint32_t count = kt_cell_find(cell)->state_count(cell);
+    if ((list ? given->count : 1) != count) return false;
+    for (uint32_t i = 0; i < count; i++) {
+        const kt_argument *state = list ? &given->items[i] : given;
+        if (state->kind != KT_ARGUMENT_TENSOR) return false;
+        *(*at)++ = state->value;
+    }
+    return true;
+}
+
+static bool may_equal(const kt_dim_pool *dims, kt_dim a, kt_dim b) {
+    int64_t m, n;
+    return !kt_dim_is_const(dims, a, &m) || !kt_dim_is_const(dims, b, &n) || m == n;
+}
+
+static bool states_fit(const kt_layer *cell, const kt_layer_call *call, const kt_value *states) {
     const kt_cell_kind *kind = kt_cell_find(cell);
-    const kt_argument *given = call->argument_count > 1 ? &call->arguments[1] : NULL;
+    kt_builder *builder = call->trace->builder;
+    kt_type types[KT_MAX_STATES] = {0};
+    kind->state_types(cell, builder->graph->dims, kt_call_type(call, 0), types);
+    for (uint32_t i = 0; i < kind->state_count(cell); i++) {
+        const kt_type *given = kt_build_type(builder, states[i]);
+        bool fits = given->rank == types[i].rank;
+        for (int axis = 0; fits && axis < given->rank; axis++)
+            fits = may_equal(builder->graph->dims, given->dims[axis], types[i].dims[axis]);
+        for (int axis = 0; fits && axis < given->rank; axis++)
+            kt_build_require_equal(builder, given->dims[axis], types[i].dims[axis], "the sizes of states");
+        if (fits) continue;
+        kt_trace_fail(call->trace, KT_INVALID, "the state %u must be %s, but is %s.", i,
+                      kt_type_string(builder->graph->dims, &types[i], call->trace->context->arena),
+                      kt_type_string(builder->graph->dims, given, call->trace->context->arena));
+        return false;
+    }
+    return true;
+}
+
+void kt_cell_call_alone(kt_layer *cell, kt_layer_call *call) {
+    const kt_cell_kind *kind = kt_cell_find(cell);
+    const kt_argument *given = kt_operation_argument(call, 1, "states");
     uint32_t count = kind->state_count(cell);
-    kt_value states[2];
-    bool list = given && given->kind == KT_ARGUMENT_LIST;
-    if (!given || (list ? given->count : 1) != count || (!list && given->kind != KT_ARGUMENT_TENSOR)) {
-        kt_trace_fail(call->trace, KT_INVALID, "a cell takes its input and %u states.", count);
+    kt_value states[KT_MAX_STATES] = {0}, *at = states;
+    if (!given || !take_states(cell, given, &at)) {
+        kt_trace_fail(call->trace, KT_INVALID,
+                      cell->children.count
+                          ? "it takes its input and a list of the states of each cell, %u in all."
+                          : "a cell takes its input and its states, of which it has %u.",
+                      count);
         return;
     }
-    for (uint32_t i = 0; i < count; i++) states[i] = list ? given->items[i].value : given->value;
     for (uint32_t i = 0; i < count; i++)
         if (!states[i]) return;
+    if (!states_fit(cell, call, states)) return;
     kind->draw(cell, call->trace, kt_call_type(call, 0));
     kt_value x = kind->project(cell, call->trace, call->inputs[0]);
     call->outputs[0] = kind->step(cell, call->trace, x, states);
     for (uint32_t i = 0; i < count; i++) call->outputs[i + 1] = states[i];
 }
 
-static uint32_t outputs_alone(const kt_layer *cell) { return 1 + kt_cell_find(cell)->state_count(cell); }
+uint32_t kt_cell_outputs_alone(const kt_layer *cell) { return 1 + kt_cell_find(cell)->state_count(cell); }
 
 #define CELL(c_name, keras_name, table, text)                                                                \
     const kt_layer_class kt_class_##c_name = {.name = keras_name,                                            \
@@ -329,9 +380,9 @@ static uint32_t outputs_alone(const kt_layer *cell) { return 1 + kt_cell_find(ce
                                               .bytes = sizeof(unit_cell),                                    \
                                               .options = table,                                              \
                                               .check = check,                                                \
-                                              .build = build_alone,                                          \
-                                              .call = call_alone,                                            \
-                                              .output_count = outputs_alone}
+                                              .build = kt_cell_build_alone,                                  \
+                                              .call = kt_cell_call_alone,                                    \
+                                              .output_count = kt_cell_outputs_alone}
 CELL(simple_rnn_cell, "SimpleRNNCell", simple_options, "one step of a fully connected recurrence");
 CELL(lstm_cell, "LSTMCell", lstm_options, "one step of a long short-term memory");
 CELL(gru_cell, "GRUCell", gru_options, "one step of a gated recurrent unit");

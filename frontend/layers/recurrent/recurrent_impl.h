@@ -30,6 +30,11 @@ typedef struct kt_cell_kind {
 const kt_cell_kind *kt_cell_find(const kt_layer *layer);
 /* A layer's child as its cell; NULL, and a problem, if it is none or has too many states. */
 const kt_cell_kind *kt_cell_check(const kt_layer *layer, kt_layer_context *context, const kt_layer *cell);
+/* A cell as a layer by itself: of input and states [batch, …], the output and the new states. The states of a
+ * stack of cells are a list with those of each cell. */
+kt_status kt_cell_build_alone(kt_layer *cell, kt_trace *trace, const kt_layer_call *call);
+void kt_cell_call_alone(kt_layer *cell, kt_layer_call *call);
+uint32_t kt_cell_outputs_alone(const kt_layer *cell);
 extern const kt_cell_kind kt_stacked_cells;
 extern const kt_cell_kind kt_conv_lstm_cell;
 

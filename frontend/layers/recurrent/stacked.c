@@ -105,10 +105,6 @@ static kt_value step(kt_layer *layer, kt_trace *trace, kt_value x, kt_value *sta
     return x;
 }
 
-static void call_alone(kt_layer *layer, kt_layer_call *call) {
-    kt_trace_fail(call->trace, KT_UNSUPPORTED, "%s outside of an RNN is not supported.", layer->class->name);
-}
-
 const kt_cell_kind kt_stacked_cells = {
     &kt_class_stacked_rnn_cells, state_count, output_state, state_types, build, draw, project, step};
 
@@ -119,5 +115,7 @@ const kt_layer_class kt_class_stacked_rnn_cells = {
     .bytes = sizeof(stacked),
     .read_config = read_config,
     .write_config = write_config,
-    .call = call_alone,
+    .build = kt_cell_build_alone,
+    .call = kt_cell_call_alone,
+    .output_count = kt_cell_outputs_alone,
 };
