@@ -35,6 +35,22 @@ static const kt_option options[] = {
     KT_OPTIONS_END,
 };
 
+static bool is_loss_scale(const json_t *serialized) {
+    const char *name = json_string_value(
+        json_is_string(serialized) ? serialized : json_object_get(serialized, "class_name"));
+    return name && kt_options_listed("LossScaleOptimizer lossscaleoptimizer", name);
+}
+
+const json_t *kt_optimizer_scaled(kt_layer_context *context, const json_t *serialized) {
+    if (is_loss_scale(serialized)) return serialized;
+    json_t *inner = json_deep_copy(serialized);
+    json_t *outer =
+        json_pack("{s:s, s:{s:o}}", "class_name", "LossScaleOptimizer", "config", "inner_optimizer", inner);
+    if (!outer) KT_BUG("an optimizer cannot be wrapped");
+    kt_arena_defer(context->arena, kt_json_release, outer);
+    return outer;
+}
+
 static kt_status check(kt_object *object, kt_layer_context *context) {
     loss_scale *self = (loss_scale *)object;
     const kt_optimizer *own = &self->optimizer;
@@ -42,8 +58,7 @@ static kt_status check(kt_object *object, kt_layer_context *context) {
     KT_TRY(kt_optimizer_check_range(object, context, "use_ema", !own->use_ema, inner_only));
     KT_TRY(kt_optimizer_check_range(object, context, "ema_momentum", own->ema_momentum == 0.99, inner_only));
     const char *path = kt_arena_format(context->arena, "%s/inner_optimizer", object->path);
-    const char *class_name = json_string_value(json_object_get(self->inner_optimizer, "class_name"));
-    if (class_name && kt_options_listed("LossScaleOptimizer lossscaleoptimizer", class_name))
+    if (is_loss_scale(self->inner_optimizer))
         return kt_object_reject(object, context, KT_UNSUPPORTED, "inner_optimizer",
                                 "is a LossScaleOptimizer, too; one is enough.");
     self->inner = kt_optimizer_read(context, self->inner_optimizer, path);

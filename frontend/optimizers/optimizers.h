@@ -11,6 +11,9 @@ typedef struct kt_optimizer kt_optimizer;
 /* From Keras's serialised form: a name ("adam") or an object with class_name and config, whose learning_rate may be a
  * number or a serialised schedule. NULL, and problems at path. */
 kt_optimizer *kt_optimizer_read(kt_layer_context *context, const json_t *serialized, const char *path);
+/* A serialised optimizer within a LossScaleOptimizer, as Keras's compile puts it there for mixed_float16; as it is where
+ * it is one already. */
+const json_t *kt_optimizer_scaled(kt_layer_context *context, const json_t *serialized);
 /* Adds the optimizer's variables to the graph (kind KT_VARIABLE_SLOT) for these variables, which it is to train: paths
  * "optimizer/iteration", "optimizer/learning_rate", "optimizer/dense_kernel_momentum", …, file paths
  * "optimizer/vars/0", … in Keras's order. The learning rate is a variable of its own that callbacks may set, unless

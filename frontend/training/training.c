@@ -321,6 +321,16 @@ static void give_logs(step *s) {
     t->request->log_count = s->names.count;
 }
 
+/* Has a model the policy mixed_float16, for which Keras scales the loss? Functional models do not say in
+ * which policy they were made, but their layers do. */
+static bool is_mixed_float16(const kt_layer *model) {
+    bool found = model->compute_dtype == KT_F16 && model->variable_dtype == KT_F32;
+    if (model->dtype) return found;
+    for (uint32_t i = 0; !found && i < model->children.count; i++)
+        found = is_mixed_float16(model->children.at[i]);
+    return found;
+}
+
 static kt_status build_state(step *s, bool train) {
     training *t = s->t;
     kt_trace *trace = &s->entry.trace;
@@ -337,7 +347,9 @@ static kt_status build_state(step *s, bool train) {
         t->known = true;
     }
     if (!train || t->optimizer) return KT_OK;
-    t->optimizer = kt_optimizer_read(t->context, t->config->optimizer, "compile/optimizer");
+    const json_t *optimizer = t->config->optimizer;
+    if (is_mixed_float16(t->model)) optimizer = kt_optimizer_scaled(t->context, optimizer);
+    t->optimizer = kt_optimizer_read(t->context, optimizer, "compile/optimizer");
     if (!t->optimizer) return KT_INVALID;
     for (uint32_t i = 0; i < t->graph->variables.count; i++) {
         const kt_variable *variable = &t->graph->variables.at[i];

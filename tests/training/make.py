@@ -8,6 +8,7 @@ For each model NAME the file holds
   NAME/paths     paths of what is compared, weights before slots, one a line, as bytes
   NAME/states    [steps + 1, numbers] all of these one behind the other, before the first step and after each
   NAME/logs      [steps, logs] loss and metrics since the model was compiled
+  NAME/policy    the dtype policy of the model, as bytes
   NAME/input/I, NAME/labels/J, NAME/weights/J   [batches, ...] what step s is given: batch s % batches
 Steps are to be compared one by one, from Keras's state before to Keras's state after. The optimizer is SGD with momentum,
 whose slots tell gradients; seeds of dropout are Keras's on TensorFlow.
@@ -24,11 +25,18 @@ import numpy as np
 from keras import layers as L
 
 STEPS, BATCHES = 20, 3
+POLICIES = ["mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"]
 MODELS = {}
 
 
 def model(function):
-    MODELS[function.__name__] = function
+    MODELS[function.__name__] = function, "float32"
+    return function
+
+
+def in_policies(function):
+    for policy in POLICIES:
+        MODELS[f"{function.__name__}_{policy}"] = function, policy
     return function
 
 
@@ -152,11 +160,26 @@ def two_outputs():
 def weighted(): return *classes(L.Dense(5, "relu")), None, True
 @model
 def weighted_numbers(): return *numbers(L.Conv1D(3, 2), L.Flatten(), shape=(5, 2)), None, True
+@in_policies
+def plain(): return numbers(L.Dense(16, "relu"), L.Dense(8, "tanh"))
+@in_policies
+def image(): return classes(L.Conv2D(4, 3, use_bias=False), L.BatchNormalization(), L.ReLU(), L.MaxPooling2D(2), L.Flatten(), shape=(8, 8, 2))[:2] + ([],)
+@in_policies
+def words():
+    # neither QR in bfloat16, which TensorFlow lacks, nor an accuracy, which the last bit decides
+    net, loss, _ = classes(L.Embedding(10, 4), L.LSTM(4, recurrent_initializer="glorot_uniform"), shape=(5,), dtype="int32")
+    return net, loss, [loss]
+@in_policies
+def attentive():
+    x = keras.Input((5, 4)); y = L.MultiHeadAttention(2, 3)(x, x); y = L.LayerNormalization()(x + y)
+    y = L.Dense(4)(L.Dense(8, "gelu")(y)) + y
+    return keras.Model(x, L.Dense(2)(L.GlobalAveragePooling1D()(y))), "mse", ["mae"]
 # fmt: on
 
 
-def make(name, function, out):
+def make(name, function, policy, out):
     keras.utils.set_random_seed(1)
+    keras.config.set_dtype_policy(policy)
     rng = np.random.default_rng(sum(map(ord, name)))
     net, loss, metrics, *rest = function()
     weights = rest[0] if rest else None
@@ -186,7 +209,7 @@ def make(name, function, out):
     pick = lambda arrays, step: [a[step % BATCHES] for a in arrays]
     one = lambda list_: list_[0] if len(list_) == 1 else list_
     net.optimizer.build(net.trainable_variables)
-    followed = net.variables + net.optimizer.variables[2:]
+    followed = net.variables + [v for v in net.optimizer.variables if v.name not in ("iteration", "learning_rate")]
     state = lambda: np.concatenate([np.asarray(v).astype("float32").ravel() for v in followed])
     states, logs = [state()], []
     for step in range(STEPS):
@@ -202,6 +225,7 @@ def make(name, function, out):
     out[f"{name}/config"] = text(json.dumps(config, default=keras.src.saving.serialization_lib.serialize_keras_object))
     out[f"{name}/paths"] = text("\n".join(v.path for v in followed))
     out[f"{name}/log_names"] = text("\n".join(names))
+    out[f"{name}/policy"] = text(policy)
     out[f"{name}/states"] = np.stack(states)
     out[f"{name}/logs"] = np.array(logs, "float32")
     for what, arrays in (("input", given), ("labels", labels), ("weights", sample)):
@@ -211,9 +235,9 @@ def make(name, function, out):
 
 
 out = {}
-for name, function in MODELS.items():
+for name, (function, policy) in MODELS.items():
     if len(sys.argv) < 2 or name in sys.argv[1:]:
-        make(name, function, out)
+        make(name, function, policy, out)
 path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "steps.npz")
 if len(sys.argv) > 1:
     out = {**{k: v for k, v in np.load(path).items() if k.split("/")[0] in MODELS}, **out}

@@ -6,7 +6,7 @@
  * Keras's were; after it, the logs must be Keras's to 1e-5 of their size, gradients, which the slots of SGD
  * with momentum tell, to 1e-5 of the tensor's largest, and updates to 1e-4 of the tensor's largest. What is
  * below 1e-7 of the model's largest gradient is noise (all that the bias of attention's keys has, or a bias
- * before batch normalization). */
+ * before batch normalization). Policies of fewer bits have tolerances of their own. */
 #include "codegen/codegen.h"
 #include "frontend/training/training.h"
 #include "runtime/runtime.h"
@@ -19,7 +19,32 @@
 #include <string.h>
 
 enum { MAX_PORTS = 4 };
-static const double log_tolerance = 1e-5, gradient_tolerance = 1e-5, update_tolerance = 1e-4, momentum = 0.9;
+static const double momentum = 0.9;
+
+typedef struct tolerance {
+    const char *policy;
+    double log, gradient, update;
+    double noise;    /* of the model's largest gradient: what is below is compared to this */
+    double rounding; /* of a variable's numbers */
+} tolerance;
+
+/* Half floats round by a share of 2^-11, bfloat16 by 2^-8, wherever a result is stored. Where that is
+ * differs, since Keratin keeps what it fuses in float32 and TensorFlow stores every operation's result, so
+ * results may lie several of these roundings apart: of bfloat16 more, for Keras's own steps of the attention
+ * model lie up to 0.14 of a tensor's largest change from those it makes in float32. So may sums of what
+ * cancels out be, by the size of what they are summed from, and a variable of that type lies one of its own
+ * steps away. */
+#define HALF                   (1.0 / 2048)
+#define BRAIN                  (1.0 / 256)
+#define ROUNDINGS(count, bits) (count) * (bits), (count) * (bits), (count) * (bits)
+static const tolerance tolerances[] = {
+    {"float32", 1e-5, 1e-5, 1e-4, 1e-2, 1.2e-7},
+    {"float64", 1e-5, 1e-5, 1e-4, 1e-2, 1.2e-7}, /* losses are float32 in Keras, too */
+    {"mixed_float16", ROUNDINGS(16, HALF), 0.1, 1.2e-7},
+    {"mixed_bfloat16", ROUNDINGS(48, BRAIN), 0.1, 1.2e-7},
+    {"float16", ROUNDINGS(16, HALF), 0.1, 2 * HALF},
+    {"bfloat16", ROUNDINGS(48, BRAIN), 0.1, 2 * BRAIN},
+};
 
 typedef struct library {
     void *handle, *context;
@@ -36,6 +61,7 @@ typedef struct followed {
     kt_buffer shape;
     int64_t count, first; /* numbers, and where they begin in a state */
     bool slot;
+    bool exact; /* what a dynamic loss scale consists of */
 } followed;
 
 typedef struct test {
@@ -47,6 +73,7 @@ typedef struct test {
     kt_buffer ports[3 * MAX_PORTS];
     uint32_t port_count, problems;
     bool weighted;
+    const tolerance *tolerance;
     kt_training_request request;
     uint32_t *log_order; /* by number of Keras's logs */
     kt_graph *graph;
@@ -139,35 +166,43 @@ static kt_status compile(test *t, const char *directory) {
 
 /* ---- what is compared ------------------------------------------------------------------------------------
  */
+static bool is_scale(const char *path) { return strncmp(path, "loss_scale_optimizer", 20) == 0; }
+
 /* Whose next variable is it? Paths differ by the names of outermost models, seeds' and optimizers'; the order
  * does not. */
 static kt_variable_kind kind_of(const char *path) {
     if (strstr(path, "seed_generator_state")) return KT_VARIABLE_STATE;
-    return strncmp(path, "sgd", 3) == 0 ? KT_VARIABLE_SLOT : KT_VARIABLE_WEIGHT;
+    return strncmp(path, "sgd", 3) == 0 || is_scale(path) ? KT_VARIABLE_SLOT : KT_VARIABLE_WEIGHT;
+}
+
+static bool ends_in(const char *path, const char *end) {
+    size_t length = strlen(path), tail = strlen(end);
+    return length >= tail && strcmp(path + length - tail, end) == 0;
 }
 
 static kt_status follow_all(test *t) {
     int64_t first = 0;
     char *paths = (char *)find_text(t, "paths"), *rest;
-    uint32_t next[] = {0, 0, 0, 0}, slots = 0;
+    uint32_t next[] = {0, 0, 0, 0};
     for (char *path = strtok_r(paths, "\n", &rest); path; path = strtok_r(NULL, "\n", &rest)) {
         kt_variable_kind kind = kind_of(path);
         uint32_t at = next[kind];
         const kt_variable *variables = t->graph->variables.at;
         while (at < t->graph->variables.count &&
-               (variables[at].kind != kind || (kind == KT_VARIABLE_SLOT && slots < 2))) {
-            slots += kind == KT_VARIABLE_SLOT &&
-                     variables[at].kind == kind; /* iteration and learning rate come first */
+               (variables[at].kind != kind || ends_in(variables[at].path, "/iteration") ||
+                ends_in(variables[at].path, "/learning_rate")))
             at++;
-        }
         if (at == t->graph->variables.count && kind == KT_VARIABLE_STATE) {
             first += 2; /* recurrent layers have a seed in Keras even where they draw nothing */
             continue;
         }
         if (at == t->graph->variables.count) return fail(t, "there is no variable for Keras's %s", path);
         next[kind] = at + 1;
-        followed item = {
-            .path = variables[at].path, .first = first, .count = 1, .slot = kind == KT_VARIABLE_SLOT};
+        followed item = {.path = variables[at].path,
+                         .first = first,
+                         .count = 1,
+                         .slot = kind == KT_VARIABLE_SLOT,
+                         .exact = is_scale(path)};
         if (t->library.variable(t->library.context, item.path, &item.shape, 0))
             return fail(t, "%s", t->library.error(t->library.context));
         for (int i = 0; i < item.shape.rank; i++) item.count *= item.shape.dims[i];
@@ -252,20 +287,22 @@ static double largest_change(const followed *item, const float *before, const fl
 static kt_status compare(test *t, int step, const float *before, const float *after) {
     double most = 0;
     for (uint32_t k = 0; k < t->variables.count; k++)
-        if (t->variables.at[k].slot) most = fmax(most, largest_change(&t->variables.at[k], before, after));
+        if (t->variables.at[k].slot && !t->variables.at[k].exact)
+            most = fmax(most, largest_change(&t->variables.at[k], before, after));
     for (uint32_t k = 0; k < t->variables.count; k++) {
         const followed *item = &t->variables.at[k];
         float *ours = NULL;
         KT_TRY(get_numbers(t, item, &ours));
         if (!ours) KT_BUG("no numbers were read");
-        double scale = fmax(largest_change(item, before, after), 1e-2 * most), worst = 0;
+        double scale = fmax(largest_change(item, before, after), t->tolerance->noise * most), worst = 0;
         double rounding = 0; /* of the numbers themselves, which are larger than what changes them */
         for (int64_t i = 0; i < item->count; i++) {
             worst = fmax(worst, fabs((double)ours[i] - (double)after[item->first + i]));
-            rounding = fmax(rounding, 1.2e-7 * fabs((double)after[item->first + i]));
+            rounding = fmax(rounding, t->tolerance->rounding * fabs((double)after[item->first + i]));
             if (isnan(ours[i])) worst = INFINITY;
         }
-        double allowed = (item->slot ? gradient_tolerance : update_tolerance) * scale + rounding;
+        double allowed = (item->slot ? t->tolerance->gradient : t->tolerance->update) * scale + rounding;
+        if (item->exact) allowed = 0;
         if (worst <= allowed) continue;
         printf("%s: step %d: %s is off by %.3g, which is %.3g of its largest change\n", t->name, step,
                item->path, worst, worst / scale);
@@ -298,7 +335,7 @@ static kt_status run_step(test *t, int step) {
     const float *expected = (const float *)t->logs->data + step * t->logs->dims[1];
     for (uint32_t i = 0; i < t->request.log_count; i++) {
         double ours = (double)logs[t->log_order[i]], theirs = (double)expected[i];
-        if (fabs(ours - theirs) <= log_tolerance * fmax(fabs(theirs), 1e-2)) continue;
+        if (fabs(ours - theirs) <= t->tolerance->log * fmax(fabs(theirs), 1e-2)) continue;
         printf("%s: step %d: %s is %.9g, and Keras's is %.9g\n", t->name, step,
                t->request.log_names[t->log_order[i]], ours, theirs);
         t->problems++;
@@ -319,6 +356,10 @@ static kt_status run_model(kt_arena *arena, all *a) {
     t->states = find(t, "states");
     t->logs = find(t, "logs");
     if (!t->states || !t->logs) return fail(t, "%s", "the file lacks states or logs");
+    const char *policy = find_text(t, "policy");
+    for (size_t i = 0; i < sizeof tolerances / sizeof tolerances[0]; i++)
+        if (strcmp(tolerances[i].policy, *policy ? policy : "float32") == 0) t->tolerance = &tolerances[i];
+    if (!t->tolerance) return fail(t, "there is no tolerance for the policy %s", policy);
     find_ports(t);
     KT_TRY(compile(t, a->directory));
     KT_TRY(follow_all(t));
