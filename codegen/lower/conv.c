@@ -68,13 +68,13 @@ static kt_reg kernel_value(kt_lower *lower, const kt_node_info *node, const conv
     return kt_lower_packed(lower, node->operands[1], depth, column, first, at);
 }
 
-/* The group of a feature; as an index along the axis where groups are single features. */
-static kt_axis_index group_of(kt_lower *lower, const convolution *c, kt_axis_index feature, int lanes) {
+kt_axis_index kt_lower_group_of(kt_lower *lower, int64_t groups, kt_dim features, kt_axis_index feature,
+                                int lanes) {
     kt_loops *loops = lower->loops;
-    if (c->attrs->groups == 1) return kt_axis_at(kt_loops_int(loops, 0), 0);
-    if (kt_dim_equals(lower->dims, c->features, 1)) return feature;
+    if (groups == 1) return kt_axis_at(kt_loops_int(loops, 0), 0);
+    if (kt_dim_equals(lower->dims, features, 1)) return feature;
     kt_reg at = kt_axis_lanes(lower, feature, lanes);
-    return kt_axis_at(kt_loops_index(loops, KT_INDEX_DIV, at, kt_loops_dim(loops, c->features)), 0);
+    return kt_axis_at(kt_loops_index(loops, KT_INDEX_DIV, at, kt_loops_dim(loops, features)), 0);
 }
 
 kt_reg kt_lower_conv(kt_lower *lower, const kt_node_info *node, const kt_position *at) {
@@ -84,7 +84,7 @@ kt_reg kt_lower_conv(kt_lower *lower, const kt_node_info *node, const kt_positio
     kt_position own = *at;
     for (int axis = 0; axis < own.rank; axis++) kt_position_split(lower, &own, axis);
     kt_axis_index feature = own.at[own.rank - 1];
-    kt_axis_index group = group_of(lower, &c, feature, at->lanes);
+    kt_axis_index group = kt_lower_group_of(lower, c.attrs->groups, c.features, feature, at->lanes);
     kt_cell cell = kt_loops_cell(loops, "sum", dtype, at->lanes, 1);
     kt_loops_set(loops, cell, 0, kt_loops_const(loops, dtype, at->lanes, 0));
     kt_position from = kt_position_origin(lower, c.x->rank, c.x->dims, at->lanes);

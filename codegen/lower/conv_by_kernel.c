@@ -4,7 +4,8 @@
  * For a place in the window, the derivative is a product: of the input's pixels that this place meets,
  * [places, channels], by columns, with the cotangent [places, features]. Neighbours in a row of the window
  * see neighbouring pixels, channels and all, so that a whole row of the window, [its extent * channels], is
- * the product's rows. Depth is all places of all images. */
+ * the product's rows. Depth is all places of all images. With groups, each place of the window is a product
+ * for each group; groups of single channels and features are depthwise.c's. */
 #include "codegen/lower/lower_impl.h"
 
 kt_reg kt_lower_conv_by_kernel(kt_lower *lower, const kt_node_info *node, const kt_position *at) {
@@ -39,7 +40,12 @@ kt_reg kt_lower_conv_by_kernel(kt_lower *lower, const kt_node_info *node, const 
         valid = kt_lower_and(lower, valid, turn.valid);
         blocks += turn.blocks;
     }
-    from.at[spatial + 1] = own.at[spatial];
+    kt_dim groups = kt_dim_const(lower->dims, attrs->groups),
+           channels = kt_dim_floordiv(lower->dims, x->dims[spatial + 1], groups),
+           features = kt_dim_floordiv(lower->dims, g->dims[spatial + 1], groups);
+    kt_axis_index group = kt_lower_group_of(lower, attrs->groups, features, own.at[spatial + 1], at->lanes);
+    from.at[spatial + 1] =
+        kt_axis_add(lower, kt_axis_scale(lower, group, channels, at->lanes), own.at[spatial], at->lanes);
     place.at[spatial + 1] = own.at[spatial + 1];
     from.mask = kt_lower_and(lower, at->mask, valid);
     place.mask = at->mask;
@@ -56,8 +62,9 @@ kt_reg kt_lower_conv_by_kernel(kt_lower *lower, const kt_node_info *node, const 
 
 typedef struct by_kernel {
     const kt_attrs_conv_by_kernel *attrs;
-    const kt_type *x, *result;
-    int window_axes; /* axes of the window that outer indices count; the others are rows */
+    const kt_type *x, *g, *result;
+    int window_axes;                   /* axes of the window that outer indices count; the others are rows */
+    kt_dim groups, channels, features; /* of a group */
 } by_kernel;
 
 /* From one pixel of the input to the next along a spatial axis. */
@@ -65,11 +72,29 @@ static kt_dim pixel_stride(kt_lower *lower, const by_kernel *c, int axis) {
     return kt_product(lower, c->x->dims, axis + 2, c->x->rank);
 }
 
+/* outer counts groups, and in each of them places of the window. */
+static kt_reg split_outer(kt_lower *lower, const by_kernel *c, kt_reg outer, kt_index_op op) {
+    kt_dim places = kt_product(lower, c->result->dims, 0, c->window_axes);
+    return kt_loops_index(lower->loops, op, outer, kt_loops_dim(lower->loops, places));
+}
+
+static kt_reg window_place(kt_lower *lower, const by_kernel *c, kt_reg outer) {
+    return c->attrs->groups == 1 ? outer : split_outer(lower, c, outer, KT_INDEX_MOD);
+}
+
+/* The group's first channel or feature, of `own` in each. */
+static kt_reg group_begin(kt_lower *lower, const by_kernel *c, kt_reg outer, kt_dim own) {
+    if (c->attrs->groups == 1) return kt_loops_int(lower->loops, 0);
+    kt_reg group = split_outer(lower, c, outer, KT_INDEX_DIV);
+    return kt_loops_index(lower->loops, KT_INDEX_MUL, group, kt_loops_dim(lower->loops, own));
+}
+
 /* Where the pixel lies that the first channel of a row of the window meets. */
 static kt_reg a_begin(kt_lower *lower, const kt_deep_shape *shape, kt_reg outer) {
     const by_kernel *c = shape->context;
     kt_loops *loops = lower->loops;
-    kt_reg begin = kt_loops_int(loops, 0);
+    kt_reg begin = group_begin(lower, c, outer, c->channels);
+    outer = window_place(lower, c, outer);
     for (int i = c->window_axes - 1; i >= 0; i--) {
         kt_reg extent = kt_loops_int(loops, c->attrs->window.at[i]);
         kt_reg index = kt_loops_index(loops, KT_INDEX_MOD, outer, extent);
@@ -82,8 +107,9 @@ static kt_reg a_begin(kt_lower *lower, const kt_deep_shape *shape, kt_reg outer)
 }
 
 static kt_reg b_begin(kt_lower *lower, const kt_deep_shape *shape, kt_reg outer) {
-    (void)shape, (void)outer; /* every place of the window meets the whole cotangent */
-    return kt_loops_int(lower->loops, 0);
+    /* Every place of the window meets all of the cotangent. */
+    const by_kernel *c = shape->context;
+    return group_begin(lower, c, outer, c->features);
 }
 
 static kt_position place(kt_lower *lower, const kt_deep_shape *shape, kt_reg outer, kt_reg row, kt_reg column,
@@ -94,16 +120,18 @@ static kt_position place(kt_lower *lower, const kt_deep_shape *shape, kt_reg out
     int last = type->rank - 2;
     for (int axis = 0; axis < last; axis++)
         if (axis + 1 != c->window_axes) at.merged |= 1U << axis;
-    if (c->window_axes > 0) at.at[c->window_axes - 1] = kt_axis_at(outer, 0);
+    if (c->window_axes > 0) at.at[c->window_axes - 1] = kt_axis_at(window_place(lower, c, outer), 0);
     at.at[last] = kt_axis_at(row, 0);
-    at.at[last + 1] = kt_axis_at(column, lanes > 1);
+    kt_reg feature =
+        kt_loops_index(lower->loops, KT_INDEX_ADD, group_begin(lower, c, outer, c->features), column);
+    at.at[last + 1] = kt_axis_at(feature, lanes > 1);
     return at;
 }
 
 bool kt_lower_conv_by_kernel_root(kt_lower *lower, const kt_node_info *heavy) {
-    const kt_type *g = kt_graph_type(lower->graph, heavy->operands[1]);
     by_kernel c = {.attrs = heavy->attrs,
                    .x = kt_graph_type(lower->graph, heavy->operands[0]),
+                   .g = kt_graph_type(lower->graph, heavy->operands[1]),
                    .result = kt_graph_type(lower->graph, heavy->first_result)};
     kt_dim_pool *dims = lower->dims;
     int spatial = c.x->rank - 2;
@@ -112,22 +140,32 @@ bool kt_lower_conv_by_kernel_root(kt_lower *lower, const kt_node_info *heavy) {
     for (int i = 0; i < spatial; i++)
         if (!kt_dim_equals(dims, c.attrs->low.at[i], 0) || !kt_dim_equals(dims, c.attrs->high.at[i], 0))
             return false;
-    c.window_axes = c.attrs->dilation.at[spatial - 1] == 1 ? spatial - 1 : spatial;
-    kt_deep_shape shape = {.heavy = heavy->first_result,
-                           .a = (uint32_t)a,
-                           .b = (uint32_t)b,
-                           .outer = kt_product(lower, c.result->dims, 0, c.window_axes),
-                           .rows = kt_product(lower, c.result->dims, c.window_axes, spatial + 1),
-                           .columns = g->dims[spatial + 1],
-                           .axis_count = spatial + 1,
-                           .a_begin = a_begin,
-                           .b_begin = b_begin,
-                           .place = place,
-                           .context = &c};
+    c.groups = kt_dim_const(dims, c.attrs->groups);
+    c.channels = kt_dim_floordiv(dims, c.x->dims[spatial + 1], c.groups);
+    c.features = kt_dim_floordiv(dims, c.g->dims[spatial + 1], c.groups);
+    if (c.attrs->groups > 1 && kt_dim_equals(dims, c.channels, 1)) {
+        /* Else they would be products of one row each. */
+        return kt_dim_equals(dims, c.features, 1) &&
+               kt_lower_depthwise_by_kernel(lower, heavy, (uint32_t)a, (uint32_t)b);
+    }
+    bool rows = c.attrs->dilation.at[spatial - 1] == 1 && c.attrs->groups == 1;
+    c.window_axes = rows ? spatial - 1 : spatial;
+    kt_deep_shape shape = {
+        .heavy = heavy->first_result,
+        .a = (uint32_t)a,
+        .b = (uint32_t)b,
+        .outer = kt_dim_mul(dims, c.groups, kt_product(lower, c.result->dims, 0, c.window_axes)),
+        .rows = kt_product(lower, c.result->dims, c.window_axes, spatial + 1),
+        .columns = c.features,
+        .axis_count = spatial + 1,
+        .a_begin = a_begin,
+        .b_begin = b_begin,
+        .place = place,
+        .context = &c};
     for (int i = 0; i <= spatial; i++) {
-        shape.axes[i] = (kt_tile_loop){.extent = g->dims[i],
+        shape.axes[i] = (kt_tile_loop){.extent = c.g->dims[i],
                                        .a_stride = kt_product(lower, c.x->dims, i + 1, c.x->rank),
-                                       .b_stride = kt_product(lower, g->dims, i + 1, g->rank)};
+                                       .b_stride = kt_product(lower, c.g->dims, i + 1, c.g->rank)};
         if (i > 0)
             shape.axes[i].a_stride =
                 kt_dim_mul_const(dims, shape.axes[i].a_stride, c.attrs->strides.at[i - 1]);

@@ -201,6 +201,11 @@ bool kt_lower_scatter_root(kt_lower *lower, const kt_node_info *node);
 bool kt_lower_dot_root(kt_lower *lower, const kt_node_info *heavy);
 bool kt_lower_conv_root(kt_lower *lower, const kt_node_info *heavy);
 bool kt_lower_conv_by_kernel_root(kt_lower *lower, const kt_node_info *heavy); /* conv_by_kernel.c */
+/* The group of a feature, of `features` in each; as an index along the axis where groups are single features. */
+kt_axis_index kt_lower_group_of(kt_lower *lower, int64_t groups, kt_dim features, kt_axis_index feature, int lanes);
+/* conv_by_kernel where groups are single channels and features, by operands that are buffers and unpadded (depthwise.c). False:
+ * the window is too large; nothing was emitted. */
+bool kt_lower_depthwise_by_kernel(kt_lower *lower, const kt_node_info *heavy, uint32_t x, uint32_t g);
 
 /* ---- winograd.c: its operands are buffers, and what follows it is an epilogue (passes/fuse_group.c). ------- */
 bool kt_lower_winograd_root(kt_lower *lower, const kt_node_info *node);

@@ -234,13 +234,15 @@ kt_status kt_eval_conv(kt_eval_op *e) {
 /* ---- conv_by_kernel -------------------------------------------------------------------------------------
  */
 
-/* All channels by all features of one window position, summed over images and places. */
+/* Of one window position, the channels of each group by its features, summed over images and places: totals
+ * [channels / groups, features]. */
 static void sum_places(const kt_eval_op *e, const int64_t *tap, const int64_t *low, const kt_number *xs,
                        const kt_number *gs, kt_number *totals) {
     const kt_attrs_conv_by_kernel *attrs = e->attrs;
     const kt_tensor *x = &e->operands[0], *g = &e->operands[1];
     int spatial = x->rank - 2;
-    int64_t channels = x->dims[spatial + 1], features = g->dims[spatial + 1], at[KT_MAX_RANK] = {0};
+    int64_t features = g->dims[spatial + 1], own_features = features / attrs->groups;
+    int64_t channels = x->dims[spatial + 1], own_channels = channels / attrs->groups, at[KT_MAX_RANK] = {0};
     do {
         int64_t pixel = at[0];
         for (int axis = 0; axis < spatial && pixel >= 0; axis++) {
@@ -249,9 +251,11 @@ static void sum_places(const kt_eval_op *e, const int64_t *tap, const int64_t *l
             bool inside = position >= 0 && position < x->dims[axis + 1];
             pixel = inside ? pixel * x->dims[axis + 1] + position : -1;
         }
-        for (int64_t channel = 0; channel < channels && pixel >= 0; channel++)
-            add_product(kt_dtype_is_float(x->dtype), features, xs[pixel * channels + channel], gs,
-                        totals + channel * features);
+        for (int64_t channel = 0; channel < channels && pixel >= 0; channel++) {
+            int64_t first = channel / own_channels * own_features; /* of the group */
+            add_product(kt_dtype_is_float(x->dtype), own_features, xs[pixel * channels + channel], gs + first,
+                        totals + channel % own_channels * features + first);
+        }
         gs += features;
     } while (kt_next_position(spatial + 1, g->dims, at));
 }
@@ -260,10 +264,13 @@ kt_status kt_eval_conv_by_kernel(kt_eval_op *e) {
     const kt_attrs_conv_by_kernel *attrs = e->attrs;
     const kt_tensor *x = &e->operands[0], *g = &e->operands[1];
     int spatial = x->rank - 2;
-    int64_t low[KT_MAX_RANK], tap[KT_MAX_RANK] = {0}, count = x->dims[spatial + 1] * g->dims[spatial + 1];
+    int64_t low[KT_MAX_RANK], tap[KT_MAX_RANK] = {0};
+    int64_t count = x->dims[spatial + 1] / attrs->groups * g->dims[spatial + 1];
     KT_TRY(check_numeric(e));
     KT_TRY(kt_eval_dims(e, &attrs->low, low));
-    if (g->dims[0] != x->dims[0] || e->result->dims[spatial] != x->dims[spatial + 1] ||
+    if (g->dims[0] != x->dims[0] || x->dims[spatial + 1] % attrs->groups != 0 ||
+        g->dims[spatial + 1] % attrs->groups != 0 ||
+        e->result->dims[spatial] != x->dims[spatial + 1] / attrs->groups ||
         e->result->dims[spatial + 1] != g->dims[spatial + 1])
         return bad_shapes(e);
     const kt_number *xs = kt_numbers_of(e->arena, x), *gs = kt_numbers_of(e->arena, g);

@@ -3,11 +3,11 @@
  * dot_general  by the first operand: cotangent * second, over the second's free axes; by the second: first *
  *              cotangent, over the first's free axes
  * conv         by the input: a convolution of the cotangent, `strides` apart, with the kernel turned round,
- * whose channels and features have changed places; by the kernel: conv_by_kernel; or, where there
- *              are groups or gaps, a convolution of the input with the cotangent, batch and channels having
- * changed places in both: strides become dilation and the other way round. With groups, a group's batch
- * elements are the channels of its group conv_by_kernel  is linear in both, so: by the input as conv; by the
- * cotangent: the convolution with what came for it */
+ *              whose channels and features have changed places; by the kernel: conv_by_kernel; or, where
+ * there are gaps, a convolution of the input with the cotangent, batch and channels having changed places in
+ * both: strides become dilation and the other way round. With groups, a group's batch elements are the
+ * channels of its group conv_by_kernel  is linear in both, so: by the input as conv; by the cotangent: the
+ * convolution with what came for it */
 #include "ir/gradient/gradient_impl.h"
 
 #include "ir/gradient/resize.h"
@@ -192,12 +192,14 @@ static kt_value swapped_input(const convolving *c) {
     return join_axes(c, kt_build_transpose(b, split_groups(c, x, s + 1), axes), s + 1);
 }
 
-/* As conv_by_kernel; 0: there are groups, gaps or a window that is not known. */
+/* As conv_by_kernel; 0: there are gaps or a window that is not known. */
 static kt_value by_plain_kernel(const convolving *c) {
     const kt_attrs_conv *attrs = c->attrs;
-    kt_attrs_conv_by_kernel by = {
-        .strides = attrs->strides, .low = attrs->low, .high = attrs->high, .dilation = attrs->dilation};
-    if (attrs->groups != 1) return 0;
+    kt_attrs_conv_by_kernel by = {.strides = attrs->strides,
+                                  .low = attrs->low,
+                                  .high = attrs->high,
+                                  .dilation = attrs->dilation,
+                                  .groups = attrs->groups};
     by.window.count = (uint32_t)c->spatial;
     for (int i = 0; i < c->spatial; i++)
         if (attrs->input_dilation.at[i] != 1 ||
@@ -252,7 +254,7 @@ void kt_vjp_conv_by_kernel(kt_vjp *v) {
                           .high = attrs->high,
                           .dilation = attrs->dilation,
                           .input_dilation = {.count = spatial},
-                          .groups = 1};
+                          .groups = attrs->groups};
     for (uint32_t i = 0; i < spatial; i++) conv.input_dilation.at[i] = 1;
     const convolving c = {.v = v,
                           .attrs = &conv,

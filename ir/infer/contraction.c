@@ -158,6 +158,12 @@ static kt_status check_groups(kt_infer *infer, const char *what, kt_dim dim, int
                          what, (long long)groups);
 }
 
+static kt_status check_group_count(kt_infer *infer, int64_t groups) {
+    if (groups >= 1 && groups <= INT32_MAX) return KT_OK;
+    return kt_infer_fail(infer, 6, "groups must be at least 1 and below 2^31, but is %lld.",
+                         (long long)groups);
+}
+
 /* C7 the kernel's last but one dimension is channels / groups
  * C9 without panel: the kernel has the input's rank, and the attribute window is empty */
 static kt_status read_plain_kernel(kt_infer *infer, kt_dim channels, kt_dim *window, kt_dim *features) {
@@ -221,9 +227,7 @@ kt_status kt_infer_conv(kt_infer *infer) {
     KT_TRY(kt_infer_bounds(infer, 2, "input_dilation", &attrs->input_dilation, 1));
     KT_TRY(check_dtypes(infer, 4));
     KT_TRY(check_panel(infer, 5, attrs->panel, attrs->columns));
-    if (attrs->groups < 1 || attrs->groups > INT32_MAX)
-        return kt_infer_fail(infer, 6, "groups must be at least 1 and below 2^31, but is %lld.",
-                             (long long)attrs->groups);
+    KT_TRY(check_group_count(infer, attrs->groups));
 
     kt_dim channels = x->dims[x->rank - 1], window[KT_MAX_RANK] = {0}, features = 0;
     KT_TRY(check_groups(infer, "channels", channels, attrs->groups));
@@ -258,7 +262,8 @@ kt_status kt_infer_conv(kt_infer *infer) {
  * C3 low and high are at least 0
  * C4 the operands are numbers of one dtype
  * C5 the window fits into the padded input
- * C6 the cotangent is [batch, places of the window…, features] */
+ * C6 groups is at least 1 and divides channels and features
+ * C7 the cotangent is [batch, places of the window…, features] */
 kt_status kt_infer_conv_by_kernel(kt_infer *infer) {
     const kt_attrs_conv_by_kernel *attrs = infer->attrs;
     const kt_type *x = &infer->operands[0], *g = &infer->operands[1];
@@ -269,9 +274,12 @@ kt_status kt_infer_conv_by_kernel(kt_infer *infer) {
     KT_TRY(kt_infer_bounds(infer, 2, "window", &attrs->window, 1));
     KT_TRY(check_dtypes(infer, 4));
     if (g->rank != x->rank)
-        return kt_infer_fail(infer, 6, "the cotangent of %s must have %d dimensions, but is %s.",
+        return kt_infer_fail(infer, 7, "the cotangent of %s must have %d dimensions, but is %s.",
                              kt_infer_show(infer, x), x->rank, kt_infer_show(infer, g));
-    KT_TRY(kt_infer_equal(infer, 6, g->dims[0], x->dims[0], "dimension 0 of the cotangent and of the input"));
+    KT_TRY(check_group_count(infer, attrs->groups));
+    KT_TRY(check_groups(infer, "channels", x->dims[spatial + 1], attrs->groups));
+    KT_TRY(check_groups(infer, "features", g->dims[spatial + 1], attrs->groups));
+    KT_TRY(kt_infer_equal(infer, 7, g->dims[0], x->dims[0], "dimension 0 of the cotangent and of the input"));
     kt_type result = {.dtype = x->dtype, .rank = x->rank};
     for (uint32_t i = 0; i < spatial; i++) {
         result.dims[i] = kt_dim_const(pool, attrs->window.at[i]);
@@ -284,10 +292,10 @@ kt_status kt_infer_conv_by_kernel(kt_infer *infer) {
                                 .axis = (int)i + 1};
         kt_dim places = 0;
         KT_TRY(kt_infer_places(infer, 5, &slide, &places));
-        KT_TRY(kt_infer_equal(infer, 6, g->dims[i + 1], places,
+        KT_TRY(kt_infer_equal(infer, 7, g->dims[i + 1], places,
                               "dimension %u of the cotangent and the window's places", i + 1));
     }
-    result.dims[spatial] = x->dims[spatial + 1];
+    result.dims[spatial] = kt_dim_floordiv(pool, x->dims[spatial + 1], kt_dim_const(pool, attrs->groups));
     result.dims[spatial + 1] = g->dims[spatial + 1];
     infer->results[0] = result;
     return KT_OK;

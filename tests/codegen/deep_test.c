@@ -55,6 +55,7 @@ typedef struct by_kernel_case {
     const int64_t *x, *window; /* [batch, space…, channels]; extents */
     int64_t features;
     const int64_t *strides, *dilation, *padding; /* NULL: 1, or 0 */
+    int64_t groups;                              /* 0: 1 */
 } by_kernel_case;
 
 static kt_value by_kernel(suite *s, kt_dtype dtype, const by_kernel_case *c, int spatial) {
@@ -63,6 +64,7 @@ static kt_value by_kernel(suite *s, kt_dtype dtype, const by_kernel_case *c, int
                                      .low = {count, {0}},
                                      .high = {count, {0}},
                                      .dilation = {count, {0}},
+                                     .groups = c->groups ? c->groups : 1,
                                      .window = {count, {0}}};
     kt_value x = param_of(s, dtype, spatial + 2, c->x);
     kt_type cotangent = *kt_build_type(&s->b, x);
@@ -97,6 +99,13 @@ static void test_convolutions(void **state) {
         {SIZES(N, 8, 9, 3), SIZES(3, 3), 20, .padding = SIZES(1, 1, 0, 2)}, /* at a position */
         {SIZES(N, 7, 9, 2), SIZES(3, 2), 4, .strides = SIZES(2, 3), .dilation = SIZES(1, 2),
          .padding = SIZES(2, 1, 2, 0)},
+        {SIZES(N, 8, 9, 12), SIZES(3, 3), 20, .groups = 4},
+        {SIZES(N, 8, 9, 12), SIZES(3, 3), 20, .padding = SIZES(1, 1, 0, 2), .groups = 4},
+        {SIZES(N, 9, 8, 40), SIZES(3, 2), 40, .strides = SIZES(2, 2), .groups = 40},
+        {SIZES(N, 8, 15, 7), SIZES(2, 3), 7, .strides = SIZES(1, 2), .dilation = SIZES(2, 3), .groups = 7},
+        {SIZES(N, 9, 9, 64), SIZES(5, 7), 64, .groups = 64},
+        {SIZES(N, 9, 9, 64), SIZES(3, 3), 64, .padding = SIZES(1, 1, 1, 1), .groups = 64},
+        {SIZES(N, 9, 9, 20), SIZES(3, 3), 40, .groups = 20}, /* two features of a channel */
     };
     suite s = begin_suite();
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -111,6 +120,13 @@ static void test_convolutions(void **state) {
     end(&s, by_kernel(&s, KT_F32, &(by_kernel_case){SIZES(N, 20, 5), SIZES(4), 12}, 1));
     begin(&s, "volume");
     end(&s, by_kernel(&s, KT_F32, &(by_kernel_case){SIZES(N, 4, 5, 6, 3), SIZES(2, 3, 2), 6}, 3));
+    begin(&s, "depthwise_sequence");
+    end(&s, by_kernel(&s, KT_F16, &(by_kernel_case){SIZES(N, 20, 33), SIZES(4), 33, .groups = 33}, 1));
+    begin(&s, "depthwise_volume");
+    end(&s,
+        by_kernel(&s, KT_F64, &(by_kernel_case){SIZES(N, 4, 5, 6, 24), SIZES(2, 3, 2), 24, .groups = 24}, 3));
+    begin(&s, "depthwise_unknown_size");
+    end(&s, by_kernel(&s, KT_F32, &(by_kernel_case){SIZES(2, 6, T, 48), SIZES(2, 1), 48, .groups = 48}, 2));
     begin(&s, "unknown_size");
     end(&s, by_kernel(&s, KT_F32, &(by_kernel_case){SIZES(2, 6, T, 3), SIZES(2, 1), 8}, 2));
     run_suite(&s, NULL, (const int64_t[][2]){{1, 1}, {2, 3}, {5, 40}}, 3);
@@ -127,6 +143,9 @@ static void test_targets(void **state) {
         end(&s, by_columns(&s, KT_F32, N, 150, 70));
         begin(&s, "by_kernel");
         end(&s, by_kernel(&s, KT_F32, &(by_kernel_case){SIZES(N, 8, 9, 24), SIZES(3, 3), 20}, 2));
+        begin(&s, "depthwise");
+        end(&s,
+            by_kernel(&s, KT_F32, &(by_kernel_case){SIZES(N, 8, 9, 24), SIZES(5, 5), 24, .groups = 24}, 2));
         compile_suite(&s, cpus[i]);
         end_suite(&s);
     }

@@ -478,16 +478,26 @@ static void conv_by_kernel(void **state) {
                                      .low = dims_of(f, "1, 0"),
                                      .high = dims_of(f, "0, 0"),
                                      .dilation = INTS(1, 2),
+                                     .groups = 1,
                                      .window = INTS(3, 3)};
     GOOD(conv_by_kernel, &attrs, "f32[3,3,3,32]", "f32[batch,28,28,3]", "f32[batch,14,24,32]");
     BAD(conv_by_kernel, &attrs, "conv_by_kernel C1", "f32[2,3]", "f32[2,3]");
     BAD(conv_by_kernel, &attrs, "conv_by_kernel C4", "f32[batch,28,28,3]", "f64[batch,14,24,32]");
     BAD(conv_by_kernel, &attrs, "conv_by_kernel C5", "f32[batch,28,4,3]", "f32[batch,14,24,32]");
-    BAD(conv_by_kernel, &attrs, "conv_by_kernel C6: the cotangent of", "f32[batch,28,28,3]",
+    BAD(conv_by_kernel, &attrs, "conv_by_kernel C7: the cotangent of", "f32[batch,28,28,3]",
         "f32[batch,14,32]");
-    BAD(conv_by_kernel, &attrs, "conv_by_kernel C6: dimension 0", "f32[3,28,28,3]", "f32[2,14,24,32]");
-    BAD(conv_by_kernel, &attrs, "conv_by_kernel C6: dimension 2", "f32[batch,28,28,3]",
+    BAD(conv_by_kernel, &attrs, "conv_by_kernel C7: dimension 0", "f32[3,28,28,3]", "f32[2,14,24,32]");
+    BAD(conv_by_kernel, &attrs, "conv_by_kernel C7: dimension 2", "f32[batch,28,28,3]",
         "f32[batch,14,26,32]");
+    attrs.groups = 3;
+    GOOD(conv_by_kernel, &attrs, "f32[3,3,1,9]", "f32[batch,28,28,3]", "f32[batch,14,24,9]");
+    BAD(conv_by_kernel, &attrs, "conv_by_kernel C6: the 32 features", "f32[batch,28,28,3]",
+        "f32[batch,14,24,32]");
+    BAD(conv_by_kernel, &attrs, "conv_by_kernel C6: the 4 channels", "f32[batch,28,28,4]",
+        "f32[batch,14,24,9]");
+    attrs.groups = 0;
+    BAD(conv_by_kernel, &attrs, "conv_by_kernel C6: groups must", "f32[batch,28,28,3]", "f32[batch,14,24,9]");
+    attrs.groups = 1;
     attrs.window.at[1] = 0;
     BAD(conv_by_kernel, &attrs, "conv_by_kernel C2", "f32[batch,28,28,3]", "f32[batch,14,24,32]");
 }

@@ -389,7 +389,10 @@ static int grow_conv_by_kernel(grower *g) {
                                      .window = {spatial, {0}}};
     kt_type x = {.dtype = chance(g, 4) ? KT_F64 : KT_F32, .rank = (uint8_t)(spatial + 2)};
     x.dims[0] = grower_some_dim(g);
-    x.dims[spatial + 1] = number(g, 1 + draw(g, chance(g, 4) ? 20 : 4));
+    attrs.groups = chance(g, 3) ? 1 + draw(g, 20) : 1;
+    x.dims[spatial + 1] = number(g, attrs.groups * (1 + draw(g, attrs.groups > 2 ? 2
+                                                                : chance(g, 4)   ? 20
+                                                                                 : 4)));
     kt_type cotangent = x;
     for (uint32_t i = 0; i < spatial; i++) {
         int64_t low = draw(g, 3), high = draw(g, 3), places = 1 + draw(g, 6);
@@ -404,7 +407,9 @@ static int grow_conv_by_kernel(grower *g) {
         x.dims[i + 1] = number(g, size);
         cotangent.dims[i + 1] = number(g, places);
     }
-    cotangent.dims[spatial + 1] = number(g, 1 + draw(g, chance(g, 4) ? 40 : 4));
+    cotangent.dims[spatial + 1] = number(g, attrs.groups * (1 + draw(g, attrs.groups > 2 ? 2
+                                                                        : chance(g, 4)   ? 40
+                                                                                         : 4)));
     const int operands[] = {grower_value_like(g, x), grower_value_like(g, cotangent)};
     if (operands[0] < 0 || operands[1] < 0) return -1;
     return grower_add(g, KT_OP_conv_by_kernel, operands, 2, &attrs);
