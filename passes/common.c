@@ -71,8 +71,8 @@ uint32_t *kt_pass_uses(kt_pass_run *run, const kt_function *function) {
     return uses;
 }
 
-/* Does an entry hand the variable on as it is? */
-static bool returns_parameter(const kt_function *function, const kt_port *result) {
+bool kt_pass_returns_parameter(const kt_function *function, const kt_port *result) {
+    if (result->role != KT_ROLE_VARIABLE) return false;
     for (uint32_t i = 0; i < function->params.count; i++) {
         const kt_port *param = &function->params.at[i];
         if (param->role == KT_ROLE_VARIABLE && param->value == result->value)
@@ -91,7 +91,7 @@ static bool *find_lasting(kt_pass_run *run) {
         const kt_function *function = kt_graph_function(graph, func);
         for (uint32_t i = 0; i < function->results.count; i++) {
             const kt_port *result = &function->results.at[i];
-            if (result->role != KT_ROLE_VARIABLE || returns_parameter(function, result)) continue;
+            if (result->role != KT_ROLE_VARIABLE || kt_pass_returns_parameter(function, result)) continue;
             lasting[result->index] = false;
             trains = trains || graph->variables.at[result->index].kind == KT_VARIABLE_WEIGHT;
         }

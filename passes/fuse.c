@@ -279,10 +279,10 @@ static kt_status fuse_entry(fusing *f, kt_func func) {
     }
     for (uint32_t i = 0; i < old.results.count; i++) {
         const kt_port *result = &old.results.at[i];
+        if (kt_pass_returns_parameter(&old, result)) continue; /* there is nothing to write */
         kt_value value = kt_builder_lookup(&builder, result->value);
         kt_value buffer = buffer_of(graph, value);
-        bool kept = result->role == KT_ROLE_VARIABLE && value == buffer && !kt_graph_definition(graph, value);
-        if (!kept && (!is_written(graph, buffer) || is_taken(&builder, graph, buffer)))
+        if (!is_written(graph, buffer) || is_taken(&builder, graph, buffer))
             KT_TRY(copy_value(f, &builder, value, &value));
         kt_builder_result(&builder, result->role, result->name, result->index, value);
     }

@@ -30,6 +30,8 @@ bool *kt_pass_live(kt_pass_run *run, const kt_function *function);
 kt_status kt_pass_drop_dead(kt_pass_run *run, kt_func func);
 /* By value of the graph: how often the live nodes and the results of func use it. */
 uint32_t *kt_pass_uses(kt_pass_run *run, const kt_function *function);
+/* Does the result of an entry hand a variable on as it is? */
+bool kt_pass_returns_parameter(const kt_function *function, const kt_port *result);
 /* By value of the graph: is it computed from variables and constants alone, with static shapes? A variable
  * that the function changes is not fixed. Of a step's parameters, those are that stay and are fixed in the
  * function around. */

@@ -39,8 +39,10 @@ static void want(const kt_graph *graph, wants *w, kt_value value) {
     w->constant[value] = true;
 }
 
-static bool is_dropped(const wants *w, const kt_port *port) {
-    return port->role == KT_ROLE_VARIABLE && w->fixed[port->value];
+/* Is the port one of a variable that the entry only reads, and may hand on? */
+static bool is_dropped(const wants *w, const kt_function *entry, const kt_port *port, bool is_result) {
+    if (port->role != KT_ROLE_VARIABLE || !w->fixed[port->value]) return false;
+    return !is_result || kt_pass_returns_parameter(entry, port);
 }
 
 static wants find_wants(kt_pass_run *run, const kt_function *entry) {
@@ -55,7 +57,7 @@ static wants find_wants(kt_pass_run *run, const kt_function *entry) {
         for (uint32_t k = 0; k < node->operand_count; k++) want(graph, &w, node->operands[k]);
     }
     for (uint32_t i = 0; i < entry->results.count; i++)
-        if (!is_dropped(&w, &entry->results.at[i])) want(graph, &w, entry->results.at[i].value);
+        if (!is_dropped(&w, entry, &entry->results.at[i], true)) want(graph, &w, entry->results.at[i].value);
     return w;
 }
 
@@ -133,7 +135,7 @@ static kt_status split_entry(splitting *s, kt_func func) {
     builder.function.params.count = 0;
     for (uint32_t i = 0; i < old.params.count; i++) {
         const kt_port *param = &old.params.at[i];
-        if (is_dropped(&w, param)) continue;
+        if (is_dropped(&w, &old, param, false)) continue;
         const kt_type type = *kt_graph_type(graph, param->value);
         kt_builder_replace(&builder, param->value,
                            kt_builder_param(&builder, param->role, param->name, param->index, &type));
@@ -147,7 +149,7 @@ static kt_status split_entry(splitting *s, kt_func func) {
     }
     for (uint32_t i = 0; i < old.results.count; i++) {
         const kt_port *result = &old.results.at[i];
-        if (is_dropped(&w, result)) continue;
+        if (is_dropped(&w, &old, result, true)) continue;
         kt_builder_result(&builder, result->role, result->name, result->index,
                           kt_builder_lookup(&builder, result->value));
     }
