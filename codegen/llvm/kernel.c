@@ -494,6 +494,9 @@ static void make_scratch(walker *w) {
         LLVMCreateStringAttribute(w->module->context, "probe-stack", 11, "inline-asm", 10);
     LLVMAddAttributeAtIndex(w->function, LLVMAttributeFunctionIndex, probe);
     w->buffers[loops->buffer_count] = scratch;
+    /* Used at once, so that the stack is made where the function begins: LLVM 19 would else make it later on,
+     * in a loop that probes it with a register (r11) that may hold something by then. */
+    LLVMSetVolatile(LLVMBuildStore(w->emitter.builder, LLVMConstNull(element), scratch), true);
 }
 
 /* Buffers, cells, constants and dimensions: what stands before the code. */

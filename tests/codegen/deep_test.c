@@ -116,6 +116,11 @@ static void test_convolutions(void **state) {
     }
     begin(&s, "f64");
     end(&s, by_kernel(&s, KT_F64, &cases[2], 2));
+    begin(&s, "small"); /* of which LLVM leaves few branches before the loops */
+    end(&s, by_kernel(&s, KT_F64,
+                      &(by_kernel_case){SIZES(5, 3, 7, 1), SIZES(2, 1), 11, .strides = SIZES(1, 2),
+                                        .dilation = SIZES(2, 1)},
+                      2));
     begin(&s, "sequence");
     end(&s, by_kernel(&s, KT_F32, &(by_kernel_case){SIZES(N, 20, 5), SIZES(4), 12}, 1));
     begin(&s, "volume");
