@@ -2,7 +2,7 @@
 # fuzz/NAME, label replay. Under AddressSanitizer with clang libFuzzer also looks for more: test fuzz/NAME_search, label
 # fuzz. It starts from the same files and writes below the build folder only. The seed is fixed, so what ./check looks
 # through in a short time is the same each day; to find more, give it longer, and what an earlier search has kept.
-set(KT_FUZZ_SECONDS 15 CACHE STRING "how long each fuzzer searches; 0: until it is stopped")
+set(KT_FUZZ_SECONDS 60 CACHE STRING "how long each fuzzer searches; 0: until it is stopped")
 set(fuzz ${CMAKE_CURRENT_LIST_DIR})
 set(fuzz_out ${CMAKE_BINARY_DIR}/tests/fuzz)
 set(fuzz_seeds ${fuzz_out}/seeds)
