@@ -254,6 +254,15 @@ kt_reg kt_loops_fma(kt_loops *loops, kt_reg a, kt_reg b, kt_reg c) {
                                    .c = c});
 }
 
+kt_reg kt_loops_dot(kt_loops *loops, kt_reg a, kt_reg b, kt_reg c) {
+    match_lanes(loops, &a, &b);
+    KT_ASSERT(kt_loops_lanes(loops, a) == kt_loops_lanes(loops, c));
+    return append(
+        loops,
+        (kt_code){
+            .code = KT_CODE_DOT, .dtype = KT_I32, .lanes = kt_loops_lanes(loops, c), .a = a, .b = b, .c = c});
+}
+
 kt_reg kt_loops_splat(kt_loops *loops, kt_reg a, int lanes) {
     kt_code code = *maker(loops, a);
     if (code.lanes == lanes) return a;
@@ -331,6 +340,16 @@ kt_reg kt_loops_load(kt_loops *loops, uint32_t buffer, kt_reg index, int lanes, 
                                    .a = index,
                                    .mask = needed_mask(loops, mask),
                                    .buffer = buffer});
+}
+
+kt_reg kt_loops_load_quads(kt_loops *loops, uint32_t buffer, kt_reg index, int lanes) {
+    KT_ASSERT(is_buffer(loops, buffer) && kt_dtype_bytes(loops->buffer_dtypes[buffer]) == 1);
+    return append(loops, (kt_code){.code = KT_CODE_LOAD,
+                                   .dtype = KT_I32,
+                                   .lanes = lanes,
+                                   .a = index,
+                                   .buffer = buffer,
+                                   .flag = true});
 }
 
 kt_reg kt_loops_gather(kt_loops *loops, uint32_t buffer, kt_reg indices, kt_reg mask) {

@@ -31,13 +31,15 @@ typedef enum kt_code_op {
     KT_CODE_DIM,       /* the value of a dimension expression, i64 */
     KT_CODE_APPLY,     /* an elementwise operation of ops.def (op) on registers of equal lanes; select, cast too */
     KT_CODE_FMA,       /* a * b + c, fused where the target can */
+    KT_CODE_DOT,       /* i32: c + the sum of the four products of a's bytes, unsigned, by b's, signed */
     KT_CODE_INDEX,     /* i64 arithmetic: index_op */
     KT_CODE_SPLAT,     /* one lane to all */
     KT_CODE_RAMP,      /* i64 lanes: start, start + 1, … */
     KT_CODE_MASK,      /* bool lanes: lane number < i64 operand */
     KT_CODE_RUNS,      /* runs of `integer` lanes in turn of a and b: each one's even runs, or with flag the odd ones */
     KT_CODE_FOLD,      /* horizontal reduction of a vector to one lane (reduction) */
-    KT_CODE_LOAD,      /* buffer[index], lanes consecutive elements; optional mask (others read 0) */
+    KT_CODE_LOAD,      /* buffer[index], lanes consecutive elements; optional mask (others read 0); with flag
+                        * i32 from a buffer of bytes, in which index counts fours */
     KT_CODE_GATHER,    /* buffer[index lanes]: i64 vector of element positions; optional mask */
     KT_CODE_STORE,     /* buffer[index] = register; optional mask */
     KT_CODE_SCATTER,   /* buffer[index lanes] = register; optional mask */
@@ -77,7 +79,7 @@ typedef struct kt_code {
     kt_cell cell;
     const kt_product_call *product; /* PRODUCT */
     int64_t integer;       /* CONST; RUNS */
-    bool flag;             /* RUNS */
+    bool flag;             /* RUNS, LOAD */
     double number;         /* CONST of floats */
     kt_dim dim;            /* DIM */
     kt_node node;          /* of the kernel, that it was made for; 0: of none */
@@ -120,6 +122,7 @@ kt_reg kt_loops_dim(kt_loops *loops, kt_dim dim);                               
 kt_reg kt_loops_index(kt_loops *loops, kt_index_op op, kt_reg a, kt_reg b);
 kt_reg kt_loops_apply(kt_loops *loops, kt_op op, kt_dtype result, kt_reg a, kt_reg b, kt_reg c);
 kt_reg kt_loops_fma(kt_loops *loops, kt_reg a, kt_reg b, kt_reg c);
+kt_reg kt_loops_dot(kt_loops *loops, kt_reg a, kt_reg b, kt_reg c);                /* see KT_CODE_DOT */
 kt_reg kt_loops_splat(kt_loops *loops, kt_reg a, int lanes);
 kt_reg kt_loops_ramp(kt_loops *loops, kt_reg start, int lanes);
 kt_reg kt_loops_mask(kt_loops *loops, kt_reg count, int lanes);                   /* the first count lanes */
@@ -128,6 +131,8 @@ kt_reg kt_loops_mask(kt_loops *loops, kt_reg count, int lanes);                 
 kt_reg kt_loops_runs(kt_loops *loops, kt_reg a, kt_reg b, int run, bool odd);
 kt_reg kt_loops_fold(kt_loops *loops, kt_reduction kind, kt_reg vector);
 kt_reg kt_loops_load(kt_loops *loops, uint32_t buffer, kt_reg index, int lanes, kt_reg mask);
+/* Fours of bytes as i32; index counts fours. */
+kt_reg kt_loops_load_quads(kt_loops *loops, uint32_t buffer, kt_reg index, int lanes);
 kt_reg kt_loops_gather(kt_loops *loops, uint32_t buffer, kt_reg indices, kt_reg mask);
 void kt_loops_store(kt_loops *loops, uint32_t buffer, kt_reg index, kt_reg value, kt_reg mask);
 void kt_loops_scatter(kt_loops *loops, uint32_t buffer, kt_reg indices, kt_reg value, kt_reg mask);

@@ -26,6 +26,7 @@ enum {
               KT_CPU_LZCNT | KT_CPU_MOVBE,
     LEVEL_4 =
         LEVEL_3 | KT_CPU_AVX512F | KT_CPU_AVX512BW | KT_CPU_AVX512DQ | KT_CPU_AVX512VL | KT_CPU_AVX512CD,
+    VNNI = LEVEL_4 | KT_CPU_AVX512VNNI,
 };
 
 typedef struct cpu_entry {
@@ -35,22 +36,38 @@ typedef struct cpu_entry {
 } cpu_entry;
 
 static const cpu_entry cpus[] = {
-    {"x86-64", KT_ARCH_X86_64, LEVEL_1},           {"x86-64-v2", KT_ARCH_X86_64, LEVEL_2},
-    {"x86-64-v3", KT_ARCH_X86_64, LEVEL_3},        {"x86-64-v4", KT_ARCH_X86_64, LEVEL_4},
-    {"nehalem", KT_ARCH_X86_64, LEVEL_2},          {"westmere", KT_ARCH_X86_64, LEVEL_2},
-    {"goldmont", KT_ARCH_X86_64, LEVEL_2},         {"haswell", KT_ARCH_X86_64, LEVEL_3},
-    {"broadwell", KT_ARCH_X86_64, LEVEL_3},        {"skylake", KT_ARCH_X86_64, LEVEL_3},
-    {"alderlake", KT_ARCH_X86_64, LEVEL_3},        {"skylake-avx512", KT_ARCH_X86_64, LEVEL_4},
-    {"cascadelake", KT_ARCH_X86_64, LEVEL_4},      {"icelake-server", KT_ARCH_X86_64, LEVEL_4},
-    {"sapphirerapids", KT_ARCH_X86_64, LEVEL_4},   {"znver1", KT_ARCH_X86_64, LEVEL_3},
-    {"znver2", KT_ARCH_X86_64, LEVEL_3},           {"znver3", KT_ARCH_X86_64, LEVEL_3},
-    {"znver4", KT_ARCH_X86_64, LEVEL_4},           {"generic", KT_ARCH_AARCH64, KT_CPU_NEON},
-    {"cortex-a53", KT_ARCH_AARCH64, KT_CPU_NEON},  {"cortex-a55", KT_ARCH_AARCH64, KT_CPU_NEON},
-    {"cortex-a57", KT_ARCH_AARCH64, KT_CPU_NEON},  {"cortex-a72", KT_ARCH_AARCH64, KT_CPU_NEON},
-    {"cortex-a76", KT_ARCH_AARCH64, KT_CPU_NEON},  {"cortex-a78", KT_ARCH_AARCH64, KT_CPU_NEON},
-    {"neoverse-n1", KT_ARCH_AARCH64, KT_CPU_NEON}, {"neoverse-n2", KT_ARCH_AARCH64, KT_CPU_NEON},
-    {"neoverse-v1", KT_ARCH_AARCH64, KT_CPU_NEON}, {"apple-m1", KT_ARCH_AARCH64, KT_CPU_NEON},
-    {"generic-rv64", KT_ARCH_RISCV64, 0},          {"generic", KT_ARCH_WASM32, 0},
+    {"x86-64", KT_ARCH_X86_64, LEVEL_1},
+    {"x86-64-v2", KT_ARCH_X86_64, LEVEL_2},
+    {"x86-64-v3", KT_ARCH_X86_64, LEVEL_3},
+    {"x86-64-v4", KT_ARCH_X86_64, LEVEL_4},
+    {"nehalem", KT_ARCH_X86_64, LEVEL_2},
+    {"westmere", KT_ARCH_X86_64, LEVEL_2},
+    {"goldmont", KT_ARCH_X86_64, LEVEL_2},
+    {"haswell", KT_ARCH_X86_64, LEVEL_3},
+    {"broadwell", KT_ARCH_X86_64, LEVEL_3},
+    {"skylake", KT_ARCH_X86_64, LEVEL_3},
+    {"alderlake", KT_ARCH_X86_64, LEVEL_3},
+    {"skylake-avx512", KT_ARCH_X86_64, LEVEL_4},
+    {"cascadelake", KT_ARCH_X86_64, VNNI},
+    {"icelake-server", KT_ARCH_X86_64, VNNI},
+    {"sapphirerapids", KT_ARCH_X86_64, VNNI},
+    {"znver1", KT_ARCH_X86_64, LEVEL_3},
+    {"znver2", KT_ARCH_X86_64, LEVEL_3},
+    {"znver3", KT_ARCH_X86_64, LEVEL_3},
+    {"znver4", KT_ARCH_X86_64, VNNI},
+    {"generic", KT_ARCH_AARCH64, KT_CPU_NEON},
+    {"cortex-a53", KT_ARCH_AARCH64, KT_CPU_NEON},
+    {"cortex-a55", KT_ARCH_AARCH64, KT_CPU_NEON},
+    {"cortex-a57", KT_ARCH_AARCH64, KT_CPU_NEON},
+    {"cortex-a72", KT_ARCH_AARCH64, KT_CPU_NEON},
+    {"cortex-a76", KT_ARCH_AARCH64, KT_CPU_NEON},
+    {"cortex-a78", KT_ARCH_AARCH64, KT_CPU_NEON},
+    {"neoverse-n1", KT_ARCH_AARCH64, KT_CPU_NEON},
+    {"neoverse-n2", KT_ARCH_AARCH64, KT_CPU_NEON},
+    {"neoverse-v1", KT_ARCH_AARCH64, KT_CPU_NEON},
+    {"apple-m1", KT_ARCH_AARCH64, KT_CPU_NEON},
+    {"generic-rv64", KT_ARCH_RISCV64, 0},
+    {"generic", KT_ARCH_WASM32, 0},
 };
 
 const kt_target_entry kt_targets[] = {
@@ -74,12 +91,23 @@ static const struct {
     const char *name;
     uint64_t feature;
 } features_of_x86[] = {
-    {"avx", KT_CPU_AVX},           {"avx2", KT_CPU_AVX2},         {"fma", KT_CPU_FMA},
-    {"f16c", KT_CPU_F16C},         {"avx512f", KT_CPU_AVX512F},   {"avx512bw", KT_CPU_AVX512BW},
-    {"avx512dq", KT_CPU_AVX512DQ}, {"avx512vl", KT_CPU_AVX512VL}, {"sse4.1", KT_CPU_SSE41},
-    {"sse4.2", KT_CPU_SSE42},      {"popcnt", KT_CPU_POPCNT},     {"bmi", KT_CPU_BMI},
-    {"bmi2", KT_CPU_BMI2},         {"lzcnt", KT_CPU_LZCNT},       {"movbe", KT_CPU_MOVBE},
+    {"avx", KT_CPU_AVX},
+    {"avx2", KT_CPU_AVX2},
+    {"fma", KT_CPU_FMA},
+    {"f16c", KT_CPU_F16C},
+    {"avx512f", KT_CPU_AVX512F},
+    {"avx512bw", KT_CPU_AVX512BW},
+    {"avx512dq", KT_CPU_AVX512DQ},
+    {"avx512vl", KT_CPU_AVX512VL},
+    {"sse4.1", KT_CPU_SSE41},
+    {"sse4.2", KT_CPU_SSE42},
+    {"popcnt", KT_CPU_POPCNT},
+    {"bmi", KT_CPU_BMI},
+    {"bmi2", KT_CPU_BMI2},
+    {"lzcnt", KT_CPU_LZCNT},
+    {"movbe", KT_CPU_MOVBE},
     {"avx512cd", KT_CPU_AVX512CD},
+    {"avx512vnni", KT_CPU_AVX512VNNI},
 };
 enum { FEATURE_COUNT = sizeof features_of_x86 / sizeof *features_of_x86 };
 
@@ -138,7 +166,7 @@ static kt_status apply_features(const char *list, bool strict, uint64_t *feature
                                "CPU feature \"%.*s\" is not known (`keratin targets` lists CPUs); give a "
                                "comma-separated list like +avx2,-fma of avx, avx2, fma, f16c, avx512f, "
                                "avx512bw, avx512dq, avx512vl, "
-                               "avx512cd, sse4.1, sse4.2, popcnt, bmi, bmi2, lzcnt, movbe.",
+                               "avx512cd, avx512vnni, sse4.1, sse4.2, popcnt, bmi, bmi2, lzcnt, movbe.",
                                (int)length, at);
         if (*at == '+')
             *features |= feature;
@@ -158,7 +186,7 @@ static uint64_t close_features(uint64_t features) {
     if (!(features & KT_CPU_AVX)) features &= ~(uint64_t)(KT_CPU_AVX2 | KT_CPU_FMA | KT_CPU_F16C);
     uint64_t wide = KT_CPU_AVX512F | KT_CPU_AVX512BW | KT_CPU_AVX512DQ | KT_CPU_AVX512VL | KT_CPU_AVX512CD;
     uint64_t needed = KT_CPU_AVX2 | KT_CPU_FMA | KT_CPU_F16C;
-    if ((features & needed) != needed || (features & wide) != wide) features &= ~wide;
+    if ((features & needed) != needed || (features & wide) != wide) features &= ~(wide | KT_CPU_AVX512VNNI);
     return features;
 }
 

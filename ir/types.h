@@ -77,6 +77,15 @@ typedef struct kt_type {
     kt_dim dims[KT_MAX_RANK];
 } kt_type;
 
+/* Products of bytes: a contraction of u8 by i8 gives i32. Packed, four elements of its depth lie side by side. */
+enum { KT_BYTE_QUAD = 4 };
+static inline bool kt_multiplies_bytes(const kt_type *x, const kt_type *y) {
+    return x->dtype == KT_U8 && y->dtype == KT_I8;
+}
+static inline kt_dtype kt_product_dtype(const kt_type *x, const kt_type *y) {
+    return kt_multiplies_bytes(x, y) ? KT_I32 : x->dtype;
+}
+
 bool kt_type_equal(const kt_type *a, const kt_type *b);
 kt_dim kt_type_elements(kt_dim_pool *pool, const kt_type *type); /* the product of its dimensions */
 kt_dim kt_type_bytes(kt_dim_pool *pool, const kt_type *type);

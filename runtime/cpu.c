@@ -8,7 +8,14 @@ typedef struct cpu_feature {
     uint8_t leaf, bit, state;
 } cpu_feature;
 
-enum { LEAF_NONE, LEAF_1_ECX, LEAF_7_EBX, LEAF_EXTENDED_ECX, LEAF_COUNT }; /* of CPUID, with a register */
+enum {
+    LEAF_NONE,
+    LEAF_1_ECX,
+    LEAF_7_EBX,
+    LEAF_7_ECX,
+    LEAF_EXTENDED_ECX,
+    LEAF_COUNT
+};                                           /* of CPUID, with a register */
 enum { YMM_STATE = 0x06, ZMM_STATE = 0xe6 }; /* of XCR0: which registers the operating system saves */
 
 static const cpu_feature features[] = {
@@ -28,6 +35,7 @@ static const cpu_feature features[] = {
     {"AVX-512CD", KT_CPU_AVX512CD, LEAF_7_EBX, 28, ZMM_STATE},
     {"AVX-512BW", KT_CPU_AVX512BW, LEAF_7_EBX, 30, ZMM_STATE},
     {"AVX-512VL", KT_CPU_AVX512VL, LEAF_7_EBX, 31, ZMM_STATE},
+    {"AVX-512VNNI", KT_CPU_AVX512VNNI, LEAF_7_ECX, 11, ZMM_STATE},
     {"NEON", KT_CPU_NEON, LEAF_NONE, 0, 0},
 };
 enum { FEATURE_COUNT = sizeof features / sizeof features[0] };
@@ -47,7 +55,10 @@ uint64_t kt_cpu_features(void) {
     if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx)) return 0;
     leaves[LEAF_1_ECX] = ecx;
     if (ecx & bit_OSXSAVE) __asm__ volatile("xgetbv" : "=a"(state), "=d"(edx) : "c"(0));
-    if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) leaves[LEAF_7_EBX] = ebx;
+    if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) {
+        leaves[LEAF_7_EBX] = ebx;
+        leaves[LEAF_7_ECX] = ecx;
+    }
     if (__get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx)) leaves[LEAF_EXTENDED_ECX] = ecx;
     uint64_t found = 0;
     for (int i = 0; i < FEATURE_COUNT; i++) {

@@ -47,7 +47,9 @@ static LLVMBasicBlockRef append_block(const walker *w, const char *name) {
  */
 
 static LLVMValueRef address(walker *w, const kt_code *code, bool in_bounds) {
-    LLVMTypeRef element = kt_emit_memory_type(&w->emitter, w->loops->buffer_dtypes[code->buffer], 1);
+    bool quads = code->code == KT_CODE_LOAD && code->flag;
+    LLVMTypeRef element =
+        kt_emit_memory_type(&w->emitter, quads ? code->dtype : w->loops->buffer_dtypes[code->buffer], 1);
     LLVMValueRef index = w->values[code->a], base = w->buffers[code->buffer];
     LLVMBuilderRef b = w->emitter.builder;
     return in_bounds ? LLVMBuildInBoundsGEP2(b, element, base, &index, 1, "")
@@ -192,7 +194,7 @@ static LLVMValueRef emit_load(walker *w, const kt_code *code) {
     if (!gathers && !code->mask) {
         tell_sanitizer(w, from, type, NULL, false);
         loaded = LLVMBuildLoad2(b, type, from, "");
-        LLVMSetAlignment(loaded, (unsigned)kt_dtype_bytes(code->dtype));
+        LLVMSetAlignment(loaded, (unsigned)kt_dtype_bytes(w->loops->buffer_dtypes[code->buffer]));
         mark_access(w, loaded, code->buffer);
         return kt_emit_unpack(&w->emitter, loaded);
     }
@@ -346,6 +348,7 @@ static LLVMValueRef emit_value(walker *w, const kt_code *code) {
                              code->c ? w->values[code->c] : NULL);
     }
     case KT_CODE_FMA: return kt_emit_fma(e, x, w->values[code->b], w->values[code->c]);
+    case KT_CODE_DOT: return kt_emit_dot(e, x, w->values[code->b], w->values[code->c]);
     case KT_CODE_INDEX: return emit_index(w, code);
     case KT_CODE_SPLAT: return kt_emit_splat(e, x);
     case KT_CODE_RAMP:

@@ -46,23 +46,30 @@ static kt_reg depth_number(kt_lower *lower, const kt_type *x, const kt_ints *con
     return number;
 }
 
-/* The place of (depth, column) in packed panels; first_panel is added to the panel's number. */
-static kt_position packed_place(kt_lower *lower, const kt_type *type, kt_reg depth, kt_reg column,
-                                kt_reg first_panel, int lanes) {
+/* The place of (depth, column) in packed panels; first_panel is added to the panel's number. quad: how many
+ * elements of the depth lie side by side. */
+static kt_position packed_place(kt_lower *lower, const kt_type *type, int64_t quad, kt_reg depth,
+                                kt_reg column, kt_reg first_panel, int lanes) {
     kt_loops *loops = lower->loops;
     kt_position at = kt_position_origin(lower, 3, type->dims, lanes);
-    kt_reg width = kt_loops_dim(loops, type->dims[2]);
+    kt_reg four = kt_loops_int(loops, quad);
+    kt_reg width = kt_loops_index(loops, KT_INDEX_DIV, kt_loops_dim(loops, type->dims[2]), four);
     kt_reg panel = kt_loops_index(loops, KT_INDEX_DIV, column, width);
+    kt_reg inside = kt_loops_index(loops, KT_INDEX_MOD, column, width);
     at.at[0].at = kt_loops_index(loops, KT_INDEX_ADD, panel, first_panel);
-    at.at[1].at = depth;
-    at.at[2].at = kt_loops_index(loops, KT_INDEX_MOD, column, width);
+    at.at[1].at = kt_loops_index(loops, KT_INDEX_DIV, depth, four);
+    at.at[2].at = kt_loops_index(loops, KT_INDEX_ADD, kt_loops_index(loops, KT_INDEX_MUL, inside, four),
+                                 kt_loops_index(loops, KT_INDEX_MOD, depth, four));
     return at;
 }
 
-kt_reg kt_lower_packed(kt_lower *lower, kt_value packed, kt_reg depth, kt_reg column, kt_reg first_panel,
-                       const kt_position *at) {
+kt_reg kt_lower_packed(kt_lower *lower, const kt_node_info *node, kt_reg depth, kt_reg column,
+                       kt_reg first_panel, const kt_position *at) {
+    kt_value packed = node->operands[1];
     const kt_type *type = kt_graph_type(lower->graph, packed);
-    kt_position place = packed_place(lower, type, depth, column, first_panel, at->lanes);
+    bool bytes = kt_multiplies_bytes(kt_graph_type(lower->graph, node->operands[0]), type);
+    kt_position place =
+        packed_place(lower, type, bytes ? KT_BYTE_QUAD : 1, depth, column, first_panel, at->lanes);
     place.mask = at->mask;
     place.guard = at->guard;
     return kt_lower_value(lower, packed, &place);
@@ -73,7 +80,7 @@ kt_reg kt_lower_dot_general(kt_lower *lower, const kt_node_info *node, const kt_
     const kt_type *x = kt_graph_type(lower->graph, node->operands[0]);
     const kt_type *y = kt_graph_type(lower->graph, node->operands[1]);
     kt_loops *loops = lower->loops;
-    kt_dtype dtype = kt_accumulator(x->dtype);
+    kt_dtype wanted = kt_product_dtype(x, y), dtype = kt_accumulator(wanted);
     int map[KT_MAX_RANK];
     int next = map_axes(&attrs->lhs_batch, &attrs->lhs_contract, x->rank, (int)attrs->lhs_batch.count,
                         at->rank, map);
@@ -95,8 +102,8 @@ kt_reg kt_lower_dot_general(kt_lower *lower, const kt_node_info *node, const kt_
     kt_reg a = kt_lower_value(lower, node->operands[0], &left), b;
     if (attrs->panel) {
         kt_reg column = kt_axis_lanes(lower, columns.at[at->rank - 1], at->lanes);
-        b = kt_lower_packed(lower, node->operands[1], depth_number(lower, x, &attrs->lhs_contract, &left),
-                            column, kt_loops_int(loops, 0), at);
+        b = kt_lower_packed(lower, node, depth_number(lower, x, &attrs->lhs_contract, &left), column,
+                            kt_loops_int(loops, 0), at);
     } else {
         b = kt_lower_value(lower, node->operands[1], &right);
     }
@@ -105,7 +112,7 @@ kt_reg kt_lower_dot_general(kt_lower *lower, const kt_node_info *node, const kt_
     kt_reg sum = kt_loops_get(loops, cell, 0);
     kt_loops_set(loops, cell, 0, kt_multiply_add(lower, a, b, sum));
     for (uint32_t i = 0; i < attrs->lhs_contract.count; i++) kt_lower_end(lower);
-    return kt_loops_apply(loops, KT_OP_cast, x->dtype, kt_loops_get(loops, cell, 0), 0, 0);
+    return kt_loops_apply(loops, KT_OP_cast, wanted, kt_loops_get(loops, cell, 0), 0, 0);
 }
 
 /* ---- epilogues ------------------------------------------------------------------------------------------
@@ -313,6 +320,7 @@ void kt_lower_product(kt_lower *lower, const kt_product_shape *shape) {
                         .b = shape->b.buffer,
                         .row_stride = shape->a.rows,
                         .loop_count = 1,
+                        .bytes = shape->bytes,
                         .store = store_sum,
                         .context = &p};
     kt_dtype dtype = kt_graph_type(lower->graph, shape->heavy)->dtype;
@@ -413,6 +421,25 @@ static bool lower_deep(kt_lower *lower, const kt_product_shape *shape) {
     return true;
 }
 
+/* ---- products of bytes ----------------------------------------------------------------------------------
+ */
+
+static bool in_quads(kt_lower *lower, kt_dim *dim) {
+    kt_dim quad = kt_dim_const(lower->dims, KT_BYTE_QUAD);
+    if (!kt_dim_equals(lower->dims, kt_dim_mod(lower->dims, *dim, quad), 0)) return false;
+    *dim = kt_dim_floordiv(lower->dims, *dim, quad);
+    return true;
+}
+
+bool kt_lower_byte_product(kt_lower *lower, const kt_product_shape *given) {
+    kt_product_shape shape = *given;
+    if (!shape.panel || shape.batch_axes > 0 || !kt_dim_equals(lower->dims, shape.a.depth, 1)) return false;
+    if (!in_quads(lower, &shape.depth) || !in_quads(lower, &shape.a.rows)) return false;
+    shape.bytes = true;
+    kt_lower_product(lower, &shape);
+    return true;
+}
+
 /* ---- dot_general as a root ------------------------------------------------------------------------------
  */
 
@@ -493,6 +520,7 @@ bool kt_lower_dot_root(kt_lower *lower, const kt_node_info *heavy) {
                               .panel = attrs->panel,
                               .batch_axes = batch,
                               .row_axes = rows_end - batch};
+    if (kt_multiplies_bytes(x, y)) return kt_lower_byte_product(lower, &shape);
     if (!kt_lower_blas_product(lower, &shape) && !lower_deep(lower, &shape)) kt_lower_product(lower, &shape);
     return true;
 }

@@ -65,7 +65,7 @@ static kt_reg kernel_value(kt_lower *lower, const kt_node_info *node, const conv
             kt_dim_floordiv(lower->dims, c->w->dims[0], kt_dim_const(lower->dims, c->attrs->groups));
         first = kt_loops_index(loops, KT_INDEX_MUL, group, kt_loops_dim(loops, panels));
     }
-    return kt_lower_packed(lower, node->operands[1], depth, column, first, at);
+    return kt_lower_packed(lower, node, depth, column, first, at);
 }
 
 kt_axis_index kt_lower_group_of(kt_lower *lower, int64_t groups, kt_dim features, kt_axis_index feature,
@@ -80,7 +80,7 @@ kt_axis_index kt_lower_group_of(kt_lower *lower, int64_t groups, kt_dim features
 kt_reg kt_lower_conv(kt_lower *lower, const kt_node_info *node, const kt_position *at) {
     convolution c = describe(lower, node);
     kt_loops *loops = lower->loops;
-    kt_dtype dtype = kt_accumulator(c.x->dtype);
+    kt_dtype dtype = kt_accumulator(c.result->dtype);
     kt_position own = *at;
     for (int axis = 0; axis < own.rank; axis++) kt_position_split(lower, &own, axis);
     kt_axis_index feature = own.at[own.rank - 1];
@@ -120,7 +120,7 @@ kt_reg kt_lower_conv(kt_lower *lower, const kt_node_info *node, const kt_positio
     if (valid) next = kt_loops_apply(loops, KT_OP_select, dtype, valid, next, sum);
     kt_loops_set(loops, cell, 0, next);
     while (blocks-- > 0) kt_lower_end(lower);
-    return kt_loops_apply(loops, KT_OP_cast, c.x->dtype, kt_loops_get(loops, cell, 0), 0, 0);
+    return kt_loops_apply(loops, KT_OP_cast, c.result->dtype, kt_loops_get(loops, cell, 0), 0, 0);
 }
 
 /* ---- by tiles -------------------------------------------------------------------------------------------
@@ -281,12 +281,24 @@ bool kt_lower_conv_root(kt_lower *lower, const kt_node_info *heavy) {
             .columns = c.features,
             .panel = c.attrs->panel,
             .row_axes = c.spatial + 1};
+        if (kt_multiplies_bytes(c.x, c.w)) return kt_lower_byte_product(lower, &shape);
         if (!kt_lower_blas_product(lower, &shape)) kt_lower_product(lower, &shape);
         return true;
     }
     root r = {.c = &c, .heavy = heavy->first_result};
-    kt_tiling tiling = {.a = (uint32_t)a, .b = (uint32_t)b, .store = store_sum, .context = &r};
-    kt_tiling_init(lower, &tiling, kt_accumulator(c.x->dtype), c.attrs->panel, c.features);
+    bool bytes = kt_multiplies_bytes(c.x, c.w);
+    kt_type quads = *c.x;
+    if (bytes) {
+        /* The same convolution of channels / 4 channels, each a four of bytes. */
+        kt_dim *channels = &quads.dims[quads.rank - 1], four = kt_dim_const(lower->dims, KT_BYTE_QUAD);
+        bool whole = kt_dim_equals(lower->dims, kt_dim_mod(lower->dims, *channels, four), 0);
+        if (!whole || c.attrs->groups != 1 || !c.attrs->panel) return false;
+        *channels = c.channels = kt_dim_floordiv(lower->dims, *channels, four);
+        c.x = &quads;
+    }
+    kt_tiling tiling = {
+        .a = (uint32_t)a, .b = (uint32_t)b, .bytes = bytes, .store = store_sum, .context = &r};
+    kt_tiling_init(lower, &tiling, kt_accumulator(c.result->dtype), c.attrs->panel, c.features);
     if (!suits_tiles(lower, &c, tiling.lanes)) return false;
     if (kt_lower_blas_conv(lower, heavy, (uint32_t)a, (uint32_t)b)) return true;
     kt_dim depth = kt_dim_mul(lower->dims, kt_product(lower, c.window, 0, c.spatial), c.channels);

@@ -171,6 +171,7 @@ struct kt_tiling {
     kt_dim columns;      /* how many there are */
     int64_t panel;       /* columns of a packed panel, or 0: rows of B are contiguous */
     kt_dim panel_stride; /* from packed panel to packed panel */
+    bool bytes;          /* k counts fours of u8 in A and of i8 in B, which is packed */
     bool prefetch;
     kt_tile_store *store;
     void *context;
@@ -223,9 +224,12 @@ typedef struct kt_product_shape {
     kt_matrices a, b;
     kt_dim batch, rows, depth, columns;
     int64_t panel;
+    bool bytes; /* of u8 by i8, packed: depth and strides count fours */
     int batch_axes, row_axes; /* of the result; the others are columns */
 } kt_product_shape;
 void kt_lower_product(kt_lower *lower, const kt_product_shape *shape);
+/* Of u8 by i8; false: not packed, or its depth does not fall into fours. */
+bool kt_lower_byte_product(kt_lower *lower, const kt_product_shape *shape);
 
 /* ---- deep.c ---------------------------------------------------------------------------------------------
  */
@@ -256,8 +260,8 @@ kt_reg kt_lower_matrix_begin(kt_lower *lower, const kt_product_shape *shape, kt_
 bool kt_lower_has_epilogue_only(const kt_lower *lower, const kt_node_info *heavy);
 /* Stores all results where the heavy value's sum is known. */
 void kt_lower_epilogue(kt_lower *lower, kt_value heavy, const kt_position *at, kt_reg sum);
-/* The element (depth, column) of panels [panels, depth, panel]; the column's panels begin at first_panel. */
-kt_reg kt_lower_packed(kt_lower *lower, kt_value packed, kt_reg depth, kt_reg column, kt_reg first_panel,
+/* The element (depth, column) of the packed second operand of node; the column's panels begin at first_panel. */
+kt_reg kt_lower_packed(kt_lower *lower, const kt_node_info *node, kt_reg depth, kt_reg column, kt_reg first_panel,
                        const kt_position *at);
 
 #endif

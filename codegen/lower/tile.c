@@ -70,13 +70,20 @@ static kt_reg column_offset(kt_lower *lower, const tile *t, int group) {
 
 static kt_reg load_b(kt_lower *lower, const tile *t, kt_reg place, int vector) {
     kt_reg at = plus(lower, place, kt_loops_int(lower->loops, (int64_t)vector * t->tiling->lanes));
+    if (t->tiling->bytes) return kt_loops_load_quads(lower->loops, t->tiling->b, at, t->tiling->lanes);
     kt_reg mask = t->masks && t->tiling->panel == 0 ? t->masks[vector] : 0;
     return as_sum(lower, t, kt_loops_load(lower->loops, t->tiling->b, at, t->tiling->lanes, mask));
 }
 
+static void prefetch_b(kt_lower *lower, const tile *t, kt_reg place) {
+    kt_reg each = kt_loops_int(lower->loops, t->tiling->bytes ? KT_BYTE_QUAD : 1);
+    kt_loops_prefetch(lower->loops, t->tiling->b, kt_loops_index(lower->loops, KT_INDEX_MUL, place, each));
+}
+
 static kt_reg load_a(kt_lower *lower, const tile *t, kt_reg place, int row) {
     kt_reg at = plus(lower, place, times(lower, kt_loops_int(lower->loops, row), t->tiling->row_stride));
-    kt_reg element = as_sum(lower, t, kt_loops_load(lower->loops, t->tiling->a, at, 1, 0));
+    kt_reg element = t->tiling->bytes ? kt_loops_load_quads(lower->loops, t->tiling->a, at, 1)
+                                      : as_sum(lower, t, kt_loops_load(lower->loops, t->tiling->a, at, 1, 0));
     return kt_loops_splat(lower->loops, element, t->tiling->lanes);
 }
 
@@ -84,7 +91,9 @@ static void multiply(kt_lower *lower, const tile *t, kt_reg a, const kt_reg *b, 
     for (int vector = 0; vector < t->vectors; vector++) {
         kt_reg number = sum_number(lower, t, row, group, vector);
         kt_reg sum = kt_loops_get(lower->loops, t->sums, number);
-        kt_loops_set(lower->loops, t->sums, number, kt_multiply_add(lower, a, b[vector], sum));
+        sum = t->tiling->bytes ? kt_loops_dot(lower->loops, a, b[vector], sum)
+                               : kt_multiply_add(lower, a, b[vector], sum);
+        kt_loops_set(lower->loops, t->sums, number, sum);
     }
 }
 
@@ -100,8 +109,7 @@ static void step(kt_lower *lower, const tile *t, kt_reg a, kt_reg b) {
             int64_t bytes = (int64_t)kt_dtype_bytes(t->tiling->dtype),
                     width = kt_tile_width(t->tiling) * bytes;
             for (int64_t ahead = PREFETCH_BYTES; ahead < PREFETCH_BYTES + width; ahead += LINE_BYTES)
-                kt_loops_prefetch(lower->loops, t->tiling->b,
-                                  plus(lower, place, kt_loops_int(lower->loops, ahead / bytes)));
+                prefetch_b(lower, t, plus(lower, place, kt_loops_int(lower->loops, ahead / bytes)));
         }
         for (int row = 0; row < t->rows; row++) {
             if (group == 0) lhs[row] = load_a(lower, t, row_place, row);

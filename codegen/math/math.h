@@ -33,6 +33,8 @@ LLVMValueRef kt_emit_constant(const kt_emitter *e, int64_t integer, double numbe
 LLVMValueRef kt_emit_splat(const kt_emitter *e, LLVMValueRef scalar);
 /* a * b + c, fused where the target can. */
 LLVMValueRef kt_emit_fma(const kt_emitter *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
+/* i32: c + the sum of the four products of a's bytes, unsigned, by b's, signed; exact (dot.c). */
+LLVMValueRef kt_emit_dot(const kt_emitter *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
 /* Any elementwise operation; result: the dtype it gives, which matters for casts. Unused operands are NULL.
  */
 LLVMValueRef kt_emit_apply(const kt_emitter *e, kt_op op, kt_dtype result, LLVMValueRef a, LLVMValueRef b,

@@ -71,14 +71,25 @@ static kt_number *ordered(kt_arena *arena, const kt_tensor *tensor, const kt_int
     return numbers;
 }
 
-/* [panels, depth, panel] to [depth, columns]. */
-static kt_number *unpacked(kt_arena *arena, const kt_tensor *packed, int64_t columns) {
-    int64_t depth = packed->dims[1], panel = packed->dims[2];
+/* How many elements of the depth lie side by side in a packed operand. */
+static int64_t quad_of(const kt_eval_op *e) {
+    return e->operands[0].dtype == KT_U8 && e->operands[1].dtype == KT_I8 ? KT_BYTE_QUAD : 1;
+}
+
+/* Where element (k, column) of a panel stands in it. */
+static int64_t place_in_panel(int64_t k, int64_t column, int64_t panel, int64_t quad) {
+    return (k / quad * panel + column) * quad + k % quad;
+}
+
+/* [panels, depth / quad, panel * quad] to [depth, columns]. */
+static kt_number *unpacked(kt_arena *arena, const kt_tensor *packed, int64_t columns, int64_t quad) {
+    int64_t depth = packed->dims[1] * quad, panel = packed->dims[2] / quad;
     const kt_number *from = kt_numbers_of(arena, packed);
     kt_number *numbers = KT_NEW_ARRAY(arena, kt_number, depth * columns);
     for (int64_t k = 0; k < depth; k++)
         for (int64_t n = 0; n < columns; n++)
-            numbers[k * columns + n] = from[(n / panel * depth + k) * panel + n % panel];
+            numbers[k * columns + n] =
+                from[n / panel * depth * panel + place_in_panel(k, n % panel, panel, quad)];
     return numbers;
 }
 
@@ -93,8 +104,10 @@ kt_status kt_eval_dot_general(kt_eval_op *e) {
     int64_t columns;
     if (attrs->panel) {
         columns = attrs->columns;
-        if (y->dims[1] != depth || y->dims[0] * y->dims[2] < columns) return bad_shapes(e);
-        ys = unpacked(e->arena, y, columns);
+        int64_t quad = quad_of(e);
+        if (y->dims[1] != (depth + quad - 1) / quad || y->dims[0] * y->dims[2] < columns * quad)
+            return bad_shapes(e);
+        ys = unpacked(e->arena, y, columns, quad);
     } else {
         kt_ints column_axes = other_axes(y->rank, &attrs->rhs_batch, &attrs->rhs_contract);
         columns = extent(y, &column_axes);
@@ -138,16 +151,17 @@ typedef struct convolution {
     const kt_number *kernel; /* [window…, channels, groups * features] */
 } convolution;
 
-/* [groups * panels, depth, panel] to [depth, groups * features]. */
-static kt_number *unpacked_kernel(kt_arena *arena, const kt_tensor *packed, int64_t groups,
-                                  int64_t features) {
-    int64_t depth = packed->dims[1], panel = packed->dims[2], panels = packed->dims[0] / groups;
+/* [groups * panels, depth / quad, panel * quad] to [depth, groups * features]. */
+static kt_number *unpacked_kernel(kt_arena *arena, const kt_tensor *packed, int64_t groups, int64_t features,
+                                  int64_t quad) {
+    int64_t depth = packed->dims[1] * quad, panel = packed->dims[2] / quad, panels = packed->dims[0] / groups;
     const kt_number *from = kt_numbers_of(arena, packed);
     kt_number *numbers = KT_NEW_ARRAY(arena, kt_number, depth * groups * features), *to = numbers;
     for (int64_t k = 0; k < depth; k++)
         for (int64_t group = 0; group < groups; group++)
             for (int64_t f = 0; f < features; f++)
-                *to++ = from[((group * panels + f / panel) * depth + k) * panel + f % panel];
+                *to++ = from[(group * panels + f / panel) * depth * panel +
+                             place_in_panel(k, f % panel, panel, quad)];
     return numbers;
 }
 
@@ -206,9 +220,11 @@ kt_status kt_eval_conv(kt_eval_op *e) {
     if (c.channels * c.groups != all_channels || c.features * c.groups != all_features) return bad_shapes(e);
     if (attrs->panel) {
         int64_t panels = (c.features + attrs->panel - 1) / attrs->panel;
-        if (y->dims[0] != c.groups * panels || y->dims[1] != taps * c.channels || y->dims[2] != attrs->panel)
+        int64_t quad = quad_of(e), groups_of_depth = (taps * c.channels + quad - 1) / quad;
+        if (y->dims[0] != c.groups * panels || y->dims[1] != groups_of_depth ||
+            y->dims[2] != attrs->panel * quad)
             return bad_shapes(e);
-        c.kernel = unpacked_kernel(e->arena, y, c.groups, c.features);
+        c.kernel = unpacked_kernel(e->arena, y, c.groups, c.features, quad);
     } else {
         if (y->dims[rank] != c.channels || y->dims[rank + 1] != all_features) return bad_shapes(e);
         c.kernel = kt_numbers_of(e->arena, y);

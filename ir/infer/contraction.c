@@ -1,18 +1,23 @@
 /* Inference of contractions and convolutions, whose second operand may be packed into panels of columns. */
 #include "ir/infer/infer_impl.h"
 
-static kt_status check_dtypes(kt_infer *infer, int constraint) {
+static kt_status check_dtypes(kt_infer *infer, int constraint, bool bytes) {
     const kt_type *x = &infer->operands[0], *y = &infer->operands[1];
     if (x->dtype == y->dtype && kt_domain_has(KT_NUMBER, x->dtype)) return KT_OK;
-    return kt_infer_fail(infer, constraint, "%s and %s must be numbers of one dtype.",
-                         kt_infer_show(infer, x), kt_infer_show(infer, y));
+    if (bytes && kt_multiplies_bytes(x, y)) return KT_OK;
+    return kt_infer_fail(infer, constraint, "%s and %s must be numbers of one dtype%s.",
+                         kt_infer_show(infer, x), kt_infer_show(infer, y), bytes ? ", or u8 and i8" : "");
 }
 
-/* The second operand is [panels, depth, panel]. */
+/* The second operand is [panels, depth, panel]; of bytes [panels, ceil(depth / 4), 4 * panel]. */
 static kt_status check_packed(kt_infer *infer, int constraint, kt_dim panels, kt_dim depth, int64_t panel) {
     const kt_type *y = &infer->operands[1];
     kt_dim_pool *pool = infer->graph->dims;
-    kt_type wanted = {.dtype = y->dtype, .rank = 3, .dims = {panels, depth, kt_dim_const(pool, panel)}};
+    int64_t quad = kt_multiplies_bytes(&infer->operands[0], y) ? KT_BYTE_QUAD : 1;
+    kt_type wanted = {.dtype = y->dtype,
+                      .rank = 3,
+                      .dims = {panels, kt_dim_ceildiv(pool, depth, kt_dim_const(pool, quad)),
+                               kt_dim_const(pool, quad * panel)}};
     if (kt_type_equal(&wanted, y)) return KT_OK;
     return kt_infer_fail(infer, constraint, "the packed operand must be %s, but is %s.",
                          kt_infer_show(infer, &wanted), kt_infer_show(infer, y));
@@ -71,7 +76,8 @@ static void add_free(kt_type *result, int *rank, const kt_type *x, const kt_ints
 }
 
 /* C6 with panel: there are no batch axes, and rhs_contract is empty
- * C7 with panel: the second operand is [ceil(columns / panel), product of the summed dimensions, panel] */
+ * C7 with panel: the second operand is [ceil(columns / panel), product of the summed dimensions, panel];
+ *    of bytes, see check_packed */
 static kt_status check_packed_dot(kt_infer *infer) {
     const kt_attrs_dot_general *attrs = infer->attrs;
     const kt_type *x = &infer->operands[0];
@@ -88,7 +94,7 @@ static kt_status check_packed_dot(kt_infer *infer) {
 
 /* C1 lhs_batch and rhs_batch, and without panel lhs_contract and rhs_contract, name as many axes
  * C2 they are axes of the operands, each named once
- * C3 the operands are numbers of one dtype
+ * C3 the operands are numbers of one dtype, or u8 and i8, whose result is i32
  * C4 paired dimensions are equal
  * C5 the result has at most KT_MAX_RANK axes
  * C6, C7 see check_packed_dot
@@ -100,8 +106,8 @@ kt_status kt_infer_dot_general(kt_infer *infer) {
     KT_TRY(kt_infer_count(infer, 1, "rhs_batch", attrs->rhs_batch.count, attrs->lhs_batch.count));
     KT_TRY(check_paired(infer, &attrs->lhs_batch, &attrs->lhs_contract, 0));
     KT_TRY(check_paired(infer, &attrs->rhs_batch, &attrs->rhs_contract, 1));
-    KT_TRY(check_dtypes(infer, 3));
-    kt_type result = {.dtype = x->dtype};
+    KT_TRY(check_dtypes(infer, 3, true));
+    kt_type result = {.dtype = kt_product_dtype(x, y)};
     int rank = 0;
     for (uint32_t i = 0; i < attrs->lhs_batch.count; i++) /* as many as rhs_batch names, by C1 */
         result.dims[rank++] =
@@ -212,7 +218,7 @@ static kt_status read_packed_kernel(kt_infer *infer, kt_dim channels, kt_dim *wi
  *    spatial axis
  * C2 strides, dilation and input_dilation are at least 1
  * C3 low and high are at least 0
- * C4 the operands are numbers of one dtype
+ * C4 the operands are numbers of one dtype, or u8 and i8, whose result is i32
  * C5 panel and columns are both 0, or both at least 1
  * C6 groups is at least 1 and divides channels and features
  * C7, C9 see read_plain_kernel; C10, C11 see read_packed_kernel
@@ -225,7 +231,7 @@ kt_status kt_infer_conv(kt_infer *infer) {
     uint32_t spatial = x->rank - 2u;
     KT_TRY(kt_infer_count(infer, 1, "input_dilation", attrs->input_dilation.count, spatial));
     KT_TRY(kt_infer_bounds(infer, 2, "input_dilation", &attrs->input_dilation, 1));
-    KT_TRY(check_dtypes(infer, 4));
+    KT_TRY(check_dtypes(infer, 4, true));
     KT_TRY(check_panel(infer, 5, attrs->panel, attrs->columns));
     KT_TRY(check_group_count(infer, attrs->groups));
 
@@ -234,7 +240,7 @@ kt_status kt_infer_conv(kt_infer *infer) {
     KT_TRY((attrs->panel > 0 ? read_packed_kernel : read_plain_kernel)(infer, channels, window, &features));
     KT_TRY(check_groups(infer, "features", features, attrs->groups));
 
-    kt_type result = {.dtype = x->dtype, .rank = x->rank};
+    kt_type result = {.dtype = kt_product_dtype(x, &infer->operands[1]), .rank = x->rank};
     result.dims[0] = x->dims[0];
     result.dims[x->rank - 1] = features;
     for (uint32_t i = 0; i < spatial; i++) {
@@ -272,7 +278,7 @@ kt_status kt_infer_conv_by_kernel(kt_infer *infer) {
     uint32_t spatial = x->rank - 2u;
     KT_TRY(kt_infer_count(infer, 1, "window", attrs->window.count, spatial));
     KT_TRY(kt_infer_bounds(infer, 2, "window", &attrs->window, 1));
-    KT_TRY(check_dtypes(infer, 4));
+    KT_TRY(check_dtypes(infer, 4, false));
     if (g->rank != x->rank)
         return kt_infer_fail(infer, 7, "the cotangent of %s must have %d dimensions, but is %s.",
                              kt_infer_show(infer, x), x->rank, kt_infer_show(infer, g));

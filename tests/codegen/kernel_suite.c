@@ -86,6 +86,8 @@ static void fill(const suite *s, const kt_type *type, const int64_t *symbols, vo
         uint64_t random = next_random(state);
         if (kt_dtype_is_float(type->dtype))
             kt_element_set_float(type->dtype, data, (size_t)i, (double)(random % 4001) / 1000 - 2);
+        else if (kt_dtype_bytes(type->dtype) == 1 && type->dtype != KT_BOOL)
+            ((uint8_t *)data)[i] = (uint8_t)random; /* all that there are */
         else
             kt_element_set_integer(type->dtype, data, (size_t)i, (int64_t)(random % 9) - 4);
     }
