@@ -2,6 +2,7 @@
 #include "runtime/zip.h"
 #include "runtime/tensor_io/tensor_io_impl.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@ enum {
     STORED = 0,
     DEFLATED = 8,
     ENCRYPTED = 1,
+    STREAMED = 8, /* the header was written before checksum and sizes were known */
 };
 #define END_SIGNATURE     0x06054b50u
 #define END64_SIGNATURE   0x06064b50u
@@ -52,50 +54,79 @@ uint32_t kt_crc32(uint32_t crc, const void *data, size_t count) {
 
 /* ---- reading ----------------------------------------------------------------------------------------- */
 
-kt_zip_status kt_zip_open(const uint8_t *bytes, size_t count, kt_zip *out_zip) {
-    size_t lowest = count > END_BYTES + MAX_COMMENT ? count - END_BYTES - MAX_COMMENT : 0;
-    if (count < END_BYTES) return KT_ZIP_DAMAGED;
-    for (size_t at = count - END_BYTES;; at--) {
-        if (get(bytes + at, 4) == END_SIGNATURE) {
-            *out_zip = (kt_zip){bytes, count, get(bytes + at + 16, 4), get(bytes + at + 10, 2)};
-            if (at < LOCATOR_BYTES || get(bytes + at - LOCATOR_BYTES, 4) != LOCATOR_SIGNATURE)
-                return KT_ZIP_OK;
-            uint64_t end64 = get(bytes + at - LOCATOR_BYTES + 8, 8);
-            if (count < END64_BYTES || end64 > count - END64_BYTES) return KT_ZIP_DAMAGED;
-            if (get(bytes + end64, 4) != END64_SIGNATURE) return KT_ZIP_DAMAGED;
-            out_zip->left = get(bytes + end64 + 32, 8);
-            out_zip->next_at = get(bytes + end64 + 48, 8);
-            return KT_ZIP_OK;
-        }
-        if (at == lowest) return KT_ZIP_DAMAGED;
+/* Where the end is: its comment reaches the archive's end. */
+static bool find_end(const uint8_t *bytes, size_t count, size_t *out_at) {
+    for (size_t comment = 0; comment <= MAX_COMMENT && comment + END_BYTES <= count; comment++) {
+        *out_at = count - END_BYTES - comment;
+        if (get(bytes + *out_at, 4) == END_SIGNATURE && get(bytes + *out_at + 20, 2) == comment) return true;
     }
+    return false;
 }
 
-/* Takes from zip64's extra field, in this order, the numbers that are all ones in the record itself. */
-static void read_extra(const uint8_t *extra, size_t count, kt_zip_entry *entry) {
-    uint64_t *numbers[3] = {&entry->size, &entry->packed, &entry->local_at};
+/* Takes a number from zip64's end; the other has the same or all ones. */
+static bool widen(uint64_t *number, int bytes, const uint8_t *wide) {
+    uint64_t ones = ((uint64_t)1 << 8 * bytes) - 1, found = get(wide, 8);
+    if (*number != ones && *number != found) return false;
+    *number = found;
+    return true;
+}
+
+kt_zip_status kt_zip_open(const uint8_t *bytes, size_t count, kt_zip *out_zip) {
+    size_t end;
+    if (!find_end(bytes, count, &end)) return KT_ZIP_DAMAGED;
+    const uint8_t *at = bytes + end;
+    uint64_t entries = get(at + 10, 2), size = get(at + 12, 4), directory = get(at + 16, 4);
+    if (get(at + 4, 4) != 0 || get(at + 8, 2) != entries) return KT_ZIP_DAMAGED; /* one of several disks */
+    if (end >= LOCATOR_BYTES + END64_BYTES && get(at - LOCATOR_BYTES, 4) == LOCATOR_SIGNATURE) {
+        end -= LOCATOR_BYTES + END64_BYTES;
+        const uint8_t *end64 = bytes + end;
+        if (get(at - LOCATOR_BYTES + 8, 8) != end || get(end64, 4) != END64_SIGNATURE ||
+            get(end64 + 4, 8) != END64_BYTES - 12 || get(end64 + 16, 8) != 0 ||
+            get(end64 + 24, 8) != get(end64 + 32, 8))
+            return KT_ZIP_DAMAGED;
+        if (!widen(&entries, 2, end64 + 32) || !widen(&size, 4, end64 + 40) ||
+            !widen(&directory, 4, end64 + 48))
+            return KT_ZIP_DAMAGED;
+    }
+    if (directory > end || size != end - directory || entries > size / CENTRAL_BYTES) return KT_ZIP_DAMAGED;
+    if (entries == 0 && size != 0) return KT_ZIP_DAMAGED;
+    *out_zip = (kt_zip){bytes, count, directory, entries, directory, end};
+    return KT_ZIP_OK;
+}
+
+/* Takes the numbers that are all ones from zip64's extra field, in their order. */
+static bool read_extra(const uint8_t *extra, size_t count, uint64_t *const *numbers, int number_count) {
+    const uint8_t *wide = NULL;
+    size_t left = 0;
     while (count >= 4) {
         size_t kind = get(extra, 2), length = get(extra + 2, 2);
         extra += 4;
         count -= 4;
-        if (length > count) return;
-        size_t at = 0;
-        for (int i = 0; kind == 1 && i < 3; i++) {
-            if (*numbers[i] != UINT32_MAX || at + 8 > length) continue;
-            *numbers[i] = get(extra + at, 8);
-            at += 8;
+        if (length > count || (kind == 1 && wide)) return false;
+        if (kind == 1) {
+            wide = extra;
+            left = length;
         }
         extra += length;
         count -= length;
     }
+    for (int i = 0; i < number_count && wide; i++) {
+        if (*numbers[i] != UINT32_MAX) continue;
+        if (left < 8) return false;
+        *numbers[i] = get(wide, 8);
+        wide += 8;
+        left -= 8;
+    }
+    return true;
 }
 
 kt_zip_status kt_zip_next(kt_zip *zip, kt_zip_entry *out_entry) {
-    if (zip->count < CENTRAL_BYTES || zip->next_at > zip->count - CENTRAL_BYTES) return KT_ZIP_DAMAGED;
     const uint8_t *record = zip->bytes + zip->next_at;
-    if (get(record, 4) != CENTRAL_SIGNATURE) return KT_ZIP_DAMAGED;
+    size_t available = zip->directory_end - zip->next_at;
+    if (available < CENTRAL_BYTES || get(record, 4) != CENTRAL_SIGNATURE) return KT_ZIP_DAMAGED;
     size_t name = get(record + 28, 2), extra = get(record + 30, 2), comment = get(record + 32, 2);
-    if (name + extra + comment > zip->count - CENTRAL_BYTES - zip->next_at) return KT_ZIP_DAMAGED;
+    size_t bytes = CENTRAL_BYTES + name + extra + comment;
+    if (bytes > available || (zip->left == 1 && bytes != available)) return KT_ZIP_DAMAGED;
     *out_entry = (kt_zip_entry){
         .name = (const char *)record + CENTRAL_BYTES,
         .name_length = name,
@@ -106,22 +137,41 @@ kt_zip_status kt_zip_next(kt_zip *zip, kt_zip_entry *out_entry) {
         .size = get(record + 24, 4),
         .local_at = get(record + 42, 4),
     };
-    read_extra(record + CENTRAL_BYTES + name, extra, out_entry);
-    zip->next_at += CENTRAL_BYTES + name + extra + comment;
+    uint64_t *const numbers[] = {&out_entry->size, &out_entry->packed, &out_entry->local_at};
+    if (!read_extra(record + CENTRAL_BYTES + name, extra, numbers, 3)) return KT_ZIP_DAMAGED;
+    zip->next_at += bytes;
     zip->left--;
+    return KT_ZIP_OK;
+}
+
+kt_zip_status kt_zip_locate(const kt_zip *zip, kt_zip_entry *entry) {
+    if (entry->local_at > zip->directory_at || zip->directory_at - entry->local_at < LOCAL_BYTES)
+        return KT_ZIP_DAMAGED;
+    const uint8_t *local = zip->bytes + entry->local_at;
+    size_t available = zip->directory_at - entry->local_at - LOCAL_BYTES;
+    size_t name = get(local + 26, 2), extra = get(local + 28, 2);
+    if (get(local, 4) != LOCAL_SIGNATURE || name + extra > available ||
+        entry->packed > available - name - extra)
+        return KT_ZIP_DAMAGED;
+    uint64_t crc = get(local + 14, 4), packed = get(local + 18, 4), size = get(local + 22, 4);
+    uint64_t *const numbers[] = {&size, &packed};
+    if (name != entry->name_length || memcmp(local + LOCAL_BYTES, entry->name, name) != 0 ||
+        get(local + 8, 2) != entry->method || !read_extra(local + LOCAL_BYTES + name, extra, numbers, 2))
+        return KT_ZIP_DAMAGED;
+    bool later = (get(local + 6, 2) & STREAMED) && crc == 0 && packed == 0 && size == 0;
+    if (!later && (crc != entry->crc || packed != entry->packed || size != entry->size))
+        return KT_ZIP_DAMAGED;
+    entry->data_at = entry->local_at + LOCAL_BYTES + name + extra;
     return KT_ZIP_OK;
 }
 
 kt_zip_status kt_zip_unpack(const kt_zip *zip, const kt_zip_entry *entry, const uint8_t **out_bytes,
                             uint8_t **out_owned) {
     if (entry->flags & ENCRYPTED) return KT_ZIP_ENCRYPTED;
-    if (zip->count < LOCAL_BYTES || entry->local_at > zip->count - LOCAL_BYTES) return KT_ZIP_DAMAGED;
-    const uint8_t *local = zip->bytes + entry->local_at;
-    uint64_t available = zip->count - entry->local_at - LOCAL_BYTES,
-             skip = get(local + 26, 2) + get(local + 28, 2);
-    if (get(local, 4) != LOCAL_SIGNATURE || skip > available || entry->packed > available - skip)
-        return KT_ZIP_DAMAGED;
-    const uint8_t *packed = local + LOCAL_BYTES + skip;
+    kt_zip_entry located = *entry;
+    kt_zip_status status = kt_zip_locate(zip, &located);
+    if (status != KT_ZIP_OK) return status;
+    const uint8_t *packed = zip->bytes + located.data_at;
     *out_owned = NULL;
     if (entry->method == STORED) {
         if (entry->size != entry->packed || kt_crc32(0, packed, entry->size) != entry->crc)

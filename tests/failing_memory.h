@@ -1,4 +1,4 @@
-/* Allocations that fail, whoever makes them: our code, jansson, minizip, zlib, libhdf5, libc. For one test
+/* Allocations that fail, whoever makes them: our code, jansson, zlib, libhdf5, libc. For one test
  * program each, since it defines malloc, calloc and realloc; sanitizers let that be. What a fork makes fails
  * nothing. */
 #ifndef KT_TESTS_FAILING_MEMORY_H
