@@ -257,6 +257,11 @@ void kt_pass_key(kt_text *key, const kt_node_info *node, const kt_value *operand
         key_attr(key, &op->attrs[i], (const char *)node->attrs + op->attrs[i].offset, contents);
 }
 
+void kt_pass_key_of_equals(kt_text *key, const kt_node_info *node, const kt_value *operands) {
+    bool turned = kt_op_is(node->op, KT_COMMUTES) && operands[0] > operands[1];
+    kt_pass_key(key, node, turned ? (const kt_value[]){operands[1], operands[0]} : operands, true);
+}
+
 uint32_t kt_pass_proper_axes(const kt_graph *graph, const kt_type *type, int *out_axes) {
     uint32_t count = 0;
     for (int i = 0; i < type->rank; i++)

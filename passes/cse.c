@@ -1,7 +1,6 @@
 /* Common subexpressions: of nodes that do the same to the same operands, only the first stays.
  *
- * Every operation is pure, so equal operation, operands and attributes mean equal results. Operands of
- * commuting operations are compared in order of their values.
+ * Every operation is pure, so equal operation, operands and attributes mean equal results.
  *
  * requires  nothing
  * keeps     the order of what stays, and the location of the first of equal nodes
@@ -9,7 +8,7 @@
 #include "passes/passes_impl.h"
 
 static kt_status cse(kt_pass_run *run, kt_func func) {
-    kt_table seen = {0}; /* from kt_pass_key to the first result in the new function */
+    kt_table seen = {0}; /* from kt_pass_key_of_equals to the first result in the new function */
     kt_builder builder;
     kt_builder_begin_rewrite(&builder, run->graph, func, run->diag);
     const kt_function old = *kt_graph_function(run->graph, func);
@@ -18,13 +17,8 @@ static kt_status cse(kt_pass_run *run, kt_func func) {
         kt_value *operands = KT_NEW_ARRAY(run->scratch, kt_value, node.operand_count);
         for (uint32_t k = 0; k < node.operand_count; k++)
             operands[k] = kt_builder_lookup(&builder, node.operands[k]);
-        if (kt_op_is(node.op, KT_COMMUTES) && operands[0] > operands[1]) {
-            kt_value first = operands[0];
-            operands[0] = operands[1];
-            operands[1] = first;
-        }
         kt_text key = {.arena = run->scratch};
-        kt_pass_key(&key, &node, operands, true);
+        kt_pass_key_of_equals(&key, &node, operands);
         const uint32_t *first = kt_table_find(&seen, key.at, key.length);
         if (!first) {
             kt_builder_copy(&builder, old.nodes.at[i]);

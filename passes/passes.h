@@ -59,6 +59,7 @@ kt_status kt_pass_inline(kt_graph *graph, const kt_pass_options *options, kt_dia
 kt_status kt_pass_simplify(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_fold(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_cse(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
+kt_status kt_pass_join_scans(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_dce(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_fold_scale(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_layout(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);

@@ -66,6 +66,9 @@ kt_value kt_pass_build_like(kt_builder *builder, const kt_node_info *node, const
 /* Appends what distinguishes a node from others, field by field: operation, operands, attributes. Literals go
  * in by content if contents is set, else by address. */
 void kt_pass_key(kt_text *key, const kt_node_info *node, const kt_value *operands, bool contents);
+/* As kt_pass_key by contents, but the same for nodes that give equal results: operands of commuting operations go
+ * in by order of their values. */
+void kt_pass_key_of_equals(kt_text *key, const kt_node_info *node, const kt_value *operands);
 
 /* The dimensions of a type that are not 1, and where they are. */
 uint32_t kt_pass_proper_axes(const kt_graph *graph, const kt_type *type, int *out_axes);

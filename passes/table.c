@@ -11,6 +11,7 @@ const kt_pass kt_passes[] = {
     {"simplify",   "rewrite operations into fewer or cheaper ones, by a table of rules",          kt_pass_simplify,   1},
     {"fold",       "compute what constants alone determine",                                      kt_pass_fold,       1},
     {"cse",        "compute equal things once",                                                   kt_pass_cse,        1},
+    {"join_scans", "run loops that take the same turns as one",                                    kt_pass_join_scans, 1},
     {"dce",        "drop what no result needs",                                                   kt_pass_dce,        0},
     {"fold_scale", "multiply scales of channels into the weights before them (batch norm)",       kt_pass_fold_scale, 1},
     {"simplify",   "",                                                                            kt_pass_simplify,   1},

@@ -11,6 +11,7 @@
 
 enum {
     BLOCK_DEPTH = 256,
+    AHEAD = 8,        /* depths from the one that is packed to the one that is prefetched */
     COLUMN_TILES = 4, /* of a unit, at most, as are ROW_TILES */
     ROW_TILES = 12,
     SUM_BYTES = 192 * 1024, /* of a unit's sums, at most */
@@ -68,9 +69,10 @@ static kt_reg part(kt_lower *lower, kt_dim all, int64_t step, kt_reg first) {
 /* ---- packing --------------------------------------------------------------------------------------------
  */
 
-/* Copies the elements at `from` to depth `depth` of the side's panels. Vectors may hold elements of the next
- * tile behind their own; what lies behind the last is zero. */
-static void pack_depth(kt_lower *lower, const deep *d, const side *s, kt_reg from, kt_reg depth) {
+/* Copies the elements at `from` to depth `depth` of the side's panels, and prefetches those at `ahead`.
+ * Vectors may hold elements of the next tile behind their own; what lies behind the last is zero. */
+static void pack_depth(kt_lower *lower, const deep *d, const side *s, kt_reg from, kt_reg depth,
+                       kt_reg ahead) {
     kt_loops *loops = lower->loops;
     int lanes = d->tiling.lanes;
     bool whole = s->extent == s->pitch && kt_dim_divisor(lower->dims, s->all) % s->extent == 0;
@@ -85,6 +87,7 @@ static void pack_depth(kt_lower *lower, const deep *d, const side *s, kt_reg fro
         kt_reg value = kt_loops_load(loops, s->buffer, plus(lower, from, element), lanes,
                                      whole ? 0 : kt_loops_mask(loops, rest, lanes));
         value = kt_loops_apply(loops, KT_OP_cast, d->tiling.dtype, value, 0, 0);
+        kt_loops_prefetch(loops, s->buffer, plus(lower, ahead, element));
         kt_loops_store(loops, d->scratch, plus(lower, to, kt_loops_int(loops, s->scratch + within)), value,
                        0);
     }
@@ -103,7 +106,10 @@ static void pack_block(kt_lower *lower, const deep *d, const side *s, bool is_a,
         from = plus(lower, from, times_dim(lower, index, is_a ? axis->a_stride : axis->b_stride));
         depth = plus(lower, i == d->blocked ? depth : times_dim(lower, depth, axis->extent), index);
     }
-    pack_depth(lower, d, s, from, depth);
+    const kt_tile_loop *innermost = &d->shape->axes[d->shape->axis_count - 1];
+    kt_dim stride = is_a ? innermost->a_stride : innermost->b_stride;
+    pack_depth(lower, d, s, from, depth,
+               plus(lower, from, times_dim(lower, kt_loops_int(loops, AHEAD), stride)));
     for (int i = d->blocked; i < d->shape->axis_count; i++) kt_lower_end(lower);
 }
 

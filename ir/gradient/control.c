@@ -1,10 +1,13 @@
 /* Gradients of what runs other functions.
  *
  * call  `NAME.gradient` computes what NAME computes and pulls cotangents back through it. Once both are
- * inlined, what they have in common is computed once. scan  goes back through the turns: a scan the other way
- * round carries the cotangents of what was carried, and totals for what stays. A turn computes again what it
- * needs of the turn forwards, but for what was carried into it and for contractions, convolutions and scans,
- * which a scan forwards of its own stacks up. */
+ * inlined, what they have in common is computed once.
+ *
+ * scan  goes back through the turns: a scan the other way round carries the cotangents of what was carried,
+ * and totals for what stays. A turn computes again what it needs of the turn forwards, but for what was
+ * carried into it and for contractions, convolutions and scans, which a scan forwards of its own stacks up.
+ * Totals of products are not carried: their operands are stacked up, and one product sums over the turns,
+ * too. */
 #include "ir/gradient/gradient_impl.h"
 
 typedef KT_VECTOR(kt_value) value_list;
@@ -76,8 +79,11 @@ typedef struct reversing {
     kt_value *cotangents;  /* by result of the step: the parameter of turn; 0: none */
     kt_value *derivatives; /* by parameter of the step; 0: none */
     bool *needed;          /* by value of turn, from base on */
+    bool *given;           /* by forward node: its results are stacked up on the way forwards */
     kt_value base;
     value_list saved; /* values of the step that are stacked up on the way forwards */
+    bool *apart;      /* by parameter of the step: its total is made behind the scan, of stacks */
+    bool *stacked;    /* by value of turn, from base on: there is a stack of it */
 } reversing;
 
 static kt_type type_of(const reversing *r, kt_value value) {
@@ -140,28 +146,119 @@ static bool is_worth_saving(kt_op op) {
     return op == KT_OP_dot_general || op == KT_OP_conv || op == KT_OP_conv_by_kernel || op == KT_OP_scan;
 }
 
-/* What of turn is needed, with what is saved given. */
-static void find_needed(reversing *r) {
+/* What of turn is needed, with results of given nodes at hand. out_user: by value of turn, from base on, the
+ * number of the node that alone uses it, plus 1; else 0. */
+static void find_needed(reversing *r, uint32_t *out_user) {
     const kt_graph *graph = r->builder->graph;
-    uint32_t forwards = r->step.nodes.count;
-    r->needed = KT_NEW_ARRAY(r->arena, bool, graph->values.count - r->base);
+    uint32_t forwards = r->step.nodes.count, values = graph->values.count - r->base;
+    uint32_t *uses = KT_NEW_ARRAY(r->arena, uint32_t, values);
+    r->needed = KT_NEW_ARRAY(r->arena, bool, values);
     for (uint32_t i = 0; i < r->step.params.count; i++)
         if (r->derivatives[i]) r->needed[r->derivatives[i] - r->base] = true;
     for (uint32_t i = r->turn.function.nodes.count; i-- > 0;) {
         const kt_node_info *node = kt_graph_node(graph, r->turn.function.nodes.at[i]);
         bool any = false;
-        for (uint32_t k = 0; k < node->result_count; k++) {
-            bool needed = r->needed[node->first_result + k - r->base];
-            if (needed && i < forwards && is_worth_saving(node->op))
-                KT_PUSH(r->arena, &r->saved, kt_graph_node(graph, r->step.nodes.at[i])->first_result + k);
-            any = any || needed;
+        for (uint32_t k = 0; k < node->result_count; k++)
+            any = any || r->needed[node->first_result + k - r->base];
+        if (!any || (i < forwards && r->given[i])) continue;
+        for (uint32_t k = 0; k < node->operand_count; k++) {
+            kt_value operand = node->operands[k] - r->base;
+            r->needed[operand] = true;
+            out_user[operand] = uses[operand]++ == 0 ? i + 1 : 0;
         }
-        if (!any || (i < forwards && is_worth_saving(node->op))) continue;
-        for (uint32_t k = 0; k < node->operand_count; k++) r->needed[node->operands[k] - r->base] = true;
+    }
+}
+
+/* Where nothing but an elementwise operation needs what a node gives, its result is stacked up instead, as
+ * long as it has the same type: the sum of a product and a bias, say. */
+static void choose_given(reversing *r) {
+    const kt_graph *graph = r->builder->graph;
+    uint32_t forwards = r->step.nodes.count;
+    uint32_t *user = KT_NEW_ARRAY(r->arena, uint32_t, graph->values.count - r->base);
+    r->given = KT_NEW_ARRAY(r->arena, bool, forwards);
+    for (uint32_t i = 0; i < forwards; i++)
+        r->given[i] = is_worth_saving(kt_graph_node(graph, r->turn.function.nodes.at[i])->op);
+    find_needed(r, user);
+    for (uint32_t i = 0; i < forwards; i++) {
+        const kt_node_info *node = kt_graph_node(graph, r->turn.function.nodes.at[i]);
+        uint32_t next = user[node->first_result - r->base];
+        if (!r->given[i] || node->result_count != 1 || next == 0 || next > forwards) continue;
+        const kt_node_info *after = kt_graph_node(graph, r->turn.function.nodes.at[next - 1]);
+        if (!kt_op_is(after->op, KT_ELEMENTWISE) || !kt_type_equal(kt_graph_type(graph, node->first_result),
+                                                                   kt_graph_type(graph, after->first_result)))
+            continue;
+        r->given[i] = false;
+        r->given[next - 1] = true;
+    }
+}
+
+static void find_saved(reversing *r) {
+    const kt_graph *graph = r->builder->graph;
+    choose_given(r);
+    find_needed(r, KT_NEW_ARRAY(r->arena, uint32_t, graph->values.count - r->base));
+    for (uint32_t i = 0; i < r->step.nodes.count; i++) {
+        const kt_node_info *node = kt_graph_node(graph, r->turn.function.nodes.at[i]);
+        for (uint32_t k = 0; k < node->result_count; k++)
+            if (r->given[i] && r->needed[node->first_result + k - r->base])
+                KT_PUSH(r->arena, &r->saved, kt_graph_node(graph, r->step.nodes.at[i])->first_result + k);
     }
     for (uint32_t i = 0; i < r->carried; i++)
         if (r->needed[r->map[r->step.params.at[i].value] - r->base])
             KT_PUSH(r->arena, &r->saved, r->step.params.at[i].value);
+}
+
+/* ---- totals behind the scan -----------------------------------------------------------------------------
+ */
+
+/* Not what stays, of which a stack would repeat itself. */
+static bool can_stack(const reversing *r, kt_value value) {
+    for (uint32_t i = r->sliced; i < r->step.params.count; i++)
+        if (r->map[r->step.params.at[i].value] == value) return false;
+    return type_of(r, value).rank < KT_MAX_RANK;
+}
+
+/* Can the sum of value, of turn, over all turns be made of stacks? Products get their operands stacked; other
+ * sums must find theirs. */
+static bool sums_apart(const reversing *r, kt_value value) {
+    const kt_node_info *node = kt_graph_definition(r->builder->graph, value);
+    if (!node) return false;
+    const kt_value *x = node->operands;
+    switch (node->op) {
+    case KT_OP_dot_general: return can_stack(r, x[0]) && can_stack(r, x[1]);
+    case KT_OP_reduce:
+        return ((const kt_attrs_reduce *)node->attrs)->kind == KT_REDUCE_SUM && can_stack(r, x[0]) &&
+               r->stacked[x[0] - r->base];
+    case KT_OP_add: return sums_apart(r, x[0]) && sums_apart(r, x[1]);
+    case KT_OP_transpose:
+    case KT_OP_reshape: return sums_apart(r, x[0]);
+    default: return false;
+    }
+}
+
+static void mark_stacked(reversing *r, kt_value value) {
+    const kt_node_info *node = kt_graph_definition(r->builder->graph, value);
+    bool product = node->op == KT_OP_dot_general;
+    for (uint32_t k = 0; k < node->operand_count; k++) {
+        r->stacked[node->operands[k] - r->base] |= product;
+        if (!product && node->op != KT_OP_reduce) mark_stacked(r, node->operands[k]);
+    }
+}
+
+/* Which totals are made behind the scan. */
+static void find_apart(reversing *r) {
+    r->apart = KT_NEW_ARRAY(r->arena, bool, r->step.params.count);
+    r->stacked = KT_NEW_ARRAY(r->arena, bool, r->builder->graph->values.count - r->base);
+    for (uint32_t i = 0; i < r->saved.count; i++) r->stacked[r->map[r->saved.at[i]] - r->base] = true;
+    for (uint32_t i = r->carried; i < r->sliced; i++)
+        if (r->derivatives[i]) r->stacked[r->derivatives[i] - r->base] = true;
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (uint32_t i = r->sliced; i < r->step.params.count; i++) {
+            if (r->apart[i] || !r->derivatives[i] || !sums_apart(r, r->derivatives[i])) continue;
+            mark_stacked(r, r->derivatives[i]);
+            r->apart[i] = changed = true;
+        }
+    }
 }
 
 static const char *free_name(const reversing *r, const char *what) {
@@ -206,6 +303,9 @@ typedef struct way_back {
     kt_builder step;
     kt_value *map; /* by value of turn, from base on: the one in step */
     value_list operands;
+    const kt_value *stacks;  /* by r->saved */
+    value_list given;        /* values of turn that the step gives, in the order of its last results */
+    const kt_value *results; /* of the scan: the stacks of given */
 } way_back;
 
 static kt_value pass_along(way_back *w, kt_value operand, const kt_type *type) {
@@ -229,18 +329,18 @@ static void carry_back(way_back *w, kt_value *out_totals) {
             pass_along(w, end ? end : kt_build_fill(r->builder, &type, 0), &type);
     }
     for (uint32_t i = r->sliced; i < r->step.params.count; i++) {
-        if (!r->derivatives[i]) continue;
+        if (!r->derivatives[i] || r->apart[i]) continue;
         const kt_type type = type_of(r, r->step.params.at[i].value);
         out_totals[i] = pass_along(w, kt_build_fill(r->builder, &type, 0), &type);
     }
 }
 
 /* Parameters for slices: what was saved, sequences, and cotangents of stacks. */
-static void slice_back(way_back *w, const kt_value *stacks) {
+static void slice_back(way_back *w) {
     reversing *r = w->r;
     for (uint32_t i = 0; i < r->saved.count; i++) {
         const kt_type type = type_of(r, r->saved.at[i]);
-        w->map[r->map[r->saved.at[i]] - r->base] = pass_along(w, stacks[i], &type);
+        w->map[r->map[r->saved.at[i]] - r->base] = pass_along(w, w->stacks[i], &type);
     }
     for (uint32_t i = r->carried; i < r->sliced; i++) {
         kt_value param = r->step.params.at[i].value;
@@ -284,16 +384,90 @@ static kt_value derivative_in_step(way_back *w, uint32_t param) {
     return derivative ? w->map[derivative - w->r->base] : kt_build_fill(&w->step, &type, 0);
 }
 
+/* Gives value, of turn, from the step, unless that gives it already. */
+static void give(way_back *w, kt_value value) {
+    for (uint32_t i = 0; i < w->given.count; i++)
+        if (w->given.at[i] == value) return;
+    KT_PUSH(w->r->arena, &w->given, value);
+    add_result(w, w->map[value - w->r->base]);
+}
+
+/* The stack of value, of turn, that there is without the step's giving it; or 0. */
+static kt_value find_stack(const way_back *w, kt_value value) {
+    const reversing *r = w->r;
+    for (uint32_t i = 0; i < r->saved.count; i++)
+        if (r->map[r->saved.at[i]] == value) return w->stacks[i];
+    for (uint32_t i = r->carried; i < r->sliced; i++)
+        if (r->map[r->step.params.at[i].value] == value) return r->v->node->operands[i];
+    for (uint32_t i = r->carried; i < r->step.results.count; i++)
+        if (r->cotangents[i] == value) return r->v->cotangents[i];
+    return 0;
+}
+
+/* Gives what the sum of value over the turns is made of. */
+static void give_terms(way_back *w, kt_value value) {
+    const kt_node_info *node = kt_graph_definition(w->r->builder->graph, value);
+    bool last = node->op == KT_OP_dot_general || node->op == KT_OP_reduce;
+    for (uint32_t k = 0; k < node->operand_count; k++) {
+        if (!last)
+            give_terms(w, node->operands[k]);
+        else if (!find_stack(w, node->operands[k]))
+            give(w, node->operands[k]);
+    }
+}
+
+static kt_value stack_of(const way_back *w, kt_value value) {
+    kt_value stack = find_stack(w, value);
+    for (uint32_t i = 0; i < w->given.count && !stack; i++)
+        if (w->given.at[i] == value) stack = w->results[i];
+    KT_ASSERT(stack);
+    return stack;
+}
+
+/* The axes of a stack that are `axes` of what is stacked; with the turns before them if those are summed. */
+static kt_ints of_stack(const kt_ints *axes, bool summed) {
+    kt_ints moved = {.count = axes->count + summed};
+    for (uint32_t i = 0; i < axes->count; i++) moved.at[i + summed] = axes->at[i] + 1;
+    return moved;
+}
+
+/* The sum of value, of turn, over all turns. */
+static kt_value sum_stacks(way_back *w, kt_value value) {
+    kt_builder *b = w->r->builder;
+    const kt_node_info node = *kt_graph_definition(b->graph, value);
+    kt_value operands[2] = {0};
+    if (node.op == KT_OP_dot_general) {
+        kt_attrs_dot_general attrs = *(const kt_attrs_dot_general *)node.attrs;
+        attrs.lhs_batch = of_stack(&attrs.lhs_batch, false);
+        attrs.rhs_batch = of_stack(&attrs.rhs_batch, false);
+        attrs.lhs_contract = of_stack(&attrs.lhs_contract, true);
+        attrs.rhs_contract = of_stack(&attrs.rhs_contract, true);
+        for (uint32_t k = 0; k < 2; k++) operands[k] = stack_of(w, node.operands[k]);
+        b->loc = node.loc;
+        return kt_build_node(b, node.op, operands, 2, &attrs);
+    }
+    if (node.op == KT_OP_reduce) {
+        kt_attrs_reduce attrs = *(const kt_attrs_reduce *)node.attrs;
+        attrs.axes = of_stack(&attrs.axes, true);
+        operands[0] = stack_of(w, node.operands[0]);
+        b->loc = node.loc;
+        return kt_build_node(b, node.op, operands, 1, &attrs);
+    }
+    for (uint32_t k = 0; k < node.operand_count; k++) operands[k] = sum_stacks(w, node.operands[k]);
+    b->loc = node.loc;
+    return kt_build_node(b, node.op, operands, node.operand_count, node.attrs);
+}
+
 static void go_back(reversing *r, const kt_value *stacks) {
-    way_back w = {.r = r};
+    way_back w = {.r = r, .stacks = stacks};
     kt_attrs_scan attrs = {.length = r->attrs->length, .reverse = !r->attrs->reverse};
     kt_value *totals = KT_NEW_ARRAY(r->arena, kt_value, r->step.params.count);
+    kt_loc loc = r->builder->loc;
     kt_builder_begin(&w.step, r->builder->graph, KT_FUNC_STEP, free_name(r, "gradient"), r->builder->diag);
-    w.step.loc = r->builder->loc;
     w.map = KT_NEW_ARRAY(r->arena, kt_value, r->builder->graph->values.count - r->base);
     carry_back(&w, totals);
     attrs.carried = w.operands.count;
-    slice_back(&w, stacks);
+    slice_back(&w);
     attrs.sequences = w.operands.count - attrs.carried;
     for (uint32_t i = r->sliced; i < r->step.params.count; i++) {
         kt_value param = r->step.params.at[i].value;
@@ -301,24 +475,32 @@ static void go_back(reversing *r, const kt_value *stacks) {
         if (is_needed(r, param))
             w.map[r->map[param] - r->base] = pass_along(&w, r->v->node->operands[i], &type);
     }
+    w.step.loc = loc;
     write_back(&w);
-    w.step.loc = r->builder->loc;
+    w.step.loc = loc;
     for (uint32_t i = 0; i < r->carried; i++)
         if (r->active[i]) add_result(&w, derivative_in_step(&w, i));
     for (uint32_t i = r->sliced; i < r->step.params.count; i++)
         if (totals[i]) add_result(&w, kt_build_add(&w.step, totals[i], derivative_in_step(&w, i)));
     for (uint32_t i = r->carried; i < r->sliced; i++)
-        if (r->derivatives[i]) add_result(&w, derivative_in_step(&w, i));
+        if (r->derivatives[i]) give(&w, r->derivatives[i]);
+    for (uint32_t i = r->sliced; i < r->step.params.count; i++)
+        if (r->apart[i]) give_terms(&w, r->derivatives[i]);
     kt_value *results = KT_NEW_ARRAY(r->arena, kt_value, w.step.function.results.count);
     if (!finish_step(r, &w.step, &attrs.body)) return;
     kt_build_scan(r->builder, &attrs, w.operands.at, w.operands.count, results);
-    uint32_t given = 0;
+    if (r->builder->status != KT_OK) return;
+    uint32_t count = 0;
     for (uint32_t i = 0; i < r->carried; i++)
-        if (r->active[i]) r->v->derivatives[i] = results[given++];
+        if (r->active[i]) r->v->derivatives[i] = results[count++];
     for (uint32_t i = r->sliced; i < r->step.params.count; i++)
-        if (totals[i]) r->v->derivatives[i] = results[given++];
+        if (totals[i]) r->v->derivatives[i] = results[count++];
+    w.results = results + count;
     for (uint32_t i = r->carried; i < r->sliced; i++)
-        if (r->derivatives[i]) r->v->derivatives[i] = results[given++];
+        if (r->derivatives[i]) r->v->derivatives[i] = stack_of(&w, r->derivatives[i]);
+    for (uint32_t i = r->sliced; i < r->step.params.count; i++)
+        if (r->apart[i]) r->v->derivatives[i] = sum_stacks(&w, r->derivatives[i]);
+    r->builder->loc = loc;
 }
 
 void kt_vjp_scan(kt_vjp *v) {
@@ -340,7 +522,8 @@ void kt_vjp_scan(kt_vjp *v) {
     write_turn(&r);
     if (r.turn.status != KT_OK) b->status = r.turn.status;
     if (b->status != KT_OK) return;
-    find_needed(&r);
+    find_saved(&r);
+    find_apart(&r);
     kt_value *stacks = KT_NEW_ARRAY(arena, kt_value, r.saved.count);
     if (r.saved.count == 0 || stack_saved(&r, stacks)) go_back(&r, stacks);
 }
