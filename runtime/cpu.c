@@ -15,7 +15,7 @@ enum {
     LEAF_7_ECX,
     LEAF_EXTENDED_ECX,
     LEAF_COUNT
-};                                           /* of CPUID, with a register */
+}; /* of CPUID, with a register */
 enum { YMM_STATE = 0x06, ZMM_STATE = 0xe6 }; /* of XCR0: which registers the operating system saves */
 
 static const cpu_feature features[] = {
