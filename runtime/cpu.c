@@ -8,14 +8,8 @@ typedef struct cpu_feature {
     uint8_t leaf, bit, state;
 } cpu_feature;
 
-enum {
-    LEAF_NONE,
-    LEAF_1_ECX,
-    LEAF_7_EBX,
-    LEAF_7_ECX,
-    LEAF_EXTENDED_ECX,
-    LEAF_COUNT
-}; /* of CPUID, with a register */
+/* Leaves of CPUID, with a register. */
+enum { LEAF_NONE, LEAF_1_ECX, LEAF_7_EBX, LEAF_7_ECX, LEAF_EXTENDED_ECX, LEAF_COUNT };
 enum { YMM_STATE = 0x06, ZMM_STATE = 0xe6 }; /* of XCR0: which registers the operating system saves */
 
 static const cpu_feature features[] = {
