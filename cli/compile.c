@@ -14,12 +14,14 @@ extern char **environ;
 typedef struct compile_command {
     const char *model;
     const char *output, *emit, *name, *target, *cpu, *features, *contractions, *dump_dir, *print_after,
-        *report, *weights, *libc, *optimizer, *loss, *metrics;
+        *report, *weights, *libc, *optimizer, *loss, *metrics, *quantize, *calibrate;
     cli_list shapes;
     int64_t batch;
     int level;
     bool time_passes, debug, train;
     kt_emit form;
+    kt_quantization quantization; /* once calibrated */
+    const char *note;             /* on it */
 } compile_command;
 
 #define FIELD(field) offsetof(compile_command, field)
@@ -44,6 +46,10 @@ const cli_option cli_compile_options[] = {
      FIELD(contractions)},
     {"--weights", "embed|file", "weights inside OUT, or in OUT.weights beside it [embed]", CLI_TEXT,
      FIELD(weights)},
+    {"--quantize", "int8", "multiply bytes: contractions and convolutions by weights, as --calibrate says",
+     CLI_TEXT, FIELD(quantize)},
+    {"--calibrate", "FILE", "some hundred samples for --quantize, as the program takes its input", CLI_TEXT,
+     FIELD(calibrate)},
     {"--libc", "glibc|musl", "link dynamically, or one static executable [glibc]", CLI_TEXT, FIELD(libc)},
     {"-O", "0|1|2|3", "how much to optimise; -O0 keeps one kernel a node [-O2]", CLI_LEVEL, FIELD(level)},
     {"-g", NULL,
@@ -122,6 +128,8 @@ static kt_status compile_as(kt_arena *arena, const compile_command *fields, bool
                                   .report = fields->report,
                                   .weights_file = fields->weights && !strcmp(fields->weights, "file"),
                                   .debug = fields->debug,
+                                  .quantization = fields->quantize ? &fields->quantization : NULL,
+                                  .note = fields->note,
                                   .verify = cli_verifies()};
     cli_apply_variables(&options);
     bool told = is_told_loss(fields);
@@ -171,7 +179,28 @@ static kt_status read_and_compile(kt_arena *arena, const compile_command *fields
 }
 
 static kt_status compile_body(kt_arena *arena, void *context, kt_diag *diag) {
-    return read_and_compile(arena, context, diag);
+    compile_command *fields = context;
+    const cli_calibration calibration = {fields->model, fields->calibrate, &fields->shapes, fields->level};
+    if (fields->quantize) KT_TRY(cli_calibrate(arena, &calibration, &fields->quantization, &fields->note, diag));
+    KT_TRY(read_and_compile(arena, fields, diag));
+    if (fields->note) (void)fprintf(stderr, "keratin: note: %s: %s\n", fields->model, fields->note);
+    return KT_OK;
+}
+
+/* What --quantize does not go with: NULL, or a sentence. */
+static const char *refuse_quantize(const compile_command *fields) {
+    if (!fields->quantize) return fields->calibrate ? "--calibrate is for --quantize." : NULL;
+    if (strcmp(fields->quantize, "int8") != 0) return "--quantize is for int8.";
+    if (!fields->calibrate) return "--quantize wants data: --calibrate FILE.";
+    if (fields->train) return "--quantize is for programs that predict; --train changes the weights.";
+    if (fields->form == KT_EMIT_GRAPH)
+        return "--emit=graph is the model as it was read; --quantize shows in --emit=optimized.";
+    if (calls_blas(fields)) return "--quantize wants --contractions=own: OpenBLAS multiplies no bytes.";
+    if (fields->weights && !strcmp(fields->weights, "file"))
+        return "--quantize keeps weights inside the program, since others would give other ranges.";
+    if (!strcmp(fields->model, "-") || !strcmp(fields->calibrate, "-"))
+        return "--quantize wants the model and its data as files, which are read more than once.";
+    return NULL;
 }
 
 typedef struct target_check {
@@ -237,6 +266,8 @@ int cli_run_compile(const cli_command *command, int argc, char **argv) {
     if (fields.contractions && !calls_blas(&fields) && strcmp(fields.contractions, "own") != 0)
         return cli_usage_error(command, "--contractions=%s is neither own nor openblas.",
                                fields.contractions);
+    const char *refused = refuse_quantize(&fields);
+    if (refused) return cli_usage_error(command, "%s", refused);
     target_check check = {.command = command, .fields = &fields};
     exit_status = cli_guarded(check_target, &check, NULL);
     if (exit_status || check.exit) return exit_status ? exit_status : check.exit;

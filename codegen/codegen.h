@@ -91,6 +91,8 @@ typedef struct kt_compile_options {
     const char *report;    /* an HTML file, or NULL */
     bool weights_file;     /* weights go into OUTPUT.weights instead of the program */
     const kt_training_info *training; /* NULL: the program only predicts */
+    const kt_quantization *quantization; /* NULL: nothing is quantised */
+    const char *note;      /* for the report; or NULL */
     bool verify;
     bool loaded;           /* KT_EMIT_SHARED: without the runtime, and no header; exports NAME_program, a kt_program */
 } kt_compile_options;

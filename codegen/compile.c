@@ -65,6 +65,7 @@ static kt_status run_passes(job *work, bool bind_only) {
         .bindings = options->bindings,
         .binding_count = options->binding_count,
         .prepares = options->weights_file,
+        .quantization = options->quantization,
         .verify = options->verify,
         .after = kt_inspect_pass,
         .after_context = &work->inspection,

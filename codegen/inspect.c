@@ -118,6 +118,7 @@ kt_status kt_inspect_end(kt_inspection *inspection, kt_page_source *source) {
     const kt_compile_options *options = inspection->options;
     if (options->time_passes) print_times(inspection);
     source->level = options->level;
+    source->note = options->note;
     source->model = inspection->model;
     source->stages = &inspection->stages;
     source->plan = inspection->plan;

@@ -237,6 +237,7 @@ static void print_facts(const kt_page_source *source, bool with_texts, kt_text *
     kt_text_quote(json, source->name);
     add_member(json, "target",
                kt_arena_format(json->arena, "%s %s", source->target->triple, source->target->cpu));
+    add_member(json, "note", source->note);
     kt_text_format(json, ",\n\"version\": \"%s\", \"level\": %d, \"constants\": %" PRIu64 ",\n", KT_VERSION,
                    source->level, source->constants_bytes);
     kt_text_add(json, source->model ? source->model : "\"layers\": [], \"edges\": []");

@@ -23,6 +23,7 @@ typedef struct kt_page_source {
     const char *name;
     const kt_target *target;
     int level;
+    const char *note;  /* of kt_compile_options */
     const char *model; /* of kt_page_print_model */
     const kt_stages *stages;
     const kt_graph *graph; /* at the end */

@@ -18,12 +18,28 @@ typedef struct kt_symbol_binding {
     int64_t value;
 } kt_symbol_binding;
 
+/* What was observed of the first operand of a product, by the name that the pass quantize gives the product. */
+typedef struct kt_observed {
+    const char *name;
+    double low, high;
+} kt_observed;
+
+/* For the pass quantize: to observe, as outputs of these names, or to quantise the products whose ranges are known. */
+#define KT_OBSERVED_LOW "lowest before "
+#define KT_OBSERVED_HIGH "highest before "
+typedef struct kt_quantization {
+    bool observes;
+    const kt_observed *ranges;
+    uint32_t count;
+} kt_quantization;
+
 typedef struct kt_pass_options {
     kt_pass_target target;
     int level;                         /* -O: 0 keeps one kernel a node */
     const kt_symbol_binding *bindings; /* bind: symbols to fix */
     uint32_t binding_count;
     bool prepares; /* `prepare` will run where the program does, on weights in a file: it is fused too */
+    const kt_quantization *quantization; /* NULL: nothing is quantised */
     bool verify; /* after every pass */
     /* Called after each pass of kt_passes_run, for dumps and times; may be NULL. */
     void (*after)(void *context, const char *pass, const kt_graph *graph, double seconds, bool changed);
@@ -62,6 +78,7 @@ kt_status kt_pass_cse(kt_graph *graph, const kt_pass_options *options, kt_diag *
 kt_status kt_pass_join_scans(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_dce(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_fold_scale(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
+kt_status kt_pass_quantize(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_layout(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_hoist(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_split(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);

@@ -18,6 +18,7 @@ const kt_pass kt_passes[] = {
     {"fold",       "",                                                                            kt_pass_fold,       1},
     {"cse",        "",                                                                            kt_pass_cse,        1},
     {"dce",        "",                                                                            kt_pass_dce,        1},
+    {"quantize",   "multiply bytes instead of floats where ranges were observed (--quantize)",     kt_pass_quantize,   0},
     {"layout",     "bring contractions and convolutions, and their weights, into the form kernels want", kt_pass_layout, 0},
     {"simplify",   "",                                                                            kt_pass_simplify,   1},
     {"fold",       "",                                                                            kt_pass_fold,       1},

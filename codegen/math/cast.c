@@ -22,6 +22,18 @@ static LLVMValueRef narrow_to_odd(const kt_emitter *e, LLVMValueRef x) {
     return from_bits(&f32, choose(e, inexact, odd, bits));
 }
 
+/* To integers of 8 and 16 bits by way of 32: LLVM takes vectors apart where it converts to narrow ones at once. */
+static LLVMValueRef to_narrow(const kt_emitter *e, kt_dtype to, LLVMValueRef x) {
+    int bits = 8 * (int)kt_dtype_bytes(to);
+    double low = is_signed(to) ? -(double)(1 << (bits - 1)) : 0, high = low + (double)((1 << bits) - 1);
+    LLVMBuilderRef b = e->builder;
+    kt_emitter words = retyped(e, KT_I32);
+    if (is_signed(to)) x = choose(e, LLVMBuildFCmp(b, LLVMRealORD, x, x, ""), x, num(e, 0));
+    x = choose(e, above(e, x, num(e, low)), x, num(e, low)); /* NaN, too, if low is 0 */
+    x = choose(e, below(e, x, num(e, high)), x, num(e, high));
+    return LLVMBuildTrunc(b, LLVMBuildFPToSI(b, x, value_type(&words), ""), kt_emit_type(e, to, e->lanes), "");
+}
+
 static LLVMValueRef from_float(const kt_emitter *e, kt_dtype to, LLVMValueRef x) {
     LLVMBuilderRef b = e->builder;
     LLVMTypeRef type = kt_emit_type(e, to, e->lanes);
@@ -29,6 +41,7 @@ static LLVMValueRef from_float(const kt_emitter *e, kt_dtype to, LLVMValueRef x)
     if (to == KT_F32) return e->dtype == KT_F64 ? LLVMBuildFPTrunc(b, x, type, "") : x;
     if (is_half(to)) return kt_emit_round_half(e, to, e->dtype == KT_F64 ? narrow_to_odd(e, x) : x);
     if (to == KT_BOOL) return LLVMBuildFCmp(b, LLVMRealUNE, x, num(e, 0), "");
+    if (kt_dtype_bytes(to) < sizeof(int32_t)) return to_narrow(e, to, x);
     const char *name = is_signed(to) ? "llvm.fptosi.sat" : "llvm.fptoui.sat";
     LLVMTypeRef types[] = {type, LLVMTypeOf(x)};
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));

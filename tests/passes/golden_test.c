@@ -5,6 +5,7 @@
  *   // level: 0                     -O [2]
  *   // panel: 8                     columns of packed weights [4]
  *   // bind: batch=4 height=28
+ *   // quantize: conv=-1:3 dense=0:6   the ranges of products, or `observe`
  *   // plan: predict                expect the memory plan of an entry, instead of the graph
  *   graph "…" …
  *   // ====
@@ -65,6 +66,25 @@ static void read_bindings(kt_arena *arena, const char *text, kt_pass_options *op
     options->bindings = bindings;
 }
 
+static void read_quantization(kt_arena *arena, const char *text, kt_pass_options *options) {
+    char *at = kt_arena_string(arena, header(arena, text, "quantize", "")), *rest = NULL;
+    kt_quantization *quantization = KT_NEW(arena, kt_quantization);
+    kt_observed *ranges = KT_NEW_ARRAY(arena, kt_observed, 8);
+    if (!*at) return;
+    quantization->observes = strcmp(at, "observe") == 0;
+    quantization->ranges = ranges;
+    options->quantization = quantization;
+    if (quantization->observes) return;
+    for (char *word = strtok_r(at, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+        char *equals = strchr(word, '='), *end = NULL;
+        assert_non_null(equals);
+        *equals = 0;
+        double low = strtod(equals + 1, &end);
+        assert_int_equal(*end, ':');
+        ranges[quantization->count++] = (kt_observed){word, low, strtod(end + 1, NULL)};
+    }
+}
+
 static void assert_round_trip(kt_arena *arena, const char *text) {
     kt_graph *graph = NULL;
     kt_diag diag = {0};
@@ -84,6 +104,7 @@ static kt_status run(kt_arena *arena, const char *input, const char *text, kt_te
     options.level = atoi(header(arena, text, "level", "2"));
     options.target.panel_columns = atoi(header(arena, text, "panel", "4"));
     read_bindings(arena, text, &options);
+    read_quantization(arena, text, &options);
     const char *passes = header(arena, text, "passes", "pipeline"), *plan = header(arena, text, "plan", NULL);
     KT_TRY(kt_graph_parse(arena, input, strlen(input), &graph, diag));
     KT_TRY(kt_graph_verify(graph, diag));
