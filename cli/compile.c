@@ -181,7 +181,8 @@ static kt_status read_and_compile(kt_arena *arena, const compile_command *fields
 static kt_status compile_body(kt_arena *arena, void *context, kt_diag *diag) {
     compile_command *fields = context;
     const cli_calibration calibration = {fields->model, fields->calibrate, &fields->shapes, fields->level};
-    if (fields->quantize) KT_TRY(cli_calibrate(arena, &calibration, &fields->quantization, &fields->note, diag));
+    if (fields->quantize)
+        KT_TRY(cli_calibrate(arena, &calibration, &fields->quantization, &fields->note, diag));
     KT_TRY(read_and_compile(arena, fields, diag));
     if (fields->note) (void)fprintf(stderr, "keratin: note: %s: %s\n", fields->model, fields->note);
     return KT_OK;

@@ -1,9 +1,9 @@
 /* keratin compile --quantize=int8: what the pass quantize has to know, and how far its results depart.
  *
- * The model is first compiled in floats, with the smallest and largest of what goes into each product as outputs
- * besides its own, and run on the calibration data, as a program of its own, like any that we compile. The ranges make
- * the model of bytes, which is compiled for this machine, run on the same data, and compared; then for the target.
- * Ranges are the smallest and largest values of all samples. */
+ * The model is first compiled in floats, with the smallest and largest of what goes into each product as
+ * outputs besides its own, and run on the calibration data, as a program of its own, like any that we
+ * compile. The ranges make the model of bytes, which is compiled for this machine, run on the same data, and
+ * compared; then for the target. Ranges are the smallest and largest values of all samples. */
 #include "cli/cli.h"
 #include "runtime/runtime.h"
 #include "support/file.h"
@@ -53,7 +53,8 @@ static int64_t element_count(const kt_buffer *buffer) {
 static const double *as_doubles(const calibration *c, const kt_buffer *buffer) {
     kt_buffer converted;
     if (kt_buffer_convert(buffer, KT_F64, &converted)) {
-        about_data(c, kt_arena_format(c->arena, "Arrays of %s do not calibrate.", kt_abi_dtype_name(buffer->dtype)));
+        about_data(
+            c, kt_arena_format(c->arena, "Arrays of %s do not calibrate.", kt_abi_dtype_name(buffer->dtype)));
         return NULL;
     }
     kt_arena_defer(c->arena, release, converted.data);
@@ -73,14 +74,16 @@ static kt_status check_data(const calibration *c) {
         for (int64_t k = 0; numbers && k < count; k++)
             if (!isfinite(numbers[k]))
                 return about_data(c, kt_arena_format(c->arena,
-                                                     "Element %" PRId64 " is %g; data to calibrate with must be finite.",
+                                                     "Element %" PRId64
+                                                     " is %g; data to calibrate with must be finite.",
                                                      k, numbers[k]));
         if (!numbers) return KT_INVALID;
     }
     return KT_OK;
 }
 
-/* ---- running -------------------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------------------
+ */
 
 /* The graph, but for any batch: the last samples of a fixed one would come with others that are made up. */
 static kt_status compile_and_run(const calibration *c, const kt_quantization *quantization, const char *name,
@@ -120,7 +123,8 @@ static const kt_array *find_array(const kt_arrays *arrays, const char *name) {
     return NULL;
 }
 
-/* ---- ranges --------------------------------------------------------------------------------------------- */
+/* ---- ranges ---------------------------------------------------------------------------------------------
+ */
 
 /* The name of the product that an output was observed before, or NULL. */
 static const char *observed_name(const kt_array *array) {
@@ -138,8 +142,9 @@ static kt_status add_range(calibration *c, const char *name, const kt_array *low
     kt_observed range = {.name = name, .low = INFINITY, .high = -INFINITY};
     for (int64_t i = 0; i < element_count(&low->buffer); i++) {
         if (!isfinite(lows[i]) || !isfinite(highs[i]))
-            return about_data(c, kt_arena_format(c->arena, "Sample %" PRId64 " gives %g before %s; no range holds that.",
-                                                 i, isfinite(lows[i]) ? highs[i] : lows[i], name));
+            return about_data(
+                c, kt_arena_format(c->arena, "Sample %" PRId64 " gives %g before %s; no range holds that.", i,
+                                   isfinite(lows[i]) ? highs[i] : lows[i], name));
         range.low = fmin(range.low, lows[i]);
         range.high = fmax(range.high, highs[i]);
     }
@@ -155,12 +160,14 @@ static kt_status find_ranges(calibration *c) {
         KT_TRY(add_range(c, name, &c->floats.at[i], find_array(&c->floats, high)));
     }
     if (c->ranges.count) return KT_OK;
-    return kt_diag_add(c->diag, KT_UNSUPPORTED, NULL,
-                       "There is nothing to quantise: no contraction or convolution of float32 by weights, outside of "
-                       "loops, of three channels or more.");
+    return kt_diag_add(
+        c->diag, KT_UNSUPPORTED, NULL,
+        "There is nothing to quantise: no contraction or convolution of float32 by weights, outside of "
+        "loops, of three channels or more.");
 }
 
-/* ---- departures ----------------------------------------------------------------------------------------- */
+/* ---- departures -----------------------------------------------------------------------------------------
+ */
 
 static int64_t largest_of(const double *row, int64_t count) {
     int64_t largest = 0;
@@ -180,19 +187,22 @@ static kt_status compare(const calibration *c, const kt_array *floats, const kt_
         total += distance;
         largest = fmax(largest, fabs(a[i]));
     }
-    kt_text_format(note, " %s departs by at most %.3g, by %.3g on average, of values up to %.3g", floats->name, worst,
-                   total / (double)count, largest);
+    kt_text_format(note, " %s departs by at most %.3g, by %.3g on average, of values up to %.3g",
+                   floats->name, worst, total / (double)count, largest);
     int64_t row = floats->buffer.rank > 1 ? floats->buffer.dims[floats->buffer.rank - 1] : 1;
-    for (int64_t i = 0; row > 1 && i < count; i += row) same += largest_of(a + i, row) == largest_of(b + i, row);
+    for (int64_t i = 0; row > 1 && i < count; i += row)
+        same += largest_of(a + i, row) == largest_of(b + i, row);
     if (row > 1)
-        kt_text_format(note, ", and is largest at the same place in %" PRId64 " of %" PRId64 " rows", same, count / row);
+        kt_text_format(note, ", and is largest at the same place in %" PRId64 " of %" PRId64 " rows", same,
+                       count / row);
     kt_text_add(note, ".");
     return KT_OK;
 }
 
 static kt_status describe_departures(const calibration *c, const char **out_note) {
     kt_text note = {.arena = c->arena};
-    kt_text_format(&note, "%u contractions and convolutions multiply bytes; on the calibration data:", c->ranges.count);
+    kt_text_format(
+        &note, "%u contractions and convolutions multiply bytes; on the calibration data:", c->ranges.count);
     for (size_t i = 0; i < c->floats.count; i++) {
         const kt_array *floats = &c->floats.at[i], *bytes = find_array(&c->bytes, floats->name);
         if (is_observed(floats) || !bytes || !kt_dtype_is_float((kt_dtype)floats->buffer.dtype)) continue;

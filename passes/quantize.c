@@ -3,16 +3,18 @@
  *   x ∘ w   →   (f32(q ∘ v) - zero * sum of v) * (step * steps),   q = u8(x / step + zero), v = i8(w / steps)
  *
  * where step and zero, one for all of x, come from the range of x that was observed, and steps, one for each
- * channel of the result, from the largest weight. The range is made to hold 0, which so is a byte itself: what pads x
- * changes nothing. The sums, and what zero adds to them, are whole numbers, the same on every CPU.
+ * channel of the result, from the largest weight. The range is made to hold 0, which so is a byte itself:
+ * what pads x changes nothing. The sums, and what zero adds to them, are whole numbers, the same on every
+ * CPU.
  *
- * x is made bytes before the reshapes, transposes and largest of windows that lead to the product, which do the same to
- * bytes: so the last operation of the layer before it writes bytes, if nobody else reads its floats. The weights,
- * which are fixed, are made bytes in `prepare`. Channels that are no whole fours are filled up with zeros.
+ * x is made bytes before the reshapes, transposes and largest of windows that lead to the product, which do
+ * the same to bytes: so the last operation of the layer before it writes bytes, if nobody else reads its
+ * floats. The weights, which are fixed, are made bytes in `prepare`. Channels that are no whole fours are
+ * filled up with zeros.
  *
- * Left as they are: products of other types than f32; of grouped and transposed convolutions; of less than three
- * channels, which are mostly filling; of steps of loops, whose values nobody observes; and those so deep that
- * 32 bits might not hold their sums.
+ * Left as they are: products of other types than f32; of grouped and transposed convolutions; of less than
+ * three channels, which are mostly filling; of steps of loops, whose values nobody observes; and those so
+ * deep that 32 bits might not hold their sums.
  *
  * To observe, the pass instead adds to the entry `predict` the smallest and largest of each x, by samples.
  *
@@ -55,7 +57,7 @@ typedef struct quantizing {
 typedef struct product {
     const kt_node_info *node;
     kt_value x, w;
-    kt_ints depth, own;      /* axes of w: those that are summed, and others */
+    kt_ints depth, own;       /* axes of w: those that are summed, and others */
     int64_t fours_x, fours_w; /* the axes that are filled up to fours; -1: none */
     int64_t filling;
 } product;
@@ -104,7 +106,8 @@ static bool describe_conv(const quantizing *q, product *p) {
 
 static bool describe(const quantizing *q, const kt_node_info *node, product *p) {
     if (node->op != KT_OP_dot_general && node->op != KT_OP_conv) return false;
-    *p = (product){.node = node, .x = node->operands[0], .w = node->operands[1], .fours_x = -1, .fours_w = -1};
+    *p =
+        (product){.node = node, .x = node->operands[0], .w = node->operands[1], .fours_x = -1, .fours_w = -1};
     const kt_type *w = kt_graph_type(q->graph, p->w);
     if (kt_graph_type(q->graph, p->x)->dtype != KT_F32 || w->dtype != KT_F32) return false;
     if (q->fixed[p->x] || !q->fixed[p->w] || kt_type_static_elements(q->graph->dims, w) < 1) return false;
@@ -237,8 +240,8 @@ static kt_value spread(quantizing *q, const product *p, kt_value channels) {
 }
 
 /* value with so many more of fill behind it along axis, and around it what a convolution wants. */
-static kt_value fill_up(quantizing *q, kt_value value, int64_t axis, int64_t filling, const kt_attrs_conv *conv,
-                        double fill) {
+static kt_value fill_up(quantizing *q, kt_value value, int64_t axis, int64_t filling,
+                        const kt_attrs_conv *conv, double fill) {
     const kt_type type = *kt_build_type(q->builder, value);
     kt_dim none = kt_dim_const(q->graph->dims, 0), low[KT_MAX_RANK], high[KT_MAX_RANK];
     int64_t interior[KT_MAX_RANK] = {0};

@@ -22,7 +22,8 @@ static LLVMValueRef narrow_to_odd(const kt_emitter *e, LLVMValueRef x) {
     return from_bits(&f32, choose(e, inexact, odd, bits));
 }
 
-/* To integers of 8 and 16 bits by way of 32: LLVM takes vectors apart where it converts to narrow ones at once. */
+/* To integers of 8 and 16 bits by way of 32: LLVM takes vectors apart where it converts to narrow ones at
+ * once. */
 static LLVMValueRef to_narrow(const kt_emitter *e, kt_dtype to, LLVMValueRef x) {
     int bits = 8 * (int)kt_dtype_bytes(to);
     double low = is_signed(to) ? -(double)(1 << (bits - 1)) : 0, high = low + (double)((1 << bits) - 1);
@@ -31,7 +32,8 @@ static LLVMValueRef to_narrow(const kt_emitter *e, kt_dtype to, LLVMValueRef x) 
     if (is_signed(to)) x = choose(e, LLVMBuildFCmp(b, LLVMRealORD, x, x, ""), x, num(e, 0));
     x = choose(e, above(e, x, num(e, low)), x, num(e, low)); /* NaN, too, if low is 0 */
     x = choose(e, below(e, x, num(e, high)), x, num(e, high));
-    return LLVMBuildTrunc(b, LLVMBuildFPToSI(b, x, value_type(&words), ""), kt_emit_type(e, to, e->lanes), "");
+    return LLVMBuildTrunc(b, LLVMBuildFPToSI(b, x, value_type(&words), ""), kt_emit_type(e, to, e->lanes),
+                          "");
 }
 
 static LLVMValueRef from_float(const kt_emitter *e, kt_dtype to, LLVMValueRef x) {

@@ -1,0 +1,132 @@
+#!/bin/sh
+# --quantize=int8: products of bytes, ranges from data, the same whole numbers on every CPU, and what it refuses.
+. "$(dirname "$0")/common.sh"
+calibrated() { # FILE MODEL OPTIONS: quantised by FILE
+    data=$1
+    model=$2
+    shift 2
+    "$KERATIN" compile "$model" --quantize=int8 --calibrate "$data" "$@" 2>"$work/notes" || fail "$(cat "$work/notes")"
+}
+number() { # NAME FILE
+    sed -n "s/.*\"$1\": \[*\([^],}]*\).*/\1/p" "$2"
+}
+npy() { # SHAPE: the header of an .npy of bytes
+    printf '\223NUMPY\001\000\166\000'
+    printf '%-117s\n' "{'descr': '|u1', 'fortran_order': False, 'shape': ($1), }"
+}
+
+# Two dense layers, of which the first reads numbers of either sign, 30 of them: no whole fours.
+numbers() { # COUNT SEED: from -1 to 1
+    awk -v count="$1" -v x="$2" \
+        'BEGIN { for (i = 0; i < count; i++) { x = (x * 1103 + 12345) % 65536; print x / 32768 - 1 } }'
+}
+list() { numbers "$1" "$2" | paste -sd, -; }
+mlp=$work/mlp.kir
+cat >"$mlp" <<EOF
+graph "mlp"
+symbols batch
+variable @a : f32[30,21] = [$(list 630 1)]
+variable @b : f32[21] = [$(list 21 2)]
+variable @c : f32[21,5] = [$(list 105 3)]
+entry @predict(
+  input 0 "x" %0: f32[batch,30],
+  variable @a %1: f32[30,21],
+  variable @b %2: f32[21],
+  variable @c %3: f32[21,5]
+) {
+  %4 = dot_general(%0, %1) lhs_contract=[1] rhs_contract=[0] : f32[batch,21] @ "first/matmul"
+  %5 = broadcast(%2) shape=[batch,21] axes=[1] : f32[batch,21] @ "first/bias"
+  %6 = add(%4, %5) : f32[batch,21] @ "first/bias"
+  %7 = constant literal=[0] : f32[]
+  %8 = broadcast(%7) shape=[batch,21] : f32[batch,21]
+  %9 = maximum(%6, %8) : f32[batch,21] @ "first/relu"
+  %10 = dot_general(%9, %3) lhs_contract=[1] rhs_contract=[0] : f32[batch,5] @ "second/matmul"
+  return output 0 "y" %10
+}
+EOF
+numbers 3000 4 | awk '{ printf "%s%s", $0, NR % 30 ? "," : "\n" }' >"$work/x.csv"
+"$KERATIN" compile "$mlp" -o "$work/floats"
+calibrated "$work/x.csv" "$mlp" -o "$work/bytes"
+expect_text '2 contractions and convolutions multiply bytes.* y departs by at most' "$work/notes"
+expect_text ' in 9[0-9] of 100 rows\| in 100 of 100 rows' "$work/notes"
+"$work/floats" --input "$work/x.csv" --output "$work/floats.csv"
+"$work/bytes" --input "$work/x.csv" --output "$work/bytes.csv"
+cmp -s "$work/floats.csv" "$work/bytes.csv" && fail "nothing was quantised"
+paste -d, "$work/floats.csv" "$work/bytes.csv" | awk -F, '
+    function size(x) { return x < 0 ? -x : x }
+    { for (i = 1; i <= 5; i++) {
+        if (size($i - $(i + 5)) > most) most = size($i - $(i + 5))
+        if (size($i) > largest) largest = size($i) } }
+    END { exit !(most < 0.02 * largest) }' || fail "bytes depart too far: $(cat "$work/notes")"
+# What lies between the layers is bytes, and the first product's kernel makes them.
+calibrated "$work/x.csv" "$mlp" --emit=plan -o "$work/plan"
+expect_text 'u8\[batch,21\]' "$work/plan"
+grep -q 'f32\[batch,21\]' "$work/plan" && fail "floats lie between the layers: $(cat "$work/plan")"
+calibrated "$work/x.csv" "$mlp" --emit=optimized -o "$work/optimized.kir"
+expect_text 'dot_general.*panel.* : i32\[batch,5\]' "$work/optimized.kir"
+# The same bits whatever multiplies them, in kernels that are fused or not.
+for how in '--cpu x86-64' '--cpu x86-64-v2' '--cpu x86-64-v3' '--cpu cascadelake' -O0 -O3 '--batch 7'; do
+    # shellcheck disable=SC2086
+    calibrated "$work/x.csv" "$mlp" $how -o "$work/other"
+    if "$work/other" --input "$work/x.csv" --output "$work/other.csv" 2>"$work/errors"; then
+        cmp "$work/bytes.csv" "$work/other.csv" || fail "$how gives other numbers"
+    else
+        expect_text ' CPU ' "$work/errors"
+    fi
+done
+calibrated "$work/x.csv" "$mlp" --report "$work/report.html" -o "$work/other"
+expect_text '"note": "2 contractions and convolutions multiply bytes' "$work/report.html"
+
+# What does not fit together is wrong usage; what is wrong with the data or the model, wrong input.
+refused() { # STATUS SENTENCE ARGUMENTS
+    wanted=$1
+    sentence=$2
+    shift 2
+    expect_status "$wanted" "$KERATIN" compile "$@" -o "$work/refused"
+    expect_errors 1
+    expect_text "$sentence" "$work/errors"
+    [ ! -e "$work/refused" ] || fail "$* left a file"
+}
+int8="--quantize=int8 --calibrate $work/x.csv"
+refused 2 'wants data: --calibrate FILE' "$mlp" --quantize=int8
+refused 2 'is for --quantize' "$mlp" --calibrate "$work/x.csv"
+refused 2 'is for int8' "$mlp" --quantize=int4 --calibrate "$work/x.csv"
+refused 2 'changes the weights' "$SOURCE/tests/driver/trainer.keras" $int8 --train
+refused 2 'inside the program' "$mlp" $int8 --weights=file
+refused 2 'multiplies no bytes' "$mlp" $int8 --contractions=openblas
+refused 2 'shows in --emit=optimized' "$mlp" $int8 --emit=graph
+refused 2 'as files' - $int8
+sed '1s/^[^,]*/nan/' "$work/x.csv" >"$work/nan.csv"
+refused 1 'nan.csv: Element 0 is nan' "$mlp" --quantize=int8 --calibrate "$work/nan.csv"
+refused 1 'missing.npy: ' "$mlp" --quantize=int8 --calibrate "$work/missing.npy"
+{ npy '2, 29' && head -c 58 /dev/zero; } >"$work/narrow.npy"
+refused 1 'narrow.npy: .*29' "$mlp" --quantize=int8 --calibrate "$work/narrow.npy"
+npy '0, 30' >"$work/none.npy"
+refused 1 'none.npy: There are no samples' "$mlp" --quantize=int8 --calibrate "$work/none.npy"
+sed 's/^[^,]*,[^,]*/3e38,-3e38/' "$work/x.csv" >"$work/huge.csv"
+refused 1 'huge.csv: Sample 0 gives .* before second/matmul' "$mlp" --quantize=int8 --calibrate "$work/huge.csv"
+cat >"$work/none.kir" <<'EOF'
+graph "none"
+symbols batch
+entry @predict(input 0 "x" %0: f32[batch,30]) {
+  %1 = neg(%0) : f32[batch,30]
+  return output 0 "y" %1
+}
+EOF
+refused 1 'nothing to quantise' "$work/none.kir" $int8
+
+# A convnet, whose second convolution reads what a window left of the first one: right as often as in floats.
+fashion=$SOURCE/examples/fashion
+"$fashion/images" "$work" 2>/dev/null || exit 0
+{ npy '256, 28, 28, 1' && tail -c +129 "$work/train_images.npy" | head -c 200704; } >"$work/some.npy"
+test="--data $work/images.npy --labels $work/labels.npy"
+"$KERATIN" compile "$fashion/fashion.keras" -o "$work/floats"
+calibrated "$work/some.npy" "$fashion/fashion.keras" -o "$work/bytes"
+expect_text '3 contractions and convolutions multiply bytes' "$work/notes"
+"$work/floats" evaluate $test >"$work/float_logs"
+"$work/bytes" evaluate $test >"$work/byte_logs"
+awk -v floats="$(number accuracy "$work/float_logs")" -v bytes="$(number accuracy "$work/byte_logs")" \
+    'BEGIN { exit !(floats > 0.9 && bytes > floats - 0.005) }' ||
+    fail "bytes are right less often: $(cat "$work/byte_logs") instead of $(cat "$work/float_logs")"
+cmp -s "$work/float_logs" "$work/byte_logs" && fail "evaluation was not quantised"
+exit 0
