@@ -90,6 +90,8 @@ static kt_status compile(void *object) {
     const kt_training_info training = {.log_names = c->request.log_names,
                                        .log_betters = c->request.log_betters,
                                        .log_count = c->request.log_count,
+                                       .labels = c->request.labels,
+                                       .label_count = c->request.label_count,
                                        .config = c->request.config,
                                        .metadata = c->request.metadata,
                                        .train = true};

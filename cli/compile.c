@@ -144,6 +144,8 @@ static kt_status compile_as(kt_arena *arena, const compile_command *fields, bool
         training = (kt_training_info){.log_names = request.log_names,
                                       .log_betters = request.log_betters,
                                       .log_count = request.log_count,
+                                      .labels = request.labels,
+                                      .label_count = request.label_count,
                                       .config = request.config,
                                       .metadata = request.metadata,
                                       .train = request.train};

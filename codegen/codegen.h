@@ -31,6 +31,8 @@ typedef struct kt_training_info {
     const char *const *log_names;
     const int32_t *log_betters; /* 1 where higher is better, -1 where lower is, 0: unknown */
     uint32_t log_count;
+    const struct kt_abi_labels *labels; /* of the steps' inputs that are numbers of classes */
+    uint32_t label_count;
     const char *config, *metadata; /* JSON, or NULL */
     bool train;                    /* has the entry train_step */
 } kt_training_info;

@@ -282,6 +282,8 @@ typedef struct kt_training_request {
     const char **log_names;
     const int32_t *log_betters; /* 1 where higher is better, -1 where lower is, 0: unknown */
     uint32_t log_count;
+    const struct kt_abi_labels *labels; /* of the steps' inputs that are numbers of classes (runtime/abi.h) */
+    uint32_t label_count;
     const char *config, *metadata;
     const char *warning; /* a sentence, or NULL: the optimizer begins anew, since its state in the archive does not fit */
 } kt_training_request;

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define KT_ABI_VERSION 2
+#define KT_ABI_VERSION 3
 #define KT_MAX_RANK    8
 
 /* The order is part of the contract with users of compiled libraries. */
@@ -71,10 +71,19 @@ typedef struct kt_abi_loop {
     uint32_t first_move, move_count; /* into kt_abi_entry.moves */
 } kt_abi_loop;
 
+/* What an input of training's steps may hold that is numbers of classes. */
+#define KT_ABI_NO_CLASS INT64_MIN
+typedef struct kt_abi_labels {
+    int64_t input;   /* which of the steps' it is */
+    int64_t classes; /* labels are 0 to one below; 0: whole numbers, whatever they are */
+    int64_t ignored; /* one that may be there besides; KT_ABI_NO_CLASS: none */
+} kt_abi_labels;
+
 typedef struct kt_abi_tensor {
     const char *name;
     int32_t dtype, rank;
-    uint32_t dims[KT_MAX_RANK]; /* value indices */
+    uint32_t dims[KT_MAX_RANK];  /* value indices */
+    const kt_abi_labels *labels; /* NULL: it may hold any numbers */
 } kt_abi_tensor;
 
 /* Where the value of a symbol is read off the inputs: dimension `axis` of input `input`. */

@@ -5,6 +5,7 @@
  * last few bindings of each entry are kept, so that a call with known symbols only puts the caller's pointers
  * in place and runs the steps. The workspace is one for the whole context, as large as the largest call so
  * far. */
+#include "runtime/labels.h"
 #include "runtime/runtime.h"
 #include "runtime/weights.h"
 #include "runtime/workspace.h"
@@ -441,6 +442,22 @@ static void keep_variables(const struct call *call) {
     }
 }
 
+/* Before anything is computed of them. */
+static int wrong_labels(kt_context *context, const kt_abi_entry *entry, const int64_t *values,
+                        const void *const *inputs) {
+    char sentence[KT_IO_ERROR];
+    for (uint32_t i = 0; i < entry->input_count; i++) {
+        const kt_abi_tensor *input = &entry->inputs[i];
+        if (!input->labels) continue;
+        kt_label_rows rows = {.path = input->name, .row_elements = 1};
+        for (int axis = 1; axis < input->rank; axis++) rows.row_elements *= values[input->dims[axis]];
+        int64_t count = rows.row_elements * (input->rank ? values[input->dims[0]] : 1);
+        if (kt_labels_check(input->labels, &rows, inputs[i], input->dtype, count, sentence))
+            return kt_context_set_error(context, KT_ERROR_ARGUMENT, sentence);
+    }
+    return 0;
+}
+
 int kt_context_call(kt_context *context, uint32_t index, const int64_t *symbols, const void *const *inputs,
                     void *const *outputs) {
     if (index >= context->program->entry_count)
@@ -451,6 +468,10 @@ int kt_context_call(kt_context *context, uint32_t index, const int64_t *symbols,
     struct binding *binding = context->entries[index].bindings[0];
     if (!binding || !has_symbols(binding, symbols, entry->symbol_count)) {
         code = find_binding(context, index, symbols, &binding);
+        if (code) return code;
+    }
+    if (context->program->training) {
+        code = wrong_labels(context, entry, binding->values, inputs);
         if (code) return code;
     }
     if (!binding->base) {

@@ -70,6 +70,20 @@ static LLVMValueRef table_global(emitter *emit, const char *name, rows table) {
 
 /* ---- tables of an entry ---------------------------------------------------------------------------------
  */
+/* kt_abi_labels of an input, or the null pointer. */
+static LLVMValueRef labels_record(emitter *emit, const kt_function *function, uint32_t input) {
+    const kt_training_info *training = emit->source->training;
+    bool steps = strcmp(function->name, "predict") != 0;
+    for (uint32_t i = 0; training && steps && i < training->label_count; i++) {
+        const kt_abi_labels *labels = &training->labels[i];
+        if (labels->input != input) continue;
+        LLVMValueRef value = RECORD(emit, number64(emit, input), number64(emit, (uint64_t)labels->classes),
+                                    number64(emit, (uint64_t)labels->ignored));
+        return private_global(emit, "labels", LLVMTypeOf(value), value);
+    }
+    return LLVMConstNull(emit->pointer);
+}
+
 static LLVMValueRef tensor_table(emitter *emit, value_list *values, const kt_function *function,
                                  kt_role role) {
     const kt_graph *graph = emit->source->graph;
@@ -84,8 +98,10 @@ static LLVMValueRef tensor_table(emitter *emit, value_list *values, const kt_fun
         for (int axis = 0; axis < KT_MAX_RANK; axis++)
             dims[axis] =
                 number32(emit, axis < type->rank ? value_position(emit, values, type->dims[axis]) : 0);
-        LLVMValueRef row = RECORD(emit, string_global(emit, ports[i].name), number32(emit, type->dtype),
-                                  number32(emit, type->rank), LLVMConstArray2(emit->i32, dims, KT_MAX_RANK));
+        LLVMValueRef labels = in ? labels_record(emit, function, table.count) : LLVMConstNull(emit->pointer);
+        LLVMValueRef row =
+            RECORD(emit, string_global(emit, ports[i].name), number32(emit, type->dtype),
+                   number32(emit, type->rank), LLVMConstArray2(emit->i32, dims, KT_MAX_RANK), labels);
         KT_PUSH(emit->module->arena, &table, row);
     }
     return table_global(emit, in ? "inputs" : "outputs", table);

@@ -38,11 +38,28 @@ static const kt_loss_class *class_of(const kt_loss *loss) {
     return (const kt_loss_class *)loss->object.class;
 }
 
+int64_t kt_loss_count_along(const kt_builder *builder, const kt_type *output, int64_t axis) {
+    int64_t count = 0;
+    if (axis < 0) axis += output->rank;
+    if (axis < 0 || axis >= output->rank) return 0;
+    return kt_dim_is_const(builder->graph->dims, output->dims[axis], &count) ? count : 0;
+}
+
 kt_type kt_loss_target_type(const kt_loss *loss, const kt_builder *builder, const kt_type *output) {
     kt_type type = *output;
     type.dtype = class_of(loss)->sparse ? KT_I32 : KT_F32;
     if (class_of(loss)->set_target_shape) class_of(loss)->set_target_shape(loss, builder, &type);
     return type;
+}
+
+bool kt_loss_has_classes(const kt_loss *loss, const kt_builder *builder, const kt_type *output,
+                         int64_t *out_classes, int64_t *out_ignored) {
+    const kt_loss_class *class = class_of(loss);
+    *out_ignored = KT_NONE_INT;
+    if (!class->sparse) return false;
+    *out_classes = class->classes ? class->classes(loss, builder, output, out_ignored)
+                                  : kt_loss_count_along(builder, output, -1);
+    return true;
 }
 
 kt_value kt_loss_fail(const kt_loss *loss, kt_trace *trace, kt_status status, const char *format, ...) {

@@ -18,6 +18,9 @@ typedef struct kt_loss_class {
     kt_value (*mask)(const kt_loss *loss, kt_trace *trace, kt_value target, kt_value values);
     /* What of the labels' type differs from output's, dtype aside; NULL: nothing. */
     void (*set_target_shape)(const kt_loss *loss, const kt_builder *builder, kt_type *type);
+    /* Where sparse: how many classes there are for output, 0 if labels may be any whole numbers; and one that they may be
+     * besides, else KT_NONE_INT as it was. NULL: the last axis has them. */
+    int64_t (*classes)(const kt_loss *loss, const kt_builder *builder, const kt_type *output, int64_t *out_ignored);
     bool sparse;     /* targets are numbers of classes, i32 */
     bool same_shape; /* targets have output's shape; else axes of 1 are repeated, as NumPy does */
 } kt_loss_class;
@@ -34,6 +37,10 @@ extern const kt_loss_class *const kt_loss_classes[];
 kt_loss *kt_loss_read(kt_layer_context *context, const json_t *serialized, const char *path);
 /* What the labels for an output are. */
 kt_type kt_loss_target_type(const kt_loss *loss, const kt_builder *builder, const kt_type *output);
+/* Are they numbers of classes? How many there are then, and which may be there besides (KT_NONE_INT: none), as
+ * kt_loss_class.classes says. */
+bool kt_loss_has_classes(const kt_loss *loss, const kt_builder *builder, const kt_type *output, int64_t *out_classes,
+                         int64_t *out_ignored);
 /* What comes before weights and reduction, in the loss's dtype: target and output are cast, and an axis of 1 that
  * one of them has more at its end is dropped or added, as Keras does. 0 and a problem where shapes do not fit.
  *

@@ -31,6 +31,8 @@ int kt_loss_axis(const kt_loss *loss, kt_trace *trace, int64_t axis, kt_value x)
 /* target, classes' numbers, in output's shape without axis: an axis of 1 in its place is dropped. 0 and a problem
  * where it does not fit. */
 kt_value kt_loss_fit_classes(const kt_loss *loss, kt_trace *trace, kt_value target, kt_value output, int axis);
+/* How long an axis is; 0: there is none such, or that is not known. */
+int64_t kt_loss_count_along(const kt_builder *builder, const kt_type *output, int64_t axis);
 /* The mean over the last axis. */
 kt_value kt_loss_mean_last(kt_trace *trace, kt_value x);
 /* x kept away from 0 and 1 by Keras's epsilon. */

@@ -146,6 +146,13 @@ static kt_value sparse(const kt_loss *loss, kt_trace *trace, kt_value target, kt
     return kt_build_select(b, ignored, kt_build_like(b, values, 0), values);
 }
 
+static int64_t count_classes(const kt_loss *loss, const kt_builder *builder, const kt_type *output,
+                             int64_t *out_ignored) {
+    const crossentropy *self = (const crossentropy *)loss;
+    *out_ignored = self->ignore_class;
+    return kt_loss_count_along(builder, output, self->axis);
+}
+
 static kt_value mask_ignored(const kt_loss *loss, kt_trace *trace, kt_value target, kt_value values) {
     const crossentropy *self = (const crossentropy *)loss;
     kt_builder *b = trace->builder;
@@ -270,7 +277,8 @@ KT_LOSS_CLASS(categorical_focal_crossentropy, "CategoricalFocalCrossentropy", "c
               .call = categorical_focal, .same_shape = true)
 KT_LOSS_CLASS(sparse_categorical_crossentropy, "SparseCategoricalCrossentropy", "sparse_categorical_crossentropy",
               "cross entropy where labels are numbers of classes", crossentropy, sparse_options,
-              .call = sparse, .mask = mask_ignored, .set_target_shape = drop_classes, .sparse = true)
+              .call = sparse, .mask = mask_ignored, .set_target_shape = drop_classes, .classes = count_classes,
+              .sparse = true)
 const kt_loss_class kt_loss_categorical_generalized_crossentropy = {
     .object = {.name = "CategoricalGeneralizedCrossEntropy",
                .doc = "between a cross entropy and a mean absolute error: bears some wrong labels",

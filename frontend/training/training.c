@@ -5,6 +5,7 @@
 #include "frontend/metrics/metrics.h"
 #include "frontend/models/models_impl.h"
 #include "frontend/optimizers/optimizers.h"
+#include "runtime/abi.h"
 
 #include <string.h>
 
@@ -32,8 +33,9 @@ typedef struct training {
     target *targets; /* one an output */
     kt_optimizer *optimizer;
     KT_VECTOR(uint32_t) trainable; /* in graph.variables */
-    kt_metric *mean;               /* of the whole loss */
-    bool known;                    /* losses and metrics have been made */
+    KT_VECTOR(kt_abi_labels) labels;
+    kt_metric *mean; /* of the whole loss */
+    bool known;      /* losses and metrics have been made */
 } training;
 
 static kt_status fail(const training *t, const char *place, const char *format, const char *name) {
@@ -120,12 +122,16 @@ static kt_status read_metrics(kt_trace *trace, const target *own, const kt_type 
     return KT_OK;
 }
 
+static bool has_labels(const target *own) { return own->loss || own->metrics.count || own->weighted.count; }
+
 /* Makes losses, metrics and what the logs are called, once the outputs' types are known. */
 static kt_status make_targets(training *t, kt_model_entry *entry) {
     kt_status status = KT_OK;
+    int64_t input = t->ends.input_count; /* the next for labels, as in add_ports */
     for (uint32_t i = 0; i < t->ends.output_count; i++) {
         target *own = &t->targets[i];
         const kt_type output = *kt_build_type(&entry->builder, entry->outputs[i]);
+        kt_abi_labels labels = {.ignored = KT_ABI_NO_CLASS};
         if (own->serialized) {
             own->loss = kt_loss_read(t->context, own->serialized, "compile/loss");
             if (!own->loss) status = KT_INVALID;
@@ -141,12 +147,17 @@ static kt_status make_targets(training *t, kt_model_entry *entry) {
         if (own->loss && t->ends.output_count > 1)
             own->mean =
                 kt_metric_mean_create(t->context, kt_arena_format(t->context->arena, "%s_loss", own->name));
+        if (!has_labels(own)) continue;
+        labels.input = input++;
+        if (own->loss &&
+            kt_loss_has_classes(own->loss, &entry->builder, &output, &labels.classes, &labels.ignored))
+            KT_PUSH(t->context->arena, &t->labels, labels);
     }
     t->mean = kt_metric_mean_create(t->context, "loss");
+    t->request->labels = t->labels.at;
+    t->request->label_count = t->labels.count;
     return status;
 }
-
-static bool has_labels(const target *own) { return own->loss || own->metrics.count || own->weighted.count; }
 
 /* ---- a step
  * ------------------------------------------------------------------------------------------------ */

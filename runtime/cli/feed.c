@@ -6,6 +6,7 @@
 #include "runtime/cli/feed.h"
 
 #include "runtime/cli/cli_impl.h"
+#include "runtime/labels.h"
 #include "runtime/room.h"
 
 #include <stdio.h>
@@ -127,6 +128,17 @@ static void trim_shape(kt_feed *feed, const kt_abi_tensor *input) {
     while (buffer->rank < input->rank && buffer->rank > 0) buffer->dims[buffer->rank++] = 1;
 }
 
+/* Labels in memory, before their fractions are cut off. */
+static int check_labels(const kt_feeds *feeds, const kt_feed *feed, const kt_abi_tensor *input) {
+    const kt_buffer *buffer = &feed->buffer;
+    kt_label_rows rows = {.path = feed->path, .row_elements = 1};
+    char error[KT_IO_ERROR];
+    for (int axis = 1; axis < buffer->rank; axis++) rows.row_elements *= buffer->dims[axis];
+    int64_t count = buffer->rank ? buffer->dims[0] * rows.row_elements : 1;
+    if (!kt_labels_check(input->labels, &rows, buffer->data, buffer->dtype, count, error)) return 0;
+    return FAIL(feeds, "%s", error);
+}
+
 /* Brings what is in a feed to the input's shape and dtype. */
 static int fit_feed(kt_feeds *feeds, uint32_t index, bool flat, bool loose) {
     const kt_abi_tensor *input = &feeds->entry->inputs[index];
@@ -138,6 +150,11 @@ static int fit_feed(kt_feeds *feeds, uint32_t index, bool flat, bool loose) {
         if (is_number(feeds, input->dims[axis]) && feed->buffer.dims[axis] != feeds->low[input->dims[axis]]) {
             return wrong_shape(feeds, feed, input);
         }
+    }
+    bool numbers = feed->buffer.dtype != KT_C64 && feed->buffer.dtype != KT_STRING;
+    if (input->labels && numbers && !feed->stream) {
+        int status = check_labels(feeds, feed, input);
+        if (status) return status;
     }
     if (feed->buffer.dtype == input->dtype) return 0;
     if (feed->buffer.dtype == KT_C64)

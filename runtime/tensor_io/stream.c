@@ -93,6 +93,8 @@ int kt_stream_open(const char *path, int64_t least_bytes, kt_stream **out_stream
     return 0;
 }
 
+int32_t kt_stream_dtype(const kt_stream *stream) { return stream->head.buffer.dtype; }
+
 void kt_stream_close(kt_stream *stream) {
     if (!stream) return;
     if (stream->file >= 0) (void)close(stream->file);

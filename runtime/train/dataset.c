@@ -69,11 +69,30 @@ static int weigh_samples(kt_dataset *dataset, const class_weights *classes, uint
     return 0;
 }
 
+/* How many classes labels may name; 0: that is not known. */
+static int64_t count_classes(const kt_abi_labels *numbered, const kt_buffer *labels) {
+    if (numbered) return numbered->classes;
+    int64_t numbers = 1;
+    for (int axis = 1; axis < labels->rank; axis++) numbers *= labels->dims[axis];
+    return numbers > 1 ? numbers : 0;
+}
+
+/* Is there a weight for a class that there is not? Then *out_class is that. */
+static bool names_no_class(const class_weights *classes, int64_t count, int64_t *out_class) {
+    for (size_t i = 0; count && i < classes->count; i++) {
+        *out_class = classes->classes[i];
+        if (*out_class < 0 || *out_class >= count) return true;
+    }
+    return false;
+}
+
 static int weigh_classes(kt_dataset *dataset, const char *text, uint32_t label, uint32_t weight,
                          int64_t samples) {
     const kt_feeds *feeds = &dataset->feeds;
     const kt_buffer *labels = &feeds->at[label].buffer;
+    const int64_t count = count_classes(feeds->entry->inputs[label].labels, labels);
     class_weights classes;
+    int64_t no_class;
     void *row = malloc((size_t)(labels->dims[0] ? labels->capacity / labels->dims[0] : 0) + 1);
     int status = 0;
     if (!parse_class_weights(text, &classes))
@@ -81,6 +100,11 @@ static int weigh_classes(kt_dataset *dataset, const char *text, uint32_t label, 
                              "--class-weight takes CLASS=WEIGHT,CLASS=WEIGHT,…, not '%s'.", text);
     else if (labels->dtype != KT_I32 && labels->dtype != KT_F32)
         status = kt_cli_fail(feeds->program, KT_EXIT_FAILED, "--class-weight needs labels that are classes.");
+    else if (names_no_class(&classes, count, &no_class))
+        status = kt_cli_fail(feeds->program, KT_EXIT_FAILED,
+                             "--class-weight gives the class %lld a weight, but there are %lld classes, "
+                             "numbered from 0.",
+                             (long long)no_class, (long long)count);
     else if (!row)
         status = kt_feeds_no_memory(feeds);
     else

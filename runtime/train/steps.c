@@ -1,4 +1,5 @@
 /* Steps: an entry of the program run over samples, batch by batch. */
+#include "runtime/labels.h"
 #include "runtime/train/train_impl.h"
 
 #include <stdio.h>
@@ -49,6 +50,25 @@ int64_t kt_steps_count(const kt_steps *steps) {
     return (steps->end - steps->first + steps->batch_size - 1) / steps->batch_size;
 }
 
+/* Reads labels as they are stored, since what is no class may be one once it is converted. */
+static int read_labels(kt_steps *steps, uint32_t i, const int64_t *order, int64_t at, int64_t count) {
+    const kt_feeds *feeds = &steps->dataset->feeds;
+    const kt_feed *feed = &feeds->at[i];
+    const int32_t stored = kt_stream_dtype(feed->stream), wanted = feed->buffer.dtype;
+    int64_t elements = 1;
+    char error[KT_IO_ERROR];
+    for (int axis = 1; axis < feed->buffer.rank; axis++) elements *= feed->buffer.dims[axis];
+    const kt_label_rows rows = {feed->path, elements, at, order};
+    void *labels = malloc((size_t)(count * elements) * kt_abi_dtype_bytes(stored) + 1);
+    if (!labels) return kt_feeds_no_memory(feeds);
+    bool failed =
+        kt_stream_read(feed->stream, order, at, count, stored, labels, error) ||
+        kt_labels_check(feeds->entry->inputs[i].labels, &rows, labels, stored, count * elements, error);
+    if (!failed) kt_elements_convert(labels, stored, steps->batch[i], wanted, (size_t)(count * elements));
+    free(labels);
+    return failed ? kt_cli_fail(steps->program, KT_EXIT_FAILED, "%s", error) : 0;
+}
+
 /* Points input number i to its rows at positions [at, at + count), together. */
 static int gather(kt_steps *steps, uint32_t i, int64_t at, int64_t count) {
     const kt_feeds *feeds = &steps->dataset->feeds;
@@ -65,6 +85,7 @@ static int gather(kt_steps *steps, uint32_t i, int64_t at, int64_t count) {
     if (!steps->batch[i]) steps->batch[i] = malloc(row * (size_t)steps->batch_size + 1);
     if (!steps->batch[i]) return kt_feeds_no_memory(feeds);
     steps->inputs[i] = steps->batch[i];
+    if (stream && feeds->entry->inputs[i].labels) return read_labels(steps, i, order, at, count);
     if (stream && kt_stream_read(stream, order, at, count, buffer->dtype, steps->batch[i], error))
         return kt_cli_fail(steps->program, KT_EXIT_FAILED, "%s", error);
     for (int64_t k = 0; k < count && !stream; k++)

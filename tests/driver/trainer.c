@@ -116,6 +116,9 @@ static void check_errors(trainer *t) {
     FILE *file = fopen(path, "wb");
     if (!file || fclose(file)) fail(path, "cannot be written");
     refuse(t, lib.load(t, path), "neither a .keras");
+    const int32_t wrong[] = {0, 2, 3};
+    refuse(t, lib.train_step(t, 3, x, wrong, after), "labels: Row 2, counted from 0, has the label 3");
+    refuse(t, lib.evaluate_step(t, 3, x, wrong, after), "there are 3 classes");
     evaluate(t, after);
     if (memcmp(before, after, sizeof before) != 0)
         fail("errors", "a file that was refused changed something");

@@ -138,6 +138,8 @@ static kt_status compile(test *t, const char *directory) {
     const kt_training_info training = {.log_names = t->request.log_names,
                                        .log_betters = t->request.log_betters,
                                        .log_count = t->request.log_count,
+                                       .labels = t->request.labels,
+                                       .label_count = t->request.label_count,
                                        .train = true};
     const kt_compile_options options = {.emit = KT_EMIT_SHARED,
                                         .output = path,
