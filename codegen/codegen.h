@@ -24,6 +24,7 @@ typedef struct kt_module_options {
     int level;          /* -O */
     const kt_debug *debug; /* or NULL */
     const char *sanitize; /* NULL, "address" or "thread": instrument generated code */
+    bool verify;        /* hold the plans against the kernels (codegen/in_place.h) */
 } kt_module_options;
 
 /* What a program that evaluates or trains knows besides its graph. */
@@ -95,7 +96,7 @@ typedef struct kt_compile_options {
     const kt_training_info *training; /* NULL: the program only predicts */
     const kt_quantization *quantization; /* NULL: nothing is quantised */
     const char *note;      /* for the report; or NULL */
-    bool verify;
+    bool verify;           /* the graph after every pass, and the plans against the kernels */
     bool loaded;           /* KT_EMIT_SHARED: without the runtime, and no header; exports NAME_program, a kt_program */
 } kt_compile_options;
 

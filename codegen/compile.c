@@ -175,6 +175,7 @@ static kt_status build_module(job *work, bool library, kt_program_source *source
                                  .library = library,
                                  .loaded = work->options->loaded,
                                  .level = work->options->level,
+                                 .verify = work->options->verify,
                                  .debug = work->options->debug ? &work->debug : NULL,
                                  .sanitize = work->target.at_home && !work->target.musl ? KT_SANITIZE : NULL};
     KT_TRY(kt_module_build(source, &work->target, &options, work->arena, out_module, work->diag));
