@@ -78,18 +78,35 @@ static void add_conv(suite *s, int64_t size, int64_t channels, int64_t window, i
     end(s, bias_relu(s, kt_build_conv(&s->b, x, w, &attrs), features));
 }
 
-static void add_depthwise(suite *s, int64_t size, int64_t channels) {
-    begin(s, kt_arena_format(s->arena, "depthwise %lldx%lldx%lld", (long long)size, (long long)size,
-                             (long long)channels));
+/* As many features as channels, by 3 x 3. */
+static kt_value in_groups(suite *s, int64_t size, int64_t groups, int64_t channels, int64_t stride,
+                          bool by_kernel) {
     kt_dim zero = dim_of(s, 0);
-    kt_attrs_conv attrs = {.strides = {2, {1, 1}},
+    int64_t all = groups * channels, input = (size - 1) * stride + 3;
+    kt_attrs_conv attrs = {.strides = {2, {stride, stride}},
                            .low = {2, {zero, zero}},
                            .high = {2, {zero, zero}},
                            .dilation = {2, {1, 1}},
                            .input_dilation = {2, {1, 1}},
-                           .groups = channels};
-    kt_value x = PARAM(s, KT_F32, N, size + 2, size + 2, channels), w = PARAM(s, KT_F32, 3, 3, 1, channels);
-    end(s, bias_relu(s, kt_build_conv(&s->b, x, w, &attrs), channels));
+                           .groups = groups};
+    kt_attrs_conv_by_kernel by = {.strides = attrs.strides,
+                                  .low = attrs.low,
+                                  .high = attrs.high,
+                                  .dilation = attrs.dilation,
+                                  .groups = groups,
+                                  .window = {2, {3, 3}}};
+    kt_value x = PARAM(s, KT_F32, N, input, input, all);
+    if (by_kernel) return kt_build_conv_by_kernel(&s->b, x, PARAM(s, KT_F32, N, size, size, all), &by);
+    return bias_relu(s, kt_build_conv(&s->b, x, PARAM(s, KT_F32, 3, 3, channels, all), &attrs), all);
+}
+
+static void add_grouped(suite *s, int64_t size, int64_t groups, int64_t channels, int64_t stride) {
+    for (int by_kernel = 0; by_kernel < 2; by_kernel++) {
+        begin(s, kt_arena_format(s->arena, "%s %lldx%lld %lldx%lld /%lld",
+                                 by_kernel ? "by kernel" : "grouped", (long long)size, (long long)size,
+                                 (long long)groups, (long long)channels, (long long)stride));
+        end(s, in_groups(s, size, groups, channels, stride, by_kernel != 0));
+    }
 }
 
 static void add_softmax(suite *s, int64_t columns) {
@@ -129,12 +146,17 @@ static void measure(suite *s, uint32_t number, kt_kernel_fn *run, int64_t batch,
     for (uint32_t i = 0; i < count; i++)
         args[i] = new_floats(s, elements(s, kernel->params.at[i].value, symbols));
     args[count] = new_floats(s, elements(s, kernel->results.at[0].value, symbols));
-    /* The second parameter is [panels, depth, panel], or [3, 3, 1, channels]. */
-    const kt_type *w = count > 1 ? kt_graph_type(s->graph, kernel->params.at[1].value) : NULL;
     double work = (double)elements(s, kernel->results.at[0].value, symbols);
-    if (w) work *= w->rank == 3 ? 2 * (double)kt_dim_eval(s->graph->dims, w->dims[1], symbols) : 18;
+    const kt_type *w = count > 1 ? kt_graph_type(s->graph, kernel->params.at[1].value) : NULL;
+    if (w) { /* [panels, depth, panel], [window…, channels, features] or, by the kernel, [images, places…,
+                features] */
+        int begin = w->rank == 3;
+        for (int i = begin; i < w->rank - 1; i++)
+            work *= (double)kt_dim_eval(s->graph->dims, w->dims[i], symbols);
+        work *= 2;
+    }
     double best = 1e9;
-    for (double begin = seconds(); seconds() - begin < 0.2;) {
+    for (double begin = seconds(); seconds() - begin < 0.1;) {
         double start = seconds();
         run(args, symbols, 0, 1);
         double took = seconds() - start;
@@ -166,7 +188,12 @@ int main(int argc, char **argv) {
     add_conv(&s, 7, 512, 3, 512);
     add_conv(&s, 28, 1, 3, 32);
     add_conv(&s, 56, 64, 1, 256);
-    add_depthwise(&s, 56, 64);
+    static const int64_t grouped[][4] = {{56, 64, 1, 1},  {56, 32, 4, 1}, {28, 32, 8, 1}, {14, 32, 4, 1},
+                                         {14, 32, 16, 1}, {7, 32, 4, 1},  {28, 32, 4, 2}, {28, 32, 2, 1},
+                                         {28, 32, 3, 1},  {28, 20, 5, 1}, {28, 20, 6, 1}, {28, 20, 7, 1}};
+    enum { GROUPED = sizeof grouped / sizeof *grouped, PRODUCTS = 7 + 2 * GROUPED };
+    for (int i = 0; i < GROUPED; i++)
+        add_grouped(&s, grouped[i][0], grouped[i][1], grouped[i][2], grouped[i][3]);
     add_softmax(&s, 512);
     add_gelu(&s, 512);
     kt_target target;
@@ -193,7 +220,8 @@ int main(int argc, char **argv) {
     printf("peak %.1f GFLOP/s\n", peak);
     static const int64_t batches[] = {1, 8, 32, 128};
     for (uint32_t i = 0; i < s.kernels.count; i++)
-        for (int j = 0; j < (i < 2 ? 4 : 1); j++) measure(&s, i, run[i], i < 8 ? batches[j] : 512, peak);
+        for (int j = 0; j < (i < 2 ? 4 : 1); j++)
+            measure(&s, i, run[i], i < PRODUCTS ? batches[j] : 512, peak);
     end_suite(&s);
     return 0;
 }

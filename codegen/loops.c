@@ -299,6 +299,18 @@ kt_reg kt_loops_runs(kt_loops *loops, kt_reg a, kt_reg b, int run, bool odd) {
                                    .flag = odd});
 }
 
+kt_reg kt_loops_spread(kt_loops *loops, kt_reg a, int lanes, int64_t first, int64_t run, int64_t step) {
+    if (kt_loops_lanes(loops, a) == 1) return kt_loops_splat(loops, a, lanes);
+    if (first == 0 && run == 1 && step == 1 && kt_loops_lanes(loops, a) == lanes) return a;
+    return append(loops, (kt_code){.code = KT_CODE_SPREAD,
+                                   .dtype = kt_loops_dtype(loops, a),
+                                   .lanes = lanes,
+                                   .a = a,
+                                   .integer = run,
+                                   .first = first,
+                                   .step = step});
+}
+
 kt_reg kt_loops_fold(kt_loops *loops, kt_reduction kind, kt_reg vector) {
     if (kt_loops_lanes(loops, vector) == 1) return vector;
     return append(loops, (kt_code){.code = KT_CODE_FOLD,

@@ -37,6 +37,8 @@ typedef enum kt_code_op {
     KT_CODE_RAMP,      /* i64 lanes: start, start + 1, … */
     KT_CODE_MASK,      /* bool lanes: lane number < i64 operand */
     KT_CODE_RUNS,      /* runs of `integer` lanes in turn of a and b: each one's even runs, or with flag the odd ones */
+    KT_CODE_SPREAD,    /* runs of `integer` lanes, each a copy of one lane of a: the first of lane `first`, the next of the one
+                        * `step` lanes on, … */
     KT_CODE_FOLD,      /* horizontal reduction of a vector to one lane (reduction) */
     KT_CODE_LOAD,      /* buffer[index], lanes consecutive elements; optional mask (others read 0); with flag
                         * i32 from a buffer of bytes, in which index counts fours */
@@ -78,7 +80,8 @@ typedef struct kt_code {
     uint32_t buffer;       /* LOAD, STORE, …: the kernel's argument */
     kt_cell cell;
     const kt_product_call *product; /* PRODUCT */
-    int64_t integer;       /* CONST; RUNS */
+    int64_t integer;       /* CONST; RUNS, SPREAD */
+    int64_t first, step;   /* SPREAD */
     bool flag;             /* RUNS, LOAD */
     double number;         /* CONST of floats */
     kt_dim dim;            /* DIM */
@@ -129,6 +132,8 @@ kt_reg kt_loops_mask(kt_loops *loops, kt_reg count, int lanes);                 
 /* Runs of `run` lanes, a power of two below a's lanes, in turn from a and b, each from where it stood or one behind: with
  * run 1 and odd false a0 b0 a2 b2 …, with odd true a1 b1 a3 b3 …. */
 kt_reg kt_loops_runs(kt_loops *loops, kt_reg a, kt_reg b, int run, bool odd);
+/* Lane l is a's lane first + l / run * step; where a has none, its last. */
+kt_reg kt_loops_spread(kt_loops *loops, kt_reg a, int lanes, int64_t first, int64_t run, int64_t step);
 kt_reg kt_loops_fold(kt_loops *loops, kt_reduction kind, kt_reg vector);
 kt_reg kt_loops_load(kt_loops *loops, uint32_t buffer, kt_reg index, int lanes, kt_reg mask);
 /* Fours of bytes as i32; index counts fours. */

@@ -132,6 +132,11 @@ static void print_value(printer *p, const kt_code *code) {
         print_operands(p, code->flag ? "odd_runs" : "even_runs", code);
         kt_text_format(p->text, " of %lld", (long long)code->integer);
         break;
+    case KT_CODE_SPREAD:
+        print_operands(p, "spread", code);
+        kt_text_format(p->text, " from lane %lld over runs of %lld, by %lld", (long long)code->first,
+                       (long long)code->integer, (long long)code->step);
+        break;
     case KT_CODE_FOLD:
         kt_text_add(p->text, "fold_");
         print_operands(p, kt_reduction_name(code->reduction), code);

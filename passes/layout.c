@@ -12,7 +12,8 @@
  * kernel, where that saves more products than its transforms cost.
  *
  * Not packed: integers, which no fast kernel takes, but for u8 by i8, whose depth is packed in fours; weights
- * of depthwise convolutions, whose kernels run along channels; what a BLAS multiplies, which packs by itself.
+ * of convolutions whose groups have no more features than half a panel, whose kernels run along features;
+ * what a BLAS multiplies, which packs by itself.
  *
  * requires  nothing
  * keeps     results, to the order of sums
@@ -119,14 +120,15 @@ kt_value kt_layout_pad_input(kt_layouting *l, kt_value x, kt_attrs_conv *attrs) 
     return kt_build_pad(l->builder, x, kt_build_scalar(l->builder, type.dtype, 0), low, high, interior);
 }
 
-/* The convolution with its kernel packed, unless it is so already or is depthwise. */
+/* The convolution with its kernel packed, unless it is so already or its groups fit into vectors. */
 static kt_value pack_conv(kt_layouting *l, kt_value x, kt_value kernel, kt_attrs_conv attrs) {
     const kt_type type = *kt_build_type(l->builder, kernel);
     int64_t features = 0, group_channels = 0;
     if (!l->unpacked && !attrs.panel &&
         kt_dim_is_const(l->graph->dims, type.dims[type.rank - 1], &features) &&
         kt_dim_is_const(l->graph->dims, type.dims[type.rank - 2], &group_channels) && features > 0 &&
-        !(group_channels == 1 && attrs.groups == features)) {
+        !(group_channels == 1 && attrs.groups == features) &&
+        !(attrs.groups > 1 && features / attrs.groups <= l->panel / 2)) {
         kt_dim depth = kt_layout_number(l, group_channels);
         attrs.window.count = attrs.strides.count;
         for (uint32_t i = 0; i < attrs.window.count; i++) {

@@ -334,6 +334,19 @@ static LLVMValueRef emit_runs(walker *w, const kt_code *code) {
                                   LLVMConstVector(numbers, (unsigned)code->lanes), "");
 }
 
+static LLVMValueRef emit_spread(walker *w, const kt_code *code) {
+    LLVMTypeRef type = LLVMInt32TypeInContext(w->module->context);
+    LLVMValueRef *numbers = KT_NEW_ARRAY(w->module->arena, LLVMValueRef, code->lanes),
+                 from = w->values[code->a];
+    int64_t last = kt_loops_lanes(w->loops, code->a) - 1;
+    for (int64_t i = 0; i < code->lanes; i++) {
+        int64_t lane = code->first + i / code->integer * code->step;
+        numbers[i] = LLVMConstInt(type, (uint64_t)(lane < last ? lane : last), false);
+    }
+    return LLVMBuildShuffleVector(w->emitter.builder, from, LLVMGetPoison(LLVMTypeOf(from)),
+                                  LLVMConstVector(numbers, (unsigned)code->lanes), "");
+}
+
 static LLVMValueRef emit_value(walker *w, const kt_code *code) {
     const kt_emitter *e = emitter(w, code->dtype, code->lanes);
     LLVMBuilderRef b = e->builder;
@@ -355,6 +368,7 @@ static LLVMValueRef emit_value(walker *w, const kt_code *code) {
         return LLVMBuildNSWAdd(b, kt_emit_splat(e, x), lane_numbers(w, i64_type(w), code->lanes), "");
     case KT_CODE_MASK: return emit_mask(w, x, code->lanes);
     case KT_CODE_RUNS: return emit_runs(w, code);
+    case KT_CODE_SPREAD: return emit_spread(w, code);
     case KT_CODE_FOLD:
         e = emitter(w, code->dtype, kt_loops_lanes(w->loops, code->a));
         return kt_emit_fold(e, code->reduction, x);

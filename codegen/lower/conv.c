@@ -3,8 +3,8 @@
  *
  * No patches are copied: a tile's rows are neighbouring pixels of an image row, which lie at constant strides
  * in the input, and depth is a nest of loops over the window, whose innermost runs over what is contiguous. A
- * 1 x 1 convolution is a plain product. Where each group has few channels or features (depthwise), the form
- * at a position, vectorised over the features, is the better one. */
+ * 1 x 1 convolution is a plain product. Groups of few features are grouped.c's; depthwise ones go in the form
+ * at a position, vectorised over the features. */
 #include "codegen/lower/lower_impl.h"
 
 enum {
@@ -171,25 +171,32 @@ static void plan_depth(kt_lower *lower, const convolution *c, kt_tiling *tiling,
     tiling->loops[tiling->loop_count - 1] = channels;
 }
 
-/* Where the input pixel of the first output pixel of an image row lies. */
-static kt_reg line_begin(kt_lower *lower, const convolution *c, kt_reg line) {
+kt_reg kt_lower_line_begin(kt_lower *lower, const kt_type *x, const kt_type *result, const kt_ints *strides,
+                           kt_reg line) {
     kt_loops *loops = lower->loops;
-    kt_dim stride = kt_product(lower, c->x->dims, c->spatial, c->x->rank); /* of an input row */
+    int spatial = x->rank - 2;
+    kt_dim stride = kt_product(lower, x->dims, spatial, x->rank); /* of an input row */
     kt_reg begin = kt_loops_int(loops, 0);
-    for (int i = c->spatial - 2; i >= 0; i--) {
-        kt_reg extent = kt_loops_dim(loops, c->result->dims[i + 1]);
+    for (int i = spatial - 2; i >= 0; i--) {
+        kt_reg extent = kt_loops_dim(loops, result->dims[i + 1]);
         kt_reg index = kt_loops_index(loops, KT_INDEX_MOD, line, extent);
-        kt_dim step = kt_dim_mul_const(lower->dims, stride, c->attrs->strides.at[i]);
+        kt_dim step = kt_dim_mul_const(lower->dims, stride, strides->at[i]);
         begin = kt_loops_index(loops, KT_INDEX_ADD, begin,
                                kt_loops_index(loops, KT_INDEX_MUL, index, kt_loops_dim(loops, step)));
         line = kt_loops_index(loops, KT_INDEX_DIV, line, extent);
-        stride = kt_dim_mul(lower->dims, stride, c->x->dims[i + 1]);
+        stride = kt_dim_mul(lower->dims, stride, x->dims[i + 1]);
     }
     return kt_loops_index(loops, KT_INDEX_ADD, begin,
                           kt_loops_index(loops, KT_INDEX_MUL, line, kt_loops_dim(loops, stride)));
 }
 
-/* Depthwise and nearly so: a tile would be mostly empty. */
+/* Groups of a vector of features or less, but for depthwise ones. */
+static bool suits_lanes(kt_lower *lower, const convolution *c) {
+    bool depthwise = kt_dim_equals(lower->dims, c->channels, 1) && kt_dim_equals(lower->dims, c->features, 1);
+    return c->attrs->groups > 1 && c->attrs->panel == 0 && !depthwise && !kt_multiplies_bytes(c->x, c->w);
+}
+
+/* Else a tile would be mostly empty. */
 static bool suits_tiles(kt_lower *lower, const convolution *c, int lanes) {
     int64_t features;
     if (c->attrs->groups == 1) return true;
@@ -258,7 +265,8 @@ static void emit_lines(kt_lower *lower, const convolution *c, kt_tiling *tiling)
         group_step = kt_dim_mul(dims, tiling->panel_stride, kt_dim_floordiv(dims, c->w->dims[0], groups));
     kt_reg b = kt_loops_index(loops, KT_INDEX_MUL, group, kt_loops_dim(loops, group_step));
     r->line = kt_lower_begin(lower, begin, end, 1, "image rows");
-    kt_reg a = kt_loops_index(loops, KT_INDEX_ADD, line_begin(lower, c, r->line),
+    kt_reg a = kt_loops_index(loops, KT_INDEX_ADD,
+                              kt_lower_line_begin(lower, c->x, c->result, &c->attrs->strides, r->line),
                               kt_loops_index(loops, KT_INDEX_MUL, group, kt_loops_dim(loops, c->channels)));
     kt_tile_block(lower, tiling, a, b, kt_loops_dim(loops, width), first, last);
     kt_lower_end(lower);
@@ -285,6 +293,7 @@ bool kt_lower_conv_root(kt_lower *lower, const kt_node_info *heavy) {
         if (!kt_lower_blas_product(lower, &shape)) kt_lower_product(lower, &shape);
         return true;
     }
+    if (suits_lanes(lower, &c) && kt_lower_grouped(lower, heavy, (uint32_t)a, (uint32_t)b)) return true;
     root r = {.c = &c, .heavy = heavy->first_result};
     bool bytes = kt_multiplies_bytes(c.x, c.w);
     kt_type quads = *c.x;

@@ -5,7 +5,7 @@
  * [places, channels], by columns, with the cotangent [places, features]. Neighbours in a row of the window
  * see neighbouring pixels, channels and all, so that a whole row of the window, [its extent * channels], is
  * the product's rows. Depth is all places of all images. With groups, each place of the window is a product
- * for each group; groups of single channels and features are depthwise.c's. */
+ * for each group; groups of few features are grouped_by_kernel.c's. */
 #include "codegen/lower/lower_impl.h"
 
 kt_reg kt_lower_conv_by_kernel(kt_lower *lower, const kt_node_info *node, const kt_position *at) {
@@ -143,10 +143,10 @@ bool kt_lower_conv_by_kernel_root(kt_lower *lower, const kt_node_info *heavy) {
     c.groups = kt_dim_const(dims, c.attrs->groups);
     c.channels = kt_dim_floordiv(dims, c.x->dims[spatial + 1], c.groups);
     c.features = kt_dim_floordiv(dims, c.g->dims[spatial + 1], c.groups);
-    if (c.attrs->groups > 1 && kt_dim_equals(dims, c.channels, 1)) {
-        /* Else they would be products of one row each. */
-        return kt_dim_equals(dims, c.features, 1) &&
-               kt_lower_depthwise_by_kernel(lower, heavy, (uint32_t)a, (uint32_t)b);
+    if (c.attrs->groups > 1) {
+        if (kt_lower_grouped_by_kernel(lower, heavy, (uint32_t)a, (uint32_t)b)) return true;
+        if (kt_dim_equals(dims, c.channels, 1))
+            return false; /* else they would be products of one row each */
     }
     bool rows = c.attrs->dilation.at[spatial - 1] == 1 && c.attrs->groups == 1;
     c.window_axes = rows ? spatial - 1 : spatial;

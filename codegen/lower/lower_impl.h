@@ -204,9 +204,37 @@ bool kt_lower_conv_root(kt_lower *lower, const kt_node_info *heavy);
 bool kt_lower_conv_by_kernel_root(kt_lower *lower, const kt_node_info *heavy); /* conv_by_kernel.c */
 /* The group of a feature, of `features` in each; as an index along the axis where groups are single features. */
 kt_axis_index kt_lower_group_of(kt_lower *lower, int64_t groups, kt_dim features, kt_axis_index feature, int lanes);
-/* conv_by_kernel where groups are single channels and features, by operands that are buffers and unpadded (depthwise.c). False:
- * the window is too large; nothing was emitted. */
-bool kt_lower_depthwise_by_kernel(kt_lower *lower, const kt_node_info *heavy, uint32_t x, uint32_t g);
+/* Where the input pixel of the first output pixel of an image row lies; rows are counted through batch and space. */
+kt_reg kt_lower_line_begin(kt_lower *lower, const kt_type *x, const kt_type *result, const kt_ints *strides, kt_reg line);
+
+/* ---- grouped.c ------------------------------------------------------------------------------------------ */
+/* How the lanes of a vector lie over the features of groups, and over the channels that these see. */
+typedef struct kt_group_lanes {
+    kt_dtype dtype; /* of what is computed */
+    int64_t groups, channels, features; /* of a group */
+    bool all_channels;
+    int lanes, span;                    /* features in a vector; channels that are loaded for them, from the first group's on */
+    int64_t side_by_side, used;         /* groups of a vector, and their features */
+    int64_t vectors, whole;             /* of all groups; those before which no load or store passes the last feature or channel */
+} kt_group_lanes;
+/* all_channels: vectors begin at the first group's first channel, and hold all of each group's; else they begin
+ * at the channel that is spread. False: a group has more features than a vector, or their number is not known. */
+bool kt_group_lanes_plan(const kt_lower *lower, kt_dtype dtype, int64_t groups, bool all_channels, kt_dim channels,
+                         kt_dim features, kt_group_lanes *out_lanes);
+typedef struct kt_group_masks {
+    kt_reg features, channels; /* or 0: all */
+} kt_group_masks;
+kt_group_masks kt_group_lanes_masks(kt_lower *lower, const kt_group_lanes *lanes, kt_reg vector);
+/* A channel of each group over the group's features. index: where the vector's first group begins in the pixel; channel:
+ * of the group, from index on. */
+kt_reg kt_group_lanes_spread(kt_lower *lower, const kt_group_lanes *lanes, uint32_t buffer, kt_reg index, int64_t channel,
+                             kt_reg mask);
+kt_reg kt_group_lanes_load(kt_lower *lower, const kt_group_lanes *lanes, uint32_t buffer, kt_reg index, kt_reg mask);
+/* A convolution in groups, by operands that are buffers, and unpadded. False: not of that form; nothing was emitted. */
+bool kt_lower_grouped(kt_lower *lower, const kt_node_info *heavy, uint32_t x, uint32_t w);
+
+/* conv_by_kernel likewise (grouped_by_kernel.c). False: besides, the window may be too large. */
+bool kt_lower_grouped_by_kernel(kt_lower *lower, const kt_node_info *heavy, uint32_t x, uint32_t g);
 
 /* ---- winograd.c: its operands are buffers, and what follows it is an epilogue (passes/fuse_group.c). ------- */
 bool kt_lower_winograd_root(kt_lower *lower, const kt_node_info *node);

@@ -208,11 +208,70 @@ static void test_conv(void **state) {
     finish(&s);
 }
 
+/* Groups of few features: whole vectors of them and not, by channels that lie in one vector and in several.
+ */
+static void test_grouped(void **state) {
+    (void)state;
+    static const int64_t sizes[][3] = {
+        /* groups, channels, features of a group */
+        {24, 1, 2}, {11, 1, 4}, {5, 1, 3},  {16, 2, 2}, {9, 2, 2}, {16, 3, 3},  {7, 3, 3},
+        {8, 4, 4},  {5, 4, 4},  {32, 4, 4}, {6, 5, 5},  {5, 8, 8}, {3, 16, 16}, {8, 6, 1},
+        {7, 20, 4}, {6, 9, 2},  {2, 40, 3}, {3, 2, 7},  {2, 1, 1}, {2, 3, 17},  {40, 1, 1}};
+    suite s = begin_suite();
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        int64_t groups = sizes[i][0], channels = groups * sizes[i][1], features = groups * sizes[i][2];
+        const conv_case shapes[] = {
+            {SIZES(N, 5, 9, channels), SIZES(3, 3), features, groups},
+            {SIZES(N, 6, 15, channels), SIZES(3, 3), features, groups, .strides = SIZES(2, 2)},
+            {SIZES(N, 3, 28, channels), SIZES(1, 1), features, groups},
+            {SIZES(N, 5, 16, channels), SIZES(2, 5), features, groups, .strides = SIZES(1, 3),
+             .dilation = SIZES(3, 2)},
+            {SIZES(N, 4, 5, channels), SIZES(3, 3), features, groups, .padding = SIZES(1, 1, 0, 2)},
+            {SIZES(2, 3, T, channels), SIZES(2, 1), features, groups},
+        };
+        add_conv(&s, &shapes[0], 2);
+        add_conv(&s, &shapes[1 + i % 5], 2);
+    }
+    add_conv(&s, &(conv_case){SIZES(N, 19, 12), SIZES(3), 18, 6}, 1);
+    add_conv(&s, &(conv_case){SIZES(N, 4, 5, 6, 20), SIZES(2, 3, 2), 20, 5, .strides = SIZES(1, 2, 1)}, 3);
+    add_conv(&s, &(conv_case){SIZES(N, 40, 8), SIZES(33), 8, 2}, 1); /* more places than are expanded */
+    run_suite(&s, NULL, (const int64_t[][2]){{1, 1}, {7, 11}, {2, 40}}, 3);
+    run_suite(&s, "x86-64", (const int64_t[][2]){{1, 2}}, 1);
+    compile_suite(&s, "x86-64-v4");
+    end_suite(&s);
+}
+
+static void test_grouped_dtypes(void **state) {
+    (void)state;
+    static const kt_dtype dtypes[] = {KT_F64, KT_F16, KT_BF16, KT_I32, KT_I8};
+    suite s = begin_suite();
+    kt_dim none = dim_of(&s, 0);
+    kt_attrs_conv attrs = {.strides = {2, {1, 1}},
+                           .low = {2, {none, none}},
+                           .high = {2, {none, none}},
+                           .dilation = {2, {1, 1}},
+                           .input_dilation = {2, {1, 1}},
+                           .groups = 6};
+    for (int i = 0; i < 5; i++) {
+        begin(&s, "dtype");
+        kt_value x = PARAM(&s, dtypes[i], N, 4, 9, 24);
+        end(&s, kt_build_conv(&s.b, x, PARAM(&s, dtypes[i], 3, 2, 4, 24), &attrs));
+    }
+    begin(&s, "bytes");
+    kt_value x = PARAM(&s, KT_U8, N, 4, 9, 24);
+    end(&s, kt_build_conv(&s.b, x, PARAM(&s, KT_I8, 3, 2, 4, 24), &attrs));
+    begin(&s, "gelu"); /* a second operand, and a kernel that ends in a transpose */
+    x = kt_build_conv(&s.b, PARAM(&s, KT_F32, N, 4, 9, 18), PARAM(&s, KT_F32, 3, 2, 3, 18), &attrs);
+    x = gelu(&s, kt_build_add(&s.b, add_bias(&s, x), PARAM(&s, KT_F32, N, 2, 8, 18)));
+    end(&s, kt_build_transpose(&s.b, x, SIZES(1, 0, 2, 3)));
+    run_suite(&s, NULL, (const int64_t[][2]){{1, 1}, {7, 1}}, 2);
+    end_suite(&s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dense),
-        cmocka_unit_test(test_contractions),
-        cmocka_unit_test(test_conv),
+        cmocka_unit_test(test_dense),   cmocka_unit_test(test_contractions),   cmocka_unit_test(test_conv),
+        cmocka_unit_test(test_grouped), cmocka_unit_test(test_grouped_dtypes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

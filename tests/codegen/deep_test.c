@@ -138,6 +138,39 @@ static void test_convolutions(void **state) {
     end_suite(&s);
 }
 
+/* Groups of few features: whole vectors of them and not, and rows that are summed as images and by
+ * themselves. */
+static void test_grouped(void **state) {
+    (void)state;
+    static const int64_t sizes[][3] = {/* groups, channels, features of a group */
+                                       {24, 1, 2}, {5, 1, 3},  {16, 2, 2}, {9, 2, 2}, {7, 3, 3},   {32, 4, 4},
+                                       {5, 4, 4},  {6, 5, 5},  {5, 8, 8},  {8, 6, 1}, {3, 16, 16}, {7, 20, 4},
+                                       {6, 9, 2},  {2, 40, 3}, {2, 3, 17}, {40, 1, 1}};
+    suite s = begin_suite();
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        int64_t groups = sizes[i][0], channels = groups * sizes[i][1], features = groups * sizes[i][2];
+        const by_kernel_case shapes[] = {
+            {SIZES(N, 5, 9, channels), SIZES(3, 3), features, .groups = groups},
+            {SIZES(N, 18, 37, channels), SIZES(3, 3), features, .strides = SIZES(1, 2), .groups = groups},
+            {SIZES(N, 9, 5, channels), SIZES(2, 2), features, .dilation = SIZES(3, 2), .groups = groups},
+            {SIZES(2, 3, T, channels), SIZES(2, 1), features, .groups = groups},
+        };
+        begin(&s, "grouped");
+        end(&s, subtract(&s, by_kernel(&s, KT_F32, &shapes[0], 2)));
+        begin(&s, "grouped");
+        end(&s, by_kernel(&s, KT_F32, &shapes[1 + i % 3], 2));
+    }
+    begin(&s, "grouped_sequence");
+    end(&s, by_kernel(&s, KT_F16, &(by_kernel_case){SIZES(N, 20, 12), SIZES(4), 12, .groups = 3}, 1));
+    begin(&s, "grouped_volume");
+    end(&s,
+        by_kernel(&s, KT_F64, &(by_kernel_case){SIZES(N, 4, 5, 6, 12), SIZES(2, 3, 2), 12, .groups = 6}, 3));
+    run_suite(&s, NULL, (const int64_t[][2]){{1, 1}, {7, 11}}, 2);
+    run_suite(&s, "x86-64", (const int64_t[][2]){{1, 2}}, 1);
+    compile_suite(&s, "skylake-avx512");
+    end_suite(&s);
+}
+
 /* What the tiles are on machines that this one may not be. */
 static void test_targets(void **state) {
     (void)state;
@@ -158,6 +191,6 @@ static void test_targets(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_products), cmocka_unit_test(test_convolutions),
-                                       cmocka_unit_test(test_targets)};
+                                       cmocka_unit_test(test_grouped), cmocka_unit_test(test_targets)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
