@@ -223,6 +223,54 @@ static int read_checkpoint(kt_model_checkpoint *checkpoint, const kt_program *pr
     return status ? status : kt_model_checkpoint_begin(checkpoint, program);
 }
 
+static int read_checkpoints(kt_callbacks *callbacks, const kt_file_list *texts) {
+    int status = 0;
+    callbacks->checkpoints = calloc((size_t)texts->count + 1, sizeof *callbacks->checkpoints);
+    if (!callbacks->checkpoints)
+        return kt_cli_fail(callbacks->program, KT_EXIT_FAILED, "There is not enough memory.");
+    for (int i = 0; i < texts->count && status == 0; i++)
+        status = read_checkpoint(&callbacks->checkpoints[callbacks->checkpoint_count++], callbacks->program,
+                                 texts->at[i]);
+    return status;
+}
+
+static int read_swap(kt_callbacks *callbacks, const char *text) {
+    static const char option[] = "--swap-ema-weights";
+    const field fields[] = {{"swap_on_epoch", &callbacks->swaps_on_epoch, NULL, 0}, {NULL, NULL, NULL, 0}};
+    callbacks->swaps = true;
+    int status = parse(callbacks->program, option, text, fields);
+    if (status || kt_has_averages(callbacks->program)) return status;
+    return kt_cli_fail(callbacks->program, KT_EXIT_USAGE,
+                       "%s: the optimizer keeps no averages of weights; compile with use_ema.", option);
+}
+
+static int read_backup(kt_backup *backup, const kt_program *program, const char *text) {
+    static const char option[] = "--backup-and-restore";
+    const field fields[] = {{"backup_dir", NULL, backup->directory, sizeof backup->directory},
+                            {"save_freq", NULL, backup->save_freq, KT_MONITOR},
+                            {"delete_checkpoint", &backup->deletes, NULL, 0},
+                            {NULL, NULL, NULL, 0}};
+    *backup = (kt_backup){.save_freq = "epoch", .deletes = 1, .restores = true};
+    int status = parse(program, option, text, fields);
+    if (status) return status;
+    if (!backup->directory[0]) return kt_cli_fail(program, KT_EXIT_USAGE, "%s wants backup_dir=DIR.", option);
+    if (strcmp(backup->save_freq, "epoch") == 0 || kt_cli_parse_count(backup->save_freq, &backup->every))
+        return 0;
+    return kt_cli_fail(program, KT_EXIT_USAGE, "%s: save_freq must be epoch or a number of steps, not '%s'.",
+                       option, backup->save_freq);
+}
+
+static int read_update_freq(kt_tensorboard *board, const kt_program *program, const char *text) {
+    if (strcmp(text, "epoch") == 0) return 0;
+    if (strcmp(text, "batch") == 0) {
+        board->every = 1;
+        return 0;
+    }
+    if (kt_cli_parse_count(text, &board->every)) return 0;
+    return kt_cli_fail(program, KT_EXIT_USAGE,
+                       "--tensorboard-update-freq takes epoch, batch or a number of steps, not '%s'.", text);
+}
+
 bool kt_callbacks_log_rate(const kt_fit_options *options) {
     return options->reduce_lr || options->learning_rate_scheduler;
 }
@@ -236,7 +284,6 @@ int kt_callbacks_init(kt_callbacks *callbacks, kt_context *context, const kt_fit
                                 .terminates = options->terminate_on_nan,
                                 .stops_early = options->early_stopping != NULL,
                                 .reduces = options->reduce_lr != NULL,
-                                .saves = options->model_checkpoint != NULL,
                                 .schedule = options->learning_rate_scheduler,
                                 .csv = {.path = options->csv_log, .separator = ','},
                                 .board = {.directory = options->tensorboard}};
@@ -247,8 +294,20 @@ int kt_callbacks_init(kt_callbacks *callbacks, kt_context *context, const kt_fit
     if (options->early_stopping) status = read_stop(&callbacks->stop, program, options->early_stopping);
     if (status == 0 && options->reduce_lr)
         status = read_reduce(&callbacks->reduce, program, options->reduce_lr);
-    if (status == 0 && options->model_checkpoint)
-        status = read_checkpoint(&callbacks->checkpoint, program, options->model_checkpoint);
+    if (status == 0) status = read_checkpoints(callbacks, &options->model_checkpoints);
+    if (status == 0 && options->swap_ema_weights) status = read_swap(callbacks, options->swap_ema_weights);
+    if (status == 0 && options->backup_and_restore)
+        status = read_backup(&callbacks->backup, program, options->backup_and_restore);
+    if (options->checkpoint) {
+        if (strlen(options->checkpoint) >= sizeof callbacks->backup.directory)
+            return kt_cli_fail(program, KT_EXIT_USAGE, "The name of the directory %s is too long.",
+                               options->checkpoint);
+        (void)snprintf(callbacks->backup.directory, sizeof callbacks->backup.directory, "%s",
+                       options->checkpoint);
+        callbacks->backup.restores = options->resume;
+    }
+    if (status == 0 && options->tensorboard_freq)
+        status = read_update_freq(&callbacks->board, program, options->tensorboard_freq);
     if (status == 0 && callbacks->schedule) status = check_schedule(program, callbacks->schedule);
     const char *separator = options->csv_separator;
     if (status == 0 && separator && (!separator[0] || separator[1]))
@@ -271,39 +330,63 @@ void kt_callbacks_deinit(kt_callbacks *callbacks) {
     if (callbacks->csv.file) (void)fclose(callbacks->csv.file);
     kt_tensorboard_end(&callbacks->board);
     free(callbacks->stop.weights);
+    free(callbacks->checkpoints);
 }
 
 /* ---- what is kept in states -------------------------------------------------------------------------------
  */
-enum { MONITORS = 3 };
+/* A head, then each ModelCheckpoint, then the best epoch's weights. */
+typedef struct kept_monitor {
+    double best;
+    int64_t wait, seen, has_best;
+} kept_monitor;
 typedef struct kept_head {
-    double best[MONITORS];
-    int64_t wait[MONITORS], cooling, seen, weights_bytes; /* that follow; 0: there are none */
-    uint8_t has_best[8];
+    kept_monitor stop, reduce;
+    int64_t cooling, backup_seen, board_steps, checkpoints, weights_bytes; /* 0: there are none */
 } kept_head;
 
-static kt_monitor *monitor_of(kt_callbacks *callbacks, int i) {
-    return i == 0 ? &callbacks->stop.monitor
-                  : (i == 1 ? &callbacks->reduce.monitor : &callbacks->checkpoint.monitor);
+static kept_monitor keep_monitor(const kt_monitor *monitor, int64_t seen) {
+    return (kept_monitor){monitor->best, monitor->wait, seen, monitor->has_best};
+}
+
+static void take_monitor(kt_monitor *monitor, const kept_monitor *kept) {
+    if (!kept->has_best && monitor->has_best) return; /* a threshold that is new */
+    monitor->best = kept->best;
+    monitor->wait = kept->wait;
+    monitor->has_best = kept->has_best != 0;
 }
 
 char *kt_callbacks_keep(kt_callbacks *callbacks, size_t *out_bytes) {
     const size_t weights = callbacks->stop.weights ? callbacks->program->variables_bytes : 0;
-    kept_head head = {.cooling = callbacks->reduce.cooling,
-                      .seen = callbacks->checkpoint.seen,
-                      .weights_bytes = (int64_t)weights};
-    char *kept = malloc(sizeof head + weights);
-    for (int i = 0; i < MONITORS; i++) {
-        const kt_monitor *monitor = monitor_of(callbacks, i);
-        head.best[i] = monitor->best;
-        head.wait[i] = monitor->wait;
-        head.has_best[i] = monitor->has_best;
-    }
-    *out_bytes = sizeof head + weights;
+    const size_t checkpoints = (size_t)callbacks->checkpoint_count;
+    const kept_head head = {.stop = keep_monitor(&callbacks->stop.monitor, 0),
+                            .reduce = keep_monitor(&callbacks->reduce.monitor, 0),
+                            .cooling = callbacks->reduce.cooling,
+                            .backup_seen = callbacks->backup.seen,
+                            .board_steps = callbacks->board.steps,
+                            .checkpoints = (int64_t)checkpoints,
+                            .weights_bytes = (int64_t)weights};
+    *out_bytes = sizeof head + checkpoints * sizeof(kept_monitor) + weights;
+    char *kept = malloc(*out_bytes), *at = kept + sizeof head;
     if (!kept) return NULL;
     memcpy(kept, &head, sizeof head);
-    if (weights) memcpy(kept + sizeof head, callbacks->stop.weights, weights);
+    for (size_t i = 0; i < checkpoints; i++, at += sizeof(kept_monitor)) {
+        const kept_monitor own =
+            keep_monitor(&callbacks->checkpoints[i].monitor, callbacks->checkpoints[i].seen);
+        memcpy(at, &own, sizeof own);
+    }
+    if (weights) memcpy(at, callbacks->stop.weights, weights);
     return kept;
+}
+
+/* Those of ModelCheckpoints, as many as this run has, too. */
+static void take_checkpoints(kt_callbacks *callbacks, const char *kept, int64_t count) {
+    for (int64_t i = 0; i < count && i < callbacks->checkpoint_count; i++) {
+        kept_monitor own;
+        memcpy(&own, kept + (size_t)i * sizeof own, sizeof own);
+        take_monitor(&callbacks->checkpoints[i].monitor, &own);
+        callbacks->checkpoints[i].seen = own.seen;
+    }
 }
 
 bool kt_callbacks_take_up(kt_callbacks *callbacks, const char *kept, size_t bytes, bool *out_stops) {
@@ -311,22 +394,21 @@ bool kt_callbacks_take_up(kt_callbacks *callbacks, const char *kept, size_t byte
     kt_early_stopping *stop = &callbacks->stop;
     if (bytes < sizeof head) return false;
     memcpy(&head, kept, sizeof head);
-    const uint64_t weights = (uint64_t)head.weights_bytes;
-    if ((weights && weights != callbacks->program->variables_bytes) || weights != bytes - sizeof head)
-        return false;
-    for (int i = 0; i < MONITORS; i++) {
-        kt_monitor *monitor = monitor_of(callbacks, i);
-        if (!head.has_best[i] && monitor->has_best) continue; /* a threshold that is new */
-        monitor->best = head.best[i];
-        monitor->wait = head.wait[i];
-        monitor->has_best = head.has_best[i] != 0;
-    }
+    bytes -= sizeof head;
+    const uint64_t weights = (uint64_t)head.weights_bytes, checkpoints = (uint64_t)head.checkpoints;
+    if (checkpoints > KT_MAX_FILES || checkpoints * sizeof(kept_monitor) > bytes) return false;
+    bytes -= checkpoints * sizeof(kept_monitor);
+    if ((weights && weights != callbacks->program->variables_bytes) || weights != bytes) return false;
+    take_monitor(&stop->monitor, &head.stop);
+    take_monitor(&callbacks->reduce.monitor, &head.reduce);
+    take_checkpoints(callbacks, kept + sizeof head, head.checkpoints);
     callbacks->reduce.cooling = head.cooling;
-    callbacks->checkpoint.seen = head.seen;
+    callbacks->backup.seen = head.backup_seen;
+    callbacks->board.steps = head.board_steps;
     if (weights && stop->restore > 0) {
         stop->weights = malloc(weights);
         if (!stop->weights) return false;
-        memcpy(stop->weights, kept + sizeof head, weights);
+        memcpy(stop->weights, kept + sizeof head + checkpoints * sizeof(kept_monitor), weights);
     }
     const kt_monitor *monitor = &stop->monitor;
     *out_stops = callbacks->stops_early && monitor->has_best && monitor->wait > 0 &&
@@ -336,27 +418,57 @@ bool kt_callbacks_take_up(kt_callbacks *callbacks, const char *kept, size_t byte
 
 /* ---- all of them ------------------------------------------------------------------------------------------
  */
-int kt_callbacks_step(kt_callbacks *callbacks, int64_t epoch, int64_t batch, const float *logs,
+static bool is_infinite_loss(const kt_log *logs, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(logs[i].name, "loss") == 0) return !isfinite(logs[i].value);
+    return false;
+}
+
+int kt_callbacks_step(kt_callbacks *callbacks, int64_t epoch, int64_t batch, const kt_log *logs, size_t count,
                       bool *out_stops) {
-    if (callbacks->terminates && !isfinite(logs[0])) {
+    int status = 0;
+    if (callbacks->terminates && is_infinite_loss(logs, count)) {
         if (!callbacks->quiet) printf("Batch %lld: Invalid loss, terminating training\n", (long long)batch);
         *out_stops = true;
     }
-    if (!callbacks->saves) return 0;
-    return kt_model_checkpoint_step(&callbacks->checkpoint, callbacks->context, epoch, batch, logs);
+    for (int i = 0; i < callbacks->checkpoint_count && status == 0; i++)
+        status = kt_model_checkpoint_step(&callbacks->checkpoints[i], callbacks->context, epoch, batch, logs,
+                                          count);
+    if (status == 0 && callbacks->board.directory)
+        status = kt_tensorboard_step(&callbacks->board, callbacks->program, logs, count);
+    return status;
 }
+
+bool kt_callbacks_back_up(kt_callbacks *callbacks) {
+    kt_backup *backup = &callbacks->backup;
+    if (!backup->every || ++backup->seen < backup->every) return false;
+    backup->seen = 0;
+    return true;
+}
+
+void kt_callbacks_test(kt_callbacks *callbacks) {
+    if (callbacks->swaps) kt_take_averages(callbacks->context, true);
+}
+
+/* Unlike Keras, which leaves the averages in the model until the next epoch begins, and in the end takes the
+ * weights for averages where training stops early. */
+static void swap_at_end(kt_callbacks *callbacks) {
+    if (callbacks->swaps_on_epoch > 0) kt_take_averages(callbacks->context, true);
+}
+void kt_callbacks_epoch_end(kt_callbacks *callbacks) { swap_at_end(callbacks); }
 
 int kt_callbacks_epoch(kt_callbacks *callbacks, int64_t epoch, kt_log *logs, size_t count, bool *out_stops) {
     kt_context *context = callbacks->context;
     const float *rate = find_rate(context);
     const int64_t *iterations = find_variable(context, iteration_path, KT_I64);
     int status = 0;
+    swap_at_end(callbacks);
     if (callbacks->reduces || callbacks->schedule) logs[count - 1].value = (double)*rate;
     if (callbacks->reduces) reduce_rate(&callbacks->reduce, context, logs, count);
     if (callbacks->stops_early)
         status = early_stopping(&callbacks->stop, context, epoch, logs, count, out_stops);
-    if (status == 0 && callbacks->saves)
-        status = kt_model_checkpoint_epoch(&callbacks->checkpoint, context, epoch, logs, count);
+    for (int i = 0; i < callbacks->checkpoint_count && status == 0; i++)
+        status = kt_model_checkpoint_epoch(&callbacks->checkpoints[i], context, epoch, logs, count);
     if (status == 0 && callbacks->csv.file)
         status = kt_csv_log_epoch(&callbacks->csv, callbacks->program, epoch, logs, count);
     if (status == 0 && callbacks->board.directory)

@@ -39,7 +39,7 @@ int kt_model_checkpoint_begin(kt_model_checkpoint *checkpoint, const kt_program 
 int kt_model_checkpoint_epoch(kt_model_checkpoint *checkpoint, kt_context *context, int64_t epoch, const kt_log *logs,
                               size_t count);
 int kt_model_checkpoint_step(kt_model_checkpoint *checkpoint, kt_context *context, int64_t epoch, int64_t batch,
-                             const float *values);
+                             const kt_log *logs, size_t count);
 
 /* ---- csv_log.c ------------------------------------------------------------------------------------------- */
 typedef struct kt_csv_log {
@@ -62,8 +62,10 @@ typedef struct kt_events {
 typedef struct kt_tensorboard {
     const char *directory; /* NULL: there is none */
     kt_events train, validation;
+    int64_t every, steps; /* every: of steps, the logs of which are written; 0: none. steps: of this run, so far */
 } kt_tensorboard;
 int kt_tensorboard_begin(kt_tensorboard *board, const kt_program *program);
+int kt_tensorboard_step(kt_tensorboard *board, const kt_program *program, const kt_log *logs, size_t count);
 /* iterations: steps of the optimizer so far; rate: NULL where there is no learning rate of its own. */
 int kt_tensorboard_epoch(kt_tensorboard *board, const kt_program *program, int64_t epoch, int64_t iterations,
                          const float *rate, const kt_log *logs, size_t count);
@@ -83,14 +85,25 @@ typedef struct kt_reduce_lr {
     int64_t cooling;
 } kt_reduce_lr;
 
+/* Where the state of the run is kept: --checkpoint, --backup-and-restore. */
+typedef struct kt_backup {
+    char directory[KT_CALLBACK_PATH], save_freq[KT_MONITOR]; /* "": nowhere; "epoch", or a number of steps */
+    int64_t every, seen;                                     /* steps; 0: epochs */
+    double deletes; /* above 0: when training ends */
+    bool restores;
+} kt_backup;
+
 typedef struct kt_callbacks {
     const kt_program *program;
     kt_context *context;
-    bool quiet, terminates, stops_early, reduces, saves;
+    bool quiet, terminates, stops_early, reduces, swaps;
+    double swaps_on_epoch; /* above 0: yes */
     const char *schedule; /* "0=0.1,10=0.01"; NULL: none */
     kt_reduce_lr reduce;
     kt_early_stopping stop;
-    kt_model_checkpoint checkpoint;
+    kt_model_checkpoint *checkpoints;
+    int checkpoint_count;
+    kt_backup backup;
     kt_csv_log csv;
     kt_tensorboard board;
 } kt_callbacks;
@@ -109,9 +122,15 @@ int kt_callbacks_begin(kt_callbacks *callbacks, const kt_fit_options *options, i
 /* Before an epoch. */
 void kt_callbacks_epoch_begin(kt_callbacks *callbacks, int64_t epoch);
 /* After a step, with its logs; *out_stops is set if it is the last. */
-int kt_callbacks_step(kt_callbacks *callbacks, int64_t epoch, int64_t batch, const float *logs, bool *out_stops);
+int kt_callbacks_step(kt_callbacks *callbacks, int64_t epoch, int64_t batch, const kt_log *logs, size_t count, bool *out_stops);
+/* Is it a step after which the run's state is to be kept? */
+bool kt_callbacks_back_up(kt_callbacks *callbacks);
+/* Before and after an evaluation. */
+void kt_callbacks_test(kt_callbacks *callbacks);
 /* After an epoch; *out_stops is set if it is the last. */
 int kt_callbacks_epoch(kt_callbacks *callbacks, int64_t epoch, kt_log *logs, size_t count, bool *out_stops);
+/* When all have looked at an epoch. */
+void kt_callbacks_epoch_end(kt_callbacks *callbacks);
 /* When training ends. */
 void kt_callbacks_end(kt_callbacks *callbacks);
 

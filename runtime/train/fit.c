@@ -19,8 +19,8 @@ typedef struct fit {
     double *values;    /* of the last step, in its order, then of the validation's last */
     uint32_t *sources; /* by log: in values */
     char **val_names;
-    kt_log *logs;
-    size_t log_count; /* with the learning rate, where callbacks log it */
+    kt_log *logs, *step_logs; /* step_logs: those of training alone */
+    size_t log_count;         /* with the learning rate, where callbacks log it */
     kt_history history;
     kt_callbacks callbacks;
     bool stops;
@@ -75,6 +75,8 @@ static int make_logs(fit *f) {
     f->sources = calloc(2 * (size_t)count + 1, sizeof *f->sources);
     f->val_names = calloc((size_t)count + 1, sizeof *f->val_names);
     f->logs = calloc(2 * (size_t)count + 1, sizeof *f->logs);
+    f->step_logs = calloc((size_t)count + 1, sizeof *f->step_logs);
+    if (!f->step_logs) return no_memory(f);
     if (!f->values || !f->sources || !f->val_names || !f->logs) return no_memory(f);
     for (uint32_t i = 0; i < count; i++) {
         const char *name = training->log_names[i];
@@ -99,15 +101,54 @@ static void give_logs(fit *f) {
     for (size_t i = 0; i < count; i++) f->logs[i].value = f->values[f->sources[i]];
 }
 
+static void give_step_logs(fit *f) {
+    uint64_t count = f->program->training->log_count;
+    kt_log *log = f->step_logs;
+    for (size_t i = 0; i < count * (f->validates ? 2 : 1); i++)
+        if (f->sources[i] < count) *log++ = (kt_log){f->logs[i].name, (double)f->steps.logs[f->sources[i]]};
+}
+
+/* ---- states ----------------------------------------------------------------------------------------------
+ */
+static int fail(const fit *f, const char *error) {
+    return kt_cli_fail(f->program, KT_EXIT_FAILED, "%s", error);
+}
+
+static int resume(fit *f) {
+    const char *directory = f->callbacks.backup.directory;
+    char error[KT_IO_ERROR], *kept;
+    size_t bytes;
+    int status = 0;
+    if (kt_training_resume(f->context, directory, f->logs, f->log_count, &f->history, &kept, &bytes, error))
+        return fail(f, error);
+    if (kept && !kt_callbacks_take_up(&f->callbacks, kept, bytes, &f->stops))
+        status = kt_cli_fail(f->program, KT_EXIT_FAILED, "The state in %s is of another program.", directory);
+    free(kept);
+    return status;
+}
+
+static int checkpoint(fit *f) {
+    char error[KT_IO_ERROR];
+    size_t bytes;
+    char *kept = kt_callbacks_keep(&f->callbacks, &bytes);
+    if (!kept) return no_memory(f);
+    int failed =
+        kt_training_checkpoint(f->context, f->callbacks.backup.directory, &f->history, kept, bytes, error);
+    free(kept);
+    return failed ? fail(f, error) : 0;
+}
+
 /* ---- epochs ----------------------------------------------------------------------------------------------
  */
 static int validate(fit *f) {
     kt_context_reset(f->context, KT_KEPT_METRIC);
     int64_t count = kt_steps_count(&f->validation_steps);
+    kt_callbacks_test(&f->callbacks);
     for (int64_t i = 0; i < count; i++) {
         int status = kt_steps_run(&f->validation_steps, i);
         if (status) return status;
     }
+    kt_callbacks_test(&f->callbacks);
     take_logs(f, &f->validation_steps, f->program->training->log_count);
     return 0;
 }
@@ -126,8 +167,11 @@ static int run_epoch(fit *f, int64_t epoch) {
         if (hooks) hooks->batch_begin(hooks->object, i);
         int status = kt_steps_run(&f->steps, i);
         if (status) return status;
-        kt_progress_step(&progress, i + 1, f->steps.logs);
-        status = kt_callbacks_step(&f->callbacks, epoch, i, f->steps.logs, &f->stops);
+        give_step_logs(f);
+        const size_t logs = f->program->training->log_count;
+        kt_progress_step(&progress, i + 1, f->step_logs, logs);
+        status = kt_callbacks_step(&f->callbacks, epoch, i, f->step_logs, logs, &f->stops);
+        if (status == 0 && kt_callbacks_back_up(&f->callbacks)) status = checkpoint(f);
         if (status) return status;
         if (hooks && hooks->batch_end(hooks->object, i, f->steps.logs)) f->stops = true;
         if (f->stops) break;
@@ -141,6 +185,7 @@ static int run_epoch(fit *f, int64_t epoch) {
     kt_progress_end(&progress, f->logs, f->log_count);
     if (kt_history_add(&f->history, f->logs, f->log_count)) return no_memory(f);
     if (hooks && hooks->epoch_end(hooks->object, epoch, f->logs, f->log_count)) f->stops = true;
+    kt_callbacks_epoch_end(&f->callbacks);
     return 0;
 }
 
@@ -171,56 +216,29 @@ static int prepare(fit *f) {
     return f->order ? make_logs(f) : no_memory(f);
 }
 
-/* ---- states ----------------------------------------------------------------------------------------------
- */
-static int fail(const fit *f, const char *error) {
-    return kt_cli_fail(f->program, KT_EXIT_FAILED, "%s", error);
-}
-
-static int resume(fit *f) {
-    const char *directory = f->options->checkpoint;
-    char error[KT_IO_ERROR], *kept;
-    size_t bytes;
-    int status = 0;
-    if (kt_training_resume(f->context, directory, f->logs, f->log_count, &f->history, &kept, &bytes, error))
-        return fail(f, error);
-    if (kept && !kt_callbacks_take_up(&f->callbacks, kept, bytes, &f->stops))
-        status = kt_cli_fail(f->program, KT_EXIT_FAILED, "The state in %s is of another program.", directory);
-    free(kept);
-    return status;
-}
-
-static int checkpoint(fit *f) {
-    char error[KT_IO_ERROR];
-    size_t bytes;
-    char *kept = kt_callbacks_keep(&f->callbacks, &bytes);
-    if (!kept) return no_memory(f);
-    int failed = kt_training_checkpoint(f->context, f->options->checkpoint, &f->history, kept, bytes, error);
-    free(kept);
-    return failed ? fail(f, error) : 0;
-}
-
 static int run(fit *f) {
     const kt_fit_options *options = f->options;
     char error[KT_IO_ERROR];
+    const kt_backup *backup = &f->callbacks.backup;
     int failed = 0, status = kt_load_weights(f->context, f->program, options->weights);
     if (status == 0) status = kt_callbacks_init(&f->callbacks, f->context, options);
     if (status == 0) status = prepare(f);
-    if (status == 0 && options->resume) status = resume(f);
+    if (status == 0 && backup->restores) status = resume(f);
     int64_t first = (int64_t)f->history.epochs;
     if (status == 0) status = kt_callbacks_begin(&f->callbacks, options, first);
     const kt_fit_hooks *hooks = options->hooks;
     if (hooks && !status) hooks->train_begin(hooks->object);
     for (int64_t epoch = first; epoch < options->epochs && !status && !f->stops; epoch++) {
         status = run_epoch(f, epoch);
-        if (status == 0 && options->checkpoint) status = checkpoint(f);
+        if (status == 0 && backup->directory[0] && !backup->every) status = checkpoint(f);
     }
-    if (!status && options->epochs > 0) kt_take_averages(f->context);
+    if (!status && options->epochs > 0) kt_take_averages(f->context, false);
     if (!status) kt_callbacks_end(&f->callbacks);
     if (hooks && !status) hooks->train_end(hooks->object, &f->history);
     if (!status && options->save) failed = kt_training_save(f->context, options->save, error);
     if (!status && !failed && options->history)
         failed = kt_history_write(&f->history, options->history, error);
+    if (!status && !failed && backup->deletes > 0) failed = kt_training_forget(backup->directory, error);
     return failed ? fail(f, error) : status;
 }
 
@@ -236,6 +254,7 @@ int kt_fit_run(const kt_program *program, kt_context *context, const kt_fit_opti
     free(f.sources);
     free(f.values);
     free(f.logs);
+    free(f.step_logs);
     free(f.order);
     kt_callbacks_deinit(&f.callbacks);
     kt_history_deinit(&f.history);

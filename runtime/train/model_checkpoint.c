@@ -200,16 +200,9 @@ int kt_model_checkpoint_epoch(kt_model_checkpoint *checkpoint, kt_context *conte
 }
 
 int kt_model_checkpoint_step(kt_model_checkpoint *checkpoint, kt_context *context, int64_t epoch,
-                             int64_t batch, const float *values) {
-    const kt_abi_training *training = kt_context_program(context)->training;
+                             int64_t batch, const kt_log *logs, size_t count) {
+    const place where = {epoch, batch, logs, count};
     if (!checkpoint->every || ++checkpoint->seen < checkpoint->every) return 0;
     checkpoint->seen = 0;
-    kt_log *logs = calloc(training->log_count + 1, sizeof *logs);
-    if (!logs) return kt_cli_fail(kt_context_program(context), KT_EXIT_FAILED, "There is not enough memory.");
-    for (size_t i = 0; i < training->log_count; i++)
-        logs[i] = (kt_log){training->log_names[i], (double)values[i]};
-    const place where = {epoch, batch, logs, training->log_count};
-    int status = save(checkpoint, context, &where);
-    free(logs);
-    return status;
+    return save(checkpoint, context, &where);
 }

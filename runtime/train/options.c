@@ -47,6 +47,8 @@ static const struct {
     {"--csv-log-separator", "CHARACTER", "between its columns [,]", TEXT, FIELD(csv_separator), true},
     {"--csv-log-append", NULL, "go on in the file if it is there", FLAG, FIELD(csv_append), true},
     {"--tensorboard", "DIR", "write the logs of each epoch for TensorBoard", TEXT, FIELD(tensorboard), true},
+    {"--tensorboard-update-freq", "N", "those of each step (batch) or of every N-th, too [epoch]", TEXT,
+     FIELD(tensorboard_freq), true},
     {"--early-stopping", "monitor=val_loss,patience=3",
      "stop when a number no longer improves; also min_delta, mode, baseline, start_from_epoch, "
      "restore_best_weights",
@@ -58,9 +60,18 @@ static const struct {
      "what the learning rate is from which epoch on, counted from 0", TEXT, FIELD(learning_rate_scheduler),
      true},
     {"--model-checkpoint", "filepath=FILE,monitor=val_loss,save_best_only=true",
-     "save the model after each epoch; also mode, save_weights_only, save_freq (epoch or a number of steps), "
+     "save the model after each epoch; may be given several times; also mode, save_weights_only, save_freq "
+     "(epoch or a number of steps), "
      "initial_value_threshold; FILE may hold logs: {epoch:02d}-{val_loss:.2f}.keras",
-     TEXT, FIELD(model_checkpoint), true},
+     FILES, FIELD(model_checkpoints), true},
+    {"--swap-ema-weights", "swap_on_epoch=false",
+     "evaluate with the moving averages that the optimizer keeps of weights (use_ema); swap_on_epoch=true: "
+     "callbacks at the end of an epoch see them, too",
+     TEXT, FIELD(swap_ema_weights), true},
+    {"--backup-and-restore", "backup_dir=DIR",
+     "keep the state of the run there, and go on from it if there is one; deleted when training ends; also "
+     "save_freq (epoch or a number of steps), delete_checkpoint",
+     TEXT, FIELD(backup_and_restore), true},
     {"--terminate-on-nan", NULL, "stop when the loss is no number", FLAG, FIELD(terminate_on_nan), true},
 };
 enum { OPTION_COUNT = sizeof table / sizeof table[0] };
@@ -114,6 +125,12 @@ static int check(const kt_program *program, const kt_fit_options *options) {
         return usage(program, "The labels are missing; give them with --labels FILE%s%s.", "", "");
     if (options->resume && !options->checkpoint)
         return usage(program, "--resume wants --checkpoint DIR%s%s.", "", "");
+    if ((options->csv_separator || options->csv_append) && !options->csv_log)
+        return usage(program, "--csv-log-separator and --csv-log-append want --csv-log FILE%s%s.", "", "");
+    if (options->tensorboard_freq && !options->tensorboard)
+        return usage(program, "--tensorboard-update-freq wants --tensorboard DIR%s%s.", "", "");
+    if (options->backup_and_restore && (options->checkpoint || options->resume))
+        return usage(program, "Either --backup-and-restore or --checkpoint with --resume%s%s.", "", "");
     if (options->validation_data.count && options->validation_split > 0)
         return usage(program, "Either --validation-data or --validation-split%s%s.", "", "");
     if (!options->validation_data.count != !options->validation_labels.count)

@@ -65,15 +65,14 @@ static void print_head(const kt_progress *progress, int64_t done) {
     (void)fputs("/step", stdout);
 }
 
-void kt_progress_step(kt_progress *progress, int64_t done, const float *logs) {
+void kt_progress_step(kt_progress *progress, int64_t done, const kt_log *logs, size_t count) {
     if (progress->quiet || !progress->terminal) return;
     double time = now();
     if (time - progress->shown < redraw_seconds) return;
     progress->shown = time;
     (void)fputs("\r\033[K", stdout);
     print_head(progress, done);
-    for (uint64_t i = 0; i < progress->program->training->log_count; i++)
-        print_log(progress->program->training->log_names[i], (double)logs[i]);
+    for (size_t i = 0; i < count; i++) print_log(logs[i].name, logs[i].value);
     (void)fflush(stdout);
 }
 

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BLOCK_VERSION = 2 };
+enum { BLOCK_VERSION = 3 };
 typedef struct block_head {
     uint32_t version, logs;
     int64_t epochs;
@@ -114,7 +114,7 @@ static int take_history(const char *path, const char *block, size_t bytes, kt_lo
     block_head head = {0};
     if (bytes >= sizeof head) memcpy(&head, block, sizeof head);
     size_t numbers = bytes >= sizeof head ? (bytes - sizeof head) / sizeof(double) : 0;
-    if (head.version != BLOCK_VERSION || head.logs != count || head.epochs < 0 ||
+    if (head.version != BLOCK_VERSION || (head.epochs && head.logs != count) || head.epochs < 0 ||
         (count && (uint64_t)head.epochs > numbers / count)) {
         (void)snprintf(out_error, KT_IO_ERROR,
                        "%s is of another run: its epochs have %u logs, and those of this run have %zu.", path,
@@ -156,4 +156,16 @@ int kt_training_resume(kt_context *context, const char *directory, kt_log *logs,
     free(path);
     free(variables);
     return status;
+}
+
+int kt_training_forget(const char *directory, char *out_error) {
+    char *path = state_path(directory);
+    if (!path) return no_memory(directory, out_error);
+    int failed = unlink(path) && errno != ENOENT;
+    if (failed)
+        (void)snprintf(out_error, KT_IO_ERROR, "Cannot remove %s: %s.", path, strerror(errno));
+    else
+        (void)rmdir(directory); /* what else lies there is not ours */
+    free(path);
+    return failed;
 }

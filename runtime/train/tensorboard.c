@@ -1,5 +1,5 @@
-/* Event files for TensorBoard, as Keras's TensorBoard callback has TensorFlow write them, with
- * update_freq="epoch".
+/* Event files for TensorBoard, as Keras's TensorBoard callback has TensorFlow write them, of each
+ * epoch and, with update_freq, of steps.
  *
  * A file of events is a sequence of records (TFRecord):
  *
@@ -167,6 +167,15 @@ static int scalar(const kt_events *events, const kt_program *program, const char
 
 int kt_tensorboard_begin(kt_tensorboard *board, const kt_program *program) {
     return begin(&board->train, program, board->directory, "train");
+}
+
+int kt_tensorboard_step(kt_tensorboard *board, const kt_program *program, const kt_log *logs, size_t count) {
+    int status = 0;
+    board->steps++;
+    if (!board->every || board->steps % board->every) return 0;
+    for (size_t i = 0; i < count && status == 0; i++)
+        status = scalar(&board->train, program, "batch_", logs[i].name, "", board->steps, logs[i].value);
+    return status;
 }
 
 /* The validation's logs, as an evaluation that was made after so many steps, and as the epoch's. */

@@ -40,6 +40,8 @@ int kt_training_checkpoint(kt_context *context, const char *directory, const kt_
  * given as callbacks; else it is NULL. logs: of an epoch, named. */
 int kt_training_resume(kt_context *context, const char *directory, kt_log *logs, size_t count, kt_history *history,
                        char **out_callbacks, size_t *out_callback_bytes, char *out_error);
+/* Removes that state, and the directory if it is empty then; nothing where there is none. */
+int kt_training_forget(const char *directory, char *out_error);
 
 /* As JSON, {"loss": [one number an epoch], …}; whole or not at all. 0, or 1 with a sentence (room for KT_IO_ERROR). */
 int kt_history_write(const kt_history *history, const char *path, char *out_error);

@@ -42,7 +42,10 @@ typedef struct kt_fit_options {
     const char *class_weight; /* "0=1,1=5" */
     const char *history, *csv_log, *save, *weights, *checkpoint;
     const char *csv_separator, *tensorboard;
-    const char *early_stopping, *reduce_lr, *model_checkpoint; /* "monitor=val_loss,patience=3" */
+    const char *early_stopping, *reduce_lr; /* "monitor=val_loss,patience=3" */
+    kt_file_list model_checkpoints;         /* one such text each */
+    const char *swap_ema_weights, *backup_and_restore;
+    const char *tensorboard_freq; /* "epoch", "batch", or a number of steps */
     const char *learning_rate_scheduler; /* "0=0.1,10=0.01" */
     bool terminate_on_nan, csv_append;
 } kt_fit_options;
@@ -95,8 +98,9 @@ int64_t kt_steps_count(const kt_steps *steps);
 int kt_steps_run(kt_steps *steps, int64_t i);
 
 /* ---- averages.c ------------------------------------------------------------------------------------------ */
-/* Gives all weights of which the optimizer keeps moving averages those values. */
-void kt_take_averages(kt_context *context);
+/* Gives all weights of which the optimizer keeps moving averages those values; swap: and the averages the weights'. */
+void kt_take_averages(kt_context *context, bool swap);
+bool kt_has_averages(const kt_program *program);
 
 /* ---- progress.c ------------------------------------------------------------------------------------------ */
 /* Keras's progress line: a bar that grows on a terminal, else one line an epoch. */
@@ -108,7 +112,7 @@ typedef struct kt_progress {
 } kt_progress;
 void kt_progress_begin(kt_progress *progress, const kt_program *program, bool quiet, int64_t epoch, int64_t epochs,
                        int64_t steps);
-void kt_progress_step(kt_progress *progress, int64_t done, const float *logs);
+void kt_progress_step(kt_progress *progress, int64_t done, const kt_log *logs, size_t count);
 void kt_progress_end(kt_progress *progress, const kt_log *logs, size_t count);
 
 #endif

@@ -94,6 +94,87 @@ for wrong in '{nothing}' '{epoch:.2q}' '{loss:d}' '{loss' 'loss}' '{epoch:999d}'
     expect_errors 1
 done
 
+# Names and order of logs with two outputs.
+"$KERATIN" compile "$here/two_outputs.keras" --train -o "$work/two"
+awk 'BEGIN { for (i = 0; i < 96; i++) print i / 96 }' >"$work/alpha.csv"
+"$work/two" fit --data "$here/trainer_x.npy" --labels "zeta=$here/trainer_y.npy" --labels "alpha=$work/alpha.csv" \
+    --validation-split 0.25 --csv-log "$work/two.csv" --history "$work/history.json" >"$work/lines"
+head -n 1 "$recorded/two_outputs.csv" | tr -d '\r' | cut -d , -f 2- >"$work/theirs"
+head -n 1 "$work/two.csv" | tr -d '\r' | cut -d , -f 2- >"$work/ours"
+cmp "$work/ours" "$work/theirs" || fail "logs of two outputs are $(cat "$work/ours")"
+grep -o '"[a-z_]*": \[' "$work/history.json" | tr -d '"[: ' | paste -sd , >"$work/ours"
+cmp "$work/ours" "$work/theirs" || fail "the history of two outputs has $(cat "$work/ours")"
+tail -n 1 "$work/lines" | grep -o ' [a-z_]*: [0-9]' | sed 's/ \(.*\):.*/\1/' | paste -sd , >"$work/ours"
+cmp "$work/ours" "$work/theirs" || fail "the progress of two outputs has $(cat "$work/ours")"
+
+# Averages of the weights are evaluated, and with swap_on_epoch kept; in the end the model has them.
+"$KERATIN" compile "$here/trainer.keras" --train -o "$work/averaging" --metrics accuracy \
+    --optimizer '{"class_name": "SGD", "config": {"learning_rate": 0.1, "use_ema": true, "ema_momentum": 0.9}}'
+average="$fit --epochs 3 --validation-split 0.25 --history $work/history.json"
+"$work/averaging" $average
+same_history plain_average
+for swap in False True; do
+    "$work/averaging" $average --swap-ema-weights swap_on_epoch=$(echo $swap | tr FT ft) \
+        --model-checkpoint "filepath=$work/{epoch}.keras" --save "$work/end.keras"
+    same_history swapped_$swap
+    for file in 1 3 end; do
+        "$work/averaging" evaluate $data --batch-size 96 --weights "$work/$file.keras" |
+            tr -d '{}:,"' | awk '{ print $3, $4; print $1, $2 }' >"$work/ours"
+        sed -n "s/^swapped_${swap}_$file //p" "$recorded/recorded.txt" >"$work/theirs"
+        same "$work/ours" "$work/theirs" "$file.keras with swap_on_epoch=$swap"
+    done
+done
+expect_status 2 "$work/trainer" $fit --swap-ema-weights swap_on_epoch=true
+expect_errors 1
+
+# Several ModelCheckpoints in one run, each by itself, also where it is taken up again.
+mkdir "$work/both"
+both="--model-checkpoint filepath=$work/both/best-{epoch:02d}-{loss:.1f}.keras,monitor=accuracy,save_best_only=true,initial_value_threshold=0.5
+    --model-checkpoint filepath=$work/both/often-{epoch}-{batch:3d}.weights.h5,save_weights_only=true,save_freq=3"
+"$work/trainer" $fit --epochs 6 $both
+for epochs in 2 6; do
+    "$work/trainer" $fit --epochs $epochs --checkpoint "$work/both.run" --resume $(echo "$both" | sed 's|/both/|/again/|')
+done
+(cd "$work/both" && ls) >"$work/names"
+(cd "$work/again" && ls) | cmp - "$work/names" || fail "a resumed run keeps $(ls "$work/again")"
+[ "$(grep -c '^best-' "$work/names")" = "$(grep -c ^best/ "$recorded/kept.txt")" ] || fail "of two, the first keeps $(cat "$work/names")"
+[ "$(grep -c '^often-' "$work/names")" = 10 ] || fail "of two, the second keeps $(cat "$work/names")"
+
+# Events of every third step, counted over epochs, between those of epochs.
+"$work/trainer" $fit --epochs 2 --tensorboard "$work/steps" --tensorboard-update-freq 3 --csv-log "$work/steps.csv"
+"$EVENTS" "$work/steps/train"/events.out.tfevents.*.v2 >"$work/ours" || fail "events of steps are wrong"
+cut -d ' ' -f 1,2 "$work/ours" | grep -v version | paste -sd , >"$work/order"
+expected="3 batch_accuracy,3 batch_loss,0 epoch_accuracy,0 epoch_loss,0 epoch_learning_rate,6 batch_accuracy,6 batch_loss"
+expected="$expected,9 batch_accuracy,9 batch_loss,1 epoch_accuracy,1 epoch_loss,1 epoch_learning_rate"
+[ "$(cat "$work/order")" = "$expected" ] || fail "events of steps are $(cat "$work/order")"
+"$work/trainer" $fit --epochs 1 --tensorboard "$work/every" --tensorboard-update-freq batch
+"$EVENTS" "$work/every/train"/events.out.tfevents.*.v2 | grep batch_loss >"$work/ours"
+[ "$(wc -l <"$work/ours")" = 5 ] || fail "there are not five steps: $(cat "$work/ours")"
+
+# BackupAndRestore: a run that is broken off goes on; in the end nothing is left.
+"$work/trainer" $fit --epochs 3 --save "$work/one.keras" --history "$work/one.json"
+"$work/trainer" $fit --epochs 1 --backup-and-restore "backup_dir=$work/backup,delete_checkpoint=false"
+[ -s "$work/backup/training.state" ] || fail "nothing is backed up"
+"$work/trainer" $fit --epochs 3 --backup-and-restore "backup_dir=$work/backup" --save "$work/two.keras" --history "$work/two.json"
+cmp "$work/one.keras" "$work/two.keras" || fail "a restored run ends with other weights"
+cmp "$work/one.json" "$work/two.json" || fail "a restored run has another history"
+[ ! -e "$work/backup" ] || fail "the backup stays"
+# Four of five steps, and the epoch from its begin on: nine of the optimizer's steps.
+"$work/trainer" $fit --epochs 1 --backup-and-restore "backup_dir=$work/backup,save_freq=4,delete_checkpoint=false"
+"$work/trainer" $fit --epochs 1 --backup-and-restore "backup_dir=$work/backup,save_freq=100" --save "$work/steps.keras"
+"$KERATIN" compile "$work/steps.keras" --train --emit=graph -o "$work/steps.kir"
+expect_text '@optimizer/iteration .*= \[9\]' "$work/steps.kir"
+for wrong in save_freq=2 backup_dir=x,save_freq=often backup_dir=x,double_checkpoint=true; do
+    expect_status 2 "$work/trainer" $fit --backup-and-restore $wrong
+    expect_errors 1
+done
+expect_status 2 "$work/trainer" $fit --backup-and-restore backup_dir=x --checkpoint y
+expect_errors 1
+for wrong in "--tensorboard-update-freq 2" "--tensorboard $work/b --tensorboard-update-freq often" --csv-log-append; do
+    expect_status 2 "$work/trainer" $fit $wrong
+    expect_errors 1
+done
+
 # Callbacks of a resumed run know what they knew.
 callbacks="--validation-split 0.25 --early-stopping monitor=val_loss,patience=3,min_delta=0.05,restore_best_weights=true
     --reduce-lr-on-plateau monitor=val_loss,factor=0.5,patience=2,min_delta=0.1,cooldown=1"

@@ -12,7 +12,7 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 
 import keras
 import numpy as np
-from keras import callbacks
+from keras import callbacks, layers
 
 FOLDER = Path(__file__).parent
 OUT = FOLDER / "callbacks"
@@ -22,10 +22,10 @@ x, y = np.load(FOLDER / "trainer_x.npy"), np.load(FOLDER / "trainer_y.npy")
 histories = {}
 
 
-def fit(name, *watching, x=x, metrics=None, **options):
+def fit(name, *watching, x=x, optimizer=None, **options):
     model = keras.models.load_model(FOLDER / "trainer.keras")
-    if metrics:
-        model.compile(model.optimizer, model.loss, metrics=metrics)
+    if optimizer:
+        model.compile(optimizer, model.loss, metrics=["accuracy"])
     history = model.fit(x, y, batch_size=20, shuffle=False, verbose=0, callbacks=list(watching), **options).history
     histories[name] = history
     return model
@@ -60,6 +60,37 @@ shutil.rmtree(kept)
 fit("often", callbacks.ModelCheckpoint(str(kept / "{epoch}-{batch:3d}.weights.h5"), save_weights_only=True, save_freq=3), epochs=2)
 names["often"] = sorted(os.listdir(kept))
 shutil.rmtree(kept)
+
+
+# Averages of the weights are what is evaluated, and what is kept where they are swapped at the end of epochs.
+def averaging():
+    return keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9)
+
+
+def evaluated(name, path):
+    values = keras.models.load_model(path).evaluate(x, y, batch_size=len(x), verbose=0, return_dict=True)
+    histories[name] = {key: [value] for key, value in values.items()}
+
+
+fit("plain_average", optimizer=averaging(), epochs=3, validation_split=0.25)
+for swap in (False, True):
+    fit(f"swapped_{swap}", callbacks.SwapEMAWeights(swap_on_epoch=swap),
+        callbacks.ModelCheckpoint(str(kept / "{epoch}.keras")), optimizer=averaging(), epochs=3,
+        validation_split=0.25).save(kept / "end.keras")
+    for file in ("1", "3", "end"):
+        evaluated(f"swapped_{swap}_{file}", kept / f"{file}.keras")
+    shutil.rmtree(kept)
+
+# Names and order of logs with two outputs.
+inputs = keras.Input((6,), name="x")
+outputs = [layers.Dense(3, activation="softmax", name="zeta")(inputs), layers.Dense(1, name="alpha")(inputs)]
+model = keras.Model(inputs, outputs, name="two_outputs")
+model.compile("sgd", loss=["sparse_categorical_crossentropy", "mse"],
+              metrics=[["sparse_top_k_categorical_accuracy", "accuracy"], ["mse", "mae"]],
+              weighted_metrics=[["accuracy"], ["mae"]])
+model.save(FOLDER / "two_outputs.keras")
+model.fit(x, [y, x[:, :1]], batch_size=20, shuffle=False, epochs=1, verbose=0, validation_split=0.25,
+          callbacks=[callbacks.CSVLogger(OUT / "two_outputs.csv")])
 with open(OUT / "recorded.txt", "w") as file:
     for run, history in histories.items():
         for name, numbers in history.items():
