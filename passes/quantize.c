@@ -283,8 +283,8 @@ static void quantize(quantizing *q, const product *p, const kt_observed *range) 
         sums = kt_build_sub(b, sums, spread(q, p, offsets));
     }
     kt_value scales = kt_build_mul(b, steps, kt_build_like(b, steps, x.grid.step));
-    kt_builder_replace(b, p->node->first_result,
-                       kt_build_mul(b, kt_build_cast(b, sums, KT_F32), spread(q, p, scales)));
+    scales = spread(q, p, scales);
+    kt_builder_replace(b, p->node->first_result, kt_build_mul(b, kt_build_cast(b, sums, KT_F32), scales));
 }
 
 /* ---- functions ------------------------------------------------------------------------------------------

@@ -21,8 +21,8 @@ void kt_tiling_init(kt_lower *lower, kt_tiling *tiling, kt_dtype dtype, int64_t 
     int64_t known;
     if (kt_dim_is_const(lower->dims, columns, &known))
         while (panel == 0 && vectors > 1 && known <= (int64_t)lanes * (vectors - 1)) vectors--;
-    /* Where bytes are spread over 16-bit lanes (codegen/math/dot.c), those of B take two registers a vector, and
-     * those of A two. */
+    /* Where bytes are spread over 16-bit lanes (codegen/math/dot.c), those of B take two registers a vector,
+     * and those of A two. */
     bool spread = tiling->bytes && !(target->cpu_features & KT_CPU_AVX512VNNI);
     int rows = (target->vector_registers - 1 - vectors - (spread ? vectors + 2 : 0)) / vectors;
     if (rows > target->tile_rows && vectors >= target->tile_vectors) rows = target->tile_rows;
