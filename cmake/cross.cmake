@@ -21,6 +21,7 @@ function(keratin_cross_runtime target folder compiler archiver)
   add_custom_command(OUTPUT ${archive} COMMAND ${CMAKE_COMMAND} -E rm -f ${archive}
     COMMAND ${archiver} rcsD ${archive} ${objects} DEPENDS ${objects} COMMENT "${folder} runtime" VERBATIM)
   add_custom_target(${target} ALL DEPENDS ${archive})
+  set(cross_runtimes ${cross_runtimes} ${folder} PARENT_SCOPE)
 endfunction()
 
 foreach(machine x86_64 aarch64)

@@ -139,17 +139,16 @@ kt_status kt_link_check(const kt_target *target, kt_arena *arena, kt_diag *diag)
     return find_runtime(arena, target, &runtime, diag);
 }
 
-/* libkeratin_train.a, beside the runtime, which it needs and which needs it; and the libraries below it. */
+/* libkeratin_train.a, beside the runtime, which it needs and which needs it; and the libraries below it, in
+ * keratin/ there. */
 static void add_training(command *line, const char *runtime) {
     const char *slash = strrchr(runtime, '/');
     int folder = slash ? (int)(slash + 1 - runtime) : 0;
     add(line, kt_arena_format(line->arena, "%.*slibkeratin_train.a", folder, runtime));
     add(line, runtime);
-    for (const char *at = KT_TRAIN_ARCHIVES; *at;) {
-        int length = (int)strcspn(at, ":");
-        add(line, kt_arena_format(line->arena, "%.*s", length, at));
-        at += length + (at[length] == ':');
-    }
+    static const char *const below[] = {"hdf5_serial", "sz", "aec", "z"};
+    for (size_t i = 0; i < sizeof below / sizeof *below; i++)
+        add(line, kt_arena_format(line->arena, "%.*skeratin/lib%s.a", folder, runtime, below[i]));
 }
 
 /* See runtime/checkpoint/streams.c. prefix: of an option that is the linker's. */
