@@ -117,6 +117,7 @@ struct kt_layer_class {
     const kt_option *options; /* beyond name, trainable, dtype; ends with a NULL name; NULL: none */
     bool supports_masking;
     bool keeps_input_dtype;   /* float inputs are not cast to the compute dtype (Keras: autocast = False) */
+    bool quantizes;           /* its weights may be int8: Keras's quantize("int8") */
     bool plain;               /* an operation node or InputLayer: of the common options it writes name only */
     /* Reads what the option table cannot say, or rejects options; may be NULL. */
     kt_status (*check)(kt_layer *layer, kt_layer_context *context);
@@ -150,6 +151,7 @@ struct kt_layer {
     bool trainable;
     const json_t *dtype;   /* as serialised; NULL: float32 */
     kt_dtype compute_dtype, variable_dtype;
+    bool quantized;        /* its kernels are int8, with scales */
     const json_t *activity_regularizer;
     bool unpunished;       /* Keras does not apply it to the layer's own outputs */
     bool built;

@@ -26,10 +26,8 @@ BASES = {"SegmentReduction"}  # of other operations
 
 # What does not work yet of layers that are there.
 PARTLY = {
-    "Dense": "quantized weights (int8, int4, float8)",
-    "Embedding": "quantized weights",
-    "EinsumDense": "quantized weights",
-    "ReversibleEmbedding": "quantized weights",
+    name: "quantized weights but int8 (int4, float8, GPTQ, AWQ); training with int8"
+    for name in ("Dense", "Embedding", "EinsumDense", "ReversibleEmbedding")
 }
 # Of layers that work: what looks as if it might be missing.
 NOTES = {

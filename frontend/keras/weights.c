@@ -72,6 +72,11 @@ static kt_status report(kt_arena *arena, const kt_variable *variable, const kt_h
     }
 }
 
+/* Keras quantizes the layers in attention, too, but says so only in their weights. */
+static bool is_quantized_unsaid(const kt_variable *variable, const kt_hdf5_record *record) {
+    return record->dtype == KT_I8 && kt_dtype_is_float(variable->type.dtype) && variable->type.rank >= 2;
+}
+
 static kt_status cut_short(const kt_hdf5_reader *c, const kt_hdf5_limits *limits, kt_diag *diag) {
     if (c->late)
         return kt_diag_add(
@@ -101,6 +106,11 @@ static kt_status receive_all(kt_hdf5_reader *c, kt_graph *graph, const kt_hdf5_r
             status = report(graph->arena, variable, item, &record, diag);
             continue;
         }
+        if (is_quantized_unsaid(variable, &record))
+            status = kt_diag_add(diag, KT_UNSUPPORTED, layer_path(graph->arena, variable->path),
+                                 "Its weights are quantized (dataset %s of model.weights.h5 holds int8), but "
+                                 "config.json does not say so; Keras cannot load them either.",
+                                 variable->file_path);
         if (!kt_hdf5_is_believable(&record, item)) return cut_short(c, &request->limits, diag);
         void *stored = kt_arena_alloc(graph->arena, record.bytes + 1);
         if (!kt_hdf5_receive(c, stored, record.bytes)) return cut_short(c, &request->limits, diag);

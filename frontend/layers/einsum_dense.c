@@ -13,7 +13,7 @@ typedef struct einsum_dense {
     const json_t *kernel_regularizer, *bias_regularizer;
     const json_t *kernel_constraint, *bias_constraint;
     kt_lora lora;
-    const json_t *quantization_config;
+    kt_quantization quantization;
     kt_einsum einsum;
     kt_ints sizes; /* output_shape; -1: null */
 } einsum_dense;
@@ -33,7 +33,7 @@ static const kt_option options[] = {
     KT_CONSTRAINT(einsum_dense, bias_constraint),
     KT_LORA(einsum_dense, lora),
     KT_UNSUPPORTED_UNWRITTEN("gptq_unpacked_column_size"),
-    KT_QUANTIZATION_CONFIG(einsum_dense, quantization_config),
+    KT_QUANTIZATION_CONFIG(einsum_dense, quantization),
     KT_OPTIONS_END,
 };
 // clang-format on
@@ -71,7 +71,20 @@ static kt_status check(kt_layer *layer, kt_layer_context *context) {
             return kt_layer_reject(layer, context, KT_INVALID, "bias_axes",
                                    "must name axes of the result, not '%c'.", *letter);
     }
-    return kt_check_lora(layer, context, &self->lora);
+    if (layer->quantized && (self->einsum.elided_before || self->einsum.elided_behind))
+        return kt_layer_reject(layer, context, KT_UNSUPPORTED, "equation",
+                               "has an ellipsis, with which Keras's own int8 weights do not work.");
+    for (const char *letter = self->einsum.x; layer->quantized && *letter; letter++) {
+        if (!strchr(self->einsum.y, *letter) && !strchr(self->einsum.result, *letter))
+            return kt_layer_reject(
+                layer, context, KT_UNSUPPORTED, "equation",
+                "sums the input's axis '%c', which the kernel lacks; with int8 weights that is "
+                "not supported.",
+                *letter);
+    }
+    kt_status status = kt_check_lora(layer, context, &self->lora);
+    KT_COLLECT(status, kt_check_quantization(layer, context, &self->quantization));
+    return status;
 }
 
 /* How many of the input's axes the equation has no letters for; -1 and a problem if it does not fit. */
@@ -106,6 +119,23 @@ static int64_t find_size(const einsum_dense *self, const kt_layer_call *call, in
     return -1;
 }
 
+/* The kernel's scale has the result's axes, of size 1 where the kernel has none. */
+static kt_status add_scale(kt_layer *layer, kt_trace *trace, const kt_layer_call *call) {
+    const einsum_dense *self = (const einsum_dense *)layer;
+    const kt_einsum *e = &self->einsum;
+    int64_t shape[2 * KT_MAX_RANK];
+    int rank = 0;
+    for (const char *letter = e->result; *letter; letter++, rank++) {
+        shape[rank] = strchr(e->y, *letter) ? find_size(self, call, 0, *letter) : 1;
+        if (shape[rank] < 0) return KT_INVALID;
+    }
+    kt_type type = kt_type_of(kt_call_dims(call), layer->variable_dtype, rank, shape);
+    kt_layer_add_weight(layer, trace, "kernel_scale", &type, NULL, false);
+    return KT_OK;
+}
+
+static bool has_bias(const einsum_dense *self) { return self->bias_axes && *self->bias_axes; }
+
 static kt_status build(kt_layer *layer, kt_trace *trace, const kt_layer_call *call) {
     const einsum_dense *self = (const einsum_dense *)layer;
     const kt_einsum *e = &self->einsum;
@@ -117,20 +147,22 @@ static kt_status build(kt_layer *layer, kt_trace *trace, const kt_layer_call *ca
         shape[rank] = find_size(self, call, elided, e->y[rank]);
         if (shape[rank] < 0) return KT_INVALID;
     }
-    kt_type type = kt_type_of(kt_call_dims(call), layer->variable_dtype, rank, shape);
-    bool trainable = !kt_lora_enabled(&self->lora);
+    kt_type type = kt_type_of(kt_call_dims(call), kt_layer_kernel_dtype(layer), rank, shape);
+    bool trainable = !kt_lora_enabled(&self->lora) && !layer->quantized;
     kt_layer_add_weight(layer, trace, "kernel", &type, self->kernel_initializer, trainable);
-    if (!self->bias_axes || !*self->bias_axes) return KT_OK;
-    /* The bias has the result's axes from its first on, of size 1 where it has none. */
-    const char *first = e->result + strcspn(e->result, self->bias_axes);
-    for (rank = 0; first[rank]; rank++) {
-        shape[rank] = strchr(self->bias_axes, first[rank]) ? find_size(self, call, elided, first[rank]) : 1;
-        if (shape[rank] < 0) return KT_INVALID;
+    if (has_bias(self)) {
+        /* The bias has the result's axes from its first on, of size 1 where it has none. */
+        const char *first = e->result + strcspn(e->result, self->bias_axes);
+        for (rank = 0; first[rank]; rank++) {
+            shape[rank] =
+                strchr(self->bias_axes, first[rank]) ? find_size(self, call, elided, first[rank]) : 1;
+            if (shape[rank] < 0) return KT_INVALID;
+        }
+        for (int i = 0; e->elided_behind && i < elided; i++) shape[rank++] = 1;
+        type = kt_type_of(kt_call_dims(call), layer->variable_dtype, rank, shape);
+        kt_layer_add_weight(layer, trace, "bias", &type, self->bias_initializer, true);
     }
-    for (int i = 0; e->elided_behind && i < elided; i++) shape[rank++] = 1;
-    type = kt_type_of(kt_call_dims(call), layer->variable_dtype, rank, shape);
-    kt_layer_add_weight(layer, trace, "bias", &type, self->bias_initializer, true);
-    return KT_OK;
+    return layer->quantized ? add_scale(layer, trace, call) : KT_OK;
 }
 
 /* The equation with digits for the elided axes. */
@@ -150,6 +182,20 @@ static kt_einsum spell_out(const kt_einsum *einsum, int elided) {
     return e;
 }
 
+static kt_value multiply(kt_layer *layer, const kt_layer_call *call, int elided) {
+    const einsum_dense *self = (const einsum_dense *)layer;
+    kt_builder *builder = call->trace->builder;
+    kt_einsum einsum = spell_out(&self->einsum, elided);
+    kt_value kernel = kt_trace_weight(call->trace, layer, 0);
+    if (layer->quantized) {
+        kt_value scale = kt_trace_weight(call->trace, layer, 1 + has_bias(self));
+        return kt_quantized_product(call, layer, &self->quantization, &einsum, call->inputs[0], kernel,
+                                    scale);
+    }
+    kt_value x = kt_build_cast(builder, call->inputs[0], kt_build_type(builder, kernel)->dtype);
+    return kt_einsum_build(builder, &einsum, x, kernel);
+}
+
 static void call(kt_layer *layer, kt_layer_call *call) {
     const einsum_dense *self = (const einsum_dense *)layer;
     kt_trace *trace = call->trace;
@@ -157,11 +203,8 @@ static void call(kt_layer *layer, kt_layer_call *call) {
     int elided = count_elided(self, call);
     if (elided < 0) return;
     kt_trace_at(trace, "einsum");
-    kt_value kernel = kt_trace_weight(trace, layer, 0);
-    kt_value x = kt_build_cast(builder, call->inputs[0], kt_build_type(builder, kernel)->dtype);
-    kt_einsum einsum = spell_out(&self->einsum, elided);
-    x = kt_einsum_build(builder, &einsum, x, kernel);
-    if (layer->weights.count > 1) {
+    kt_value x = multiply(layer, call, elided);
+    if (has_bias(self)) {
         kt_trace_at(trace, "bias");
         kt_type type = *kt_build_type(builder, x);
         kt_value bias = kt_trace_weight(trace, layer, 1);
@@ -176,6 +219,7 @@ const kt_layer_class kt_class_einsum_dense = {
     .doc = "activation(x · kernel + bias) along the axes that an equation names",
     .bytes = sizeof(einsum_dense),
     .options = options,
+    .quantizes = true,
     .check = check,
     .build = build,
     .call = call,

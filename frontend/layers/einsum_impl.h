@@ -16,5 +16,10 @@ typedef struct kt_einsum {
 bool kt_einsum_read(const char *equation, kt_einsum *out_einsum);
 /* The sum without elided axes: for each letter that is not in the result, over it. */
 kt_value kt_einsum_build(kt_builder *builder, const kt_einsum *einsum, kt_value x, kt_value y);
+/* The same where the kernel y is i8, divided by scale, which can be broadcast to the result. No letter of x
+ * may be summed that y does not have. */
+kt_value kt_quantized_product(const kt_layer_call *call, const kt_layer *layer,
+                              const kt_quantization *quantization, const kt_einsum *einsum, kt_value x,
+                              kt_value kernel, kt_value scale);
 
 #endif

@@ -10,7 +10,7 @@ typedef struct embedding {
     const json_t *embeddings_initializer, *embeddings_regularizer, *embeddings_constraint;
     bool mask_zero;
     kt_lora lora;
-    const json_t *quantization_config;
+    kt_quantization quantization;
 } embedding;
 
 #define EMBEDDING_OPTIONS                                                                                    \
@@ -19,23 +19,32 @@ typedef struct embedding {
         KT_REGULARIZER(embedding, embeddings_regularizer), KT_ACTIVITY_REGULARIZER,                          \
         KT_CONSTRAINT(embedding, embeddings_constraint), KT_FIELD(embedding, mask_zero, BOOL, "false"),      \
         KT_UNSUPPORTED_UNWRITTEN("weights"), KT_LORA(embedding, lora),                                       \
-        KT_QUANTIZATION_CONFIG(embedding, quantization_config)
+        KT_QUANTIZATION_CONFIG(embedding, quantization)
 static const kt_option options[] = {EMBEDDING_OPTIONS, KT_OPTIONS_END};
 
 static kt_status check(kt_layer *layer, kt_layer_context *context) {
-    const embedding *self = (const embedding *)layer;
+    embedding *self = (embedding *)layer;
     kt_status status = kt_check_range(layer, context, "input_dim", self->input_dim, 1);
     KT_COLLECT(status, kt_check_range(layer, context, "output_dim", self->output_dim, 1));
     KT_COLLECT(status, kt_check_lora(layer, context, &self->lora));
+    KT_COLLECT(status, kt_check_quantization(layer, context, &self->quantization));
     return status;
+}
+
+/* One for each integer. */
+static void add_scale(kt_layer *layer, kt_trace *trace, const kt_layer_call *call, const char *name) {
+    const embedding *self = (const embedding *)layer;
+    kt_type type = kt_type_of(kt_call_dims(call), layer->variable_dtype, 1, &self->input_dim);
+    kt_layer_add_weight(layer, trace, name, &type, NULL, false);
 }
 
 static kt_status build(kt_layer *layer, kt_trace *trace, const kt_layer_call *call) {
     const embedding *self = (const embedding *)layer;
     int64_t shape[] = {self->input_dim, self->output_dim};
-    kt_type type = kt_type_of(kt_call_dims(call), layer->variable_dtype, 2, shape);
-    bool trainable = !kt_lora_enabled(&self->lora);
+    kt_type type = kt_type_of(kt_call_dims(call), kt_layer_kernel_dtype(layer), 2, shape);
+    bool trainable = !kt_lora_enabled(&self->lora) && !layer->quantized;
     kt_layer_add_weight(layer, trace, "embeddings", &type, self->embeddings_initializer, trainable);
+    if (layer->quantized) add_scale(layer, trace, call, "embeddings_scale");
     return KT_OK;
 }
 
@@ -60,7 +69,13 @@ static void call(kt_layer *layer, kt_layer_call *call) {
     }
     kt_value table = kt_trace_stored_weight(call->trace, layer, 0);
     kt_value rows = kt_build_gather(builder, table, indices, 0, 0);
-    call->outputs[0] = kt_build_cast(builder, rows, layer->compute_dtype);
+    rows = kt_build_cast(builder, rows, layer->compute_dtype);
+    if (layer->quantized) {
+        kt_value scales = kt_build_gather(builder, kt_trace_weight(call->trace, layer, 1), indices, 0, 0);
+        kt_ints last = {1, {kt_call_type(call, 0)->rank}};
+        rows = kt_build_div(builder, rows, kt_spread(builder, scales, rows, &last));
+    }
+    call->outputs[0] = rows;
 }
 
 const kt_layer_class kt_class_embedding = {
@@ -70,6 +85,7 @@ const kt_layer_class kt_class_embedding = {
     .bytes = sizeof(embedding),
     .options = options,
     .keeps_input_dtype = true,
+    .quantizes = true,
     .check = check,
     .build = build,
     .call = call,
@@ -106,11 +122,32 @@ static kt_status build_reversible(kt_layer *layer, kt_trace *trace, const kt_lay
     const reversible_embedding *self = (const reversible_embedding *)layer;
     const embedding *forward = &self->forward;
     int64_t shape[] = {forward->output_dim, forward->input_dim};
-    kt_type type = kt_type_of(kt_call_dims(call), layer->variable_dtype, 2, shape);
+    kt_type type = kt_type_of(kt_call_dims(call), kt_layer_kernel_dtype(layer), 2, shape);
     KT_TRY(build(layer, trace, call));
-    if (!self->tie_weights)
-        kt_layer_add_weight(layer, trace, "reverse_embeddings", &type, forward->embeddings_initializer, true);
+    if (self->tie_weights) return KT_OK;
+    const json_t *initializer = forward->embeddings_initializer;
+    kt_layer_add_weight(layer, trace, "reverse_embeddings", &type, initializer, !layer->quantized);
+    if (layer->quantized) add_scale(layer, trace, call, "reverse_embeddings_scale");
     return KT_OK;
+}
+
+static kt_value multiply(kt_layer *layer, const kt_layer_call *call) {
+    const reversible_embedding *self = (const reversible_embedding *)layer;
+    kt_builder *b = call->trace->builder;
+    kt_value x = call->inputs[0];
+    if (layer->quantized) { /* Keras leaves reverse_dtype aside */
+        uint32_t table = self->tie_weights ? 0 : 2;
+        kt_value kernel = kt_trace_weight(call->trace, layer, table);
+        kt_value scale = kt_trace_weight(call->trace, layer, table + 1);
+        return kt_quantized_matmul(call, layer, &self->forward.quantization, x, kernel, self->tie_weights,
+                                   scale);
+    }
+    kt_value kernel = kt_trace_weight(call->trace, layer, !self->tie_weights);
+    kt_dtype dtype = kt_dtype_promote(kt_call_type(call, 0)->dtype, kt_build_type(b, kernel)->dtype);
+    if (self->reverse_dtype) kt_dtype_parse_keras(self->reverse_dtype, &dtype);
+    int last = kt_call_type(call, 0)->rank - 1;
+    kt_attrs_dot_general attrs = {.lhs_contract = {1, {last}}, .rhs_contract = {1, {self->tie_weights}}};
+    return kt_build_dot_general(b, kt_build_cast(b, x, dtype), kt_build_cast(b, kernel, dtype), &attrs);
 }
 
 /* A score for each integer: how well its row, or with weights that are not tied its column, fits. */
@@ -119,12 +156,7 @@ static void call_reversed(kt_layer *layer, kt_layer_call *call) {
     kt_builder *b = call->trace->builder;
     if (!kt_call_has_inputs(call, 1) || !kt_call_has_rank(call, 2, KT_MAX_RANK)) return;
     kt_trace_at(call->trace, "matmul");
-    kt_value x = call->inputs[0], kernel = kt_trace_weight(call->trace, layer, !self->tie_weights);
-    kt_dtype dtype = kt_dtype_promote(kt_call_type(call, 0)->dtype, kt_build_type(b, kernel)->dtype);
-    if (self->reverse_dtype) kt_dtype_parse_keras(self->reverse_dtype, &dtype);
-    int last = kt_call_type(call, 0)->rank - 1;
-    kt_attrs_dot_general attrs = {.lhs_contract = {1, {last}}, .rhs_contract = {1, {self->tie_weights}}};
-    x = kt_build_dot_general(b, kt_build_cast(b, x, dtype), kt_build_cast(b, kernel, dtype), &attrs);
+    kt_value x = multiply(layer, call);
     if (!isnan(self->logit_soft_cap)) {
         kt_trace_at(call->trace, "cap");
         kt_value cap = kt_build_like(b, x, self->logit_soft_cap);
@@ -137,6 +169,7 @@ static void call_reversible(kt_layer *layer, kt_layer_call *layer_call) {
     const kt_argument *reverse = kt_operation_argument(layer_call, 1, "reverse");
     bool reversed = reverse && reverse->kind == KT_ARGUMENT_LITERAL && json_is_true(reverse->literal);
     (reversed ? call_reversed : call)(layer, layer_call);
+    if (layer->quantized) layer_call->output_masks[0] = 0; /* which Keras then forgets */
 }
 
 const kt_layer_class kt_class_reversible_embedding = {
@@ -146,6 +179,7 @@ const kt_layer_class kt_class_reversible_embedding = {
     .bytes = sizeof(reversible_embedding),
     .options = reversible_options,
     .keeps_input_dtype = true,
+    .quantizes = true,
     .check = check_reversible,
     .build = build_reversible,
     .call = call_reversible,

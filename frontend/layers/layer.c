@@ -80,8 +80,32 @@ bool kt_dtype_policy_read(kt_arena *arena, const json_t *dtype, kt_dtype *out_co
     return true;
 }
 
+/* A policy of quantized weights: all but int8 is refused. */
+static kt_status read_quantized(kt_layer *layer, kt_layer_context *context,
+                                const kt_quantized_policy *policy) {
+    const char *name = kt_arena_format(context->arena, "%s_from_%s", policy->mode, policy->source);
+    const char *end = NULL, *unused;
+    json_t *source = json_string(policy->source);
+    kt_arena_defer(context->arena, kt_json_release, source);
+    if (strcmp(policy->mode, "int8") != 0)
+        end = "and of quantized weights only int8 is supported";
+    else if (!layer->class->quantizes)
+        end = "but this layer has no weights that Keras quantizes";
+    else if (!kt_dtype_policy_read(context->arena, source, &layer->compute_dtype, &layer->variable_dtype,
+                                   &unused))
+        end = "whose second part is no dtype and no supported policy";
+    else if (!kt_dtype_is_float(layer->compute_dtype) || layer->compute_dtype == KT_F16)
+        end = "but Keras quantizes what is computed in float32, bfloat16 or float64";
+    layer->quantized = true;
+    if (!end) return KT_OK;
+    return kt_layer_reject(layer, context, KT_UNSUPPORTED, "dtype", "is '%s', %s.", name, end);
+}
+
 static kt_status read_dtype(kt_layer *layer, kt_layer_context *context) {
     const char *problem;
+    kt_quantized_policy policy;
+    if (kt_quantization_read(context->arena, layer->dtype, &policy))
+        return read_quantized(layer, context, &policy);
     if (kt_dtype_policy_read(context->arena, layer->dtype, &layer->compute_dtype, &layer->variable_dtype,
                              &problem)) {
         return KT_OK;

@@ -39,8 +39,13 @@ typedef struct kt_lora {
             .unwritten_none = true                                                                           \
     }
 /* How a layer was, or is to be, quantized; the dtype policy says whether it is. */
+typedef struct kt_quantization {
+    const json_t *config;      /* as serialised; NULL: Keras's defaults */
+    bool weights_only;         /* inputs stay floats */
+    double low, high, epsilon; /* of the inputs' quantizer */
+} kt_quantization;
 #define KT_QUANTIZATION_CONFIG(type, field)                                                                  \
-    {#field, KT_OPTION_JSON, offsetof(type, field), "null", .inert = true}
+    {"quantization_config", KT_OPTION_JSON, offsetof(type, field.config), "null", .inert = true}
 
 /* Fills the layer's fields from config by its class's table and the common options; every problem is
  * recorded. */
@@ -54,6 +59,12 @@ kt_configured kt_layer_configured(const kt_layer *layer);
 /* The policy of a serialised dtype; false and a sentence's end in out_problem if it is not supported. */
 bool kt_dtype_policy_read(kt_arena *arena, const json_t *dtype, kt_dtype *out_compute, kt_dtype *out_variable,
                           const char **out_problem);
+
+/* A policy of quantized weights: "int8", "int4/128", … and the policy of all else. False: it is none. */
+typedef struct kt_quantized_policy {
+    const char *mode, *source;
+} kt_quantized_policy;
+bool kt_quantization_read(kt_arena *arena, const json_t *dtype, kt_quantized_policy *out_policy);
 
 /* Why an operation of Keras is not supported, the rest of a sentence; NULL: no reason is known. */
 const char *kt_operation_refusal(const char *module, const char *name);
@@ -72,6 +83,9 @@ kt_status kt_check_axes(const kt_layer *layer, kt_layer_context *context, const 
 void kt_sort_axes(kt_ints *axes);
 /* Are the options of LoRA a rank and a number? */
 kt_status kt_check_lora(const kt_layer *layer, kt_layer_context *context, const kt_lora *lora);
+/* Reads how inputs are quantized, where the layer's weights are. */
+kt_status kt_check_quantization(const kt_layer *layer, kt_layer_context *context,
+                                kt_quantization *quantization);
 static inline bool kt_lora_enabled(const kt_lora *lora) { return lora->rank > 0; }
 #define KT_COLLECT(status, expression)                                                                       \
     do {                                                                                                     \
@@ -83,6 +97,10 @@ static inline bool kt_lora_enabled(const kt_lora *lora) { return lora->rank > 0;
  * -------------------------------------------------------------------------------- */
 static inline kt_dim_pool *kt_call_dims(const kt_layer_call *call) {
     return call->trace->builder->graph->dims;
+}
+/* Of the weights that Keras quantizes. */
+static inline kt_dtype kt_layer_kernel_dtype(const kt_layer *layer) {
+    return layer->quantized ? KT_I8 : layer->variable_dtype;
 }
 static inline const kt_type *kt_call_type(const kt_layer_call *call, uint32_t input) {
     return kt_build_type(call->trace->builder, call->inputs[input]);
@@ -135,6 +153,14 @@ kt_promotion kt_promotion_of_number(kt_dtype kind);
 kt_dtype kt_promoted(kt_promotion common);
 /* What products of matrices are computed in, which is a float for integers, and given as. */
 void kt_matmul_dtypes(kt_dtype a, kt_dtype b, kt_dtype *out_compute, kt_dtype *out_result);
+
+/* ---- quantized.c
+ * ---------------------------------------------------------------------------------------- */
+/* x · kernel along x's last axis and the kernel's first, or if transposed its second. kernel: i8, divided by
+ * scale, which has an element a column. */
+kt_value kt_quantized_matmul(const kt_layer_call *call, const kt_layer *layer,
+                             const kt_quantization *quantization, kt_value x, kt_value kernel,
+                             bool transposed, kt_value scale);
 
 /* ---- regularization.c
  * ------------------------------------------------------------------------------------ */

@@ -179,6 +179,8 @@ static void untrained(void **state) {
     static const char *const cases[][3] = {
         {"Dense", "{\"units\": 2, \"lora_rank\": 1}",
          "training a layer with lora_rank is not supported yet."},
+        {"Dense", "{\"units\": 2, \"dtype\": \"int8_from_float32\"}",
+         "training a layer with int8 weights is not supported yet."},
         {"RandomFlip", "{}", "RandomFlip draws random numbers in training, which is not supported yet."},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -69,6 +69,17 @@ static void rejects(const char *class_name, const char *options, const char *pro
     lab_close(&l);
 }
 
+/* For a layer of int8 weights. */
+static void rejects_quantizer(const char *quantizer, const char *problem) {
+    char options[512], whole[512];
+    snprintf(options, sizeof options,
+             "{\"units\": 2, \"dtype\": \"int8_from_float32\", \"quantization_config\": {\"config\": "
+             "{\"activation_quantizer\": %s}}}",
+             quantizer);
+    snprintf(whole, sizeof whole, "dense: option 'quantization_config' of Dense %s", problem);
+    rejects("Dense", options, whole);
+}
+
 static void bad_options(void **state) {
     (void)state;
     rejects("Discretization", "{\"num_bins\": 3}",
@@ -119,8 +130,54 @@ static void bad_options(void **state) {
             "dense: option 'dtype' of Dense is a QuantizedDTypePolicy, and only plain and mixed policies are "
             "supported.");
     rejects(
-        "Dense", "{\"units\": 2, \"dtype\": \"int8_from_float32\"}",
-        "dense: option 'dtype' of Dense is 'int8_from_float32', which is no dtype and no supported policy.");
+        "Dense", "{\"units\": 2, \"dtype\": \"int4/128_from_float32\"}",
+        "dense: option 'dtype' of Dense is 'int4/128_from_float32', and of quantized weights only int8 is "
+        "supported.");
+    rejects(
+        "Embedding",
+        "{\"input_dim\": 2, \"output_dim\": 2, \"dtype\": {\"class_name\": \"QuantizedFloat8DTypePolicy\", "
+        "\"config\": {\"mode\": \"float8\", \"source_name\": \"float32\"}}}",
+        "embedding: option 'dtype' of Embedding is 'float8_from_float32', and of quantized weights only int8 "
+        "is "
+        "supported.");
+    rejects("EinsumDense",
+            "{\"equation\": \"ab,bc->ac\", \"output_shape\": 2, \"dtype\": {\"class_name\": "
+            "\"GPTQDTypePolicy\", \"config\": {\"mode\": \"gptq/4/128\", \"source_name\": \"float32\"}}}",
+            "einsum_dense: option 'dtype' of EinsumDense is 'gptq/4/128_from_float32', and of quantized "
+            "weights only "
+            "int8 is supported.");
+    rejects(
+        "Dropout", "{\"rate\": 0.5, \"dtype\": \"int8_from_float32\"}",
+        "dropout: option 'dtype' of Dropout is 'int8_from_float32', but this layer has no weights that Keras "
+        "quantizes.");
+    rejects("Dense", "{\"units\": 2, \"dtype\": \"int8_from_mixed_float16\"}",
+            "dense: option 'dtype' of Dense is 'int8_from_mixed_float16', but Keras quantizes what is "
+            "computed in "
+            "float32, bfloat16 or float64.");
+    rejects(
+        "Dense", "{\"units\": 2, \"dtype\": \"int8_from_mine\"}",
+        "dense: option 'dtype' of Dense is 'int8_from_mine', whose second part is no dtype and no supported "
+        "policy.");
+    rejects("EinsumDense",
+            "{\"equation\": \"...a,ab->...b\", \"output_shape\": 2, \"dtype\": \"int8_from_float32\"}",
+            "einsum_dense: option 'equation' of EinsumDense has an ellipsis, with which Keras's own int8 "
+            "weights do "
+            "not work.");
+    rejects("EinsumDense",
+            "{\"equation\": \"abc,bd->ad\", \"output_shape\": 2, \"dtype\": \"int8_from_float32\"}",
+            "einsum_dense: option 'equation' of EinsumDense sums the input's axis 'c', which the kernel "
+            "lacks; with "
+            "int8 weights that is not supported.");
+    rejects_quantizer("{\"class_name\": \"Mine\"}",
+                      "must quantize inputs by an AbsMaxQuantizer, or not at all.");
+    rejects_quantizer("{\"class_name\": \"AbsMaxQuantizer\", \"config\": {\"value_range\": [-127, 300]}}",
+                      "must have a value_range of two integers from -128 to 127.");
+    rejects_quantizer("{\"class_name\": \"AbsMaxQuantizer\", \"config\": {\"epsilon\": []}}",
+                      "must have a number for its epsilon.");
+    rejects_quantizer("{\"class_name\": \"AbsMaxQuantizer\", \"config\": {\"output_dtype\": \"uint8\"}}",
+                      "quantizes inputs as another output_dtype than int8, which is not supported.");
+    rejects_quantizer("{\"class_name\": \"AbsMaxQuantizer\", \"config\": {\"axis\": [0]}}",
+                      "quantizes inputs along another axis than the last, which is not supported.");
     rejects("Dense", "{\"units\": 2, \"dtype\": {\"class_name\": \"QuantizedDTypePolicy\"}}",
             "dense: option 'dtype' of Dense is a QuantizedDTypePolicy, and only plain and mixed policies are "
             "supported.");
