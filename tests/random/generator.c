@@ -577,6 +577,80 @@ static int grow_scan(grower *g) {
     return kept;
 }
 
+/* ---- entangled values -------------------------------------------------------------------------------------
+ */
+/* Something of x's type that is computed from it and that lies in memory: fusion leaves these operations
+ * alone. */
+static int set_apart(grower *g, int x) {
+    static const kt_reduction kinds[] = {KT_REDUCE_SUM, KT_REDUCE_MAXIMUM, KT_REDUCE_MINIMUM};
+    if (x < 0) return -1;
+    kt_type type = *type_of(g, x);
+    int last = type.rank - 1;
+    if (chance(g, 3)) {
+        const kt_type square = {.dtype = type.dtype, .rank = 2, .dims = {type.dims[last], type.dims[last]}};
+        const kt_attrs_dot_general attrs = {.lhs_contract = {1, {last}}, .rhs_contract = {1, {draw(g, 2)}}};
+        int y = grower_value_like(g, square);
+        y = y < 0 ? -1 : grower_add(g, KT_OP_dot_general, (int[]){x, y}, 2, &attrs);
+        if (y >= 0) return y;
+    }
+    const kt_attrs_cumulative attrs = {.kind = kinds[draw(g, 3)],
+                                       .axis = draw(g, type.rank),
+                                       .reverse = chance(g, 2),
+                                       .exclusive = chance(g, 4)};
+    return grower_add(g, KT_OP_cumulative, &x, 1, &attrs);
+}
+
+/* The elements of a value with x's type, or of x, moved about in x's shape. */
+static int grow_moved(grower *g, int x, bool itself) {
+    kt_type type = *type_of(g, x), other = type;
+    kt_attrs_transpose turn = {.axes = {.count = type.rank}};
+    for (int i = 0; i < type.rank; i++) turn.axes.at[i] = i;
+    switch (draw(g, 5)) {
+    case 0: {
+        int y = itself ? x : set_apart(g, grower_value_like(g, type));
+        return y < 0 ? -1
+                     : grower_add(g, KT_OP_reverse, &y, 1,
+                                  &(kt_attrs_reverse){.axes = {1, {draw(g, type.rank)}}});
+    }
+    case 1: { /* rows from one number each */
+        int y = itself ? x : set_apart(g, grower_value_like(g, type));
+        kt_attrs_reduce all = {.kind = chance(g, 2) ? KT_REDUCE_SUM : KT_REDUCE_MAXIMUM,
+                               .axes = {1, {type.rank - 1}}};
+        kt_attrs_broadcast spread = {.shape = {.count = type.rank}, .axes = {.count = type.rank - 1u}};
+        for (int i = 0; i < type.rank; i++) spread.shape.at[i] = type.dims[i];
+        for (int i = 0; i + 1 < type.rank; i++) spread.axes.at[i] = i;
+        y = y < 0 ? -1 : grower_add(g, KT_OP_reduce, &y, 1, &all);
+        return y < 0 ? -1 : grower_add(g, KT_OP_broadcast, &y, 1, &spread);
+    }
+    default: {
+        int axis = draw(g, type.rank - 1);
+        turn.axes.at[axis] = type.rank - 1;
+        turn.axes.at[type.rank - 1] = axis;
+        for (int i = 0; i < type.rank; i++) other.dims[turn.axes.at[i]] = type.dims[i];
+        int y = itself && kt_type_equal(&type, &other) ? x : set_apart(g, grower_value_like(g, other));
+        return y < 0 ? -1 : grower_add(g, KT_OP_transpose, &y, 1, &turn);
+    }
+    }
+}
+
+/* As d = c - transpose(c), between operations that leave c and d in memory: d may be written over what it is
+ * computed from only if that is read in its place. */
+static int grow_entangled(grower *g) {
+    static const kt_op ops[] = {KT_OP_add, KT_OP_sub, KT_OP_maximum, KT_OP_minimum, KT_OP_mul};
+    int x = -1;
+    for (int tries = 0; tries < 10 && x < 0; tries++) {
+        int i = grower_pick(g, KT_NUMBER);
+        if (i >= 0 && type_of(g, i)->rank >= 2 && type_of(g, i)->rank <= 4) x = i;
+    }
+    int c = set_apart(g, x), moved = c < 0 ? -1 : grow_moved(g, c, chance(g, 2));
+    if (moved < 0) return c;
+    int operands[] = {c, moved}, first = draw(g, 2);
+    int d = grower_apply(g, ops[draw(g, 5)], operands[first], operands[1 - first]);
+    if (d >= 0 && chance(g, 3)) d = grower_apply(g, ops[draw(g, 4)], d, chance(g, 2) ? c : moved);
+    int e = set_apart(g, d);
+    return e < 0 ? d : e;
+}
+
 /* ---- graphs -----------------------------------------------------------------------------------------------
  */
 static int (*const growers[KT_OP_COUNT])(grower *) = {
@@ -587,6 +661,10 @@ static int (*const growers[KT_OP_COUNT])(grower *) = {
 /* One more node, if some operation that is drawn can be had; each is drawn as often. Half of the draws are of
  * what is more than elementwise. */
 static int grow_some(grower *g) {
+    if (chance(g, 12) && g->count < RANDOM_MOST_VALUES - 32) {
+        int made = grow_entangled(g);
+        if (made >= 0) return made;
+    }
     for (int tries = 0; tries < 30 && g->count < RANDOM_MOST_VALUES - 8; tries++) {
         kt_op op = (kt_op)(1 + draw(g, KT_OP_COUNT - 1));
         if (kt_op_is(op, KT_ELEMENTWISE) && chance(g, 2)) continue;
@@ -602,7 +680,7 @@ void random_module_init(random_module *out_module, kt_arena *arena, uint64_t see
     out_module->symbol_count = (uint32_t)draw(&g, RANDOM_SYMBOLS + 1);
     for (uint32_t i = 0; i < out_module->symbol_count; i++) {
         out_module->symbols[i] = kt_dim_symbol(out_module->graph->dims, i ? "time" : "batch");
-        out_module->sizes[i] = 1 + draw(&g, i ? 6 : 9);
+        out_module->sizes[i] = 1 + draw(&g, i ? 6 : chance(&g, 4) ? 40 : 9);
     }
 }
 
@@ -613,14 +691,15 @@ static void add_input(grower *g, random_entry *entry, bool all_symbols) {
     if (all_symbols) {
         type.rank = (uint8_t)(g->module->symbol_count + 1);
         for (uint32_t i = 0; i < g->module->symbol_count; i++) type.dims[i] = g->module->symbols[i];
-        type.dims[type.rank - 1] = number(g, 1 + draw(g, 9));
+        type.dims[type.rank - 1] = g->large ? grower_some_dim(g) : number(g, 1 + draw(g, 9));
     } else if (chance(g, 2)) {
         type.rank = (uint8_t)(3 + draw(g, 2));
         for (int i = 0; i < type.rank; i++) type.dims[i] = grower_some_dim(g);
-        type.dims[type.rank - 1] = number(g, 1 + draw(g, 6));
+        if (!g->large) type.dims[type.rank - 1] = number(g, 1 + draw(g, 6));
     }
-    if (!grower_make_tensor(g, &type, &variants[0])) {
-        type.rank = 0;
+    if (!grower_make_tensor(g, &type, &variants[0])) { /* too large */
+        if (all_symbols) type.dims[type.rank - 1] = number(g, 1);
+        if (!all_symbols) type.rank = 0;
         (void)grower_make_tensor(g, &type, &variants[0]);
     }
     grower_fill(g, &variants[0]);
@@ -631,8 +710,70 @@ static void add_input(grower *g, random_entry *entry, bool all_symbols) {
     grower_keep(g, kt_builder_param(g->builder, KT_ROLE_INPUT, name, index, &type), variants);
 }
 
-void random_module_grow(random_module *module, uint64_t seed, const char *name, random_entry *out_entry) {
+void random_add_after(kt_graph *graph, kt_func entry, const char *name, kt_diag *diag) {
+    const kt_function function = *kt_graph_function(graph, entry);
+    kt_builder builder;
+    kt_builder_begin(&builder, graph, KT_FUNC_ENTRY, name, diag);
+    const kt_type given = *kt_graph_type(graph, function.params.at[0].value);
+    kt_builder_param(&builder, KT_ROLE_INPUT, "x0", 0, &given);
+    for (uint32_t i = 0, count = 0; i < function.results.count; i++) {
+        uint32_t index = function.results.at[i].index;
+        if (function.results.at[i].role != KT_ROLE_VARIABLE) continue;
+        const kt_type type = graph->variables.at[index].type;
+        kt_value variable = kt_builder_param(&builder, KT_ROLE_VARIABLE, NULL, index, &type);
+        kt_builder_result(&builder, KT_ROLE_OUTPUT, kt_arena_format(graph->arena, "v%u", count), count,
+                          variable);
+        count++;
+    }
+    if (kt_builder_finish(&builder, NULL) != KT_OK) KT_BUG("the entry behind is refused");
+}
+
+/* What variable number i of values is to become: itself, another value of its type, or what is computed from
+ * it. */
+static int next_value(grower *g, int variable) {
+    static const kt_op ops[] = {KT_OP_add, KT_OP_sub, KT_OP_maximum, KT_OP_mul};
+    const kt_type type = *type_of(g, variable);
+    if (chance(g, 8)) return variable;
+    int x = chance(g, 6) ? grower_constant_of(g, &type) : grower_value_like(g, type);
+    if (x < 0 || chance(g, 3) || !kt_domain_has(KT_NUMBER, type.dtype)) return x;
+    if (chance(g, 3) && type.rank >= 2) x = grow_moved(g, variable, true);
+    return x < 0 ? -1 : grower_apply(g, ops[draw(g, 4)], variable, x);
+}
+
+static void update_variables(grower *g, random_entry *entry) {
+    int nexts[RANDOM_MOST_PORTS];
+    for (int i = 0; i < g->variable_count; i++)
+        nexts[i] = chance(g, 3) || g->count > RANDOM_MOST_VALUES - 16 ? -1 : next_value(g, g->variables[i]);
+    for (int i = 0; i < g->variable_count; i++) {
+        if (nexts[i] < 0 || !kt_type_equal(type_of(g, nexts[i]), type_of(g, g->variables[i]))) continue;
+        const known *next = &g->values[nexts[i]];
+        uint32_t index = 0;
+        for (uint32_t k = 0; k < g->builder->function.params.count; k++)
+            if (g->builder->function.params.at[k].value == g->values[g->variables[i]].value)
+                index = g->builder->function.params.at[k].index;
+        kt_builder_result(g->builder, KT_ROLE_VARIABLE, NULL, index, next->value);
+        entry->paths[entry->next_count] = g->module->graph->variables.at[index].path;
+        entry->nexts[entry->next_count++] = next->variants[0];
+    }
+    g->module->updated += entry->next_count;
+}
+
+/* What shapes are made of; large: little, of which much is alike then. */
+static void choose_dims(grower *g) {
     static const int64_t sizes[] = {1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 17};
+    static const int64_t large[] = {1, 6, 11, 15, 17, 19, 21, 23, 31, 32, 33, 37, 40, 45, 63, 64, 65, 70};
+    const random_module *module = g->module;
+    for (uint32_t i = 0; i < module->symbol_count; i++) g->dims[g->dims_count++] = module->symbols[i];
+    int most = g->large ? 2 + (int)module->symbol_count : 5;
+    if (most > 5) most = 5;
+    while (g->dims_count < most)
+        g->dims[g->dims_count++] = number(g, g->large ? large[draw(g, 18)] : sizes[draw(g, 11)]);
+    if (module->symbol_count && chance(g, 3))
+        g->dims[most - 1] =
+            kt_dim_add_const(pool_of(g), kt_dim_mul_const(pool_of(g), module->symbols[0], 2), 1);
+}
+
+void random_module_grow(random_module *module, uint64_t seed, const char *name, random_entry *out_entry) {
     kt_builder builder;
     kt_func func;
     *out_entry = (random_entry){.seed = seed, .name = name};
@@ -642,24 +783,27 @@ void random_module_grow(random_module *module, uint64_t seed, const char *name, 
         g->favourites[i] = (kt_dtype)draw(g, KT_STRING);
         if (chance(g, 3)) g->favourites[i] = i ? KT_I32 : KT_F32;
     }
-    for (uint32_t i = 0; i < module->symbol_count; i++) g->dims[g->dims_count++] = module->symbols[i];
-    while (g->dims_count < 5) g->dims[g->dims_count++] = number(g, sizes[draw(g, 11)]);
-    if (module->symbol_count && chance(g, 3))
-        g->dims[4] = kt_dim_add_const(pool_of(g), kt_dim_mul_const(pool_of(g), module->symbols[0], 2), 1);
+    g->large = chance(g, 4);
+    choose_dims(g);
 
     kt_builder_begin(&builder, module->graph, KT_FUNC_ENTRY, name, module->diag);
-    int inputs = 1 + draw(g, 4), steps = 1 + draw(g, 14);
+    int inputs = 1 + draw(g, 4), steps = 1 + draw(g, g->large && chance(g, 3) ? 40 : 14);
     for (int i = 0; i < inputs; i++) add_input(g, out_entry, i == 0);
     for (int i = 0; i < steps; i++) {
         builder.loc = kt_loc_path(module->graph, kt_arena_format(module->arena, "%s/step_%d", name, i));
         (void)grow_some(g);
     }
-    int outputs = 1 + draw(g, 4);
+    int outputs = 1 + draw(g, 4), derived = chance(g, 3) ? grower_derive(g) : 0;
+    outputs += derived;
     for (int i = 0; i < outputs; i++) {
-        const known *one = &g->values[i ? draw(g, g->count) : g->count - 1];
+        const known *one = &g->values[i == 0 || i < derived ? g->count - 1 - i : draw(g, g->count)];
         out_entry->outputs[out_entry->output_count++] = one->variants[0];
         kt_builder_result(&builder, KT_ROLE_OUTPUT, kt_arena_format(module->arena, "y%d", i), (uint32_t)i,
                           one->value);
     }
+    update_variables(g, out_entry);
     if (kt_builder_finish(&builder, &func) != KT_OK) KT_BUG("the entry is refused");
+    if (out_entry->next_count == 0) return;
+    out_entry->after = kt_arena_format(module->arena, "%s_after", name);
+    random_add_after(module->graph, func, out_entry->after, module->diag);
 }

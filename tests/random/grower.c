@@ -23,7 +23,7 @@ static const struct accuracy {
 /* What the disturbance may change, of the tolerance. */
 static const double share = 0.25;
 
-enum { MOST_ELEMENTS = 1500 };
+enum { MOST_ELEMENTS = 1500, MOST_ELEMENTS_LARGE = 5000 };
 
 static double unit(grower *g) { return (double)(draw_bits(g) >> 11) * 0x1p-52 - 1; }
 
@@ -31,12 +31,12 @@ static int64_t size_of(const grower *g, kt_dim dim) { return kt_dim_eval(pool_of
 
 bool grower_make_tensor(const grower *g, const kt_type *type, kt_tensor *out) {
     *out = (kt_tensor){.dtype = type->dtype, .rank = type->rank};
-    int64_t count = 1;
+    int64_t count = 1, most = g->large ? MOST_ELEMENTS_LARGE : MOST_ELEMENTS;
     for (int i = 0; i < type->rank; i++) {
         out->dims[i] = size_of(g, type->dims[i]);
-        if (out->dims[i] < 0 || out->dims[i] > MOST_ELEMENTS) return false;
+        if (out->dims[i] < 0 || out->dims[i] > most) return false;
         count *= out->dims[i];
-        if (count > MOST_ELEMENTS) return false;
+        if (count > most) return false;
     }
     out->data = kt_arena_alloc(g->module->arena, (size_t)count * kt_dtype_bytes(type->dtype) + 1);
     return true;
@@ -135,11 +135,16 @@ static double largest_of(const kt_tensor *t) {
     return largest;
 }
 
-static void disturb(grower *g, kt_tensor *t, double largest) {
-    const struct accuracy *a = &accuracies[t->dtype];
-    for (size_t i = 0; i < kt_tensor_elements(t); i++) {
-        double x = kt_element_float(t->dtype, t->data, i);
-        kt_element_set_float(t->dtype, t->data, i, x + unit(g) * a->disturbance * a->epsilon * largest);
+void grower_disturb(grower *g, kt_tensor *variants) {
+    const struct accuracy *a = &accuracies[variants[0].dtype];
+    double largest = largest_of(&variants[0]);
+    if (!isfinite(largest)) return;
+    for (int v = 1; v < RANDOM_VARIANTS; v++) {
+        const kt_tensor *t = &variants[v];
+        for (size_t i = 0; i < kt_tensor_elements(t); i++) {
+            double x = kt_element_float(t->dtype, t->data, i);
+            kt_element_set_float(t->dtype, t->data, i, x + unit(g) * a->disturbance * a->epsilon * largest);
+        }
     }
 }
 
@@ -165,17 +170,15 @@ bool grower_is_tame(const kt_tensor *variants, bool rounded) {
     return worst <= share * a->tolerance * largest;
 }
 
-/* The three results; false if the node is not to be. */
-static bool evaluate(grower *g, kt_op op, const int *operands, uint32_t count, const void *attrs,
+bool grower_evaluate(grower *g, kt_op op, const kt_tensor *const *operands, uint32_t count, const void *attrs,
                      const kt_type *type, kt_tensor *out_variants) {
     int64_t values[RANDOM_SYMBOLS];
     bool all_known[RANDOM_SYMBOLS] = {true, true};
     memcpy(values, g->module->sizes, sizeof values);
     const kt_eval_symbols symbols = {pool_of(g), values, all_known, kt_dim_symbol_count(pool_of(g))};
-    bool rounded = rounds(op, type, attrs);
     for (int v = 0; v < RANDOM_VARIANTS; v++) {
         kt_tensor *arguments = KT_NEW_ARRAY(g->module->arena, kt_tensor, count + 1);
-        for (uint32_t i = 0; i < count; i++) arguments[i] = g->values[operands[i]].variants[v];
+        for (uint32_t i = 0; i < count; i++) arguments[i] = operands[i][v];
         if (!grower_make_tensor(g, type, &out_variants[v])) return false;
         kt_diag diag = {0};
         kt_eval_op e = {.graph = g->module->graph,
@@ -192,11 +195,9 @@ static bool evaluate(grower *g, kt_op op, const int *operands, uint32_t count, c
                                                    : evaluators[op].other(&e);
         kt_diag_deinit(&diag);
         if (status != KT_OK) return false;
-        if (v == 0 || !rounded) continue;
-        double largest = largest_of(&out_variants[0]);
-        if (isfinite(largest)) disturb(g, &out_variants[v], largest);
     }
-    return grower_is_tame(out_variants, rounded);
+    if (rounds(op, type, attrs)) grower_disturb(g, out_variants);
+    return true;
 }
 
 int grower_keep(grower *g, kt_value value, const kt_tensor *variants) {
@@ -230,7 +231,12 @@ int grower_add(grower *g, kt_op op, const int *operands, uint32_t count, const v
     graph->equalities.count = equalities;
     kt_diag_deinit(&diag);
     kt_tensor variants[RANDOM_VARIANTS];
-    if (!valid || result.rank > 6 || !evaluate(g, op, operands, count, attrs, &result, variants)) return -1;
+    if (!valid || result.rank > 6) return -1;
+    const kt_tensor *given[8];
+    for (uint32_t i = 0; i < count; i++) given[i] = g->values[operands[i]].variants;
+    if (!grower_evaluate(g, op, given, count, attrs, &result, variants) ||
+        !grower_is_tame(variants, rounds(op, &result, attrs)))
+        return -1;
     kt_value value = kt_build_node(g->builder, op, values, count, attrs);
     if (g->builder->status != KT_OK) KT_BUG("the builder refuses what inference allows");
     g->module->grown[op]++;
@@ -288,7 +294,9 @@ int grower_variable_of(grower *g, const kt_type *type) {
                               .trainable = true,
                               .data = variants[0].data};
     uint32_t index = kt_graph_add_variable(graph, &made);
-    return grower_keep(g, kt_builder_param(g->builder, KT_ROLE_VARIABLE, NULL, index, type), variants);
+    int kept = grower_keep(g, kt_builder_param(g->builder, KT_ROLE_VARIABLE, NULL, index, type), variants);
+    if (kept >= 0 && g->variable_count < RANDOM_MOST_PORTS) g->variables[g->variable_count++] = kept;
+    return kept;
 }
 
 static int broadcast_to(grower *g, int x, const kt_type *type, const int64_t *axes) {
@@ -299,9 +307,10 @@ static int broadcast_to(grower *g, int x, const kt_type *type, const int64_t *ax
 }
 
 int grower_value_like(grower *g, kt_type type) {
-    for (int tries = 0; tries < 10; tries++) {
-        int i = draw(g, g->count);
-        if (chance(g, 2) && kt_type_equal(type_of(g, i), &type)) return i;
+    int first = draw(g, g->count), many = chance(g, 4) ? 0 : g->count;
+    for (int k = 0; k < many; k++) {
+        int i = (first + k) % g->count;
+        if (kt_type_equal(type_of(g, i), &type)) return i;
     }
     int64_t axis = draw(g, type.rank);
     kt_type vector = {.dtype = type.dtype, .rank = 1, .dims = {type.dims[axis]}};

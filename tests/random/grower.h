@@ -17,11 +17,15 @@ typedef struct grower {
     uint64_t *state;
     kt_builder *builder;
     bool body;
+    bool large;
     kt_dtype favourites[3];
     int dims_count;
     kt_dim dims[5]; /* what shapes are made of */
     known values[RANDOM_MOST_VALUES];
     int count;
+    /* Those of values that are variables which may be updated, by number. */
+    int variables[RANDOM_MOST_PORTS];
+    int variable_count;
 } grower;
 
 static inline uint64_t draw_bits(grower *g) {
@@ -52,6 +56,11 @@ void grower_fill(grower *g, kt_tensor *tensor);
 
 /* ---- evaluation while growing ----------------------------------------------------------------------------
  */
+/* The three results of an operation whose operands' variants are given; false if it has none. */
+bool grower_evaluate(grower *g, kt_op op, const kt_tensor *const *operands, uint32_t count, const void *attrs,
+                     const kt_type *type, kt_tensor *out_variants);
+/* Moves the variants but the first by what rounding may do. */
+void grower_disturb(grower *g, kt_tensor *variants);
 /* May a value with these variants be part of a graph? rounded: by the operation that makes it. */
 bool grower_is_tame(const kt_tensor *variants, bool rounded);
 int grower_keep(grower *g, kt_value value, const kt_tensor *variants);
@@ -73,5 +82,11 @@ int grower_value_like(grower *g, kt_type type);
 int grower_apply(grower *g, kt_op op, int x, int y);
 /* x, brought smoothly into low … high. */
 int grower_into_range(grower *g, int x, double low, double high);
+
+/* ---- derivatives (deriver.c) ------------------------------------------------------------------------------
+ */
+/* Adds the derivatives of some float that is there by a few parameters, as values; those that are tame. Returns how
+ * many. */
+int grower_derive(grower *g);
 
 #endif

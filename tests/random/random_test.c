@@ -20,7 +20,7 @@ static uint64_t first_seed = 1, seed_count = 240;
 #else
 static uint64_t first_seed = 1, seed_count = 2000;
 #endif
-static uint64_t grown[KT_OP_COUNT], dtypes[KT_DTYPE_COUNT];
+static uint64_t grown[KT_OP_COUNT], dtypes[KT_DTYPE_COUNT], derived, updated;
 static uint32_t failures;
 
 static const struct {
@@ -59,10 +59,15 @@ static kt_status grow_group(void *context) {
         random_entry made;
         random_module_grow(&module, g->first + i, kt_arena_format(g->arena, "seed_%" PRIu64, g->first + i),
                            &made);
-        entries[i] = (subject_entry){
-            .name = made.name, .input_count = made.input_count, .output_count = made.output_count};
+        entries[i] = (subject_entry){.name = made.name,
+                                     .input_count = made.input_count,
+                                     .output_count = made.output_count,
+                                     .after = made.after,
+                                     .next_count = made.next_count};
         memcpy(entries[i].inputs, made.inputs, sizeof made.inputs);
         memcpy(entries[i].outputs, made.outputs, sizeof made.outputs);
+        memcpy(entries[i].nexts, made.nexts, sizeof made.nexts);
+        memcpy(entries[i].paths, made.paths, sizeof made.paths);
     }
     KT_TRY(kt_graph_verify(module.graph, g->diag));
     kt_text text = {.arena = g->arena};
@@ -71,6 +76,8 @@ static kt_status grow_group(void *context) {
     memcpy(g->result.sizes, module.sizes, sizeof module.sizes);
     for (kt_op op = 0; op < KT_OP_COUNT; op++) grown[op] += module.grown[op];
     for (int d = 0; d < KT_DTYPE_COUNT; d++) dtypes[d] += module.dtypes[d];
+    derived += module.derived;
+    updated += module.updated;
     return KT_OK;
 }
 
@@ -80,7 +87,7 @@ static void report(const group *g, uint32_t entry, const char *way_name, subject
     if (failures > 3) return;
     kt_arena *arena = kt_arena_create();
     subject smaller;
-    subject_shrink(arena, &g->result, entry, way, &smaller);
+    subject_shrink(arena, &g->result, entry, way, wrong, &smaller);
     print_error("smallest failing graph, to be seen again with test_random_random %" PRIu64 " 1:\n",
                 g->first + entry);
     subject_print(&smaller);
@@ -127,6 +134,8 @@ static void nothing_is_left_out(void **state) {
         if (dtypes[dtype] * 50 < seed_count)
             fail_msg("%s: %llu times only", kt_dtype_name((kt_dtype)dtype),
                      (unsigned long long)dtypes[dtype]);
+    if (derived * 10 < seed_count) fail_msg("%llu derivatives only", (unsigned long long)derived);
+    if (updated * 10 < seed_count) fail_msg("%llu updates only", (unsigned long long)updated);
 }
 
 int main(int argc, char **argv) {

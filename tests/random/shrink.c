@@ -37,6 +37,7 @@ typedef struct shrinking {
     subject result;
     bool changed;
     KT_VECTOR(kt_variable) variables; /* those that stay */
+    uint32_t *variable_index;         /* by what was a variable's index: its new one */
 } shrinking;
 
 /* The part of a tensor that is in a smaller shape. */
@@ -108,6 +109,7 @@ static kt_status copy_params(shrinking *r, const kt_function *function, const bo
         if (port->role == KT_ROLE_VARIABLE) {
             if (!live[port->value]) continue;
             r->map[port->value] = kt_builder_param(&r->b, port->role, NULL, r->variables.count, &type);
+            r->variable_index[port->index] = r->variables.count;
             KT_PUSH(r->arena, &r->variables, r->graph->variables.at[port->index]);
             continue;
         }
@@ -124,24 +126,34 @@ static kt_status copy_params(shrinking *r, const kt_function *function, const bo
     return KT_OK;
 }
 
-/* What the smaller graph gives. */
-static uint32_t choose_results(const shrinking *r, const kt_function *function, kt_value *out_values) {
+/* What the smaller graph gives: outputs, then next values. A program without outputs is none, so the first
+ * stays where another result is wanted that is no output. */
+static uint32_t choose_results(const shrinking *r, const kt_function *function, kt_port *out_ports) {
     uint32_t count = 0;
     if (r->edit->kind == EDIT_ROOT) {
-        out_values[0] = kt_graph_node(r->graph, function->nodes.at[r->edit->index])->first_result;
+        out_ports[0] =
+            (kt_port){.value = kt_graph_node(r->graph, function->nodes.at[r->edit->index])->first_result,
+                      .role = KT_ROLE_OUTPUT};
         return 1;
     }
+    bool with_first = r->edit->kind == EDIT_RESULT && r->edit->index < function->results.count &&
+                      function->results.at[r->edit->index].role != KT_ROLE_OUTPUT;
     for (uint32_t i = 0; i < function->results.count; i++)
-        if (r->edit->kind != EDIT_RESULT || r->edit->index == i)
-            out_values[count++] = function->results.at[i].value;
+        if (r->edit->kind != EDIT_RESULT || r->edit->index == i || (i == 0 && with_first))
+            out_ports[count++] = function->results.at[i];
     return count;
 }
 
 /* By value: do the results need it? cut: this node's operands are not needed. */
-static bool *find_live(shrinking *r, const kt_function *function, const kt_value *results, uint32_t count,
+static bool *find_live(shrinking *r, const kt_function *function, const kt_port *results, uint32_t count,
                        kt_node cut) {
     bool *live = KT_NEW_ARRAY(r->arena, bool, r->graph->values.count);
-    for (uint32_t i = 0; i < count; i++) live[results[i]] = true;
+    for (uint32_t i = 0; i < count; i++) live[results[i].value] = true;
+    for (uint32_t i = 0; i < function->params.count; i++)
+        for (uint32_t k = 0; k < count; k++)
+            if (function->params.at[i].role == KT_ROLE_VARIABLE && results[k].role == KT_ROLE_VARIABLE &&
+                function->params.at[i].index == results[k].index)
+                live[function->params.at[i].value] = true;
     for (uint32_t i = function->nodes.count; i-- > 0;) {
         const kt_node_info *node = kt_graph_node(r->graph, function->nodes.at[i]);
         bool needed = false;
@@ -208,8 +220,7 @@ static kt_status run_edit(void *context) {
     kt_node cut = 0;
     switch (r->edit->kind) {
     case EDIT_RESULT:
-        if (function.results.count < 2 || r->edit->index >= function.results.count) return KT_INVALID;
-        r->changed = true;
+        if (r->edit->index >= function.results.count) return KT_INVALID;
         break;
     case EDIT_SYMBOL:
         if (r->edit->index >= kt_dim_symbol_count(graph->dims) ||
@@ -231,8 +242,10 @@ static kt_status run_edit(void *context) {
     default: break;
     }
     r->map = KT_NEW_ARRAY(r->arena, kt_value, graph->values.count);
-    kt_value results[RANDOM_MOST_PORTS];
+    r->variable_index = KT_NEW_ARRAY(r->arena, uint32_t, graph->variables.count + 1);
+    kt_port results[2 * RANDOM_MOST_PORTS];
     uint32_t result_count = choose_results(r, &function, results);
+    r->changed = r->changed || result_count < function.results.count;
     bool *live = find_live(r, &function, results, result_count, cut);
     r->made = (subject_entry){.name = "smaller"};
     kt_builder_begin(&r->b, graph, KT_FUNC_ENTRY, "smaller", r->diag);
@@ -248,10 +261,13 @@ static kt_status run_edit(void *context) {
                              r->edit->kind == EDIT_ATTRIBUTE && here, values));
     }
     if (!r->changed) return KT_INVALID;
-    for (uint32_t i = 0; i < result_count; i++)
-        kt_builder_result(&r->b, KT_ROLE_OUTPUT, kt_arena_format(graph->arena, "y%u", i), i,
-                          r->map[results[i]]);
-    r->made.output_count = result_count;
+    for (uint32_t i = 0; i < result_count; i++) {
+        bool next = results[i].role == KT_ROLE_VARIABLE;
+        uint32_t index = next ? r->variable_index[results[i].index] : r->made.output_count++;
+        if (next) r->made.paths[r->made.next_count++] = r->variables.at[index].path;
+        kt_builder_result(&r->b, results[i].role, next ? NULL : kt_arena_format(graph->arena, "y%u", i),
+                          index, r->map[results[i].value]);
+    }
     for (uint32_t i = 1; i < graph->functions.count; i++) {
         graph->functions.at[i].kind = KT_FUNC_BODY; /* no entry any more; what is called stays */
         graph->functions.at[i].name = kt_arena_format(graph->arena, "f%u", i);
@@ -261,11 +277,15 @@ static kt_status run_edit(void *context) {
     graph->variables.count = r->variables.count;
     KT_TRY(kt_builder_finish(&r->b, &func));
     if (graph->equalities.count) return KT_INVALID;
+    if (r->made.next_count) random_add_after(graph, func, r->made.after = "after", r->diag);
     kt_graph_drop_unreachable(graph);
     KT_TRY(kt_graph_verify(graph, r->diag));
     func = kt_graph_find(graph, "smaller");
-    KT_TRY(kt_eval(graph, func, r->result.sizes, r->made.inputs, r->made.input_count, r->arena,
-                   r->made.outputs, r->diag));
+    kt_tensor given[2 * RANDOM_MOST_PORTS];
+    KT_TRY(
+        kt_eval(graph, func, r->result.sizes, r->made.inputs, r->made.input_count, r->arena, given, r->diag));
+    memcpy(r->made.outputs, given, r->made.output_count * sizeof *given);
+    memcpy(r->made.nexts, given + r->made.output_count, r->made.next_count * sizeof *given);
     kt_text text = {.arena = r->arena};
     kt_graph_print(graph, NULL, &text);
     r->result.text = kt_text_string(&text);
@@ -274,27 +294,36 @@ static kt_status run_edit(void *context) {
     return KT_OK;
 }
 
-/* s with the edit, if that can be done and the result still fails. */
-static bool try_edit(kt_arena *arena, subject *s, edit e, subject_way way) {
+/* What kind of fault a sentence tells of: its beginning. */
+static size_t kind_of(const char *wrong) { return strcspn(wrong, ",:"); }
+
+/* s with the edit, if that can be done and the result still fails, like wrong. */
+static bool try_edit(kt_arena *arena, subject *s, edit e, subject_way way, const char *wrong) {
     kt_diag diag = {0};
     uint32_t entry;
     shrinking r = {.arena = arena, .s = s, .edit = &e, .diag = &diag};
-    bool smaller = kt_guarded(run_edit, &r, &diag) == KT_OK && subject_check_apart(&r.result, way, &entry);
+    const char *found =
+        kt_guarded(run_edit, &r, &diag) == KT_OK ? subject_check_apart(&r.result, way, &entry) : NULL;
+    bool smaller = found && kind_of(found) == kind_of(wrong) && !strncmp(found, wrong, kind_of(wrong));
     if (smaller) *s = r.result;
     kt_diag_deinit(&diag);
     return smaller;
 }
 
-void subject_shrink(kt_arena *arena, const subject *s, uint32_t entry, subject_way way,
+void subject_shrink(kt_arena *arena, const subject *s, uint32_t entry, subject_way way, const char *wrong,
                     subject *out_smaller) {
+    enum { MOST_NODES = 400 };
     /* What each kind of edit counts through. */
     static const struct {
         uint32_t indices, axes;
         int64_t values[2];
     } ranges[EDIT_KINDS] = {
-        [EDIT_RESULT] = {RANDOM_MOST_PORTS, 1, {0, 0}}, [EDIT_ROOT] = {RANDOM_MOST_VALUES, 1, {0, 0}},
-        [EDIT_CUT] = {RANDOM_MOST_VALUES, 1, {0, 0}},   [EDIT_SYMBOL] = {RANDOM_SYMBOLS, 1, {1, 2}},
-        [EDIT_SIZE] = {SUBJECT_MOST_INPUTS, 6, {0, 0}}, [EDIT_ATTRIBUTE] = {RANDOM_MOST_VALUES, 24, {0, 1}},
+        [EDIT_RESULT] = {2 * RANDOM_MOST_PORTS, 1, {0, 0}},
+        [EDIT_ROOT] = {MOST_NODES, 1, {0, 0}},
+        [EDIT_CUT] = {MOST_NODES, 1, {0, 0}},
+        [EDIT_SYMBOL] = {RANDOM_SYMBOLS, 1, {1, 2}},
+        [EDIT_SIZE] = {SUBJECT_MOST_INPUTS, 6, {0, 0}},
+        [EDIT_ATTRIBUTE] = {MOST_NODES, 24, {0, 1}},
     };
     *out_smaller = *s;
     out_smaller->entries = &s->entries[entry];
@@ -305,8 +334,8 @@ void subject_shrink(kt_arena *arena, const subject *s, uint32_t entry, subject_w
             for (uint32_t i = 0; i < ranges[kind].indices; i++)
                 for (uint32_t axis = 0; axis < ranges[kind].axes; axis++)
                     for (int v = 0; v < 1 + (ranges[kind].values[1] != ranges[kind].values[0]); v++)
-                        again |=
-                            try_edit(arena, out_smaller, (edit){kind, i, axis, ranges[kind].values[v]}, way);
+                        again |= try_edit(arena, out_smaller, (edit){kind, i, axis, ranges[kind].values[v]},
+                                          way, wrong);
     }
 }
 

@@ -27,20 +27,47 @@ static const char *sentence(const check *c, const char *what) {
     return kt_arena_format(c->arena, "%s: %s", what, text);
 }
 
+/* What the entry gives at this place: its outputs, then the next values of its variables. */
+static const kt_tensor *wanted(const check *c, uint32_t index) {
+    const subject_entry *entry = &c->s->entries[c->entry];
+    return index < entry->output_count ? &entry->outputs[index] : &entry->nexts[index - entry->output_count];
+}
+
 static void compare(check *c, const char *how, uint32_t index, const kt_tensor *found, bool exactly) {
-    const char *differs =
-        random_difference(c->arena, &c->s->entries[c->entry].outputs[index], found, exactly);
-    if (differs && !c->wrong) c->wrong = kt_arena_format(c->arena, "%s, output %u: %s", how, index, differs);
+    const char *differs = random_difference(c->arena, wanted(c, index), found, exactly);
+    if (differs && !c->wrong) c->wrong = kt_arena_format(c->arena, "%s, result %u: %s", how, index, differs);
+}
+
+/* Where variables stay what they are, the passes leave their results out. */
+static void compare_results(check *c, const char *how, const kt_tensor *results, bool exactly) {
+    const subject_entry *entry = &c->s->entries[c->entry];
+    const kt_function *function = kt_graph_function(c->graph, kt_graph_find(c->graph, entry->name));
+    kt_tensor nexts[RANDOM_MOST_PORTS] = {0};
+    for (uint32_t i = 0; i < c->graph->variables.count; i++) {
+        const kt_variable *variable = &c->graph->variables.at[i];
+        for (uint32_t k = 0; k < entry->next_count; k++) {
+            if (strcmp(variable->path, entry->paths[k]) != 0) continue;
+            nexts[k] = entry->nexts[k];
+            nexts[k].data = (void *)variable->data;
+            for (uint32_t at = 0; at < function->results.count; at++)
+                if (function->results.at[at].role == KT_ROLE_VARIABLE && function->results.at[at].index == i)
+                    nexts[k] = results[at];
+        }
+    }
+    for (uint32_t at = 0, output = 0; at < function->results.count; at++)
+        if (function->results.at[at].role == KT_ROLE_OUTPUT) compare(c, how, output++, &results[at], exactly);
+    for (uint32_t k = 0; k < entry->next_count; k++)
+        compare(c, how, entry->output_count + k, &nexts[k], exactly);
 }
 
 static kt_status evaluate(check *c, const char *how, bool exactly) {
     for (uint32_t k = 0; k < c->s->count && !c->wrong; k++) {
         const subject_entry *entry = &c->s->entries[k];
-        kt_tensor results[RANDOM_MOST_PORTS];
+        kt_tensor results[2 * RANDOM_MOST_PORTS];
         c->entry = k;
         KT_TRY(kt_eval(c->graph, kt_graph_find(c->graph, entry->name), c->s->sizes, entry->inputs,
                        entry->input_count, c->arena, results, c->diag));
-        for (uint32_t i = 0; i < entry->output_count; i++) compare(c, how, i, &results[i], exactly);
+        compare_results(c, how, results, exactly);
     }
     return KT_OK;
 }
@@ -56,9 +83,11 @@ static kt_buffer buffer_of(const kt_tensor *tensor) {
     return buffer;
 }
 
-/* Buffers are of their own and of exactly their size, so that AddressSanitizer sees what leaves them. */
+/* Calls entry name, of which these results, from number first on, are wanted. Buffers are of their own and of
+ * exactly their size, so that AddressSanitizer sees what leaves them. */
 static void call_entry(check *c, int (*call)(void *, const char *, const kt_buffer *, kt_buffer *),
-                       const char *(*error)(const void *), void *context) {
+                       const char *(*error)(const void *), void *context, const char *name, uint32_t first,
+                       uint32_t count) {
     const subject_entry *entry = &c->s->entries[c->entry];
     kt_buffer in[SUBJECT_MOST_INPUTS], out[RANDOM_MOST_PORTS];
     for (uint32_t i = 0; i < entry->input_count; i++) {
@@ -66,19 +95,19 @@ static void call_entry(check *c, int (*call)(void *, const char *, const kt_buff
         in[i].data = malloc((size_t)in[i].capacity);
         if (in[i].capacity) memcpy(in[i].data, entry->inputs[i].data, (size_t)in[i].capacity);
     }
-    for (uint32_t i = 0; i < entry->output_count; i++) {
-        out[i] = buffer_of(&entry->outputs[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        out[i] = buffer_of(wanted(c, first + i));
         out[i].data = malloc((size_t)out[i].capacity + 1);
         memset(out[i].data, 0x7b, (size_t)out[i].capacity + 1);
     }
-    if (call(context, entry->name, in, out))
-        c->wrong = kt_arena_format(c->arena, "called: %s", error(context));
-    for (uint32_t i = 0; i < entry->output_count; i++) {
+    if (call(context, name, in, out)) c->wrong = kt_arena_format(c->arena, "called: %s", error(context));
+    for (uint32_t i = 0; i < count; i++) {
         kt_tensor found = {.dtype = (kt_dtype)out[i].dtype, .rank = out[i].rank, .data = out[i].data};
         memcpy(found.dims, out[i].dims, sizeof found.dims);
-        if (!c->wrong) compare(c, "called", i, &found, false);
+        if (!c->wrong) compare(c, "called", first + i, &found, false);
         if (!c->wrong && ((const char *)out[i].data)[out[i].capacity] != 0x7b)
-            c->wrong = kt_arena_format(c->arena, "called, output %u: something is written behind it", i);
+            c->wrong =
+                kt_arena_format(c->arena, "called, result %u: something is written behind it", first + i);
         free(out[i].data);
     }
     for (uint32_t i = 0; i < entry->input_count; i++) free(in[i].data);
@@ -96,8 +125,10 @@ static kt_status run_library(check *c, const char *path) {
     void *context = create(c->way.level ? 2 : 1);
     if (!context) return kt_diag_add(c->diag, KT_IO, NULL, "no context");
     for (uint32_t k = 0; k < c->s->count && !c->wrong; k++) {
-        c->entry = k;
-        call_entry(c, call, error, context);
+        const subject_entry *entry = &c->s->entries[c->entry = k];
+        call_entry(c, call, error, context, entry->name, 0, entry->output_count);
+        if (entry->after && !c->wrong)
+            call_entry(c, call, error, context, entry->after, entry->output_count, entry->next_count);
     }
     destroy(context);
     return KT_OK;

@@ -11,6 +11,11 @@ typedef struct subject_entry {
     const char *name;
     uint32_t input_count, output_count;
     kt_tensor inputs[SUBJECT_MOST_INPUTS], outputs[RANDOM_MOST_PORTS];
+    /* What its variables are once it has run, which the entry `after` puts out, given the first input. */
+    uint32_t next_count;
+    const char *after; /* NULL: none is updated */
+    const char *paths[RANDOM_MOST_PORTS];
+    kt_tensor nexts[RANDOM_MOST_PORTS];
 } subject_entry;
 
 typedef struct subject {
@@ -33,8 +38,9 @@ const char *subject_check(kt_arena *arena, const subject *s, subject_way way, ui
 /* The same in a process of its own, which may crash. The sentence is good until the next call. */
 const char *subject_check_apart(const subject *s, subject_way way, uint32_t *out_entry);
 
-/* shrink.c: a smaller subject of one entry that still fails in this way. */
-void subject_shrink(kt_arena *arena, const subject *s, uint32_t entry, subject_way way, subject *out_smaller);
+/* shrink.c: a smaller subject of one entry that still fails in this way, with a sentence that begins as wrong does. */
+void subject_shrink(kt_arena *arena, const subject *s, uint32_t entry, subject_way way, const char *wrong,
+                    subject *out_smaller);
 /* The graph, and its inputs as comments, to standard error. */
 void subject_print(const subject *s);
 
