@@ -1,8 +1,12 @@
 /* Derivatives of what has grown: the gradient's nodes, which the compiler adds, are evaluated as those that
- * were grown, so that only derivatives are kept which do not depend on the order of roundings either. See
- * grower.h. */
+ * were grown, so that only derivatives are kept which do not depend on the order of roundings either. Those
+ * of f64 are compared with differences along a random direction besides, where the value has no kink there.
+ * See grower.h. */
 #include "random/grower.h"
 
+#include "ir/graph_impl.h"
+
+#include <math.h>
 #include <string.h>
 
 enum { MOST_WRT = 3, MOST_OPERANDS = 64 };
@@ -84,6 +88,83 @@ static uint32_t choose_parameters(grower *g, kt_value *out_wrt) {
     return count;
 }
 
+/* ---- differences ------------------------------------------------------------------------------------------
+ */
+static known *known_of(grower *g, kt_value value) {
+    for (int i = 0; i < g->count; i++)
+        if (g->values[i].value == value) return &g->values[i];
+    KT_BUG("value %u did not grow", value);
+}
+
+static bool is_double(const grower *g, kt_value value) {
+    return kt_graph_type(g->module->graph, value)->dtype == KT_F64;
+}
+
+static void move(const kt_tensor *at, const double *from, const double *direction, double by) {
+    for (size_t i = 0; i < kt_tensor_elements(at); i++) ((double *)at->data)[i] = from[i] + by * direction[i];
+}
+
+/* y, where inputs and variables are as their values say; NAN if that fails. */
+static double evaluate_scalar(grower *g, kt_value y) {
+    kt_graph *graph = g->module->graph;
+    kt_function function = g->builder->function;
+    kt_port port = {.value = y, .role = KT_ROLE_OUTPUT, .name = "y"};
+    kt_tensor arguments[RANDOM_MOST_PORTS], result;
+    uint32_t count = 0;
+    kt_diag diag = {0};
+    for (uint32_t i = 0; i < function.params.count; i++)
+        if (function.params.at[i].role == KT_ROLE_INPUT)
+            arguments[count++] = known_of(g, function.params.at[i].value)->variants[0];
+    function.results.at = &port;
+    function.results.count = function.results.capacity = 1;
+    kt_func func = kt_graph_add_function(graph, &function);
+    kt_status status =
+        kt_eval(graph, func, g->module->sizes, arguments, count, g->module->arena, &result, &diag);
+    graph->functions.count--;
+    kt_diag_deinit(&diag);
+    return status == KT_OK ? *(const double *)result.data : NAN;
+}
+
+/* Where y changes as much to either side, it has no kink, and that is what its derivatives must say too. */
+static void compare_with_differences(grower *g, kt_value y, const kt_value *wrt, uint32_t count,
+                                     const kt_tensor *const *gradients) {
+    static const double step = 1e-5;
+    double *from[MOST_WRT], *directions[MOST_WRT], values[3], expected = 0, scale = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const kt_tensor *at = &known_of(g, wrt[i])->variants[0];
+        size_t elements = kt_tensor_elements(at);
+        from[i] = kt_arena_copy(g->module->arena, at->data, elements * sizeof(double));
+        directions[i] = KT_NEW_ARRAY(g->module->arena, double, elements + 1);
+        for (size_t k = 0; k < elements; k++) {
+            directions[i][k] = draw(g, 201) / 100.0 - 1;
+            double part = directions[i][k] * ((const double *)gradients[i]->data)[k];
+            expected += part;
+            scale += fabs(part);
+        }
+    }
+    for (int side = 0; side < 3; side++) {
+        for (uint32_t i = 0; i < count; i++)
+            move(&known_of(g, wrt[i])->variants[0], from[i], directions[i], (side - 1) * step);
+        values[side] = evaluate_scalar(g, y);
+    }
+    for (uint32_t i = 0; i < count; i++) move(&known_of(g, wrt[i])->variants[0], from[i], directions[i], 0);
+    double before = (values[1] - values[0]) / step, behind = (values[2] - values[1]) / step;
+    scale = fmax(scale, fmax(fabs(before), 1e-4 * fabs(values[1])));
+    if (!isfinite(before) || !isfinite(behind) || !(fabs(before - behind) <= 1e-4 * scale)) return;
+    g->module->differences++;
+    if (!(fabs((before + behind) / 2 - expected) <= 1e-3 * scale))
+        g->module->wrong =
+            kt_arena_format(g->module->arena, "%s changes by %.9g, not by %.9g, as its derivatives say",
+                            g->builder->function.name, (before + behind) / 2, expected);
+}
+
+/* Not where derivatives take something for a constant that is none. */
+static bool is_comparable(const grower *g, kt_value y, const kt_value *wrt, uint32_t count) {
+    bool plain = is_double(g, y) && g->module->grown[KT_OP_stop_gradient] == g->stopped;
+    for (uint32_t i = 0; i < count; i++) plain = plain && is_double(g, wrt[i]);
+    return plain;
+}
+
 int grower_derive(grower *g) {
     kt_graph *graph = g->module->graph;
     kt_value wrt[MOST_WRT], gradients[MOST_WRT];
@@ -108,6 +189,10 @@ int grower_derive(grower *g) {
         memcpy(d.variants[g->values[i].value], g->values[i].variants, sizeof *d.variants);
     for (uint32_t i = before; i < g->builder->function.nodes.count; i++)
         if (!evaluate_node(&d, g->builder->function.nodes.at[i])) return 0;
+    const kt_tensor *found[MOST_WRT];
+    for (uint32_t i = 0; i < count; i++) found[i] = d.variants[gradients[i]];
+    if (is_comparable(g, g->values[y].value, wrt, count))
+        compare_with_differences(g, g->values[y].value, wrt, count, found);
     for (uint32_t i = 0; i < count; i++)
         if (d.variants[gradients[i]][0].data && grower_is_tame(d.variants[gradients[i]], true) &&
             grower_keep(g, gradients[i], d.variants[gradients[i]]) >= 0)

@@ -784,6 +784,9 @@ void random_module_grow(random_module *module, uint64_t seed, const char *name, 
         if (chance(g, 3)) g->favourites[i] = i ? KT_I32 : KT_F32;
     }
     g->large = chance(g, 4);
+    g->smooth = chance(g, 8);
+    for (int i = 0; i < 3 && g->smooth; i++) g->favourites[i] = KT_F64;
+    g->stopped = module->grown[KT_OP_stop_gradient];
     choose_dims(g);
 
     kt_builder_begin(&builder, module->graph, KT_FUNC_ENTRY, name, module->diag);
@@ -793,7 +796,7 @@ void random_module_grow(random_module *module, uint64_t seed, const char *name, 
         builder.loc = kt_loc_path(module->graph, kt_arena_format(module->arena, "%s/step_%d", name, i));
         (void)grow_some(g);
     }
-    int outputs = 1 + draw(g, 4), derived = chance(g, 3) ? grower_derive(g) : 0;
+    int outputs = 1 + draw(g, 4), derived = g->smooth || chance(g, 3) ? grower_derive(g) : 0;
     outputs += derived;
     for (int i = 0; i < outputs; i++) {
         const known *one = &g->values[i == 0 || i < derived ? g->count - 1 - i : draw(g, g->count)];

@@ -30,7 +30,9 @@ typedef struct random_module {
     int64_t sizes[RANDOM_SYMBOLS]; /* the values for which the graph is evaluated */
     uint64_t grown[KT_OP_COUNT];   /* how many nodes of each operation there are */
     uint64_t dtypes[KT_DTYPE_COUNT];
-    uint64_t derived, updated;     /* how many gradients and next values of variables */
+    /* How many gradients, how many of them compared with differences, and next values of variables. */
+    uint64_t derived, differences, updated;
+    const char *wrong; /* a gradient that is not what differences say; or NULL */
 } random_module;
 
 /* An entry with what goes in and what must come out. */

@@ -170,10 +170,22 @@ bool grower_is_tame(const kt_tensor *variants, bool rounded) {
     return worst <= share * a->tolerance * largest;
 }
 
+/* Padding is zeros, or left out of the sum: that is one only where what it meets is finite. */
+static bool pads_what_is_infinite(kt_op op, const kt_tensor *const *operands, uint32_t count) {
+    if (op != KT_OP_conv && op != KT_OP_conv_by_kernel && op != KT_OP_winograd) return false;
+    for (uint32_t i = 0; i < count; i++)
+        for (size_t k = 0; k < kt_tensor_elements(operands[i]); k++)
+            if (kt_dtype_is_float(operands[i]->dtype) &&
+                !isfinite(kt_element_float(operands[i]->dtype, operands[i]->data, k)))
+                return true;
+    return false;
+}
+
 bool grower_evaluate(grower *g, kt_op op, const kt_tensor *const *operands, uint32_t count, const void *attrs,
                      const kt_type *type, kt_tensor *out_variants) {
     int64_t values[RANDOM_SYMBOLS];
     bool all_known[RANDOM_SYMBOLS] = {true, true};
+    if (pads_what_is_infinite(op, operands, count)) return false;
     memcpy(values, g->module->sizes, sizeof values);
     const kt_eval_symbols symbols = {pool_of(g), values, all_known, kt_dim_symbol_count(pool_of(g))};
     for (int v = 0; v < RANDOM_VARIANTS; v++) {

@@ -17,7 +17,7 @@ typedef struct grower {
     uint64_t *state;
     kt_builder *builder;
     bool body;
-    bool large;
+    bool large, smooth; /* smooth: mostly of f64, and its derivatives are compared with differences */
     kt_dtype favourites[3];
     int dims_count;
     kt_dim dims[5]; /* what shapes are made of */
@@ -26,6 +26,7 @@ typedef struct grower {
     /* Those of values that are variables which may be updated, by number. */
     int variables[RANDOM_MOST_PORTS];
     int variable_count;
+    uint64_t stopped; /* how many stop_gradient there were before */
 } grower;
 
 static inline uint64_t draw_bits(grower *g) {

@@ -16,11 +16,11 @@
 enum { GROUP = 16 };
 
 #ifdef KT_SANITIZE
-static uint64_t first_seed = 1, seed_count = 240;
+static uint64_t first_seed = 1, seed_count = 150;
 #else
-static uint64_t first_seed = 1, seed_count = 2000;
+static uint64_t first_seed = 1, seed_count = 1200;
 #endif
-static uint64_t grown[KT_OP_COUNT], dtypes[KT_DTYPE_COUNT], derived, updated;
+static uint64_t grown[KT_OP_COUNT], dtypes[KT_DTYPE_COUNT], derived, differences, updated;
 static uint32_t failures;
 
 static const struct {
@@ -77,6 +77,11 @@ static kt_status grow_group(void *context) {
     for (kt_op op = 0; op < KT_OP_COUNT; op++) grown[op] += module.grown[op];
     for (int d = 0; d < KT_DTYPE_COUNT; d++) dtypes[d] += module.dtypes[d];
     derived += module.derived;
+    differences += module.differences;
+    if (module.wrong) {
+        print_error("%s\n", module.wrong);
+        failures++;
+    }
     updated += module.updated;
     return KT_OK;
 }
@@ -135,6 +140,7 @@ static void nothing_is_left_out(void **state) {
             fail_msg("%s: %llu times only", kt_dtype_name((kt_dtype)dtype),
                      (unsigned long long)dtypes[dtype]);
     if (derived * 10 < seed_count) fail_msg("%llu derivatives only", (unsigned long long)derived);
+    if (differences * 50 < seed_count) fail_msg("%llu differences only", (unsigned long long)differences);
     if (updated * 10 < seed_count) fail_msg("%llu updates only", (unsigned long long)updated);
 }
 
