@@ -22,6 +22,7 @@ typedef struct compile_command {
     kt_emit form;
     kt_quantization quantization; /* once calibrated */
     const char *note;             /* on it */
+    bool multiplies_bytes;        /* the target's CPU has instructions for it */
 } compile_command;
 
 #define FIELD(field) offsetof(compile_command, field)
@@ -186,7 +187,12 @@ static kt_status compile_body(kt_arena *arena, void *context, kt_diag *diag) {
     if (fields->quantize)
         KT_TRY(cli_calibrate(arena, &calibration, &fields->quantization, &fields->note, diag));
     KT_TRY(read_and_compile(arena, fields, diag));
-    if (fields->note) (void)fprintf(stderr, "keratin: note: %s: %s\n", fields->model, fields->note);
+    if (fields->note)
+        (void)fprintf(stderr, "keratin: note: %s: %s%s\n", fields->model, fields->note,
+                      fields->multiplies_bytes
+                          ? ""
+                          : " The target's CPU lacks AVX-512 VNNI: small batches of dense "
+                            "layers gain, convolutions may lose.");
     return KT_OK;
 }
 
@@ -208,20 +214,22 @@ static const char *refuse_quantize(const compile_command *fields) {
 
 typedef struct target_check {
     const cli_command *command;
-    const compile_command *fields;
+    compile_command *fields;
     int exit;
 } target_check;
 
 /* What is wrong with --target, --cpu and --features is the usage. */
 static kt_status check_target(kt_arena *arena, void *context, kt_diag *diag) {
     target_check *check = context;
-    const compile_command *fields = check->fields;
+    compile_command *fields = check->fields;
     kt_target target;
     kt_diag found = {0};
     (void)diag;
     if (kt_target_describe(fields->target, fields->cpu, fields->features, arena, &target, &found) != KT_OK)
         check->exit = cli_usage_error(check->command, "%s",
                                       found.count ? found.problems[0].text : "There is not enough memory.");
+    else
+        fields->multiplies_bytes = target.arch == KT_ARCH_X86_64 && (target.cpu_features & KT_CPU_AVX512VNNI);
     kt_diag_deinit(&found);
     return KT_OK;
 }

@@ -61,24 +61,29 @@ static const double *as_doubles(const calibration *c, const kt_buffer *buffer) {
     return converted.data;
 }
 
+/* Are all elements finite, and is there one? */
+static kt_status check_array(const calibration *c, const kt_array *array) {
+    int64_t count = element_count(&array->buffer);
+    if (count == 0) return about_data(c, "There are no samples to calibrate with.");
+    if (!kt_dtype_is_float((kt_dtype)array->buffer.dtype)) return KT_OK;
+    const double *numbers = as_doubles(c, &array->buffer);
+    if (!numbers) return KT_INVALID;
+    for (int64_t i = 0; i < count; i++) {
+        if (isfinite(numbers[i])) continue;
+        const char *of = array->name ? kt_arena_format(c->arena, " of '%s'", array->name) : "";
+        return about_data(c, kt_arena_format(c->arena,
+                                             "Element %" PRId64
+                                             "%s is %g; data to calibrate with must be finite.",
+                                             i, of, numbers[i]));
+    }
+    return KT_OK;
+}
+
 /* What is wrong with the data whatever the model is. */
 static kt_status check_data(const calibration *c) {
     kt_arrays *data = KT_NEW(c->arena, kt_arrays);
     KT_TRY(read_arrays(c, c->asked->data, data));
-    for (size_t i = 0; i < data->count; i++) {
-        const kt_buffer *buffer = &data->at[i].buffer;
-        int64_t count = element_count(buffer);
-        if (count == 0) return about_data(c, "There are no samples to calibrate with.");
-        if (!kt_dtype_is_float((kt_dtype)buffer->dtype)) continue;
-        const double *numbers = as_doubles(c, buffer);
-        for (int64_t k = 0; numbers && k < count; k++)
-            if (!isfinite(numbers[k]))
-                return about_data(c, kt_arena_format(c->arena,
-                                                     "Element %" PRId64
-                                                     " is %g; data to calibrate with must be finite.",
-                                                     k, numbers[k]));
-        if (!numbers) return KT_INVALID;
-    }
+    for (size_t i = 0; i < data->count; i++) KT_TRY(check_array(c, &data->at[i]));
     return KT_OK;
 }
 

@@ -92,6 +92,11 @@ for name in mlp convnet; do
         fi
     done
 done
+# It is said where it pays little.
+for how in 'haswell lacks' 'cascadelake rows\.$'; do
+    calibrated "$work/x.csv" "$mlp" --target x86_64-linux-gnu --cpu "${how%% *}" --emit=plan -o "$work/plan"
+    expect_text "${how#* }" "$work/notes"
+done
 # What lies between the layers is bytes, and the first product's kernel makes them.
 calibrated "$work/x.csv" "$mlp" --emit=plan -o "$work/plan"
 expect_text 'u8\[batch,21\]' "$work/plan"
