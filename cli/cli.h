@@ -9,6 +9,9 @@
 
 enum { EXIT_DONE = 0, EXIT_WRONG_INPUT = 1, EXIT_WRONG_USAGE = 2 };
 
+/* ---- driver.c: the whole program --------------------------------------------------------------------------- */
+int cli_main(int argc, char **argv);
+
 /* ---- options.c: command lines ------------------------------------------------------------------------------ */
 typedef enum cli_kind {
     CLI_FLAG,   /* bool */

@@ -172,7 +172,12 @@ static kt_status read_and_compile(kt_arena *arena, const compile_command *fields
     kt_diag *found = KT_NEW(arena, kt_diag);
     found->file = diag->file;
     kt_arena_defer(arena, drop_problems, found);
-    if (compile_as(arena, fields, true, found) == KT_OK) return KT_OK;
+    kt_status status = compile_as(arena, fields, true, found);
+    if (status == KT_OK) return KT_OK;
+    /* A program that does less is no answer to a machine that is short of memory for once. */
+    if (status == KT_OUT_OF_MEMORY)
+        return kt_diag_add(diag, status, NULL, "%s",
+                           found->count ? found->problems[0].text : "There is not enough memory.");
     KT_TRY(compile_as(arena, fields, false, diag));
     const kt_problem *why = &found->problems[0];
     if (found->count)

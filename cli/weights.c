@@ -1,5 +1,6 @@
 /* keratin weights: a model's weights alone. */
 #include "cli/cli.h"
+#include "support/file.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -18,7 +19,10 @@ static kt_status weights_body(kt_arena *arena, void *context, kt_diag *diag) {
     const weights_command *fields = context;
     kt_graph *graph;
     KT_TRY(kt_model_read(arena, fields->model, &graph, diag));
-    return kt_weights_write(graph, fields->output, arena, diag);
+    const void *file;
+    size_t bytes;
+    KT_TRY(kt_weights_pack(graph, arena, &file, &bytes, diag));
+    return kt_file_write(fields->output, file, bytes, diag);
 }
 
 int cli_run_weights(const cli_command *command, int argc, char **argv) {

@@ -100,7 +100,8 @@ typedef struct kt_compile_options {
     bool loaded;           /* KT_EMIT_SHARED: without the runtime, and no header; exports NAME_program, a kt_program */
 } kt_compile_options;
 
-/* Optimises graph in place and writes what is asked for. Files appear whole or not at all. */
+/* Optimises graph in place and writes what is asked for. Files appear whole and all together, or none
+ * does; dumps, as they are made. */
 kt_status kt_compile(kt_graph *graph, const kt_compile_options *options, kt_diag *diag) KT_MUST_USE;
 
 /* The entry `prepare`; 0: there is none. */
@@ -124,7 +125,8 @@ typedef struct kt_weights {
     uint64_t bytes;    /* of the file */
 } kt_weights;
 kt_weights kt_weights_lay_out(const kt_graph *graph, kt_arena *arena);
-kt_status kt_weights_write(const kt_graph *graph, const char *path, kt_arena *arena, kt_diag *diag) KT_MUST_USE;
+kt_status kt_weights_pack(const kt_graph *graph, kt_arena *arena, const void **out_file, size_t *out_bytes,
+                          kt_diag *diag) KT_MUST_USE;
 /* Turns `prepare`, which has been fused, into an entry with inputs (variables) and outputs (constants). */
 void kt_prepare_offer(kt_graph *graph, kt_func prepare);
 /* A program's symbols in the users' order (codegen/symbols.c); returns how many. */
@@ -134,7 +136,7 @@ const char *kt_constants_symbol(kt_arena *arena, const char *program_name);
 /* An ELF relocatable object with one hidden symbol over the constants, written by ourselves (codegen/elf.c). */
 kt_status kt_elf_write_constants(const char *path, const char *symbol, const kt_graph *graph, const uint64_t *offsets,
                                  uint64_t bytes, const kt_target *target, kt_diag *diag) KT_MUST_USE;
-/* Turns object files into what `form` says, at output, whole or not at all (codegen/link.c). directory: for
+/* Turns object files into what `form` says, at output, where nothing lies (codegen/link.c). directory: for
  * temporary files. The runtime's members that are needed go in; libraries and objects keep only symbols that begin
  * with `name`_ visible. debug: nothing is stripped. loaded: without the runtime. */
 kt_status kt_link(kt_emit form, const kt_target *target, bool debug, bool loaded, const char *const *objects, uint32_t object_count, const char *name,

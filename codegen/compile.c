@@ -1,7 +1,6 @@
 /* A whole compilation, in the order in which it happens: bind and passes, plan, prepare, kernels, code, link.
- */
+ * What it writes takes its place at the very end, when nothing can go wrong any more. */
 #include "codegen/inspect.h"
-#include "support/file.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,7 @@ typedef struct job {
     const char *name;
     kt_target target;
     kt_inspection inspection;
+    kt_files files;
     KT_VECTOR(kt_plan) plans;
     kt_debug debug;
 } job;
@@ -53,8 +53,8 @@ static const char *header_path(kt_arena *arena, const char *output) {
 
 /* ---- stages ---------------------------------------------------------------------------------------------
  */
-static kt_status write_text(job *work, const kt_text *text) {
-    return kt_file_write(work->options->output, kt_text_string(text), text->length, work->diag);
+static kt_status add_text(job *work, const char *path, const kt_text *text) {
+    return kt_files_add(&work->files, path, kt_text_string(text), text->length, work->diag);
 }
 
 static kt_status run_passes(job *work, bool bind_only) {
@@ -109,7 +109,7 @@ static kt_status describe_lines(job *work) {
     work->debug.file = work->inspection.last_graph;
     if (work->debug.file) return KT_OK;
     work->debug.file = kt_arena_format(work->arena, "%s.kir", work->options->output);
-    return kt_file_write(work->debug.file, kt_text_string(&text), text.length, work->diag);
+    return add_text(work, work->debug.file, &text);
 }
 
 /* What the program has to know to make its constants of a file. */
@@ -205,40 +205,44 @@ static kt_status link_output(job *work, kt_module *module, const kt_program_sour
                                       work->diag));
         object_count = 2;
     }
-    const char *output = work->options->output;
+    const char *output = work->options->output, *beside;
+    KT_TRY(kt_files_reserve(&work->files, output, &beside, work->diag));
     KT_TRY(kt_link(work->options->emit, &work->target, work->options->debug, work->options->loaded, objects,
-                   object_count, work->name, directory, output, work->arena, work->diag));
+                   object_count, work->name, directory, beside, work->arena, work->diag));
     kt_inspect_stage(&work->inspection, "link", kt_seconds_now() - emitted);
-    if (source->weights)
-        KT_TRY(kt_weights_write(work->graph, kt_arena_format(work->arena, "%s.weights", output), work->arena,
-                                work->diag));
+    if (source->weights) {
+        KT_TRY(kt_weights_pack(work->graph, work->arena, &bytes, &count, work->diag));
+        KT_TRY(kt_files_add(&work->files, kt_arena_format(work->arena, "%s.weights", output), bytes, count,
+                            work->diag));
+    }
     if (work->options->emit == KT_EMIT_EXE || work->options->loaded) return KT_OK;
     kt_text header = {.arena = work->arena};
     kt_header_print(work->graph, work->plans.at, work->plans.count, work->name, work->options->weights_file,
                     work->options->training != NULL, work->target.trains, &header);
-    return kt_file_write(header_path(work->arena, output), kt_text_string(&header), header.length,
-                         work->diag);
+    return add_text(work, header_path(work->arena, output), &header);
 }
 
-/* Runs the stages that the wanted form needs, and writes it. page: what becomes known on the way. */
-static kt_status write_form(job *work, kt_page_source *page) {
+static bool is_graph(kt_emit form) { return form == KT_EMIT_GRAPH || form == KT_EMIT_OPTIMIZED; }
+
+/* Runs the stages that the wanted form needs, and adds it to the files, unless it is the graph. page: what
+ * becomes known on the way. */
+static kt_status make_form(job *work, kt_page_source *page) {
     const kt_compile_options *options = work->options;
     kt_text text = {.arena = work->arena};
     KT_TRY(run_passes(work, options->emit == KT_EMIT_GRAPH));
-    if (options->emit == KT_EMIT_GRAPH || options->emit == KT_EMIT_OPTIMIZED)
-        return kt_graph_write(work->graph, options->output, work->arena, work->diag);
+    if (is_graph(options->emit)) return KT_OK;
     double start = kt_seconds_now();
     KT_TRY(make_plans(work));
     kt_inspect_stage(&work->inspection, "plan", kt_seconds_now() - start);
     if (options->dump_dir || options->emit == KT_EMIT_PLAN) {
         print_plans(work, &text);
         KT_TRY(kt_inspect_plan(&work->inspection, work->name, &text));
-        if (options->emit == KT_EMIT_PLAN) return write_text(work, &text);
+        if (options->emit == KT_EMIT_PLAN) return add_text(work, options->output, &text);
     }
     if (options->emit == KT_EMIT_HEADER) {
         kt_header_print(work->graph, work->plans.at, work->plans.count, work->name, options->weights_file,
                         options->training != NULL, work->target.trains, &text);
-        return write_text(work, &text);
+        return add_text(work, options->output, &text);
     }
     kt_program_source source;
     kt_module *module;
@@ -251,11 +255,11 @@ static kt_status write_form(job *work, kt_page_source *page) {
     size_t count;
     kt_text code = {.arena = work->arena};
     switch (options->emit) {
-    case KT_EMIT_LOOPS: kt_module_print_loops(module, &code); return write_text(work, &code);
-    case KT_EMIT_LLVM: kt_module_print_llvm(module, &code); return write_text(work, &code);
+    case KT_EMIT_LOOPS: kt_module_print_loops(module, &code); return add_text(work, options->output, &code);
+    case KT_EMIT_LLVM: kt_module_print_llvm(module, &code); return add_text(work, options->output, &code);
     case KT_EMIT_ASM:
         KT_TRY(kt_module_emit(module, KT_CODE_ASSEMBLY, work->arena, &bytes, &count, work->diag));
-        return kt_file_write(options->output, bytes, count, work->diag);
+        return kt_files_add(&work->files, options->output, bytes, count, work->diag);
     default: return link_output(work, module, &source);
     }
 }
@@ -276,10 +280,14 @@ static kt_status compile(void *context) {
         KT_TRY(kt_link_check(&work->target, work->arena, work->diag));
     KT_TRY(kt_inspect_begin(&work->inspection, options, work->arena, work->diag));
     kt_page_source page = {.name = work->name, .target = &work->target, .graph = work->graph};
-    KT_TRY(write_form(work, &page));
+    work->files.arena = work->arena;
+    KT_TRY(make_form(work, &page));
     page.plans = work->plans.at;
     page.plan_count = work->plans.count;
-    return kt_inspect_end(&work->inspection, &page);
+    KT_TRY(kt_inspect_end(&work->inspection, &page, &work->files));
+    if (is_graph(options->emit))
+        KT_TRY(kt_graph_write(work->graph, options->output, work->arena, work->diag));
+    return kt_files_commit(&work->files, work->diag);
 }
 
 /* The scratch arena is made inside a guard of its own, so that it goes whatever happens. */

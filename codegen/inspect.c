@@ -1,7 +1,6 @@
 /* Dumps are numbered in the order in which they are written, so that a directory lists as the compilation
  * went. */
 #include "codegen/inspect.h"
-#include "support/file.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -29,7 +28,7 @@ static kt_status dump(kt_inspection *inspection, const char *stage, const char *
     const char *directory = inspection->options->dump_dir;
     if (!directory) return KT_OK;
     const char *path =
-        kt_arena_format(inspection->arena, "%s/%03u.%s%s", directory, inspection->files++, stage, ending);
+        kt_arena_format(inspection->arena, "%s/%03u.%s%s", directory, inspection->dumps++, stage, ending);
     if (!strcmp(ending, ".kir")) inspection->last_graph = path;
     return kt_file_write(path, kt_text_string(text), text->length, inspection->diag);
 }
@@ -107,14 +106,13 @@ static void print_times(const kt_inspection *inspection) {
     fprintf(stderr, "%10.3f ms  100.0 %%  total\n", total * 1e3);
 }
 
-static kt_status write_page(const kt_inspection *inspection, const kt_page_source *source, bool with_texts,
-                            const char *path) {
-    kt_text html = {.arena = inspection->arena};
-    kt_page_print(source, with_texts, &html);
-    return kt_file_write(path, kt_text_string(&html), html.length, inspection->diag);
+static void print_page(const kt_inspection *inspection, const kt_page_source *source, bool with_texts,
+                       kt_text *out_html) {
+    *out_html = (kt_text){.arena = inspection->arena};
+    kt_page_print(source, with_texts, out_html);
 }
 
-kt_status kt_inspect_end(kt_inspection *inspection, kt_page_source *source) {
+kt_status kt_inspect_end(kt_inspection *inspection, kt_page_source *source, kt_files *files) {
     const kt_compile_options *options = inspection->options;
     if (options->time_passes) print_times(inspection);
     source->level = options->level;
@@ -125,8 +123,13 @@ kt_status kt_inspect_end(kt_inspection *inspection, kt_page_source *source) {
     source->loops = inspection->loops;
     source->llvm = inspection->llvm;
     source->assembly = inspection->assembly;
-    if (options->dump_dir)
-        KT_TRY(write_page(inspection, source, true,
-                          kt_arena_format(inspection->arena, "%s/index.html", options->dump_dir)));
-    return options->report ? write_page(inspection, source, false, options->report) : KT_OK;
+    kt_text html;
+    if (options->dump_dir) {
+        print_page(inspection, source, true, &html);
+        KT_TRY(kt_file_write(kt_arena_format(inspection->arena, "%s/index.html", options->dump_dir),
+                             kt_text_string(&html), html.length, inspection->diag));
+    }
+    if (!options->report) return KT_OK;
+    print_page(inspection, source, false, &html);
+    return kt_files_add(files, options->report, kt_text_string(&html), html.length, inspection->diag);
 }

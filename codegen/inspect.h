@@ -3,13 +3,14 @@
 #define KT_CODEGEN_INSPECT_H
 
 #include "codegen/page.h"
+#include "support/file.h"
 
 typedef struct kt_inspection {
     const kt_compile_options *options;
     kt_arena *arena;
     kt_diag *diag;
     kt_status status; /* of what was written after a pass */
-    uint32_t files;   /* written so far */
+    uint32_t dumps;   /* written so far */
     kt_stages stages;
     const char *last_graph; /* the file of the last graph that was dumped, or NULL */
     const char *model; /* of the graph as it was read, if a page is wanted */
@@ -27,8 +28,8 @@ void kt_inspect_stage(kt_inspection *inspection, const char *name, double second
 bool kt_inspect_wants_texts(const kt_inspection *inspection);
 kt_status kt_inspect_plan(kt_inspection *inspection, const char *name, const kt_text *plan) KT_MUST_USE;
 kt_status kt_inspect_module(kt_inspection *inspection, const char *name, kt_module *module) KT_MUST_USE;
-/* Writes what is written at the end: times, index.html, the report. source: all but what the inspection knows. */
-kt_status kt_inspect_end(kt_inspection *inspection, kt_page_source *source) KT_MUST_USE;
+/* Prints times, writes index.html and adds the report to files. source: all but what the inspection knows. */
+kt_status kt_inspect_end(kt_inspection *inspection, kt_page_source *source, kt_files *files) KT_MUST_USE;
 
 double kt_seconds_now(void);
 

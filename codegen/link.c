@@ -6,7 +6,6 @@
 #include "support/file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -244,38 +243,20 @@ static kt_status link_archive(command *line, const char *const *objects, uint32_
 kt_status kt_link(kt_emit form, const kt_target *target, bool debug, bool loaded, const char *const *objects,
                   uint32_t object_count, const char *name, const char *directory, const char *output,
                   kt_arena *arena, kt_diag *diag) {
-    if (kt_file_is_special(output))
-        return kt_diag_add(diag, KT_INVALID, NULL, "Cannot write %s: it is no regular file.", output);
     const char *runtime = NULL;
     command line = {.arena = arena, .target = target, .debug = debug};
     if (!loaded) {
         KT_TRY(find_runtime(arena, target, &runtime, diag));
         KT_ASSERT(runtime);
     }
-    const char *beside = kt_arena_format(arena, "%s.%ld.tmp", output, (long)getpid());
-    /* Said here, since the linker says it in words of its own. */
-    int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0) return kt_diag_add(diag, KT_IO, NULL, "Cannot write %s: %s.", output, strerror(errno));
-    close(fd);
-    unlink(beside);
-    kt_file_unsettled(beside);
-    kt_status status;
     switch (form) {
-    case KT_EMIT_EXE: status = link_executable(&line, objects, object_count, runtime, beside, diag); break;
+    case KT_EMIT_EXE: return link_executable(&line, objects, object_count, runtime, output, diag);
     case KT_EMIT_SHARED:
-        status = link_shared(&line, objects, object_count, runtime, name, directory, beside, diag);
-        break;
+        return link_shared(&line, objects, object_count, runtime, name, directory, output, diag);
     case KT_EMIT_OBJECT:
-        status = link_object(&line, objects, object_count, runtime, name, directory, beside, diag);
-        break;
+        return link_object(&line, objects, object_count, runtime, name, directory, output, diag);
     case KT_EMIT_STATIC:
-        status = link_archive(&line, objects, object_count, runtime, name, directory, beside, diag);
-        break;
+        return link_archive(&line, objects, object_count, runtime, name, directory, output, diag);
     default: KT_BUG("form %d is not linked", form);
     }
-    if (status == KT_OK && rename(beside, output))
-        status = kt_diag_add(diag, KT_IO, NULL, "Cannot write %s: %s.", output, strerror(errno));
-    if (status != KT_OK) unlink(beside);
-    kt_file_settled(beside);
-    return status;
 }

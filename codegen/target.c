@@ -122,12 +122,19 @@ static const char *next_part(const char *part) {
     return *part ? part + 1 : part;
 }
 
+/* Text that LLVM owns, moved to an arena. */
+static void dispose_message(void *message) { LLVMDisposeMessage(message); }
+
+static const char *take_message(kt_arena *arena, char *message) {
+    if (!message) kt_out_of_memory();
+    kt_arena_defer(arena, dispose_message, message);
+    return message;
+}
+
 /* The triple as LLVM spells it, and its architecture; NULL: no code can be made for it. ARCH-VENDOR-OS-LIBC,
  * where LLVM has put "unknown" for what was left out. */
 static const char *normalise(const char *given, kt_arena *arena, kt_arch *out_arch) {
-    char *normal = LLVMNormalizeTargetTriple(given);
-    const char *triple = kt_arena_string(arena, normal);
-    LLVMDisposeMessage(normal);
+    const char *triple = take_message(arena, LLVMNormalizeTargetTriple(given));
     const char *vendor = next_part(triple), *os = next_part(vendor), *libc = next_part(os);
     int i = 0;
     while (i < SPELLING_COUNT && !is_part(triple, spellings[i].spelling)) i++;
@@ -144,14 +151,6 @@ static uint64_t feature_named(const char *name, size_t length) {
         if (strlen(features_of_x86[i].name) == length && strncmp(features_of_x86[i].name, name, length) == 0)
             return features_of_x86[i].feature;
     return 0;
-}
-
-/* Text that LLVM owns, moved to an arena. */
-static void dispose_message(void *message) { LLVMDisposeMessage(message); }
-
-static const char *take_message(kt_arena *arena, char *message) {
-    kt_arena_defer(arena, dispose_message, message);
-    return message;
 }
 
 /* Applies "+avx2,-fma,…". strict: an unknown name, or one without a sign, is an error; else it is passed

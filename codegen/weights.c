@@ -1,7 +1,6 @@
-/* Writes .weights files (runtime/weights.h), and makes `prepare` an entry that reads one. */
+/* Packs .weights files (runtime/weights.h), and makes `prepare` an entry that reads one. */
 #include "runtime/weights.h"
 #include "codegen/codegen.h"
-#include "support/file.h"
 
 #include <string.h>
 
@@ -44,7 +43,8 @@ kt_weights kt_weights_lay_out(const kt_graph *graph, kt_arena *arena) {
     return weights;
 }
 
-kt_status kt_weights_write(const kt_graph *graph, const char *path, kt_arena *arena, kt_diag *diag) {
+kt_status kt_weights_pack(const kt_graph *graph, kt_arena *arena, const void **out_file, size_t *out_bytes,
+                          kt_diag *diag) {
     const kt_weights weights = kt_weights_lay_out(graph, arena);
     kt_weights_header header = {.version = KT_WEIGHTS_VERSION,
                                 .variable_count = graph->variables.count,
@@ -65,7 +65,9 @@ kt_status kt_weights_write(const kt_graph *graph, const char *path, kt_arena *ar
         uint64_t bytes = variable_bytes(graph, &variable->type);
         if (bytes) memcpy(file + weights.offsets[i], variable->data, bytes);
     }
-    return kt_file_write(path, file, weights.bytes, diag);
+    *out_file = file;
+    *out_bytes = weights.bytes;
+    return KT_OK;
 }
 
 void kt_prepare_offer(kt_graph *graph, kt_func prepare) {

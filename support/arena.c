@@ -47,6 +47,7 @@ struct guard {
 /* Where this thread goes when memory is exhausted. */
 static _Thread_local struct guard *innermost;
 static _Thread_local uint64_t countdown;
+static bool shares = true;
 
 bool kt_is_guarded(void) { return innermost != NULL; }
 
@@ -76,6 +77,7 @@ static void count_down(void) {
 }
 
 void kt_arena_fail_after(uint64_t allocations) { countdown = allocations; }
+void kt_arena_share_blocks(bool share) { shares = share; }
 
 static void *zeroed(size_t bytes) {
     void *memory = calloc(1, bytes);
@@ -116,7 +118,8 @@ void *kt_arena_alloc(kt_arena *arena, size_t bytes) {
     size_t alignment = bytes >= 64 ? 64 : 16;
     uintptr_t start = align_up(arena->at, alignment);
     if (arena->at == 0 || start > arena->end || arena->end - start < bytes) {
-        if (bytes >= BLOCK_BYTES / 4) return (void *)align_up(add_block(arena, bytes + alignment), alignment);
+        if (bytes >= BLOCK_BYTES / 4 || !shares)
+            return (void *)align_up(add_block(arena, bytes + alignment), alignment);
         arena->at = add_block(arena, BLOCK_BYTES);
         arena->end = arena->at + BLOCK_BYTES;
         start = align_up(arena->at, alignment);

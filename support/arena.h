@@ -53,5 +53,7 @@ bool kt_is_guarded(void);
 
 /* For tests: from now on, the countdown-th allocation of this thread fails (0: none does). */
 void kt_arena_fail_after(uint64_t countdown);
+/* For tests, before there is another thread: whether small allocations share blocks, or each is one of malloc's. */
+void kt_arena_share_blocks(bool share);
 
 #endif

@@ -112,10 +112,11 @@ static kt_status write_into(const char *path, const void *bytes, size_t count, k
     return written ? KT_OK : cannot(diag, "write", path);
 }
 
-/* Writes into a new file, which then takes path's place. */
-static kt_status write_beside(const char *path, const void *bytes, size_t count, kt_diag *diag) {
+/* Writes into a new file of another name, which is then in out_beside. */
+static kt_status write_beside(const char *path, const void *bytes, size_t count, char out_beside[PATH_MAX],
+                              kt_diag *diag) {
     char beside[PATH_MAX];
-    if ((size_t)snprintf(beside, sizeof beside, "%s.XXXXXX", path) >= sizeof beside)
+    if (snprintf(beside, sizeof beside, "%s.XXXXXX", path) >= PATH_MAX)
         return kt_diag_add(diag, KT_IO, NULL, "Cannot write %.100s…: the path is too long.", path);
     int fd = mkostemp(beside, O_CLOEXEC);
     if (fd < 0) return cannot(diag, "write", path);
@@ -125,12 +126,24 @@ static kt_status write_beside(const char *path, const void *bytes, size_t count,
     bool written = write_all(fd, bytes, count) && fchmod(fd, 0666 & ~mask) == 0;
     int error = errno;
     if (close(fd) && written) written = false, error = errno;
-    if (written && rename(beside, path)) written = false, error = errno;
-    if (!written) unlink(beside);
+    if (written) {
+        memcpy(out_beside, beside, strlen(beside) + 1);
+        return KT_OK;
+    }
+    unlink(beside);
     kt_file_settled(beside);
-    if (written) return KT_OK;
     errno = error;
     return cannot(diag, "write", path);
+}
+
+/* Gives what was written beside path its place, or removes it. */
+static kt_status replace(const char *path, const char *beside, kt_diag *diag) {
+    bool renamed = rename(beside, path) == 0;
+    int error = errno;
+    if (!renamed) unlink(beside);
+    kt_file_settled(beside);
+    errno = error;
+    return renamed ? KT_OK : cannot(diag, "write", path);
 }
 
 bool kt_file_is_special(const char *path) {
@@ -138,12 +151,91 @@ bool kt_file_is_special(const char *path) {
     return stat(path, &status) == 0 && !S_ISREG(status.st_mode);
 }
 
+/* Writes into what is there and must stay: standard output, a device, a pipe. */
+static kt_status write_through(const char *path, const void *bytes, size_t count, kt_diag *diag) {
+    if (strcmp(path, "-") != 0) return write_into(path, bytes, count, diag);
+    return write_all(STDOUT_FILENO, bytes, count) ? KT_OK : cannot(diag, "write", "standard output");
+}
+
+static bool is_written_through(const char *path) { return !strcmp(path, "-") || kt_file_is_special(path); }
+
+/* A link stays: what it leads to is replaced. */
+static const char *resolve(const char *path, char room[PATH_MAX]) {
+    return realpath(path, room) ? room : path;
+}
+
 kt_status kt_file_write(const char *path, const void *bytes, size_t count, kt_diag *diag) {
-    if (!strcmp(path, "-"))
-        return write_all(STDOUT_FILENO, bytes, count) ? KT_OK : cannot(diag, "write", "standard output");
-    if (kt_file_is_special(path)) return write_into(path, bytes, count, diag);
-    char resolved[PATH_MAX]; /* a link stays: what it leads to is replaced */
-    return write_beside(realpath(path, resolved) ? resolved : path, bytes, count, diag);
+    char room[PATH_MAX], beside[PATH_MAX];
+    if (is_written_through(path)) return write_through(path, bytes, count, diag);
+    const char *resolved = resolve(path, room);
+    KT_TRY(write_beside(resolved, bytes, count, beside, diag));
+    return replace(resolved, beside, diag);
+}
+
+/* ---- files that appear together -------------------------------------------------------------------------
+ */
+struct kt_file_staged {
+    struct kt_file_staged *next;
+    char *path;
+    char *beside;      /* "": nothing lies there, not yet or no longer */
+    bool through;      /* nothing is to lie there */
+    const void *bytes; /* of what is written through */
+    size_t count;
+};
+
+static void drop_staged(void *object) {
+    struct kt_file_staged *staged = object;
+    if (!*staged->beside) return;
+    unlink(staged->beside);
+    kt_file_settled(staged->beside);
+}
+
+/* All memory that is needed is taken here, so that nothing fails for want of it once there are files. */
+static struct kt_file_staged *stage(kt_files *files, const char *path) {
+    struct kt_file_staged *staged = KT_NEW(files->arena, struct kt_file_staged);
+    staged->path = kt_arena_string(files->arena, path);
+    staged->beside = KT_NEW_ARRAY(files->arena, char, PATH_MAX);
+    kt_arena_defer(files->arena, drop_staged, staged);
+    struct kt_file_staged **last = &files->first;
+    while (*last) last = &(*last)->next;
+    return *last = staged;
+}
+
+kt_status kt_files_add(kt_files *files, const char *path, const void *bytes, size_t count, kt_diag *diag) {
+    char room[PATH_MAX];
+    bool through = is_written_through(path);
+    struct kt_file_staged *staged = stage(files, through ? path : resolve(path, room));
+    if (!through) return write_beside(staged->path, bytes, count, staged->beside, diag);
+    staged->through = true;
+    staged->bytes = bytes;
+    staged->count = count;
+    return KT_OK;
+}
+
+kt_status kt_files_reserve(kt_files *files, const char *path, const char **out_beside, kt_diag *diag) {
+    if (kt_file_is_special(path))
+        return kt_diag_add(diag, KT_INVALID, NULL, "Cannot write %s: it is no regular file.", path);
+    struct kt_file_staged *staged = stage(files, path);
+    KT_TRY(write_beside(path, "", 0, staged->beside, diag));
+    unlink(staged->beside);
+    *out_beside = staged->beside;
+    return KT_OK;
+}
+
+kt_status kt_files_commit(kt_files *files, kt_diag *diag) {
+    kt_status status = KT_OK;
+    for (struct kt_file_staged *staged = files->first; staged; staged = staged->next)
+        if (staged->through) KT_TRY(write_through(staged->path, staged->bytes, staged->count, diag));
+    struct kt_file_staged *end = files->first;
+    for (; end; end = end->next) {
+        if (end->through) continue;
+        status = replace(end->path, end->beside, diag);
+        *end->beside = 0;
+        if (status != KT_OK) break;
+    }
+    for (struct kt_file_staged *done = files->first; status != KT_OK && done != end; done = done->next)
+        if (!done->through) unlink(done->path);
+    return status;
 }
 
 static void free_holder(void *holder) { free(*(char **)holder); }
@@ -247,18 +339,23 @@ kt_status kt_command_run(const char *const *arguments, kt_diag *diag) {
     const char *environment[MOST_VARIABLES];
     command_environment(temporary, environment, MOST_VARIABLES);
     posix_spawnattr_t attributes;
-    posix_spawnattr_init(&attributes);
-    /* A group of its own: a signal that ends the driver ends the command and its children. */
-    if (cleans) posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
     posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
     pid_t child;
-    int error = posix_spawnp(&child, arguments[0], &actions, &attributes, (char *const *)arguments,
-                             (char *const *)environment);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
+    int error = posix_spawnattr_init(&attributes);
+    if (!error) {
+        /* A group of its own: a signal that ends the driver ends the command and its children. */
+        if (cleans) posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+        error = posix_spawn_file_actions_init(&actions);
+        if (!error) {
+            error = posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
+            if (!error) error = posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+            if (!error)
+                error = posix_spawnp(&child, arguments[0], &actions, &attributes, (char *const *)arguments,
+                                     (char *const *)environment);
+            posix_spawn_file_actions_destroy(&actions);
+        }
+        posix_spawnattr_destroy(&attributes);
+    }
     if (!error && cleans) command_at_work = child;
     close(ends[1]);
     char message[MESSAGE_BYTES] = "";

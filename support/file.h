@@ -6,6 +6,18 @@
 
 /* Writes beside path and renames; "-" is standard output, and devices and pipes are written into. */
 kt_status kt_file_write(const char *path, const void *bytes, size_t count, kt_diag *diag) KT_MUST_USE;
+/* Files that appear together, or none: { .arena = … }. What is added lies beside its place, and goes when arena goes,
+ * until kt_files_commit, which wants no memory. */
+typedef struct kt_files {
+    kt_arena *arena;
+    struct kt_file_staged *first;
+} kt_files;
+/* As kt_file_write; standard output, devices and pipes are written at the end, so bytes must stay until then. */
+kt_status kt_files_add(kt_files *files, const char *path, const void *bytes, size_t count, kt_diag *diag) KT_MUST_USE;
+/* A regular file that somebody else writes, at *out_beside, where there is none yet. */
+kt_status kt_files_reserve(kt_files *files, const char *path, const char **out_beside, kt_diag *diag) KT_MUST_USE;
+/* Gives all their places; where one cannot have its place, the others go. */
+kt_status kt_files_commit(kt_files *files, kt_diag *diag) KT_MUST_USE;
 /* Is there something at path that is no regular file? */
 bool kt_file_is_special(const char *path);
 /* The whole file, a NUL behind it; "-" is standard input. More than limit bytes are an error. */

@@ -560,7 +560,7 @@ LLVMValueRef kt_llvm_kernel(kt_module *module, const kt_loops *loops) {
     w.function = add_function(module, kt_arena_format(module->arena, "kernel.%s", loops->name));
     w.emitter = (kt_emitter){.context = module->context,
                              .module = module->module,
-                             .builder = LLVMCreateBuilderInContext(module->context),
+                             .builder = kt_llvm_builder(module),
                              .target = module->target};
     if (loops->cells.count > 1) w.results = alias_scope(module, loops->name);
     match_ends(&w);
@@ -583,6 +583,5 @@ LLVMValueRef kt_llvm_kernel(kt_module *module, const kt_loops *loops) {
     LLVMMoveBasicBlockAfter(done, LLVMGetInsertBlock(b));
     LLVMPositionBuilderAtEnd(b, done);
     LLVMBuildRetVoid(b);
-    LLVMDisposeBuilder(b);
     return w.function;
 }

@@ -21,7 +21,7 @@ struct kt_module {
     double lower_seconds, optimise_seconds;
     LLVMDIBuilderRef debug;     /* NULL: no debug information */
     LLVMMetadataRef debug_file; /* the graph's text */
-    const char *trouble; /* the last error that LLVM told, or NULL */
+    char trouble[512]; /* the last error that LLVM told, or "" */
 };
 #define KT_NO_SLOT UINT32_MAX
 
@@ -34,6 +34,7 @@ LLVMValueRef kt_llvm_dim(kt_module *module, LLVMBuilderRef builder, LLVMValueRef
  * enough for kt_llvm_kernel, kt_llvm_optimise and kt_module_emit. */
 kt_status kt_module_create(const kt_target *target, const kt_module_options *options, kt_arena *arena,
                            kt_module **out_module, kt_diag *diag) KT_MUST_USE;
+LLVMBuilderRef kt_llvm_builder(kt_module *module); /* goes with the module */
 /* Gives a function the attributes that all generated functions have: the CPU it is for, sanitizers. */
 void kt_llvm_set_attributes(const kt_module *module, LLVMValueRef function);
 

@@ -6,6 +6,7 @@
 
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Target.h>
+#include <stdio.h>
 #include <string.h>
 
 static void dispose(void *object) {
@@ -17,12 +18,13 @@ static void dispose(void *object) {
 }
 
 /* What LLVM finds wrong while it generates code (an error has severity 0) is kept for kt_module_emit to tell;
- * by default it would end the process. */
+ * by default it would end the process. Without an allocation, which would leave LLVM's frames where it fails.
+ */
 static void keep_diagnostic(LLVMDiagnosticInfoRef info, void *context) {
     kt_module *module = context;
     if (LLVMGetDiagInfoSeverity(info) != LLVMDSError) return;
     char *text = LLVMGetDiagInfoDescription(info);
-    module->trouble = kt_arena_string(module->arena, text);
+    (void)snprintf(module->trouble, sizeof module->trouble, "%s", text ? text : "it does not say why");
     LLVMDisposeMessage(text);
 }
 
@@ -89,6 +91,16 @@ kt_status kt_module_create(const kt_target *target, const kt_module_options *opt
     return KT_OK;
 }
 
+static void dispose_builder(void *builder) {
+    if (!kt_llvm_is_exhausted()) LLVMDisposeBuilder(builder);
+}
+
+LLVMBuilderRef kt_llvm_builder(kt_module *module) {
+    LLVMBuilderRef builder = LLVMCreateBuilderInContext(module->context);
+    kt_arena_defer(module->arena, dispose_builder, builder);
+    return builder;
+}
+
 static void set_text(const kt_module *module, LLVMValueRef function, const char *key, const char *value) {
     LLVMAttributeRef attribute = LLVMCreateStringAttribute(module->context, key, (unsigned)strlen(key), value,
                                                            (unsigned)strlen(value));
@@ -132,10 +144,19 @@ void kt_module_print_loops(const kt_module *module, kt_text *out_text) {
     }
 }
 
+static void dispose_message(void *text) {
+    if (!kt_llvm_is_exhausted()) LLVMDisposeMessage(text);
+}
+
+static void dispose_buffer(void *buffer) {
+    if (!kt_llvm_is_exhausted()) LLVMDisposeMemoryBuffer(buffer);
+}
+
 void kt_module_print_llvm(const kt_module *module, kt_text *out_text) {
     char *text = LLVMPrintModuleToString(module->module);
+    if (!text) kt_out_of_memory();
+    kt_arena_defer(out_text->arena, dispose_message, text);
     kt_text_add(out_text, text);
-    LLVMDisposeMessage(text);
 }
 
 kt_status kt_module_emit(kt_module *module, kt_machine_code form, kt_arena *arena, const void **out_bytes,
@@ -150,9 +171,9 @@ kt_status kt_module_emit(kt_module *module, kt_machine_code form, kt_arena *aren
         return status;
     }
     *out_count = LLVMGetBufferSize(buffer);
-    *out_bytes = kt_arena_copy(arena, LLVMGetBufferStart(buffer), *out_count);
-    LLVMDisposeMemoryBuffer(buffer);
-    if (module->trouble)
+    *out_bytes = LLVMGetBufferStart(buffer);
+    kt_arena_defer(arena, dispose_buffer, buffer);
+    if (*module->trouble)
         return kt_diag_add(diag, KT_UNSUPPORTED, NULL, "LLVM made no code: %s.", module->trouble);
     return KT_OK;
 }

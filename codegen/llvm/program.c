@@ -493,18 +493,13 @@ static LLVMValueRef training_table(emitter *emit) {
     return table_global(emit, "training", table);
 }
 
-static void dispose_builder(void *builder) {
-    if (!kt_llvm_is_exhausted()) LLVMDisposeBuilder(builder);
-}
-
 kt_status kt_llvm_program(kt_module *module, const kt_program_source *source, const LLVMValueRef *kernels,
                           kt_diag *diag) {
     emitter emit = {.module = module, .source = source};
     emit.i32 = LLVMInt32TypeInContext(module->context);
     emit.i64 = LLVMInt64TypeInContext(module->context);
     emit.pointer = LLVMPointerTypeInContext(module->context, 0);
-    emit.builder = LLVMCreateBuilderInContext(module->context);
-    kt_arena_defer(module->arena, dispose_builder, emit.builder);
+    emit.builder = kt_llvm_builder(module);
     rows entries = {0};
     uint32_t variable_count;
     LLVMValueRef variables = variable_table(&emit, &variable_count);

@@ -40,6 +40,12 @@ refused "$SOURCE/tests/driver/boxed.keras" 2
 expect_text 'boxed/flip: it takes a tensor of images; a dictionary' errors
 expect_text 'boxed/resize: it takes a tensor of images; a dictionary' errors
 
+# Without its header a library is not there either.
+mkdir library.h
+expect_status 1 "$KERATIN" compile "$model" -o library.so
+expect_errors 1
+[ "$(ls -d library*)" = library.h ] || fail "a library without a header: $(ls)"
+
 expect_status 1 "$KERATIN" compile "$model" -o out --shape image=2x9x8x1
 expect_errors 1
 expect_status 1 "$KERATIN" compile "$model" -o out --shape picture=2x8x8x1

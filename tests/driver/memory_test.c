@@ -1,68 +1,44 @@
-/* A whole compilation in which the n-th allocation fails, for many n: it ends with KT_OUT_OF_MEMORY and a
- * sentence, leaves no file, and (under the asan preset) loses nothing. */
-#include "codegen/codegen.h"
-#include "frontend/layer.h"
-#include "kt_cmocka.h"
-#include "support/file.h"
+/* Whole compilations while the n-th allocation fails, or the n-th and all after it, wherever it is made, but
+ * in LLVM (tests/driver/failing_run.h): archives, layers, passes, code, what is linked and what is written.
+ * Either all files are there, whole, or there is one sentence and none; under asan nothing is lost. */
+#include "driver/failing_run.h"
 
-#include <string.h>
-#include <unistd.h>
+#include "cli/cli.h"
 
-#define MODEL KT_TEST_SOURCE "/../examples/digits/digits.keras"
+#define TRAINER KT_TEST_SOURCE "/driver/trainer.keras"
 
-typedef struct attempt {
-    kt_diag *diag;
-    kt_arena *arena;
-    const char *output;
-    uint64_t fail_after;
-} attempt;
+static const failing_command predictor = {"compile " TRAINER " -o model.so --weights=file",
+                                          "model.h model.so model.so.weights", 40, cli_main},
+                             evaluator = {"compile " TRAINER " -o model -g --report page.html",
+                                          "model model.kir page.html", 160, cli_main},
+                             trainer = {"compile " TRAINER " -o model.so --train", "model.h model.so", 80,
+                                        cli_main},
+                             text = {"compile " TRAINER " -o model.ll -O0", "model.ll", 40, cli_main};
 
-static kt_status create_arena(void *context) {
-    ((attempt *)context)->arena = kt_arena_create();
-    return KT_OK;
-}
-
-static kt_status compile(void *context) {
-    attempt *self = context;
-    kt_graph *graph;
-    kt_compile_options options = {.emit = KT_EMIT_ASM, .output = self->output, .level = 2};
-    kt_arena_fail_after(self->fail_after);
-    KT_TRY(kt_keras_read(self->arena, MODEL, &graph, self->diag));
-    return kt_compile(graph, &options, self->diag);
-}
-
-static kt_status try_with(uint64_t fail_after, const char *output) {
-    kt_diag diag = {0};
-    attempt self = {.diag = &diag, .output = output, .fail_after = fail_after};
-    assert_int_equal(kt_guarded(create_arena, &self, &diag), KT_OK);
-    kt_status status = kt_guarded(compile, &self, &diag);
-    kt_arena_fail_after(0);
-    assert_int_equal(status == KT_OK, diag.count == 0);
-    kt_arena_destroy(self.arena);
-    kt_diag_deinit(&diag);
-    return status;
-}
-
-static void every_allocation_may_fail(void **state) {
+static void predictors_survive(void **state) {
     (void)state;
-    char output[] = "/tmp/keratin-memory-XXXXXX";
-    int fd = mkstemp(output);
-    assert_true(fd >= 0);
-    close(fd);
-    unlink(output);
-    uint32_t failures = 0;
-    kt_status status = KT_OUT_OF_MEMORY;
-    for (uint64_t n = 1; status != KT_OK; n += 1 + n / 12) {
-        status = try_with(n, output);
-        assert_true(status == KT_OK || status == KT_OUT_OF_MEMORY);
-        assert_int_equal(access(output, F_OK) == 0, status == KT_OK);
-        failures += status != KT_OK;
-    }
-    unlink(output);
-    assert_true(failures > 50);
+    sweep(&predictor);
+}
+static void evaluators_survive(void **state) {
+    (void)state;
+    sweep(&evaluator);
+}
+static void trainers_survive(void **state) {
+    (void)state;
+    sweep(&trainer);
+}
+static void texts_survive(void **state) {
+    (void)state;
+    sweep(&text);
 }
 
-int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_allocation_may_fail)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+int main(int argc, char **argv) {
+    if (argc > 1) cmocka_set_test_filter(argv[1]);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(predictors_survive),
+        cmocka_unit_test(evaluators_survive),
+        cmocka_unit_test(trainers_survive),
+        cmocka_unit_test(texts_survive),
+    };
+    return cmocka_run_group_tests(tests, begin_failing, end_failing);
 }

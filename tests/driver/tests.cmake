@@ -16,3 +16,5 @@ target_link_libraries(npy_compare PRIVATE keratin_testing)
 set_target_properties(npy_compare PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 add_executable(event_dump ${CMAKE_CURRENT_LIST_DIR}/event_dump.c)
 set_target_properties(event_dump PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+# Runs the driver in its own process.
+target_link_libraries(test_driver_memory PRIVATE keratin_cli)
