@@ -188,9 +188,10 @@ int main(int argc, char **argv) {
     add_conv(&s, 7, 512, 3, 512);
     add_conv(&s, 28, 1, 3, 32);
     add_conv(&s, 56, 64, 1, 256);
-    static const int64_t grouped[][4] = {{56, 64, 1, 1},  {56, 32, 4, 1}, {28, 32, 8, 1}, {14, 32, 4, 1},
-                                         {14, 32, 16, 1}, {7, 32, 4, 1},  {28, 32, 4, 2}, {28, 32, 2, 1},
-                                         {28, 32, 3, 1},  {28, 20, 5, 1}, {28, 20, 6, 1}, {28, 20, 7, 1}};
+    static const int64_t grouped[][4] = {{56, 64, 1, 1},  {56, 32, 4, 1},  {28, 32, 8, 1}, {14, 32, 4, 1},
+                                         {14, 32, 16, 1}, {14, 32, 32, 1}, {7, 32, 4, 1},  {28, 32, 4, 2},
+                                         {28, 32, 2, 1},  {28, 32, 3, 1},  {28, 20, 5, 1}, {28, 20, 6, 1},
+                                         {28, 20, 7, 1}};
     enum { GROUPED = sizeof grouped / sizeof *grouped, PRODUCTS = 7 + 2 * GROUPED };
     for (int i = 0; i < GROUPED; i++)
         add_grouped(&s, grouped[i][0], grouped[i][1], grouped[i][2], grouped[i][3]);

@@ -32,14 +32,22 @@ static int64_t reach(const kt_group_lanes *l, int64_t groups) {
 }
 
 bool kt_group_lanes_plan(const kt_lower *lower, kt_dtype dtype, int64_t groups, bool all_channels,
-                         kt_dim channels, kt_dim features, kt_group_lanes *out_lanes) {
-    kt_group_lanes l = {.dtype = dtype, .groups = groups, .all_channels = all_channels, .span = 1};
+                         int64_t most_parts, kt_dim channels, kt_dim features, kt_group_lanes *out_lanes) {
+    kt_group_lanes l = {
+        .dtype = dtype, .groups = groups, .all_channels = all_channels, .span = 1, .parts = 1};
     l.lanes = lower->target->vector_bytes / (int)kt_dtype_bytes(dtype);
     if (l.lanes > MOST_LANES) l.lanes = MOST_LANES;
     if (!kt_dim_is_const(lower->dims, channels, &l.channels) ||
-        !kt_dim_is_const(lower->dims, features, &l.features) || l.features > l.lanes || l.channels < 1 ||
-        l.features < 1)
+        !kt_dim_is_const(lower->dims, features, &l.features) || l.channels < 1 || l.features < 1)
         return false;
+    if (l.features > l.lanes) {
+        l.parts = l.features / l.lanes;
+        l.side_by_side = 1;
+        l.used = l.lanes;
+        l.vectors = l.whole = groups * l.parts;
+        *out_lanes = l;
+        return l.features % l.lanes == 0 && l.parts <= most_parts;
+    }
     l.side_by_side = l.lanes / l.features < groups ? l.lanes / l.features : groups;
     while (l.side_by_side > 1 && reach(&l, l.side_by_side) > (int64_t)MOST_SPAN * l.lanes) l.side_by_side--;
     while (l.side_by_side > 1 && l.span < reach(&l, l.side_by_side)) l.span *= 2;
@@ -287,7 +295,7 @@ bool kt_lower_grouped(kt_lower *lower, const kt_node_info *heavy, uint32_t x, ui
     g.spatial = g.x->rank - 2;
     kt_dim groups = kt_dim_const(dims, g.attrs->groups), width = g.result->dims[g.spatial];
     kt_dim features = kt_dim_floordiv(dims, g.w->dims[g.spatial + 1], groups);
-    if (!kt_group_lanes_plan(lower, kt_accumulator(g.result->dtype), g.attrs->groups, false,
+    if (!kt_group_lanes_plan(lower, kt_accumulator(g.result->dtype), g.attrs->groups, false, 1,
                              g.w->dims[g.spatial], features, &g.lanes) ||
         !kt_dim_is_const(dims, g.w->dims[g.spatial - 1], &g.places) || g.places > MOST_PLACES)
         return false;

@@ -1,6 +1,7 @@
-/* conv_by_kernel where a group has no more features than a vector has lanes, depthwise ones included, by
- * operands that are buffers and unpadded. For a channel of the groups and a place in the window, the
- * derivative is a sum of products, x[places] * cotangent[places], with lanes over features as in grouped.c.
+/* conv_by_kernel where a group has no more features than a vector has lanes, depthwise ones included, or
+ * whole vectors of them, by operands that are buffers and unpadded. For a channel of the groups and a place
+ * in the window, the derivative is a sum of products, x[places] * cotangent[places], with lanes over features
+ * as in grouped.c.
  *
  * A unit is some vectors of features. Over some places it holds a register of sums for each place of the
  * window and channel of a group: a vector of cotangents, loaded once, meets the input's pixels under the
@@ -13,6 +14,7 @@ enum {
     MOST_PLACES = 64,    /* of a window: each costs instructions, and so does each sum */
     MOST_SUMS = 512,     /* of a vector */
     CHUNK_BYTES = 128,   /* of features, in a unit, at most */
+    MOST_PARTS = 2,      /* vectors of a group's features */
     FREE_REGISTERS = 3,  /* beside the sums */
     WALKED_PLACES = 256, /* that are summed one by one, at most, if they are more than a row */
 };
@@ -79,7 +81,8 @@ static void add_places(kt_lower *lower, const by_kernel *d, kt_reg vector, const
                        int64_t first, int64_t last, kt_reg x, kt_reg g) {
     kt_loops *loops = lower->loops;
     const kt_group_lanes *l = &d->lanes;
-    x = plus(lower, x, times_int(lower, vector, l->side_by_side * l->channels));
+    kt_reg group = kt_loops_index(loops, KT_INDEX_DIV, vector, kt_loops_int(loops, l->parts));
+    x = plus(lower, x, times_int(lower, group, l->side_by_side * l->channels));
     g = plus(lower, g, times_int(lower, vector, l->used));
     kt_cell sums = kt_loops_cell(loops, "sums", l->dtype, l->lanes, (uint32_t)(last - first));
     for (int64_t sum = first; sum < last; sum++)
@@ -181,7 +184,7 @@ bool kt_lower_grouped_by_kernel(kt_lower *lower, const kt_node_info *heavy, uint
     for (int i = 0; i < d.spatial && places <= MOST_PLACES; i++) places *= d.attrs->window.at[i];
     kt_dim groups = kt_dim_const(dims, d.attrs->groups);
     if (places > MOST_PLACES ||
-        !kt_group_lanes_plan(lower, kt_accumulator(d.x->dtype), d.attrs->groups, true,
+        !kt_group_lanes_plan(lower, kt_accumulator(d.x->dtype), d.attrs->groups, true, MOST_PARTS,
                              kt_dim_floordiv(dims, d.x->dims[d.spatial + 1], groups),
                              kt_dim_floordiv(dims, d.g->dims[d.spatial + 1], groups), &d.lanes))
         return false;

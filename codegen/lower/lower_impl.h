@@ -214,13 +214,15 @@ typedef struct kt_group_lanes {
     int64_t groups, channels, features; /* of a group */
     bool all_channels;
     int lanes, span;                    /* features in a vector; channels that are loaded for them, from the first group's on */
-    int64_t side_by_side, used;         /* groups of a vector, and their features */
+    int64_t side_by_side, used;         /* groups of a vector, and their features in it */
+    int64_t parts;                      /* vectors of a group: 1, but where it has more features than lanes */
     int64_t vectors, whole;             /* of all groups; those before which no load or store passes the last feature or channel */
 } kt_group_lanes;
 /* all_channels: vectors begin at the first group's first channel, and hold all of each group's; else they begin
- * at the channel that is spread. False: a group has more features than a vector, or their number is not known. */
-bool kt_group_lanes_plan(const kt_lower *lower, kt_dtype dtype, int64_t groups, bool all_channels, kt_dim channels,
-                         kt_dim features, kt_group_lanes *out_lanes);
+ * at the channel that is spread. most_parts: vectors of a group. False: it has more features than these
+ * hold, or does not fill them, or their number is not known. */
+bool kt_group_lanes_plan(const kt_lower *lower, kt_dtype dtype, int64_t groups, bool all_channels, int64_t most_parts,
+                         kt_dim channels, kt_dim features, kt_group_lanes *out_lanes);
 typedef struct kt_group_masks {
     kt_reg features, channels; /* or 0: all */
 } kt_group_masks;
