@@ -143,9 +143,9 @@ static void test_convolutions(void **state) {
 static void test_grouped(void **state) {
     (void)state;
     static const int64_t sizes[][3] = {/* groups, channels, features of a group */
-                                       {24, 1, 2}, {5, 1, 3},  {16, 2, 2}, {9, 2, 2}, {7, 3, 3},   {32, 4, 4},
-                                       {5, 4, 4},  {6, 5, 5},  {5, 8, 8},  {8, 6, 1}, {3, 5, 16}, {2, 3, 32}, {7, 20, 4},
-                                       {6, 9, 2},  {2, 40, 3}, {2, 3, 17}, {40, 1, 1}};
+                                       {24, 1, 2}, {5, 1, 3}, {16, 2, 2}, {9, 2, 2},  {7, 3, 3},  {32, 4, 4},
+                                       {5, 4, 4},  {6, 5, 5}, {5, 8, 8},  {8, 6, 1},  {3, 5, 16}, {2, 3, 32},
+                                       {7, 20, 4}, {6, 9, 2}, {2, 40, 3}, {2, 3, 17}, {40, 1, 1}};
     suite s = begin_suite();
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         int64_t groups = sizes[i][0], channels = groups * sizes[i][1], features = groups * sizes[i][2];
