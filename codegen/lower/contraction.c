@@ -9,7 +9,8 @@ enum {
     BLOCK_BYTES = 192 * 1024, /* of B, in a unit */
     BLOCK_TILES = 16,         /* of rows, in a unit */
     INLINE_WEIGHT = 24,       /* a heavier epilogue gets a loop of its own */
-    DEEP_LEAST_ROWS = 8,      /* of what is packed as it is multiplied */
+    REPEATED_WEIGHT = 12, /* so does this, where there would be many copies of it: of each height of tiles */
+    DEEP_LEAST_ROWS = 8,  /* of what is packed as it is multiplied */
     DEEP_LEAST_COLUMNS = 8,
     DEEP_LEAST_DEPTH = 48,
 };
@@ -266,8 +267,9 @@ static void finish_block(kt_lower *lower, const kt_tiling *tiling, kt_reg rows, 
     kt_lower_end(lower);
 }
 
-static bool defers(const kt_lower *lower, const kt_product_shape *shape, const kt_tiling *tiling) {
-    if (lower->kernel->results.count != 1 || kt_lower_weight(lower) <= INLINE_WEIGHT) return false;
+static bool defers(const kt_lower *lower, const kt_product_shape *shape, const kt_tiling *tiling, bool even) {
+    int most = even ? INLINE_WEIGHT : REPEATED_WEIGHT;
+    if (lower->kernel->results.count != 1 || kt_lower_weight(lower) <= most) return false;
     return kt_graph_type(lower->graph, lower->kernel->results.at[0].value)->dtype == tiling->dtype &&
            kt_graph_type(lower->graph, shape->heavy)->dtype == tiling->dtype;
 }
@@ -283,6 +285,25 @@ static int64_t block_tiles(const kt_lower *lower, const kt_tiling *tiling, kt_di
         count = (all + blocks - 1) / blocks;
     }
     return count > 2 ? (count + 3) / 4 * 4 : count;
+}
+
+/* How many rows make a block: about BLOCK_TILES tiles, and where that can be an even part of all rows, so
+ * that tiles of two heights at most are needed. */
+static kt_dim block_rows(kt_lower *lower, const kt_tiling *tiling, kt_dim rows) {
+    int64_t wanted = (int64_t)tiling->rows * BLOCK_TILES, known, best = wanted, least_idle = tiling->rows;
+    if (kt_dim_is_const(lower->dims, rows, &known)) {
+        int64_t blocks = (known + wanted - 1) / wanted;
+        return kt_dim_const(lower->dims, blocks > 0 ? (known + blocks - 1) / blocks : 1);
+    }
+    int64_t divisor = kt_dim_divisor(lower->dims, rows);
+    for (int64_t high = wanted / 2; divisor > 0 && high <= wanted * 2; high++) {
+        /* Rows that would still fit into the block's tiles, of as many as are wanted. */
+        int64_t idle = (tiling->rows - high % tiling->rows) % tiling->rows * wanted / high;
+        if (divisor % high != 0 || idle > least_idle) continue;
+        best = high;
+        least_idle = idle;
+    }
+    return kt_dim_const(lower->dims, best);
 }
 
 static kt_reg plus(kt_lower *lower, kt_reg a, kt_reg b) {
@@ -329,16 +350,11 @@ void kt_lower_product(kt_lower *lower, const kt_product_shape *shape) {
         (kt_tile_loop){.extent = shape->depth, .a_stride = shape->a.depth, .b_stride = shape->b.depth};
     tiling.panel_stride = kt_dim_mul(dims, shape->depth, shape->b.depth);
     tiling.prefetch = shape->panel != 0;
-    p.deferred = defers(lower, shape, &tiling);
-
     kt_dim tiles = kt_dim_ceildiv(dims, shape->columns, kt_dim_const(dims, kt_tile_width(&tiling)));
-    int64_t wide = block_tiles(lower, &tiling, shape->depth, tiles), known;
-    kt_dim high = kt_dim_const(dims, (int64_t)tiling.rows * BLOCK_TILES);
-    if (kt_dim_is_const(dims, shape->rows, &known)) {
-        int64_t blocks =
-            (known + (int64_t)tiling.rows * BLOCK_TILES - 1) / ((int64_t)tiling.rows * BLOCK_TILES);
-        high = kt_dim_const(dims, blocks > 0 ? (known + blocks - 1) / blocks : 1);
-    }
+    int64_t wide = block_tiles(lower, &tiling, shape->depth, tiles);
+    kt_dim high = block_rows(lower, &tiling, shape->rows);
+    bool even = kt_dim_equals(dims, kt_dim_mod(dims, shape->rows, high), 0);
+    p.deferred = defers(lower, shape, &tiling, even);
     kt_dim row_blocks = kt_dim_ceildiv(dims, shape->rows, high);
     kt_dim column_blocks = kt_dim_ceildiv(dims, tiles, kt_dim_const(dims, wide));
     kt_dim per_batch = kt_dim_mul(dims, row_blocks, column_blocks);
@@ -363,7 +379,7 @@ void kt_lower_product(kt_lower *lower, const kt_product_shape *shape) {
     kt_reg a = plus(lower, kt_lower_matrix_begin(lower, shape, p.batch, &shape->a),
                     times(lower, p.row, shape->a.rows));
     kt_reg b = kt_lower_matrix_begin(lower, shape, p.batch, &shape->b);
-    if (kt_dim_equals(dims, kt_dim_mod(dims, shape->rows, high), 0)) rows = kt_loops_dim(loops, high);
+    if (even) rows = kt_loops_dim(loops, high);
     kt_tile_block(lower, &tiling, a, b, rows, first, last);
     if (p.deferred) finish_block(lower, &tiling, rows, first, last);
     kt_loops_end(loops);
