@@ -49,6 +49,9 @@ static void test_dense(void **state) {
     }
     begin(&s, "gelu");
     end(&s, gelu(&s, add_bias(&s, dense(&s, KT_F32, N, 64, 70, true))));
+    begin(&s, "swish"); /* heavy enough where it would be repeated */
+    kt_value sum = add_bias(&s, dense(&s, KT_F32, N, 33, 37, true));
+    end(&s, kt_build_mul(&s.b, sum, kt_build_logistic(&s.b, sum)));
     begin(&s, "to_bool");
     kt_value x = dense(&s, KT_F32, N, 6, 20, true);
     end(&s, kt_build_gt(&s.b, x, kt_build_like(&s.b, x, 0)));
@@ -179,9 +182,10 @@ static void test_conv(void **state) {
         {SIZES(2, 6, T, 1), SIZES(2, 1), 8, 1},
         {SIZES(N, 6, 30, 8), SIZES(2, 3), 24, 2},
         {SIZES(N, 6, 7, 12), SIZES(2, 3), 36, 3, .dilation = SIZES(1, 2)},
+        {SIZES(N, 7, 14, 5), SIZES(1, 1), 18, 1}, /* rows in blocks of one height */
     };
     suite s = begin_suite();
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 9; i++) {
         conv_case c = cases[i];
         add_conv(&s, &c, 2);
         c.packed = true;
