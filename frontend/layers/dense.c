@@ -75,6 +75,7 @@ static void call(kt_layer *layer, kt_layer_call *call) {
     int last = kt_call_type(call, 0)->rank - 1;
     kt_trace_at(trace, "matmul");
     kt_value x = multiply(layer, call);
+    if (!x) return;
     if (self->use_bias) {
         kt_trace_at(trace, "bias");
         x = kt_build_add(builder, x, kt_along_axis(builder, kt_trace_weight(trace, layer, 1), x, last));

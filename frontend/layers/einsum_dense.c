@@ -204,6 +204,7 @@ static void call(kt_layer *layer, kt_layer_call *call) {
     if (elided < 0) return;
     kt_trace_at(trace, "einsum");
     kt_value x = multiply(layer, call, elided);
+    if (!x) return;
     if (has_bias(self)) {
         kt_trace_at(trace, "bias");
         kt_type type = *kt_build_type(builder, x);

@@ -157,6 +157,7 @@ static void call_reversed(kt_layer *layer, kt_layer_call *call) {
     if (!kt_call_has_inputs(call, 1) || !kt_call_has_rank(call, 2, KT_MAX_RANK)) return;
     kt_trace_at(call->trace, "matmul");
     kt_value x = multiply(layer, call);
+    if (!x) return;
     if (!isnan(self->logit_soft_cap)) {
         kt_trace_at(call->trace, "cap");
         kt_value cap = kt_build_like(b, x, self->logit_soft_cap);

@@ -661,11 +661,33 @@ static void out_of_memory(void **state) {
     json_decref(configs);
 }
 
+/* Inputs that cannot be quantized: one sentence, whatever comes behind the product. */
+static void integers_into_bytes(void **state) {
+    (void)state;
+    static const char *const cases[][2] = {
+        {"Dense", "{\"units\": 2, \"dtype\": \"int8_from_float32\"}"},
+        {"EinsumDense", "{\"equation\": \"ab,bc->ac\", \"output_shape\": 2, \"bias_axes\": \"c\", \"dtype\": "
+                        "\"int8_from_float32\"}"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        lab l;
+        lab_open(&l);
+        kt_layer *layer = kt_layer_create(&l.context, cases[i][0], cases[i][1]);
+        layer->path = "it";
+        kt_argument x = lab_tensor(lab_input(&l, "i32[batch,3]"));
+        assert_int_equal(lab_call(&l, layer, &x, 1, 0), 0);
+        assert_int_equal(l.diag.count, 1);
+        assert_string_equal(lab_problem(&l), "it: int8 weights take inputs of floating point, not i32.");
+        lab_close(&l);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trips),
         cmocka_unit_test(fixtures_change_every_option),
         cmocka_unit_test(bad_options),
+        cmocka_unit_test(integers_into_bytes),
         cmocka_unit_test(all_problems_of_a_layer),
         cmocka_unit_test(unknown_classes),
         cmocka_unit_test(names),

@@ -203,6 +203,22 @@ static void test_stays_inside_the_file(void **state) {
     end(&f);
 }
 
+/* Kernels of int8 where the configuration says floats, as Keras writes attention that it quantized. */
+static void test_quantized_unsaid(void **state) {
+    (void)state;
+    static const int64_t integers[] = {1, -2, 40, 3};
+    fixture f = begin();
+    hid_t file = create_file();
+    add_dataset(file, "vars/0", H5T_STD_I8LE, H5T_NATIVE_INT64, 2, (hsize_t[]){2, 2}, integers);
+    add_dataset(file, "vars/1", H5T_STD_I8LE, H5T_NATIVE_INT64, 2, (hsize_t[]){2, 2}, integers);
+    want(&f, "vars/0", KT_F32, 2, (int64_t[]){2, 2});
+    want(&f, "vars/1", KT_I8, 2, (int64_t[]){2, 2});
+    assert_int_equal(kt_weights_read(f.graph, finish_file(&f, file), &f.diag), KT_UNSUPPORTED);
+    assert_int_equal(f.diag.count, 1);
+    expect(&f, 0, "Its weights are quantized (dataset vars/0 of model.weights.h5 holds int8)");
+    end(&f);
+}
+
 /* One dataset, made with a property list, a type, and a space of its own; nothing is written. */
 static void declare(hid_t file, const char *name, hid_t stored, hid_t plist, int rank, const hsize_t *dims) {
     hid_t space = H5Screate_simple(rank, dims, NULL);
@@ -404,6 +420,7 @@ int main(void) {
         cmocka_unit_test(test_reads),
         cmocka_unit_test(test_converts),
         cmocka_unit_test(test_reads_small_types),
+        cmocka_unit_test(test_quantized_unsaid),
         cmocka_unit_test(test_reports_all),
         cmocka_unit_test(test_stays_inside_the_file),
         cmocka_unit_test(test_refuses_what_is_no_array_of_numbers),
