@@ -179,5 +179,7 @@ kt_value kt_random_normal(kt_layer *layer, kt_trace *trace, int64_t seed, const 
  * axis, -1 or no entries: as x. 0 and a problem where x's dtype cannot be drawn. */
 kt_value kt_random_dropout(kt_layer *layer, kt_trace *trace, int64_t seed, kt_value x, double rate,
                            const kt_ints *noise_shape);
+/* Lets the counter go on as so many draws would; nothing where there is no generator, as nothing was drawn yet. */
+void kt_random_skip(kt_layer *layer, kt_trace *trace, int64_t draws);
 
 #endif

@@ -19,11 +19,17 @@ static const char generator_name[] = "seed_generator/seed_generator_state";
 /* Of an unseeded layer. Keras takes any number; this one is the same each time. */
 static int64_t default_seed(const kt_trace *trace) { return 1 + trace->builder->graph->variables.count; }
 
+static uint32_t find_made(const kt_layer *layer) {
+    uint32_t i = 0;
+    while (i < layer->weights.count && strcmp(layer->weights.at[i].name, generator_name) != 0) i++;
+    return i;
+}
+
 /* The number of the layer's seed generator among its weights. It is made when something is first drawn:
  * predictions know nothing of it. */
 static uint32_t find_generator(kt_layer *layer, kt_trace *trace, int64_t seed) {
-    for (uint32_t i = 0; i < layer->weights.count; i++)
-        if (strcmp(layer->weights.at[i].name, generator_name) == 0) return i;
+    uint32_t found = find_made(layer);
+    if (found < layer->weights.count) return found;
     kt_dim_pool *dims = trace->builder->graph->dims;
     const kt_type type = {.dtype = KT_I64, .rank = 1, .dims = {kt_dim_const(dims, 2)}};
     const int64_t begin[2] = {seed == KT_NONE_INT ? default_seed(trace) : seed, 0};
@@ -35,14 +41,25 @@ static kt_value integers(kt_builder *builder, kt_dtype dtype, uint32_t count, co
     return kt_build_constant(builder, &type, data);
 }
 
+/* The generator's state, which becomes what it is after so many draws. */
+static kt_value count_on(kt_layer *layer, kt_trace *trace, uint32_t generator, int64_t draws) {
+    kt_builder *b = trace->builder;
+    kt_value state = kt_trace_stored_weight(trace, layer, generator);
+    kt_trace_assign(trace, layer, generator,
+                    kt_build_add(b, state, integers(b, KT_I64, 2, (int64_t[]){0, draws})));
+    return state;
+}
+
+void kt_random_skip(kt_layer *layer, kt_trace *trace, int64_t draws) {
+    uint32_t generator = find_made(layer);
+    if (generator < layer->weights.count) (void)count_on(layer, trace, generator, draws);
+}
+
 /* [seed, counter], each folded into what TensorFlow takes, as the words of a Philox counter; the generator
  * counts on. */
 static kt_value draw_seed(kt_layer *layer, kt_trace *trace, int64_t seed) {
     kt_builder *b = trace->builder;
-    uint32_t generator = find_generator(layer, trace, seed);
-    kt_value state = kt_trace_stored_weight(trace, layer, generator);
-    kt_trace_assign(trace, layer, generator,
-                    kt_build_add(b, state, integers(b, KT_I64, 2, (int64_t[]){0, 1})));
+    kt_value state = count_on(layer, trace, find_generator(layer, trace, seed), 1);
     const int64_t most = INT32_MAX - 1;
     kt_value bound = integers(b, KT_I64, 2, (int64_t[]){most, most});
     kt_value folded = kt_build_rem(b, kt_build_add(b, kt_build_rem(b, state, bound), bound), bound);

@@ -127,6 +127,11 @@ done
 expect_status 2 "$work/trainer" $fit --swap-ema-weights swap_on_epoch=true
 expect_errors 1
 
+# Seeds go on over steps, epochs and evaluations as in Keras, so that whole runs agree.
+"$KERATIN" compile "$here/seeded.keras" --train -o "$work/seeded"
+"$work/seeded" $fit --epochs 3 --validation-split 0.25 --history "$work/history.json"
+same_history seeded
+
 # Several ModelCheckpoints in one run, each by itself, also where it is taken up again.
 mkdir "$work/both"
 both="--model-checkpoint filepath=$work/both/best-{epoch:02d}-{loss:.1f}.keras,monitor=accuracy,save_best_only=true,initial_value_threshold=0.5

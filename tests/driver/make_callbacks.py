@@ -91,6 +91,18 @@ model.compile("sgd", loss=["sparse_categorical_crossentropy", "mse"],
 model.save(FOLDER / "two_outputs.keras")
 model.fit(x, [y, x[:, :1]], batch_size=20, shuffle=False, epochs=1, verbose=0, validation_split=0.25,
           callbacks=[callbacks.CSVLogger(OUT / "two_outputs.csv")])
+# Layers that draw random numbers, with seeds; the shared one draws twice a step.
+inputs = keras.Input((6,), name="x")
+hidden = layers.Reshape((3, 2))(inputs)
+hidden = keras.Sequential([layers.Dense(8), layers.Dropout(0.3, seed=11), layers.Dense(8)])(hidden)
+hidden = layers.MultiHeadAttention(2, 4, dropout=0.4, seed=12)(hidden, hidden)
+hidden = layers.LSTM(6, dropout=0.3, recurrent_dropout=0.2, seed=13)(hidden)
+hidden = layers.GaussianNoise(0.5, seed=14)(hidden)
+shared = layers.Dropout(0.5, seed=15)
+model = keras.Model(inputs, layers.Dense(3, activation="softmax")(shared(shared(hidden))), name="seeded")
+model.compile("sgd", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+model.save(FOLDER / "seeded.keras")
+histories["seeded"] = model.fit(x, y, batch_size=20, shuffle=False, epochs=3, verbose=0, validation_split=0.25).history
 with open(OUT / "recorded.txt", "w") as file:
     for run, history in histories.items():
         for name, numbers in history.items():

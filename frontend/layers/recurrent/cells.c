@@ -106,7 +106,7 @@ static void state_types(const kt_layer *cell, kt_dim_pool *dims, const kt_type *
 
 /* ---- dropout ----------------------------------------------------------------------------------------------
  * Masks are the same in all steps of a call. With recurrent dropout each gate has masks of its own, as in
- * Keras. */
+ * Keras, which draws them also where it only evaluates, and does not use them then. */
 
 static int64_t count_gates(const kt_layer *cell) {
     return cell->class == &kt_class_lstm_cell ? 4 : cell->class == &kt_class_gru_cell ? 3 : 1;
@@ -124,6 +124,9 @@ static void draw(kt_layer *cell, kt_trace *trace, const kt_type *input) {
     kt_type state[2];
     memset(self->input_masks, 0, sizeof self->input_masks);
     memset(self->state_masks, 0, sizeof self->state_masks);
+    int64_t count = self->recurrent_dropout > 0 ? count_gates(cell) : 1;
+    if (!trace->training && trace->collects_losses)
+        kt_random_skip(cell, trace, count * ((self->dropout > 0) + (self->recurrent_dropout > 0)));
     if (!trace->training || (self->dropout <= 0 && self->recurrent_dropout <= 0)) return;
     if (self->dropout >= 1 || self->recurrent_dropout >= 1) {
         kt_trace_fail(trace, KT_INVALID, "a dropout of 1 leaves nothing to train with.");
@@ -132,7 +135,6 @@ static void draw(kt_layer *cell, kt_trace *trace, const kt_type *input) {
     state_types(cell, trace->builder->graph->dims, input, state);
     kt_type type = *input;
     type.dtype = cell->compute_dtype;
-    int64_t count = self->recurrent_dropout > 0 ? count_gates(cell) : 1;
     if (self->dropout > 0) draw_masks(cell, trace, &type, self->dropout, count, self->input_masks);
     if (self->recurrent_dropout > 0)
         draw_masks(cell, trace, &state[0], self->recurrent_dropout, count, self->state_masks);
