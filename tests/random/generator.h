@@ -7,9 +7,9 @@
  * that leaves the range where arithmetic behaves: so what a graph computes does not depend on the order of
  * its roundings, and two ways to run it must agree to a tolerance that only knows the dtype.
  *
- * Some entries are large: many nodes, over extents that fill no tile or vector evenly. Entangled values, which
- * results are computed from in several ways at once and that fusion leaves in memory, are grown on purpose: by
- * chance they are too rare for what the plan may do wrong to show.
+ * Some entries are large: many nodes, over extents that fill no tile or vector evenly. Entangled values,
+ * which results are computed from in several ways at once and that fusion leaves in memory, are grown on
+ * purpose: by chance they are too rare for what the plan may do wrong to show.
  *
  * Every row of ops.def needs a grow_NAME in generator.c, a unary one the range of its operands: a missing one
  * fails to build. */

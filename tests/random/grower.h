@@ -86,8 +86,8 @@ int grower_into_range(grower *g, int x, double low, double high);
 
 /* ---- derivatives (deriver.c) ------------------------------------------------------------------------------
  */
-/* Adds the derivatives of some float that is there by a few parameters, as values; those that are tame. Returns how
- * many. */
+/* Adds the derivatives of some float that is there by a few parameters, as values; those that are tame.
+ * Returns how many. */
 int grower_derive(grower *g);
 
 #endif

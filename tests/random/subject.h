@@ -38,7 +38,8 @@ const char *subject_check(kt_arena *arena, const subject *s, subject_way way, ui
 /* The same in a process of its own, which may crash. The sentence is good until the next call. */
 const char *subject_check_apart(const subject *s, subject_way way, uint32_t *out_entry);
 
-/* shrink.c: a smaller subject of one entry that still fails in this way, with a sentence that begins as wrong does. */
+/* shrink.c: a smaller subject of one entry that still fails in this way, with a sentence that begins as wrong
+ * does. */
 void subject_shrink(kt_arena *arena, const subject *s, uint32_t entry, subject_way way, const char *wrong,
                     subject *out_smaller);
 /* The graph, and its inputs as comments, to standard error. */
