@@ -13,9 +13,14 @@ enum { KT_SHAPE_TEXT = 8 * 21 + 4 };
 const char *kt_shape_text(int rank, const int64_t *dims, char out_text[KT_SHAPE_TEXT]);
 
 /* ---- hdf5_write.c ---------------------------------------------------------------------------------------- */
-/* The variables that have a file_path as an HDF5 file in memory, from malloc. */
-int kt_hdf5_write(const kt_subject *subject, const kt_saved_variable *variables, size_t count, uint8_t **out_bytes,
-                  size_t *out_count);
+/* A file in memory that two processes share. */
+typedef struct kt_hdf5_image {
+    uint8_t *at;
+    size_t bytes, room;
+} kt_hdf5_image;
+/* The variables that have a file_path as an HDF5 file. */
+int kt_hdf5_write(const kt_subject *subject, const kt_saved_variable *variables, size_t count, kt_hdf5_image *out_image);
+void kt_hdf5_image_deinit(kt_hdf5_image *image);
 
 /* ---- hdf5_load.c ----------------------------------------------------------------------------------------- */
 /* kt_keras_load, of an HDF5 file in memory. */

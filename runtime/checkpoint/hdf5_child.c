@@ -248,6 +248,7 @@ static void send_other(hid_t file, const kt_hdf5_request *request, int output) {
 
 void kt_hdf5_child(const kt_hdf5_request *request, int output) {
     errno = 0;
+    (void)H5dont_atexit();
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     H5PLset_loading_state(0);
     hid_t file = open_image(&request->file);

@@ -1,11 +1,10 @@
-/* The parent's side of reading HDF5: see hdf5_reader.h. */
+/* The parent's side of libhdf5: see hdf5_reader.h. */
 #include "runtime/checkpoint/hdf5_reader.h"
 #include "runtime/runtime.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,11 +12,6 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static pthread_mutex_t in_libhdf5 = PTHREAD_MUTEX_INITIALIZER;
-
-void kt_hdf5_enter(void) { (void)pthread_mutex_lock(&in_libhdf5); }
-void kt_hdf5_leave(void) { (void)pthread_mutex_unlock(&in_libhdf5); }
 
 kt_hdf5_limits kt_hdf5_usual_limits(size_t file_bytes) {
     return (kt_hdf5_limits){.seconds = 60 + (int)(file_bytes >> 24),
@@ -42,8 +36,15 @@ static size_t address_space(void) {
     return count > 0 ? strtoull(text, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
+/* Before what the parent has registered: libhdf5 calls exit() where there is no memory. */
+static _Noreturn void leave(void) { _exit(1); }
+
 static _Noreturn void run_child(const kt_hdf5_request *request, kt_hdf5_child_fn *run, int output) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (atexit(leave)) _exit(1);
+    /* Where libhdf5 cannot even begin it says why, until it is told not to: that is never flushed. */
+    static char unsaid[1 << 16];
+    (void)setvbuf(stderr, unsaid, _IOFBF, sizeof unsaid);
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_CPU, (rlim_t)request->limits.seconds);
 #ifndef KT_SANITIZE /* sanitizers reserve terabytes of address space */
@@ -69,10 +70,8 @@ int kt_hdf5_start(kt_hdf5_reader *reader, const kt_hdf5_request *request, kt_hdf
     *reader = (kt_hdf5_reader){0};
     if (pipe2(ends, O_CLOEXEC) != 0) return errno;
     fflush(NULL); /* so that the child has nothing to write a second time */
-    kt_hdf5_enter();
     pid_t process = fork();
     int error = errno;
-    kt_hdf5_leave();
     if (process == 0) {
         close(ends[0]);
         run_child(request, run, ends[1]);

@@ -4,7 +4,9 @@
  * libhdf5 was not made for hostile files, so it only ever reads in a child process (hdf5_child.c) with limits on
  * processor time and address space. The child inherits the file's bytes and the list of wanted datasets by fork, and
  * streams one record for each over a pipe. Nothing it says is believed: shapes and sizes are compared with what was
- * asked for, and a child that crashes, stops short or does not end in time is an answer of its own. */
+ * asked for, and a child that crashes, stops short or does not end in time is an answer of its own.
+ *
+ * libhdf5 writes in such a child, too (hdf5_write.c): this process never calls it. */
 #ifndef KT_RUNTIME_CHECKPOINT_HDF5_READER_H
 #define KT_RUNTIME_CHECKPOINT_HDF5_READER_H
 
@@ -76,10 +78,6 @@ typedef struct kt_hdf5_reader {
     bool late; /* it did not end in time */
 } kt_hdf5_reader;
 
-/* Around what is done with libhdf5 in this process, and around fork: a child that came about while another thread was in
- * libhdf5 would find its tables half-changed. */
-void kt_hdf5_enter(void);
-void kt_hdf5_leave(void);
 /* What file_bytes bytes may cost: libhdf5 needs one dataset at a time, and its own tables. */
 kt_hdf5_limits kt_hdf5_usual_limits(size_t file_bytes);
 /* 0, or what errno was. request must outlive the reader. */

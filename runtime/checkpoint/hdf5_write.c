@@ -8,56 +8,43 @@
  * variables they are. Groups without datasets are left out: Keras looks for them and is content without.
  * Nothing depends on time, so that the same variables make the same bytes.
  *
- * libhdf5 grows a buffer of ours, which is what is returned in the end: there is no second copy. */
+ * libhdf5 crashes or ends the process where there is no memory, so it writes in a child process, like it
+ * reads (hdf5_reader.h): into memory that both processes share, which is what is returned in the end. There
+ * is no second copy. */
 #include "runtime/checkpoint/checkpoint_impl.h"
 
 #include <hdf5.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum { GROWTH = 1 << 20 };
 
 /* ---- the buffer
- * -------------------------------------------------------------------------------------------- */
-
-struct image {
-    uint8_t *at;
-    size_t capacity;
-    bool kept; /* libhdf5 gives it back to us, not to free */
-};
+ * --------------------------------------------------------------------------------------------
+ * libhdf5 takes it for what malloc and realloc return. It is as large as a file can become, and nobody has to
+ * find memory for what is not written. */
 
 static void *image_malloc(size_t size, H5FD_file_image_op_t operation, void *object) {
     (void)operation;
-    struct image *image = object;
-    image->at = calloc(size, 1);
-    image->capacity = image->at ? size : 0;
-    return image->at;
+    const kt_hdf5_image *image = object;
+    return size <= image->room ? image->at : NULL;
 }
 
 static void *image_memcpy(void *to, const void *from, size_t size, H5FD_file_image_op_t operation,
                           void *object) {
     (void)operation, (void)object;
-    return memcpy(to, from, size);
+    return memmove(to, from, size);
 }
 
-/* What is new is zeros: gaps that libhdf5 leaves are part of the file. */
 static void *image_realloc(void *at, size_t size, H5FD_file_image_op_t operation, void *object) {
-    (void)operation;
-    struct image *image = object;
-    uint8_t *grown = realloc(at, size);
-    if (!grown) return NULL;
-    if (size > image->capacity) memset(grown + image->capacity, 0, size - image->capacity);
-    image->at = grown;
-    image->capacity = size;
-    return grown;
+    (void)at;
+    return image_malloc(size, operation, object);
 }
 
 static herr_t image_free(void *at, H5FD_file_image_op_t operation, void *object) {
-    (void)operation;
-    struct image *image = object;
-    if (image->kept) return 0;
-    free(at);
-    image->at = NULL;
+    (void)at, (void)operation, (void)object;
     return 0;
 }
 
@@ -67,7 +54,7 @@ static herr_t object_free(void *object) {
     return 0;
 }
 
-static hid_t create_image(struct image *image) {
+static hid_t create_image(kt_hdf5_image *image) {
     H5FD_file_image_callbacks_t callbacks = {image_malloc, image_memcpy, image_realloc, image_free,
                                              object_copy,  object_free,  image};
     hid_t access = H5Pcreate(H5P_FILE_ACCESS), file = -1;
@@ -189,28 +176,98 @@ static int add_all(const kt_subject *subject, hid_t file, const kt_saved_variabl
     return code;
 }
 
-static int write_all(const kt_subject *subject, const kt_saved_variable *variables, size_t count,
-                     uint8_t **out_bytes, size_t *out_count) {
-    struct image image = {0};
+/* ---- the child
+ * ---------------------------------------------------------------------------------------------
+ */
+typedef struct writing {
+    kt_hdf5_request request; /* of hdf5_reader.h: only its limits count */
+    const kt_subject *subject;
+    const kt_saved_variable *variables;
+    size_t count;
+    kt_hdf5_image *image;
+} writing;
+
+/* How it went: code 0 and the size of the file, or the sentence. */
+typedef struct answer {
+    int code;
+    size_t bytes;
+    char error[KT_IO_ERROR];
+} answer;
+
+static int write_all(const writing *w, size_t *out_bytes) {
+    (void)H5dont_atexit(); /* which loops, and says so, where memory ran out before */
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    hid_t file = create_image(&image);
-    if (file < 0) return kt_subject_no_memory(subject);
-    int code = add_all(subject, file, variables, count);
-    ssize_t size = code == 0 && H5Fflush(file, H5F_SCOPE_GLOBAL) >= 0 ? H5Fget_file_image(file, NULL, 0) : -1;
-    if (code == 0 && (size < 0 || !image.at || (size_t)size > image.capacity))
-        code = kt_subject_no_memory(subject);
-    image.kept = code == 0;
-    H5Fclose(file);
+    hid_t file = create_image(w->image);
+    if (file < 0) return kt_subject_no_memory(w->subject);
+    int code = add_all(w->subject, file, w->variables, w->count);
     if (code) return code;
-    *out_bytes = image.at;
-    *out_count = (size_t)size;
+    ssize_t size = H5Fflush(file, H5F_SCOPE_GLOBAL) >= 0 ? H5Fget_file_image(file, NULL, 0) : -1;
+    if (size < 0 || (size_t)size > w->image->room) return kt_subject_no_memory(w->subject);
+    *out_bytes = (size_t)size;
     return 0;
 }
 
+static void run_child(const kt_hdf5_request *request, int output) {
+    const writing *w = (const writing *)request;
+    answer end = {0};
+    end.code = write_all(w, &end.bytes);
+    if (end.code) memcpy(end.error, w->subject->error, sizeof end.error);
+    (void)!write(output, &end, sizeof end); /* less than a pipe takes at once */
+}
+
+/* ---- the parent
+ * --------------------------------------------------------------------------------------------
+ */
+/* More than libhdf5 needs for a dataset's header, its group and attributes; and for a file. */
+enum { DATASET_ROOM = 1 << 14, FILE_ROOM = 4 * GROWTH };
+
+static int measure(const kt_subject *subject, const kt_saved_variable *variables, size_t count,
+                   size_t *out_bytes) {
+    *out_bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t bytes = 0;
+        if (!variables[i].file_path) continue;
+        int code = kt_saved_bytes(subject, &variables[i], &bytes);
+        if (code) return code;
+        *out_bytes += bytes;
+    }
+    return 0;
+}
+
+void kt_hdf5_image_deinit(kt_hdf5_image *image) {
+    if (image->at) (void)munmap(image->at, image->room);
+    *image = (kt_hdf5_image){0};
+}
+
 int kt_hdf5_write(const kt_subject *subject, const kt_saved_variable *variables, size_t count,
-                  uint8_t **out_bytes, size_t *out_count) {
-    kt_hdf5_enter();
-    int code = write_all(subject, variables, count, out_bytes, out_count);
-    kt_hdf5_leave();
-    return code;
+                  kt_hdf5_image *out_image) {
+    size_t bytes = 0;
+    *out_image = (kt_hdf5_image){0};
+    int code = measure(subject, variables, count, &bytes);
+    if (code) return code;
+    kt_hdf5_image image = {.room = bytes + count * DATASET_ROOM + FILE_ROOM};
+    image.at =
+        mmap(NULL, image.room, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (image.at == MAP_FAILED) return kt_subject_no_memory(subject);
+    const writing w = {{.limits = kt_hdf5_usual_limits(image.room)}, subject, variables, count, &image};
+    kt_hdf5_reader child;
+    answer end;
+    int error = kt_hdf5_start(&child, &w.request, run_child);
+    if (error)
+        code = kt_subject_fail(subject, "The process that writes the weights could not be started: %s.",
+                               strerror(error));
+    else if (!kt_hdf5_receive(&child, &end, sizeof end))
+        code = kt_subject_fail(subject, child.late ? "The weights could not be written in time."
+                                                   : "The process that writes the weights stopped half-way; "
+                                                     "there is not enough memory.");
+    else if ((code = end.code) != 0)
+        memcpy(subject->error, end.error, sizeof end.error);
+    kt_hdf5_stop(&child);
+    if (code) {
+        kt_hdf5_image_deinit(&image);
+        return code;
+    }
+    image.bytes = end.bytes;
+    *out_image = image;
+    return 0;
 }

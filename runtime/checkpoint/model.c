@@ -78,23 +78,22 @@ int kt_keras_save(const char *path, const kt_saved_model *model, char *out_error
     if (!archive && !ends_with(path, weights_ending))
         return kt_subject_fail(&subject,
                                "The name must end in .keras, or in .weights.h5 for the variables alone.");
-    uint8_t *weights = NULL;
-    size_t bytes = 0;
-    int code = kt_hdf5_write(&subject, model->variables, model->variable_count, &weights, &bytes);
+    kt_hdf5_image weights;
+    int code = kt_hdf5_write(&subject, model->variables, model->variable_count, &weights);
     if (code) return code;
     kt_whole_file whole;
     code = kt_whole_file_begin(&subject, &whole);
     if (code == 0) {
         if (archive)
-            code = write_archive(&subject, whole.file, model, weights, bytes);
+            code = write_archive(&subject, whole.file, model, weights.at, weights.bytes);
         else
-            (void)fwrite(weights, 1, bytes, whole.file);
+            (void)fwrite(weights.at, 1, weights.bytes, whole.file);
         if (code)
             kt_whole_file_drop(&whole);
         else
             code = kt_whole_file_end(&subject, &whole);
     }
-    free(weights);
+    kt_hdf5_image_deinit(&weights);
     return code;
 }
 

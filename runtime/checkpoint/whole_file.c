@@ -93,22 +93,23 @@ static bool name_it(kt_whole_file *file) {
     return file->has_name;
 }
 
-static bool sync_directory(const char *path) {
+/* The directory that path lies in, for fsync; negative, and errno. */
+static int open_directory(const char *path) {
     char *directory = directory_of(path);
-    if (!directory) return false;
-    int descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int descriptor = directory ? open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     free(directory);
-    /* Some file systems cannot, and say so. */
-    bool synced = descriptor >= 0 && (fsync(descriptor) == 0 || errno == EINVAL || errno == ENOTSUP);
-    int reason = errno;
-    if (descriptor >= 0) (void)close(descriptor);
-    errno = reason;
-    return synced;
+    return descriptor;
+}
+
+/* Some file systems cannot, and say so. */
+static bool sync_directory(int directory) {
+    return fsync(directory) == 0 || errno == EINVAL || errno == ENOTSUP;
 }
 
 int kt_whole_file_end(const kt_subject *subject, kt_whole_file *file) {
-    bool done =
-        !ferror(file->file) && fflush(file->file) == 0 && fsync(fileno(file->file)) == 0 && name_it(file);
+    int directory = open_directory(file->path); /* while it may fail: the file is not there yet */
+    bool done = directory >= 0 && !ferror(file->file) && fflush(file->file) == 0 &&
+                fsync(fileno(file->file)) == 0 && name_it(file);
     int reason = errno;
     if (fclose(file->file) != 0 && done) {
         done = false;
@@ -120,10 +121,11 @@ int kt_whole_file_end(const kt_subject *subject, kt_whole_file *file) {
         reason = errno;
     }
     file->has_name = file->has_name && !done;
-    if (done && !sync_directory(file->path)) {
+    if (done && !sync_directory(directory)) {
         done = false;
         reason = errno;
     }
+    if (directory >= 0) (void)close(directory);
     kt_whole_file_drop(file);
     if (done) return 0;
     return kt_subject_fail(subject, "It cannot be written: %s.", strerror(reason ? reason : EIO));

@@ -34,8 +34,9 @@ typedef struct failing_command {
     const char *files; /* that it leaves, in the order of the alphabet, joined by spaces */
     int ways;          /* one in so many is tried */
     failing_main *main;
-    bool says;  /* something, where it does not fail */
-    bool keeps; /* some of its files where it fails: logs, and checkpoints of epochs that were done */
+    bool says;     /* something, where it does not fail */
+    long in_child; /* so many allocations of a child that is started near the end are tried, too */
+    bool keeps;    /* some of its files where it fails: logs, and checkpoints of epochs that were done */
 } failing_command;
 
 /* ---- streams ----------------------------------------------------------------------------------------------
@@ -186,6 +187,8 @@ static void sweep(const failing_command *command) {
     for (long at = stride ? first : 0; stride ? at <= count : at < ways; at += step)
         for (int forever = 0; forever < 2; forever++, tries++)
             failures += try_once(command, stride ? at : failing.firsts[at], forever);
+    for (long n = 1; n < command->in_child; n += 1 + n / 4)
+        for (int forever = 0; forever < 2; forever++) (void)try_once(command, count + n, forever);
     print_message("%s: %ld allocations, made in %d ways; %ld of %ld tries failed\n", command->line, count,
                   ways, failures, tries);
     assert_true(stride || failures > tries / 2);
@@ -193,7 +196,11 @@ static void sweep(const failing_command *command) {
 
 /* ---- before and after
  * --------------------------------------------------------------------------------------- */
-static void forget(void) { stop_failing(); }
+/* A child goes on failing, and dies of what cmocka would outlive, or a sanitizer tell. */
+static void die_plainly(void) {
+    static const int deaths[] = {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL};
+    for (size_t i = 0; i < sizeof deaths / sizeof *deaths; i++) (void)signal(deaths[i], SIG_DFL);
+}
 
 static int begin_failing(void **state) {
     (void)state;
@@ -210,7 +217,7 @@ static int begin_failing(void **state) {
     (void)signal(SIGABRT, tell_signal);
     spare_llvm();
     kt_arena_share_blocks(false);
-    return pthread_atfork(NULL, NULL, forget);
+    return pthread_atfork(NULL, NULL, die_plainly);
 }
 
 static int end_failing(void **state) {

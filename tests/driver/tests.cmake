@@ -18,3 +18,5 @@ add_executable(event_dump ${CMAKE_CURRENT_LIST_DIR}/event_dump.c)
 set_target_properties(event_dump PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 # Runs the driver in its own process.
 target_link_libraries(test_driver_memory PRIVATE keratin_cli)
+# The two need each other.
+target_link_libraries(test_driver_trainer_memory PRIVATE $<LINK_GROUP:RESCAN,keratin_train,keratin_runtime>)
