@@ -1,12 +1,12 @@
 /* Layout: contractions and convolutions, and their weights, in the form that kernels want.
  *
- * A convolution gets its padding, and the gaps of a transposed one, from a pad node before it; or a
- * transposed one is computed without gaps (see split_phases). A dot_general becomes lhs [batch…, rows…,
- * depth] times rhs [batch…, depth, columns], with transposes and reshapes around it. A second operand is
- * packed into panels of target.panel_columns columns, each panel [depth, columns] and the last filled with
- * zeros: a kernel reads it with unit steps. Packing is written with reshape, pad and transpose nodes, which
- * split then moves into `prepare` where they depend on variables alone; what changes is packed in every call,
- * if it is multiplied by rows enough.
+ * A convolution gets its padding, and the gaps of a transposed one, from a pad node before it, but for a
+ * depthwise one, whose kernel pads by itself; or a transposed one is computed without gaps (see
+ * split_phases). A dot_general becomes lhs [batch…, rows…, depth] times rhs [batch…, depth, columns], with
+ * transposes and reshapes around it. A second operand is packed into panels of target.panel_columns columns,
+ * each panel [depth, columns] and the last filled with zeros: a kernel reads it with unit steps. Packing is
+ * written with reshape, pad and transpose nodes, which split then moves into `prepare` where they depend on
+ * variables alone; what changes is packed in every call, if it is multiplied by rows enough.
  *
  * A convolution by 3 x 3 with enough channels becomes, from -O2 on, a winograd node over a transformed
  * kernel, where that saves more products than its transforms cost.
@@ -274,6 +274,44 @@ static kt_value split_phases(kt_layouting *l, const kt_node_info *node, kt_value
     return join_phases(l, y, p, space, kt_graph_type(l->graph, node->first_result));
 }
 
+/* Each channel by itself, over images whose sizes are known: its kernel pads by leaving products out. */
+static bool pads_itself(const kt_layouting *l, const kt_type *x, const kt_type *result,
+                        const kt_attrs_conv *attrs) {
+    kt_dim_pool *dims = l->graph->dims;
+    int axis = result->rank - 1;
+    if (!kt_dim_equals(dims, x->dims[axis], attrs->groups) ||
+        !kt_dim_equals(dims, result->dims[axis], attrs->groups))
+        return false;
+    for (uint32_t i = 0; i < attrs->strides.count; i++)
+        if (attrs->input_dilation.at[i] != 1 || !kt_dim_is_const(dims, x->dims[i + 1], NULL)) return false;
+    return true;
+}
+
+/* Such a convolution of what a pad node puts zeros around pads by as much more itself. Returns what it then
+ * takes. */
+static kt_value before_pad(kt_layouting *l, kt_value old, kt_attrs_conv *attrs) {
+    const kt_node_info *node = kt_graph_definition(l->graph, old);
+    kt_value x = kt_builder_lookup(l->builder, old);
+    double fill = 1;
+    if (!node || node->op != KT_OP_pad || !kt_pass_splat(l->graph, node->operands[1], &fill) || fill != 0)
+        return x;
+    const kt_attrs_pad *pad = node->attrs;
+    uint32_t last = attrs->strides.count + 1;
+    for (uint32_t i = 0; i <= last; i++) {
+        bool spatial = i > 0 && i < last;
+        bool none = kt_dim_equals(l->graph->dims, pad->low.at[i], 0) &&
+                    kt_dim_equals(l->graph->dims, pad->high.at[i], 0);
+        bool some = kt_dim_at_least(l->graph->dims, pad->low.at[i], 0) &&
+                    kt_dim_at_least(l->graph->dims, pad->high.at[i], 0);
+        if (pad->interior.at[i] != 0 || !(spatial ? some : none)) return x;
+    }
+    for (uint32_t i = 1; i < last; i++) {
+        attrs->low.at[i - 1] = kt_dim_add(l->graph->dims, attrs->low.at[i - 1], pad->low.at[i]);
+        attrs->high.at[i - 1] = kt_dim_add(l->graph->dims, attrs->high.at[i - 1], pad->high.at[i]);
+    }
+    return kt_builder_lookup(l->builder, node->operands[0]);
+}
+
 static kt_value lay_conv(kt_layouting *l, const kt_node_info *node) {
     kt_attrs_conv attrs = *(const kt_attrs_conv *)node->attrs;
     kt_value x = kt_builder_lookup(l->builder, node->operands[0]);
@@ -288,7 +326,8 @@ static kt_value lay_conv(kt_layouting *l, const kt_node_info *node) {
     if (split) return split;
     kt_value filtered = packable && !l->bytes ? kt_layout_winograd(l, node, x, kernel) : 0;
     if (filtered) return filtered;
-    x = kt_layout_pad_input(l, x, &attrs);
+    bool itself = pads_itself(l, kt_graph_type(l->graph, node->operands[0]), &result, &attrs);
+    x = itself ? before_pad(l, node->operands[0], &attrs) : kt_layout_pad_input(l, x, &attrs);
     return packable ? pack_conv(l, x, kernel, attrs) : kt_build_conv(l->builder, x, kernel, &attrs);
 }
 

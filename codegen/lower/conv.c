@@ -9,7 +9,7 @@
 
 enum {
     BLOCK_BYTES = 256 * 1024, /* of the kernel, in a unit */
-    UNIT_PRODUCTS = 1 << 21,  /* multiply-adds in a unit */
+    UNIT_PRODUCTS = 1 << 21,  /* multiply-adds in a unit, about */
 };
 
 typedef struct convolution {
@@ -276,7 +276,9 @@ static void emit_lines(kt_lower *lower, const convolution *c, kt_tiling *tiling)
 bool kt_lower_conv_root(kt_lower *lower, const kt_node_info *heavy) {
     convolution c = describe(lower, heavy);
     int64_t a = kt_lower_buffer(lower, heavy->operands[0]), b = kt_lower_buffer(lower, heavy->operands[1]);
-    if (a < 0 || b < 0 || !is_unpadded(lower, &c) || !kt_lower_has_epilogue_only(lower, heavy)) return false;
+    if (a < 0 || b < 0 || !kt_lower_has_epilogue_only(lower, heavy)) return false;
+    if (kt_lower_depthwise(lower, heavy, (uint32_t)a, (uint32_t)b)) return true;
+    if (!is_unpadded(lower, &c)) return false;
     if (is_product(lower, &c)) {
         kt_dim b_step = kt_dim_const(lower->dims, c.attrs->panel);
         kt_product_shape shape = {

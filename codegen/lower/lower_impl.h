@@ -238,6 +238,10 @@ bool kt_lower_grouped(kt_lower *lower, const kt_node_info *heavy, uint32_t x, ui
 /* conv_by_kernel likewise (grouped_by_kernel.c). False: besides, the window may be too large. */
 bool kt_lower_grouped_by_kernel(kt_lower *lower, const kt_node_info *heavy, uint32_t x, uint32_t g);
 
+/* conv where groups are single channels and features, padded or not, by operands that are buffers (depthwise.c). False: not of
+ * that form; nothing was emitted. */
+bool kt_lower_depthwise(kt_lower *lower, const kt_node_info *heavy, uint32_t x, uint32_t w);
+
 /* ---- winograd.c: its operands are buffers, and what follows it is an epilogue (passes/fuse_group.c). ------- */
 bool kt_lower_winograd_root(kt_lower *lower, const kt_node_info *node);
 

@@ -1,0 +1,235 @@
+/* conv where groups are single channels and features: each channel of the result is a channel of the input
+ * under a window of its own.
+ *
+ * A tile is some neighbouring places of an image row by a vector of channels, with its sums in registers:
+ * each vector of the kernel, loaded once, meets the pixels of all places. Nothing is padded in memory. Above
+ * and below the image the window's loop is shorter; the tiles at both ends of a row are expanded without the
+ * products that lie outside. */
+#include "codegen/lower/lower_impl.h"
+
+enum {
+    UNIT_PRODUCTS = 1 << 16, /* multiply-adds in a unit, about */
+    MOST_PLACES = 12,        /* of a tile: each costs instructions */
+    MOST_PRODUCTS = 160,     /* of a row of the window, in a tile: these are expanded */
+};
+
+typedef struct depthwise {
+    kt_value heavy;
+    const kt_attrs_conv *attrs;
+    const kt_type *x, *w, *result;
+    int spatial;
+    uint32_t x_buffer, w_buffer;
+    kt_dtype dtype; /* of sums */
+    int lanes;
+    int64_t window, low, extent, width; /* along rows: the window, what is padded, pixels and places */
+    int64_t places;                     /* of a tile */
+    kt_reg at[KT_MAX_RANK]; /* image, and the row in it: indices of the axes before the last spatial one */
+} depthwise;
+
+static kt_reg plus(kt_lower *lower, kt_reg a, kt_reg b) {
+    return kt_loops_index(lower->loops, KT_INDEX_ADD, a, b);
+}
+
+static kt_reg times(kt_lower *lower, kt_reg a, kt_dim by) {
+    return kt_loops_index(lower->loops, KT_INDEX_MUL, a, kt_loops_dim(lower->loops, by));
+}
+
+static kt_reg load(kt_lower *lower, const depthwise *d, uint32_t buffer, kt_reg index, kt_reg mask) {
+    kt_reg value = kt_loops_load(lower->loops, buffer, index, d->lanes, mask);
+    return kt_loops_apply(lower->loops, KT_OP_cast, d->dtype, value, 0, 0);
+}
+
+/* The first pixel under a place, counted from the row's begin. */
+static int64_t first_pixel(const depthwise *d, int64_t place) {
+    return place * d->attrs->strides.at[d->spatial - 1] - d->low;
+}
+
+/* Do all products of the places [first, last) lie inside? */
+static bool is_inside(const depthwise *d, int64_t first, int64_t last) {
+    int64_t reach = (d->window - 1) * d->attrs->dilation.at[d->spatial - 1];
+    return first_pixel(d, first) >= 0 && first_pixel(d, last - 1) + reach < d->extent;
+}
+
+/* Tiles of one form: tile number `number` of `places` places, which begin at place `first` where that is
+ * known. */
+typedef struct tile {
+    const depthwise *d;
+    kt_reg number;
+    int64_t first, places;
+    bool inside;
+} tile;
+
+/* Adds the products of the window's row: x, w: where the image's and the window's rows begin. */
+static void add_products(kt_lower *lower, const tile *t, kt_cell sums, kt_reg x, kt_reg w, kt_reg mask) {
+    const depthwise *d = t->d;
+    kt_loops *loops = lower->loops;
+    int axis = d->spatial - 1;
+    kt_dim channels = d->x->dims[d->spatial + 1];
+    if (t->inside) {
+        int64_t step = d->places * d->attrs->strides.at[axis];
+        x = plus(lower, x, times(lower, t->number, kt_dim_mul_const(lower->dims, channels, step)));
+    }
+    for (int64_t column = 0; column < d->window; column++) {
+        kt_reg kernel = 0;
+        for (int64_t place = 0; place < t->places; place++) {
+            int64_t pixel =
+                first_pixel(d, t->inside ? place : t->first + place) + column * d->attrs->dilation.at[axis];
+            if (!t->inside && (pixel < 0 || pixel >= d->extent)) continue;
+            if (!kernel) {
+                kt_reg from =
+                    plus(lower, w, kt_loops_dim(loops, kt_dim_mul_const(lower->dims, channels, column)));
+                kernel = load(lower, d, d->w_buffer, from, mask);
+            }
+            kt_reg from = plus(lower, x, kt_loops_dim(loops, kt_dim_mul_const(lower->dims, channels, pixel)));
+            kt_reg value = load(lower, d, d->x_buffer, from, mask), number = kt_loops_int(loops, place);
+            kt_loops_set(loops, sums, number,
+                         kt_multiply_add(lower, value, kernel, kt_loops_get(loops, sums, number)));
+        }
+    }
+}
+
+static void store_places(kt_lower *lower, const tile *t, kt_cell sums, kt_reg channel, kt_reg mask) {
+    const depthwise *d = t->d;
+    kt_loops *loops = lower->loops;
+    kt_reg first = t->inside ? kt_loops_index(loops, KT_INDEX_MUL, t->number, kt_loops_int(loops, d->places))
+                             : kt_loops_int(loops, t->first);
+    for (int64_t place = 0; place < t->places; place++) {
+        kt_position at = kt_position_origin(lower, d->result->rank, d->result->dims, d->lanes);
+        at.mask = mask;
+        for (int axis = 0; axis < d->spatial; axis++) at.at[axis] = kt_axis_at(d->at[axis], 0);
+        at.at[d->spatial] = kt_axis_at(plus(lower, first, kt_loops_int(loops, place)), 0);
+        at.at[d->spatial + 1] = kt_axis_at(channel, d->lanes > 1);
+        kt_lower_epilogue(lower, d->heavy, &at, kt_loops_get(loops, sums, kt_loops_int(loops, place)));
+    }
+}
+
+/* A tile of the channels from `channel` on. */
+static void emit_tile(kt_lower *lower, kt_reg channel, kt_reg mask, void *context) {
+    const tile *t = context;
+    const depthwise *d = t->d;
+    kt_loops *loops = lower->loops;
+    kt_cell sums = kt_loops_cell(loops, "sums", d->dtype, d->lanes, (uint32_t)t->places);
+    for (int64_t place = 0; place < t->places; place++)
+        kt_loops_set(loops, sums, kt_loops_int(loops, place), kt_loops_const(loops, d->dtype, d->lanes, 0));
+    kt_reg x = plus(lower, channel, times(lower, d->at[0], kt_product(lower, d->x->dims, 1, d->x->rank))),
+           w = channel;
+    int blocks = 0;
+    for (int i = 0; i + 1 < d->spatial; i++) {
+        kt_window_axis axis = {.window = d->w->dims[i],
+                               .stride = d->attrs->strides.at[i],
+                               .dilation = d->attrs->dilation.at[i],
+                               .input_dilation = 1,
+                               .low = d->attrs->low.at[i],
+                               .inside = kt_dim_equals(lower->dims, d->attrs->high.at[i], 0),
+                               .extent = d->x->dims[i + 1]};
+        kt_window_turn turn = kt_window_begin(lower, &axis, kt_axis_at(d->at[i + 1], 0), 1);
+        x = plus(lower, x, times(lower, turn.input.at, kt_product(lower, d->x->dims, i + 2, d->x->rank)));
+        w = plus(lower, w, times(lower, turn.window, kt_product(lower, d->w->dims, i + 1, d->w->rank)));
+        blocks += turn.blocks;
+    }
+    add_products(lower, t, sums, x, w, mask);
+    while (blocks-- > 0) kt_lower_end(lower);
+    store_places(lower, t, sums, channel, mask);
+}
+
+static void emit_channels(kt_lower *lower, tile *t) {
+    kt_reg channels = kt_loops_dim(lower->loops, t->d->x->dims[t->d->spatial + 1]);
+    kt_lower_vector_loop(lower, kt_loops_int(lower->loops, 0), channels, t->d->lanes, emit_tile, t,
+                         "channels");
+}
+
+/* The tiles of a row: those within as a loop, and before and behind it those which reach outside or are
+ * narrower. */
+static void emit_row(kt_lower *lower, const depthwise *d) {
+    int64_t tiles = (d->width + d->places - 1) / d->places, from = 0, to = tiles;
+    while (from < to && !is_inside(d, from * d->places, (from + 1) * d->places)) from++;
+    while (to > from && (to * d->places > d->width || !is_inside(d, (to - 1) * d->places, to * d->places)))
+        to--;
+    for (int64_t number = 0; number < tiles; number++) {
+        int64_t first = number * d->places, rest = d->width - first;
+        tile t = {.d = d, .first = first, .places = rest < d->places ? rest : d->places};
+        if (number == from && from < to) {
+            t.inside = true;
+            t.number = kt_lower_begin(lower, kt_loops_int(lower->loops, from), kt_loops_int(lower->loops, to),
+                                      1, "tiles");
+            number = to - 1;
+        }
+        emit_channels(lower, &t);
+        if (t.inside) kt_lower_end(lower);
+    }
+}
+
+/* As many places as fall evenly into a row, or nearly so. */
+static int64_t tile_places(const kt_lower *lower, int64_t width) {
+    int64_t most = lower->target->vector_registers - 4;
+    if (most > MOST_PLACES) most = MOST_PLACES;
+    for (int64_t places = most; 2 * places >= most; places--)
+        if (width % places == 0) return places;
+    int64_t tiles = (width + most - 1) / most;
+    return (width + tiles - 1) / tiles;
+}
+
+static bool is_known(const kt_lower *lower, kt_dim dim, int64_t *out_size) {
+    return kt_dim_is_const(lower->dims, dim, out_size) && *out_size >= 0;
+}
+
+/* Whether this is such a convolution, whose rows are known; plans its tiles. */
+static bool plan(kt_lower *lower, depthwise *d) {
+    int64_t channels, features, high, tiles;
+    int last = d->spatial - 1;
+    if (d->attrs->panel || !is_known(lower, d->x->dims[d->spatial + 1], &channels) ||
+        channels != d->attrs->groups || !is_known(lower, d->result->dims[d->spatial + 1], &features) ||
+        features != channels)
+        return false;
+    for (int i = 0; i < d->spatial; i++)
+        if (d->attrs->input_dilation.at[i] != 1) return false;
+    if (!is_known(lower, d->w->dims[last], &d->window) || !is_known(lower, d->attrs->low.at[last], &d->low) ||
+        !is_known(lower, d->attrs->high.at[last], &high) ||
+        !is_known(lower, d->x->dims[last + 1], &d->extent) ||
+        !is_known(lower, d->result->dims[last + 1], &d->width) || d->width == 0)
+        return false;
+    d->lanes = kt_lower_lanes(lower, 1, d->x->dims[d->spatial + 1]);
+    d->places = tile_places(lower, d->width);
+    tiles = (d->width + d->places - 1) / d->places;
+    if (d->places * d->window > MOST_PRODUCTS) return false;
+    return tiles <= 2 || is_inside(d, d->places, (tiles - 1) * d->places);
+}
+
+bool kt_lower_depthwise(kt_lower *lower, const kt_node_info *heavy, uint32_t x, uint32_t w) {
+    kt_loops *loops = lower->loops;
+    kt_dim_pool *dims = lower->dims;
+    depthwise d = {.heavy = heavy->first_result,
+                   .attrs = heavy->attrs,
+                   .x = kt_graph_type(lower->graph, heavy->operands[0]),
+                   .w = kt_graph_type(lower->graph, heavy->operands[1]),
+                   .result = kt_graph_type(lower->graph, heavy->first_result),
+                   .x_buffer = x,
+                   .w_buffer = w};
+    d.spatial = d.x->rank - 2;
+    d.dtype = kt_accumulator(d.x->dtype);
+    if (!plan(lower, &d)) return false;
+
+    kt_dim rows = kt_product(lower, d.result->dims, 0, d.spatial),
+           window = kt_product(lower, d.w->dims, 0, d.spatial);
+    kt_dim row_work = kt_dim_mul_const(dims, window, d.width * d.attrs->groups);
+    kt_dim grain = kt_dim_const(dims, UNIT_PRODUCTS), one = kt_dim_const(dims, 1);
+    kt_dim high = kt_dim_ceildiv(dims, grain, kt_dim_max(dims, row_work, one)); /* rows of a unit */
+    kt_dim units = kt_dim_ceildiv(dims, rows, high);
+    loops->cost =
+        kt_dim_ceildiv(dims, kt_dim_mul(dims, rows, row_work), kt_dim_const(dims, 3 * (int64_t)d.lanes));
+    kt_reg unit = kt_loops_begin(loops, KT_LOOP_PARALLEL, kt_loops_int(loops, 0), kt_loops_dim(loops, units),
+                                 kt_loops_int(loops, 1), "units");
+    kt_reg begin = times(lower, unit, high), end = plus(lower, begin, kt_loops_dim(loops, high));
+    end = kt_loops_index(loops, KT_INDEX_MIN, end, kt_loops_dim(loops, rows));
+    kt_reg rest = kt_lower_begin(lower, begin, end, 1, "image rows");
+    for (int axis = d.spatial - 1; axis > 0; axis--) {
+        kt_reg extent = kt_loops_dim(loops, d.result->dims[axis]);
+        d.at[axis] = kt_loops_index(loops, KT_INDEX_MOD, rest, extent);
+        rest = kt_loops_index(loops, KT_INDEX_DIV, rest, extent);
+    }
+    d.at[0] = rest;
+    emit_row(lower, &d);
+    kt_lower_end(lower);
+    kt_loops_end(loops);
+    return true;
+}
