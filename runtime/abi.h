@@ -41,9 +41,11 @@ typedef struct kt_abi_step {
     uint32_t first_arg;    /* into kt_abi_entry.args */
     uint32_t arg_count;
     uint32_t units;        /* value index: how many units of work there are (at least 1) */
-    uint32_t cost;         /* value index: estimated work, in nanoseconds of one core */
+    uint32_t cost;         /* value index: estimated computing, in nanoseconds of one core */
     uint32_t operations;   /* value index: arithmetic operations, and bytes read and written, for profiles */
     uint32_t bytes;
+    uint32_t leading;      /* 1: units go along the leading axes of operands and results, so that a part mostly
+                            * reads what the same part of the step before has written */
 } kt_abi_step;
 
 typedef enum kt_abi_place {

@@ -19,7 +19,7 @@
 
 /* No machine has more, and sizes below it can be added without care. */
 #define MAX_WORKSPACE ((int64_t)1 << 46)
-enum { ERROR_BYTES = 256, BINDINGS = 4, NANOSECONDS_A_PART = 20000, MAX_THREADS = 1024 };
+enum { ERROR_BYTES = 256, BINDINGS = 4, MAX_THREADS = 1024 };
 
 struct binding {
     int64_t *symbols;
@@ -240,11 +240,52 @@ static bool place_buffers(const kt_abi_entry *entry, struct binding *binding) {
     return ok;
 }
 
-static int64_t part_count(const struct binding *binding, const kt_abi_step *step, int threads) {
-    int64_t parts = binding->values[step->cost] / NANOSECONDS_A_PART, units = binding->values[step->units];
-    if (parts > threads) parts = threads;
-    if (parts > units) parts = units;
-    return parts < 1 ? 1 : parts;
+/* What decides whether threads pay, as far as machines are alike in it. */
+enum {
+    NANOSECONDS_A_PART = 2500,  /* beside which handing a part to a thread is little */
+    NANOSECONDS_A_CALL = 20000, /* of all parts: less is done before threads have woken up */
+    READ_BYTES = 32,            /* in a nanosecond, from cache */
+    MOVED_BYTES = 3, /* in a nanosecond, where parts read what other parts wrote, or write where they did */
+    KEPT_BYTES = 8,  /* the same, of steps that go along the leading axes */
+    CACHED_BYTES = 1 << 18, /* more would not be in the core's own cache anyway */
+};
+
+/* How long a step takes one thread in nanoseconds, less what parts of it would have to move from core to
+ * core. */
+static double shared_time(const kt_abi_entry *entry, const struct binding *binding, const kt_abi_step *step) {
+    double read = 0, moved = 0;
+    for (uint32_t i = 0; i < step->arg_count; i++) {
+        const kt_abi_buffer *buffer = &entry->buffers[entry->args[step->first_arg + i]];
+        double bytes = (double)binding->values[buffer->bytes];
+        read += bytes;
+        if (buffer->place != KT_PLACE_CONSTANT) moved += bytes;
+    }
+    if (moved > CACHED_BYTES) moved = CACHED_BYTES;
+    double time = (double)binding->values[step->cost], reading = read / READ_BYTES;
+    return (time > reading ? time : reading) - moved / (step->leading ? KEPT_BYTES : MOVED_BYTES);
+}
+
+/* How often a step runs in a call. */
+static int64_t count_turns(const kt_abi_entry *entry, const struct binding *binding, uint32_t step) {
+    for (uint32_t i = 0; i < entry->loop_count; i++) {
+        const kt_abi_loop *loop = &entry->loops[i];
+        if (loop->first_step <= step && step < loop->end_step) return binding->values[loop->length];
+    }
+    return 1;
+}
+
+/* Into how many parts each step goes. */
+static void share_out(const kt_abi_entry *entry, struct binding *binding, int threads) {
+    double shared = 0;
+    for (uint32_t i = 0; i < entry->step_count; i++) {
+        double time = shared_time(entry, binding, &entry->steps[i]), parts = time / NANOSECONDS_A_PART;
+        double units = (double)binding->values[entry->steps[i].units];
+        if (parts > threads) parts = threads;
+        if (parts > units) parts = units;
+        binding->parts[i] = parts < 2 ? 1 : (int64_t)parts;
+        if (binding->parts[i] > 1) shared += time * (double)count_turns(entry, binding, i);
+    }
+    for (uint32_t i = 0; shared < NANOSECONDS_A_CALL && i < entry->step_count; i++) binding->parts[i] = 1;
 }
 
 static int make_binding(kt_context *context, const kt_abi_entry *entry, const int64_t *symbols,
@@ -280,9 +321,7 @@ static int make_binding(kt_context *context, const kt_abi_entry *entry, const in
         free(binding);
         return code;
     }
-    int threads = kt_pool_threads(context->pool);
-    for (uint32_t i = 0; i < entry->step_count; i++)
-        binding->parts[i] = part_count(binding, &entry->steps[i], threads);
+    share_out(entry, binding, kt_pool_threads(context->pool));
     *out_binding = binding;
     return 0;
 }

@@ -199,13 +199,13 @@ static LLVMValueRef step_table(emitter *emit, value_list *values, const kt_plan 
         kt_work work = kt_kernel_work(graph, step->kernel);
         kt_text where = {.arena = emit->module->arena};
         kt_loc_print(graph, step->loc, &where);
-        LLVMValueRef row = RECORD(emit, kernels[step->kernel], string_global(emit, name),
-                                  string_global(emit, kt_text_string(&where)), number32(emit, args.count),
-                                  number32(emit, step->args.count),
-                                  number32(emit, value_position(emit, values, loops->units)),
-                                  number32(emit, value_position(emit, values, loops->cost)),
-                                  number32(emit, value_position(emit, values, work.operations)),
-                                  number32(emit, value_position(emit, values, work.bytes)));
+        LLVMValueRef row = RECORD(
+            emit, kernels[step->kernel], string_global(emit, name),
+            string_global(emit, kt_text_string(&where)), number32(emit, args.count),
+            number32(emit, step->args.count), number32(emit, value_position(emit, values, loops->units)),
+            number32(emit, value_position(emit, values, loops->cost)),
+            number32(emit, value_position(emit, values, work.operations)),
+            number32(emit, value_position(emit, values, work.bytes)), number32(emit, loops->leading));
         KT_PUSH(emit->module->arena, &table, row);
         for (uint32_t j = 0; j < step->args.count; j++)
             KT_PUSH(emit->module->arena, &args, number32(emit, step->args.at[j]));

@@ -291,10 +291,8 @@ static int64_t block_tiles(const kt_lower *lower, const kt_tiling *tiling, kt_di
  * that tiles of two heights at most are needed. */
 static kt_dim block_rows(kt_lower *lower, const kt_tiling *tiling, kt_dim rows) {
     int64_t wanted = (int64_t)tiling->rows * BLOCK_TILES, known, best = wanted, least_idle = tiling->rows;
-    if (kt_dim_is_const(lower->dims, rows, &known)) {
-        int64_t blocks = (known + wanted - 1) / wanted;
-        return kt_dim_const(lower->dims, blocks > 0 ? (known + blocks - 1) / blocks : 1);
-    }
+    if (kt_dim_is_const(lower->dims, rows, &known))
+        return kt_dim_const(lower->dims, kt_unit_share(known, wanted));
     int64_t divisor = kt_dim_divisor(lower->dims, rows);
     for (int64_t high = wanted / 2; divisor > 0 && high <= wanted * 2; high++) {
         /* Rows that would still fit into the block's tiles, of as many as are wanted. */
@@ -361,7 +359,8 @@ void kt_lower_product(kt_lower *lower, const kt_product_shape *shape) {
     kt_dim units = kt_dim_mul(dims, shape->batch, per_batch);
     kt_dim work = kt_dim_mul(dims, kt_dim_mul(dims, shape->batch, shape->rows),
                              kt_dim_mul(dims, shape->depth, shape->columns));
-    loops->cost = kt_dim_ceildiv(dims, work, kt_dim_const(dims, 3 * (int64_t)tiling.lanes));
+    loops->leading = kt_dim_equals(dims, column_blocks, 1);
+    loops->cost = kt_dim_ceildiv(dims, work, kt_dim_const(dims, KT_LANE_PRODUCTS * (int64_t)tiling.lanes));
 
     kt_reg zero = kt_loops_int(loops, 0);
     kt_reg unit = kt_loops_begin(loops, KT_LOOP_PARALLEL, zero, kt_loops_dim(loops, units),

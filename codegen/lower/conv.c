@@ -9,7 +9,7 @@
 
 enum {
     BLOCK_BYTES = 256 * 1024, /* of the kernel, in a unit */
-    UNIT_PRODUCTS = 1 << 21,  /* multiply-adds in a unit, about */
+    UNIT_PRODUCTS = 1 << 17,  /* multiply-adds in a unit, about */
 };
 
 typedef struct convolution {
@@ -245,7 +245,8 @@ static void emit_lines(kt_lower *lower, const convolution *c, kt_tiling *tiling)
     kt_dim units = kt_dim_mul(dims, groups, per_group);
     kt_dim work = kt_dim_mul(dims, kt_dim_mul(dims, lines, width), kt_dim_mul(dims, depth, c->features));
     work = kt_dim_mul(dims, work, groups);
-    loops->cost = kt_dim_ceildiv(dims, work, kt_dim_const(dims, 3 * (int64_t)tiling->lanes));
+    loops->leading = c->attrs->groups == 1 && kt_dim_equals(dims, column_blocks, 1);
+    loops->cost = kt_dim_ceildiv(dims, work, kt_dim_const(dims, KT_LANE_PRODUCTS * (int64_t)tiling->lanes));
 
     kt_reg zero = kt_loops_int(loops, 0), one = kt_loops_int(loops, 1);
     kt_reg unit = kt_loops_begin(loops, KT_LOOP_PARALLEL, zero, kt_loops_dim(loops, units), one, "units");

@@ -334,7 +334,7 @@ void kt_lower_deep(kt_lower *lower, const kt_deep_shape *shape) {
     kt_dim blocks = kt_dim_mul(dims, row_blocks, column_blocks);
     kt_dim work = kt_dim_mul(dims, kt_dim_mul(dims, shape->rows, shape->columns), shape->outer);
     for (int i = 0; i < shape->axis_count; i++) work = kt_dim_mul(dims, work, shape->axes[i].extent);
-    loops->cost = kt_dim_ceildiv(dims, work, kt_dim_const(dims, 3 * (int64_t)d.tiling.lanes));
+    loops->cost = kt_dim_ceildiv(dims, work, kt_dim_const(dims, KT_LANE_PRODUCTS * (int64_t)d.tiling.lanes));
 
     kt_dim units = kt_dim_mul(dims, shape->outer, blocks);
     kt_reg unit = kt_loops_begin(loops, KT_LOOP_PARALLEL, kt_loops_int(loops, 0), kt_loops_dim(loops, units),

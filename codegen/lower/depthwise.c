@@ -215,8 +215,9 @@ bool kt_lower_depthwise(kt_lower *lower, const kt_node_info *heavy, uint32_t x, 
     kt_dim grain = kt_dim_const(dims, UNIT_PRODUCTS), one = kt_dim_const(dims, 1);
     kt_dim high = kt_dim_ceildiv(dims, grain, kt_dim_max(dims, row_work, one)); /* rows of a unit */
     kt_dim units = kt_dim_ceildiv(dims, rows, high);
-    loops->cost =
-        kt_dim_ceildiv(dims, kt_dim_mul(dims, rows, row_work), kt_dim_const(dims, 3 * (int64_t)d.lanes));
+    loops->leading = true;
+    loops->cost = kt_dim_ceildiv(dims, kt_dim_mul(dims, rows, row_work),
+                                 kt_dim_const(dims, KT_LANE_PRODUCTS * (int64_t)d.lanes));
     kt_reg unit = kt_loops_begin(loops, KT_LOOP_PARALLEL, kt_loops_int(loops, 0), kt_loops_dim(loops, units),
                                  kt_loops_int(loops, 1), "units");
     kt_reg begin = times(lower, unit, high), end = plus(lower, begin, kt_loops_dim(loops, high));

@@ -192,7 +192,7 @@ bool kt_lower_grouped_by_kernel(kt_lower *lower, const kt_node_info *heavy, uint
     if (d.sums > MOST_SUMS) return false;
     plan_unit(lower, &d);
     kt_dim work = kt_dim_mul_const(dims, kt_product(lower, d.g->dims, 0, d.g->rank), d.sums);
-    loops->cost = kt_dim_ceildiv(dims, work, kt_dim_const(dims, 3 * (int64_t)d.lanes.lanes));
+    loops->cost = kt_dim_ceildiv(dims, work, kt_dim_const(dims, KT_LANE_PRODUCTS * (int64_t)d.lanes.lanes));
     int64_t scratch = d.vectors * d.sums * d.lanes.lanes;
     d.scratch = kt_loops_scratch(loops, d.lanes.dtype, scratch);
 

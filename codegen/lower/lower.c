@@ -3,6 +3,15 @@
  * goes element by element. */
 #include "codegen/lower/lower_impl.h"
 
+int64_t kt_unit_share(int64_t all, int64_t most) {
+    enum { FEW = 8 };
+    for (int64_t share = most; 2 * share >= most && share > 0; share--)
+        if (all % share == 0 && (all / share % 2 == 0 || all / share > FEW || all == share)) return share;
+    int64_t units = (all + most - 1) / most;
+    if (units > 1 && units < FEW) units += units % 2;
+    return units > 0 ? (all + units - 1) / units : most;
+}
+
 static bool lower_by_root(kt_lower *lower) {
     for (uint32_t i = 0; i < lower->kernel->nodes.count; i++) {
         const kt_node_info *node = kt_graph_node(lower->graph, lower->kernel->nodes.at[i]);

@@ -84,6 +84,11 @@ kt_position kt_position_map(kt_lower *lower, const kt_position *at, const int *m
 /* The value at a position of any shape with as many elements. One lane if it is the same in all. */
 kt_reg kt_lower_value(kt_lower *lower, kt_value value, const kt_position *at);
 void kt_lower_know(kt_lower *lower, kt_value value, const kt_position *at, kt_reg reg);
+/* Multiply-adds that tiles make in a nanosecond for each lane, about. */
+enum { KT_LANE_PRODUCTS = 5 };
+/* How many of `all` fall to a unit, at most `most`: a size of at least half of that which divides them, or else evenly, for an
+ * even number of units where there are few, which two threads share. */
+int64_t kt_unit_share(int64_t all, int64_t most);
 /* Opens a block: registers made in it are forgotten when it ends. */
 kt_reg kt_lower_begin(kt_lower *lower, kt_reg begin, kt_reg end, int64_t step, const char *comment);
 kt_reg kt_lower_unroll(kt_lower *lower, int64_t count, const char *comment); /* from 0, expanded */

@@ -7,14 +7,16 @@
  *   3. each tile's sums are transformed to its outputs, features in lanes, and go through the epilogue.
  *
  * Both intermediates are scratch memory of the kernel. A unit is some tiles by some panels; units that share
- * tiles transform them again, which is little beside their products. */
+ * tiles transform them once, where one thread takes them one after the other, or again, which is little
+ * beside their products. */
 #include "ir/winograd.h"
 #include "codegen/lower/lower_impl.h"
 
 enum {
     MOST = KT_WINOGRAD_MOST_POINTS,
-    MOST_TILES = 24,     /* of a unit: two tiles of the widest products */
-    UNIT_FEATURES = 128, /* of a unit, about */
+    MOST_TILES = 24,         /* of a unit: two tiles of the widest products */
+    BLOCK_FEATURES = 128,    /* that share transformed tiles, about */
+    UNIT_PRODUCTS = 1 << 17, /* multiply-adds in a unit, about */
 };
 
 typedef struct winograd {
@@ -226,12 +228,9 @@ static void make_outputs(kt_lower *lower, kt_reg feature, kt_reg mask, void *con
 /* ---- all ------------------------------------------------------------------------------------------------
  */
 
-static void emit_unit(kt_lower *lower, winograd *c, kt_reg first_tile, kt_reg tiles, kt_reg first_column,
-                      kt_reg last_column) {
+static void emit_inputs(kt_lower *lower, const winograd *c, kt_reg first_tile, kt_reg tiles) {
     kt_loops *loops = lower->loops;
     kt_reg zero = kt_loops_int(loops, 0), channels = kt_loops_int(loops, c->channels);
-    int lanes = c->tiling.lanes;
-    int64_t width = kt_tile_width(&c->tiling);
     kt_reg tile = kt_lower_begin(lower, zero, tiles, 1, "tiles");
     tile_place place = find_tile(lower, c, plus(lower, first_tile, tile));
     kt_reg line = kt_loops_index(loops, KT_INDEX_MUL, place.image, kt_loops_dim(loops, c->x->dims[1]));
@@ -239,12 +238,20 @@ static void emit_unit(kt_lower *lower, winograd *c, kt_reg first_tile, kt_reg ti
     kt_reg pixel = kt_loops_index(loops, KT_INDEX_MUL, line, kt_loops_dim(loops, c->x->dims[2]));
     pixel = plus(lower, pixel, times(lower, place.column, c->w.tile));
     input_turn inputs = {c, times(lower, pixel, c->channels), times(lower, tile, c->channels)};
-    kt_lower_vector_loop(lower, zero, channels, lanes, transform_inputs, &inputs, "channels");
+    kt_lower_vector_loop(lower, zero, channels, c->tiling.lanes, transform_inputs, &inputs, "channels");
     kt_lower_end(lower);
+}
 
+/* The columns of the tiles that emit_inputs has transformed. */
+static void emit_columns(kt_lower *lower, winograd *c, kt_reg first_tile, kt_reg tiles, kt_reg first_column,
+                         kt_reg last_column) {
+    kt_loops *loops = lower->loops;
+    kt_reg zero = kt_loops_int(loops, 0);
+    int lanes = c->tiling.lanes;
+    int64_t width = kt_tile_width(&c->tiling);
     c->column_tile = kt_lower_begin(lower, first_column, last_column, 1, "columns");
     multiply(lower, c, tiles);
-    tile = kt_lower_begin(lower, zero, tiles, 1, "tiles");
+    kt_reg tile = kt_lower_begin(lower, zero, tiles, 1, "tiles");
     output_turn outputs = {.c = c,
                            .place = find_tile(lower, c, plus(lower, first_tile, tile)),
                            .from = plus_number(lower, times(lower, tile, width), c->sums),
@@ -258,43 +265,64 @@ static void emit_unit(kt_lower *lower, winograd *c, kt_reg first_tile, kt_reg ti
     kt_lower_end(lower);
 }
 
-/* How many tiles a unit takes: evenly many, as far as their number is known. */
+/* How many tiles a unit takes. Those of an image fall evenly into units, unless they are too few. */
 static int64_t unit_tiles(kt_lower *lower, const winograd *c) {
     int64_t points = (int64_t)c->w.points * c->w.points;
     int64_t bytes = points * (c->channels + kt_tile_width(&c->tiling)) * (int64_t)kt_dtype_bytes(c->x->dtype);
-    int64_t most = KT_SCRATCH_BYTES / bytes, all;
+    int64_t most = KT_SCRATCH_BYTES / bytes, all = kt_dim_divisor(lower->dims, c->tiles);
     if (most > MOST_TILES) most = MOST_TILES;
     if (most < 1) most = 1;
-    if (!kt_dim_is_const(lower->dims, c->tiles, &all)) return most;
-    int64_t blocks = (all + most - 1) / most;
-    return (all + blocks - 1) / blocks;
+    if (2 * all < most && !kt_dim_is_const(lower->dims, c->tiles, NULL)) return most;
+    return kt_unit_share(all, most);
 }
 
+static int64_t divide_up(int64_t x, int64_t by) { return (x + by - 1) / by; }
+
+/* Blocks of tiles by blocks of columns, each in units of some columns, in turn. The first unit that a part
+ * has of a block transforms its tiles. */
 static void emit_units(kt_lower *lower, winograd *c) {
     kt_loops *loops = lower->loops;
     kt_dim_pool *dims = lower->dims;
-    int64_t width = kt_tile_width(&c->tiling), wide = UNIT_FEATURES / width;
-    int64_t column_tiles = (c->features + width - 1) / width, points = (int64_t)c->w.points * c->w.points;
-    if (wide < 1) wide = 1;
-    int64_t column_blocks = (column_tiles + wide - 1) / wide;
-    wide = (column_tiles + column_blocks - 1) / column_blocks;
+    int64_t width = kt_tile_width(&c->tiling), points = (int64_t)c->w.points * c->w.points;
+    int64_t column_tiles = divide_up(c->features, width), most = BLOCK_FEATURES / width;
+    int64_t column_blocks = divide_up(column_tiles, most > 1 ? most : 1);
+    int64_t wide = divide_up(column_tiles, column_blocks); /* column tiles of a block */
+    int64_t units_a_block = divide_up(wide, UNIT_PRODUCTS / (points * c->rows * c->channels * width) + 1);
+    int64_t narrow = divide_up(wide, units_a_block); /* of a unit */
+    units_a_block = divide_up(wide, narrow);
     kt_dim tile_blocks = kt_dim_ceildiv(dims, c->tiles, kt_dim_const(dims, c->rows));
-    kt_dim units = kt_dim_mul_const(dims, tile_blocks, column_blocks);
+    kt_dim units = kt_dim_mul_const(dims, tile_blocks, column_blocks * units_a_block);
     int64_t work = points * (c->channels + 8) * (c->features + 8);
     loops->cost = kt_dim_ceildiv(dims, kt_dim_mul_const(dims, c->tiles, work),
-                                 kt_dim_const(dims, 3 * (int64_t)c->tiling.lanes));
+                                 kt_dim_const(dims, KT_LANE_PRODUCTS * (int64_t)c->tiling.lanes));
     kt_reg zero = kt_loops_int(loops, 0), one = kt_loops_int(loops, 1);
+    kt_cell transformed = kt_loops_cell(loops, "transformed", KT_I64, 1, 1); /* the block whose tiles are */
+    if (units_a_block > 1) kt_loops_set(loops, transformed, 0, kt_loops_int(loops, -1));
     kt_reg unit = kt_loops_begin(loops, KT_LOOP_PARALLEL, zero, kt_loops_dim(loops, units), one, "units");
+    kt_reg block = kt_loops_index(loops, KT_INDEX_DIV, unit, kt_loops_int(loops, units_a_block));
     kt_reg blocks = kt_loops_dim(loops, tile_blocks);
-    kt_reg first_tile = times(lower, kt_loops_index(loops, KT_INDEX_MOD, unit, blocks), c->rows);
+    kt_reg first_tile = times(lower, kt_loops_index(loops, KT_INDEX_MOD, block, blocks), c->rows);
     kt_reg tiles = kt_loops_index(loops, KT_INDEX_SUB, kt_loops_dim(loops, c->tiles), first_tile);
     tiles = kt_dim_divisor(dims, c->tiles) % c->rows == 0
                 ? kt_loops_int(loops, c->rows)
                 : kt_loops_index(loops, KT_INDEX_MIN, tiles, kt_loops_int(loops, c->rows));
-    kt_reg first = times(lower, kt_loops_index(loops, KT_INDEX_DIV, unit, blocks), wide);
-    kt_reg last = kt_loops_index(loops, KT_INDEX_MIN, plus_number(lower, first, wide),
-                                 kt_loops_int(loops, column_tiles));
-    emit_unit(lower, c, first_tile, tiles, first, last);
+    if (units_a_block > 1) {
+        kt_reg known = kt_loops_get(loops, transformed, 0);
+        kt_lower_if(lower, kt_loops_index(loops, KT_INDEX_LT, known, block));
+    }
+    emit_inputs(lower, c, first_tile, tiles);
+    if (units_a_block > 1) {
+        kt_lower_end(lower);
+        kt_loops_set(loops, transformed, 0, block);
+    }
+    kt_reg first = times(lower, kt_loops_index(loops, KT_INDEX_DIV, block, blocks), wide);
+    kt_reg end = kt_loops_index(loops, KT_INDEX_MIN, plus_number(lower, first, wide),
+                                kt_loops_int(loops, column_tiles));
+    first = plus(
+        lower, first,
+        times(lower, kt_loops_index(loops, KT_INDEX_MOD, unit, kt_loops_int(loops, units_a_block)), narrow));
+    kt_reg last = kt_loops_index(loops, KT_INDEX_MIN, plus_number(lower, first, narrow), end);
+    emit_columns(lower, c, first_tile, tiles, first, last);
     kt_loops_end(loops);
 }
 
