@@ -212,6 +212,38 @@ static void test_conv(void **state) {
     finish(&s);
 }
 
+/* Depthwise: rows of one tile and of several, even and not, that reach outside at either end, at both, and
+ * far. */
+static void test_depthwise(void **state) {
+    (void)state;
+    const conv_case cases[] = {
+        {SIZES(N, 5, 16, 24), SIZES(3, 3), 24, 24, .padding = SIZES(1, 1, 1, 1)},
+        {SIZES(N, 6, 15, 16), SIZES(3, 3), 16, 16, .strides = SIZES(2, 2), .padding = SIZES(0, 1, 0, 1)},
+        {SIZES(N, 4, 29, 9), SIZES(2, 5), 9, 9, .padding = SIZES(1, 0, 4, 0)},
+        {SIZES(N, 4, 29, 9), SIZES(2, 5), 9, 9, .padding = SIZES(0, 1, 0, 4)},
+        {SIZES(N, 7, 7, 40), SIZES(5, 5), 40, 40, .padding = SIZES(2, 2, 2, 2)},
+        {SIZES(N, 3, 40, 8), SIZES(3, 3), 8, 8, .dilation = SIZES(1, 4), .padding = SIZES(1, 1, 4, 4)},
+        {SIZES(N, 3, 40, 8), SIZES(3, 3), 8, 8, .dilation = SIZES(1, 17),
+         .padding = SIZES(1, 1, 17, 17)},                                     /* too far for tiles */
+        {SIZES(N, 2, 2, 8), SIZES(3, 3), 8, 8, .padding = SIZES(3, 3, 3, 3)}, /* places that see nothing */
+        {SIZES(N, 3, 1, 17), SIZES(1, 1), 17, 17},
+        {SIZES(N, 1, 40, 8), SIZES(1, 20), 8, 8,
+         .padding = SIZES(0, 0, 10, 9)}, /* more products than are expanded */
+        {SIZES(T, 3, 12, 8), SIZES(3, 3), 8, 8, .strides = SIZES(1, 3), .padding = SIZES(1, 1, 1, 1)},
+        {SIZES(2, T, 12, 8), SIZES(3, 3), 8, 8, .padding = SIZES(1, 1, 1, 1)},
+        {SIZES(2, 3, T, 8), SIZES(3, 3), 8, 8, .padding = SIZES(1, 1, 1, 1)},
+    };
+    suite s = begin_suite();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) add_conv(&s, &cases[i], 2);
+    add_conv(&s,
+             &(conv_case){SIZES(N, 31, 12), SIZES(4), 12, 12, .padding = SIZES(6, 0), .dilation = SIZES(2)},
+             1);
+    add_conv(&s,
+             &(conv_case){SIZES(N, 4, 5, 6, 20), SIZES(2, 3, 3), 20, 20, .padding = SIZES(1, 1, 0, 1, 1, 1)},
+             3);
+    finish(&s);
+}
+
 /* Groups of few features: whole vectors of them and not, by channels that lie in one vector and in several.
  */
 static void test_grouped(void **state) {
@@ -274,7 +306,8 @@ static void test_grouped_dtypes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dense),   cmocka_unit_test(test_contractions),   cmocka_unit_test(test_conv),
+        cmocka_unit_test(test_dense),   cmocka_unit_test(test_contractions),
+        cmocka_unit_test(test_conv),    cmocka_unit_test(test_depthwise),
         cmocka_unit_test(test_grouped), cmocka_unit_test(test_grouped_dtypes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
