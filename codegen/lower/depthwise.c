@@ -206,7 +206,7 @@ bool kt_lower_depthwise(kt_lower *lower, const kt_node_info *heavy, uint32_t x, 
                    .x_buffer = x,
                    .w_buffer = w};
     d.spatial = d.x->rank - 2;
-    d.dtype = kt_accumulator(d.x->dtype);
+    d.dtype = kt_accumulator(d.result->dtype);
     if (!plan(lower, &d)) return false;
 
     kt_dim rows = kt_product(lower, d.result->dims, 0, d.spatial),

@@ -41,6 +41,16 @@ static kt_value conv(suite *s, int64_t channels, int64_t stride, int64_t window,
                          &attrs);
 }
 
+/* Groups, which are not multiplied by fours: of one channel and feature each, and of two by three. */
+static kt_value grouped(suite *s, int64_t groups, int64_t channels, int64_t features) {
+    kt_attrs_conv attrs = {
+        .strides = {2, {1, 1}}, .dilation = {2, {1, 1}}, .input_dilation = {2, {1, 1}}, .groups = groups};
+    attrs.low.count = attrs.high.count = 2;
+    for (int i = 0; i < 2; i++) attrs.low.at[i] = attrs.high.at[i] = dim_of(s, 0);
+    kt_value x = PARAM(s, KT_U8, N, 8, 9, groups * channels);
+    return kt_build_conv(&s->b, x, PARAM(s, KT_I8, 3, 3, channels, groups * features), &attrs);
+}
+
 static suite begin_products(void) {
     static const int64_t sizes[][2] = {{4, 1}, {4, 16}, {8, 17}, {20, 33}, {132, 70}, {5, 18}, {3, 1}};
     suite s = begin_suite();
@@ -61,6 +71,10 @@ static suite begin_products(void) {
         begin(&s, "odd");
         end(&s, conv(&s, 3, 1, 2, packed != 0));
     }
+    begin(&s, "depthwise");
+    end(&s, grouped(&s, 12, 1, 1));
+    begin(&s, "in_groups");
+    end(&s, grouped(&s, 4, 2, 3));
     return s;
 }
 
