@@ -4,9 +4,9 @@
  * passes/plan.c decides from the graph that a kernel reads an element only to write the result's at its
  * place; how the kernel goes about it is for codegen/lower to choose. Here the one is held against the other.
  *
- * Only what the accesses in question depend on is run: indices, masks, conditions and bounds, and the cells
- * that they are kept in. A condition or mask that data decide is taken as true; an index or bound that they
- * decide is a fault, since the plan knows no such kernel to be in place. */
+ * Only what the accesses in question depend on is run: indices, masks, conditions and bounds. A condition or
+ * mask that data decide is taken as true; an index or bound that they decide is a fault, since the plan knows
+ * no such kernel to be in place. */
 #include "codegen/in_place.h"
 
 #include <inttypes.h>
@@ -19,11 +19,10 @@ typedef struct walk {
     const int64_t *symbols;
     kt_arena *arena;
     uint32_t operand, result;
-    bool *needed_registers, *needed_cells;
-    bool *runs;           /* by instruction: it is run */
-    uint32_t *ends;       /* by position of a LOOP or IF: that of its END */
-    uint32_t *first;      /* by register: where its lanes begin in values */
-    uint32_t *cell_first; /* by cell: where its elements' lanes begin in values */
+    bool *needed;    /* by register */
+    bool *runs;      /* by instruction: it is run */
+    uint32_t *ends;  /* by position of a LOOP or IF: that of its END */
+    uint32_t *first; /* by register: where its lanes begin in values */
     int64_t *values;
     bool *known; /* beside values */
     int64_t elements;
@@ -49,8 +48,8 @@ static bool accesses(const walk *w, const kt_code *code) {
 }
 
 static void need(walk *w, kt_reg reg, bool *changed) {
-    if (reg == 0 || w->needed_registers[reg]) return;
-    w->needed_registers[reg] = *changed = true;
+    if (reg == 0 || w->needed[reg]) return;
+    w->needed[reg] = *changed = true;
 }
 
 /* What instruction i needs if it is run; a load's or store's data are not wanted. */
@@ -60,8 +59,6 @@ static void need_operands(walk *w, const kt_code *code, bool *changed) {
     if (!stores) need(w, code->b, changed);
     need(w, code->c, changed);
     need(w, code->mask, changed);
-    if (code->code == KT_CODE_GET && !w->needed_cells[code->cell])
-        w->needed_cells[code->cell] = *changed = true;
 }
 
 static void find_ends(walk *w) {
@@ -76,13 +73,12 @@ static void find_ends(walk *w) {
 static bool is_wanted(const walk *w, uint32_t i) {
     const kt_code *code = &w->loops->code.at[i];
     if (accesses(w, code)) return true;
-    if (code->code == KT_CODE_SET) return w->needed_cells[code->cell];
     if (code->code == KT_CODE_LOOP || code->code == KT_CODE_IF) {
         for (uint32_t k = i + 1; k < w->ends[i]; k++)
             if (w->runs[k]) return true;
         return false;
     }
-    return code->result && w->needed_registers[code->result];
+    return code->result && w->needed[code->result];
 }
 
 static void find_wanted(walk *w) {
@@ -104,10 +100,6 @@ static void allot(walk *w) {
     for (uint32_t i = 1; i < loops->registers.count; i++) {
         w->first[i] = count;
         count += (uint32_t)loops->registers.at[i].lanes;
-    }
-    for (uint32_t i = 1; i < loops->cells.count; i++) {
-        w->cell_first[i] = count;
-        count += (uint32_t)loops->cells.at[i].lanes * loops->cells.at[i].count;
     }
     w->values = KT_NEW_ARRAY(w->arena, int64_t, count + 1);
     w->known = KT_NEW_ARRAY(w->arena, bool, count + 1);
@@ -176,26 +168,6 @@ static void run_plain(walk *w, const kt_code *code) {
     for (int lane = 0; lane < code->lanes; lane++) {
         uint32_t at = w->first[code->result] + (uint32_t)lane;
         w->known[at] = compute_lane(w, code, lane, &w->values[at]);
-    }
-}
-
-/* Where the element of a cell begins in values. */
-static uint32_t cell_place(const walk *w, const kt_code *code) {
-    int64_t index = 0;
-    if (code->a && !read_lane(w, code->a, 0, &index)) KT_BUG("%s: a cell's index is unknown", w->loops->name);
-    return w->cell_first[code->cell] + (uint32_t)index * (uint32_t)w->loops->cells.at[code->cell].lanes;
-}
-
-static void run_cell(walk *w, const kt_code *code) {
-    uint32_t place = cell_place(w, code);
-    for (int lane = 0; lane < code->lanes; lane++) {
-        uint32_t cell = place + (uint32_t)lane;
-        if (code->code == KT_CODE_SET) {
-            w->known[cell] = read_lane(w, code->b, lane, &w->values[cell]);
-            continue;
-        }
-        w->values[w->first[code->result] + (uint32_t)lane] = w->values[cell];
-        w->known[w->first[code->result] + (uint32_t)lane] = w->known[cell];
     }
 }
 
@@ -272,8 +244,6 @@ static void run_block(walk *w, uint32_t begin, uint32_t end) {
             w->steps++;
             if (accesses(w, code))
                 run_access(w, code);
-            else if (code->code == KT_CODE_GET || code->code == KT_CODE_SET)
-                run_cell(w, code);
             else if (code->code == KT_CODE_LOOP)
                 run_loop(w, code, i + 1, w->ends[i]);
             else if (code->code != KT_CODE_IF)
@@ -298,12 +268,10 @@ const char *kt_in_place_fault(const kt_loops *loops, uint32_t operand, uint32_t 
     for (uint32_t i = 0; i < loops->code.count; i++)
         if (loops->code.at[i].code == KT_CODE_PRODUCT) return "it multiplies by a call";
     if (w.elements <= 0 || w.elements > most_elements) return NULL;
-    w.needed_registers = KT_NEW_ARRAY(arena, bool, loops->registers.count);
-    w.needed_cells = KT_NEW_ARRAY(arena, bool, loops->cells.count);
+    w.needed = KT_NEW_ARRAY(arena, bool, loops->registers.count);
     w.runs = KT_NEW_ARRAY(arena, bool, loops->code.count + 1);
     w.ends = KT_NEW_ARRAY(arena, uint32_t, loops->code.count + 1);
     w.first = KT_NEW_ARRAY(arena, uint32_t, loops->registers.count);
-    w.cell_first = KT_NEW_ARRAY(arena, uint32_t, loops->cells.count);
     w.reader = KT_NEW_ARRAY(arena, int64_t, w.elements);
     w.written = KT_NEW_ARRAY(arena, bool, w.elements);
     for (int64_t i = 0; i < w.elements; i++) w.reader[i] = UNREAD;
@@ -321,18 +289,26 @@ typedef struct checking {
     const kt_plan *plan;
     const kt_loops *const *loops;
     kt_arena *arena;
+    kt_arena *walked; /* what one walk takes: some bytes for each element */
 } checking;
 
-static void check_pair(const checking *c, const kt_loops *loops, uint32_t operand, uint32_t result) {
+static void end_walk(checking *c) {
+    if (c->walked) kt_arena_destroy(c->walked);
+    c->walked = NULL;
+}
+
+static void check_pair(checking *c, const kt_loops *loops, uint32_t operand, uint32_t result) {
     static const int64_t sizes[] = {1, 3, 17}; /* one lane, part of a vector, several */
     uint32_t symbol_count = kt_dim_symbol_count(c->graph->dims);
     int64_t *symbols = KT_NEW_ARRAY(c->arena, int64_t, symbol_count + 1);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         for (uint32_t s = 0; s < symbol_count; s++) symbols[s] = sizes[i] + s;
-        const char *fault = kt_in_place_fault(loops, operand, result, symbols, c->arena);
+        c->walked = kt_arena_create();
+        const char *fault = kt_in_place_fault(loops, operand, result, symbols, c->walked);
         if (fault)
             KT_BUG("kernel %s cannot write argument %u over argument %u: %s", loops->name, result, operand,
                    fault);
+        end_walk(c);
         if (symbol_count == 0) break;
     }
 }
@@ -361,6 +337,7 @@ kt_status kt_in_place_check(const kt_graph *graph, const kt_plan *plan, const kt
                             kt_diag *diag) {
     checking c = {.graph = graph, .plan = plan, .loops = loops};
     kt_status status = kt_guarded(check_steps, &c, diag);
+    end_walk(&c); /* which memory ran out in */
     if (c.arena) kt_arena_destroy(c.arena);
     return status;
 }
