@@ -5,7 +5,7 @@ foreach(script ${driver_tests})
   get_filename_component(name ${script} NAME_WE)
   string(REGEX REPLACE "_test$" "" name ${name})
   add_test(NAME driver/${name} COMMAND sh ${script})
-  set_tests_properties(driver/${name} PROPERTIES LABELS driver TIMEOUT 600 SKIP_RETURN_CODE 77
+  set_tests_properties(driver/${name} PROPERTIES LABELS driver TIMEOUT 1800 SKIP_RETURN_CODE 77
     ENVIRONMENT "KERATIN=$<TARGET_FILE:keratin>;SOURCE=${CMAKE_SOURCE_DIR};SANITIZE=${KT_SANITIZE};CC=${CMAKE_C_COMPILER};COMPARE=$<TARGET_FILE:npy_compare>;EVENTS=$<TARGET_FILE:event_dump>")
   if(name IN_LIST driver_threads_tests)
     set_tests_properties(driver/${name} PROPERTIES LABELS "driver;threads")
