@@ -337,8 +337,9 @@ void kt_callbacks_deinit(kt_callbacks *callbacks) {
  */
 /* A head, then each ModelCheckpoint, then the best epoch's weights. */
 typedef struct kept_monitor {
+    char name[KT_MONITOR];
     double best;
-    int64_t wait, seen, has_best;
+    int64_t better, wait, seen, has_best;
 } kept_monitor;
 typedef struct kept_head {
     kept_monitor stop, reduce;
@@ -346,14 +347,24 @@ typedef struct kept_head {
 } kept_head;
 
 static kept_monitor keep_monitor(const kt_monitor *monitor, int64_t seen) {
-    return (kept_monitor){monitor->best, monitor->wait, seen, monitor->has_best};
+    kept_monitor kept = {.best = monitor->best,
+                         .better = monitor->better,
+                         .wait = monitor->wait,
+                         .seen = seen,
+                         .has_best = monitor->has_best};
+    memcpy(kept.name, monitor->name, sizeof kept.name);
+    return kept;
 }
 
-static void take_monitor(kt_monitor *monitor, const kept_monitor *kept) {
-    if (!kept->has_best && monitor->has_best) return; /* a threshold that is new */
+/* False: another number was watched, or for another reason, so that its best means nothing now. */
+static bool take_monitor(kt_monitor *monitor, const kept_monitor *kept) {
+    if (strncmp(monitor->name, kept->name, sizeof kept->name) != 0 || monitor->better != kept->better)
+        return false;
+    if (!kept->has_best && monitor->has_best) return true; /* a threshold that is new */
     monitor->best = kept->best;
     monitor->wait = kept->wait;
     monitor->has_best = kept->has_best != 0;
+    return true;
 }
 
 char *kt_callbacks_keep(kt_callbacks *callbacks, size_t *out_bytes) {
@@ -384,7 +395,7 @@ static void take_checkpoints(kt_callbacks *callbacks, const char *kept, int64_t 
     for (int64_t i = 0; i < count && i < callbacks->checkpoint_count; i++) {
         kept_monitor own;
         memcpy(&own, kept + (size_t)i * sizeof own, sizeof own);
-        take_monitor(&callbacks->checkpoints[i].monitor, &own);
+        (void)take_monitor(&callbacks->checkpoints[i].monitor, &own);
         callbacks->checkpoints[i].seen = own.seen;
     }
 }
@@ -399,13 +410,12 @@ bool kt_callbacks_take_up(kt_callbacks *callbacks, const char *kept, size_t byte
     if (checkpoints > KT_MAX_FILES || checkpoints * sizeof(kept_monitor) > bytes) return false;
     bytes -= checkpoints * sizeof(kept_monitor);
     if ((weights && weights != callbacks->program->variables_bytes) || weights != bytes) return false;
-    take_monitor(&stop->monitor, &head.stop);
-    take_monitor(&callbacks->reduce.monitor, &head.reduce);
+    const bool same = take_monitor(&stop->monitor, &head.stop);
+    if (take_monitor(&callbacks->reduce.monitor, &head.reduce)) callbacks->reduce.cooling = head.cooling;
     take_checkpoints(callbacks, kept + sizeof head, head.checkpoints);
-    callbacks->reduce.cooling = head.cooling;
     callbacks->backup.seen = head.backup_seen;
     callbacks->board.steps = head.board_steps;
-    if (weights && stop->restore > 0) {
+    if (weights && same && stop->restore > 0) {
         stop->weights = malloc(weights);
         if (!stop->weights) return false;
         memcpy(stop->weights, kept + sizeof head + checkpoints * sizeof(kept_monitor), weights);

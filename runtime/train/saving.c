@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BLOCK_VERSION = 3 };
+enum { BLOCK_VERSION = 4 };
 typedef struct block_head {
     uint32_t version, logs;
     int64_t epochs;
@@ -114,7 +114,13 @@ static int take_history(const char *path, const char *block, size_t bytes, kt_lo
     block_head head = {0};
     if (bytes >= sizeof head) memcpy(&head, block, sizeof head);
     size_t numbers = bytes >= sizeof head ? (bytes - sizeof head) / sizeof(double) : 0;
-    if (head.version != BLOCK_VERSION || (head.epochs && head.logs != count) || head.epochs < 0 ||
+    if (head.version != BLOCK_VERSION) {
+        (void)snprintf(out_error, KT_IO_ERROR,
+                       "%s keeps a run in version %u of the format; this program reads version %d.", path,
+                       head.version, BLOCK_VERSION);
+        return 1;
+    }
+    if ((head.epochs && head.logs != count) || head.epochs < 0 ||
         (count && (uint64_t)head.epochs > numbers / count)) {
         (void)snprintf(out_error, KT_IO_ERROR,
                        "%s is of another run: its epochs have %u logs, and those of this run have %zu.", path,

@@ -193,6 +193,28 @@ cmp "$work/one.keras" "$work/resumed.keras" || fail "a resumed run ends with oth
 "$work/trainer" $fit $callbacks --epochs 20 --checkpoint "$work/run" --resume --save "$work/again.keras"
 cmp "$work/one.keras" "$work/again.keras" || fail "a run that had stopped goes on"
 
+# Where another number is watched than before, or in another way, it has no best one yet.
+lowest="filepath=$work/lowest.keras,monitor=loss,save_best_only=true"
+"$work/trainer" $fit --epochs 3 --checkpoint "$work/watched" --model-checkpoint "$lowest"
+"$work/trainer" $fit --epochs 4 --checkpoint "$work/watched" --resume --model-checkpoint \
+    "filepath=$work/highest.keras,monitor=loss,mode=max,save_best_only=true"
+[ -e "$work/highest.keras" ] || fail "the lowest loss was taken for the highest"
+
+# A run that was kept by another version, the state's checksum being right: CRC-32 of what follows the header of 64 bytes and
+# of the header, with 0 in the place of the checksum.
+state=$work/watched/training.state
+patch() { # OFFSET: bytes from standard input
+    dd of="$state" bs=1 seek="$1" conv=notrunc 2>/dev/null
+}
+list=$(od -An -tu8 -j 16 -N 8 "$state" | tr -d ' ')
+printf '\001' | patch $((64 + list))
+printf '\000\000\000\000' | patch 40
+{ tail -c +65 "$state"; head -c 64 "$state"; } | gzip -c | tail -c 8 | head -c 4 >"$work/checksum"
+patch 40 <"$work/checksum"
+expect_status 1 "$work/trainer" $fit --epochs 5 --checkpoint "$work/watched" --resume
+expect_errors 1
+expect_text "training.state keeps a run in version 1 of the format; this program reads version [0-9]*\.$" "$work/errors"
+
 for wrong in "--learning-rate-scheduler 0=x" "--learning-rate-scheduler 3=1,2=1" "--learning-rate-scheduler 1" "--csv-log-separator ;;"; do
     expect_status 2 "$work/trainer" $fit $wrong
     expect_errors 1
