@@ -13,8 +13,10 @@
  * filled up with zeros.
  *
  * Left as they are: products of other types than f32; of grouped and transposed convolutions; of less than
- * three channels, which are mostly filling; of steps of loops, whose values nobody observes; and those so
- * deep that 32 bits might not hold their sums.
+ * three channels, which are mostly filling; over several axes that together are no whole fours; of steps of
+ * loops, whose values nobody observes; and those so deep that 32 bits might not hold their sums. So are
+ * entries of a graph's own besides `predict`: a product of another entry that has the same location may read
+ * anything.
  *
  * To observe, the pass instead adds to the entry `predict` the smallest and largest of each x, by samples.
  *
@@ -192,16 +194,23 @@ static bool takes_bytes(const quantizing *q, const kt_node_info *node) {
 
 static kt_value quantize_value(quantizing *q, kt_value old, grid g) {
     kt_builder *b = q->builder;
+    KT_VECTOR(const kt_node_info *) behind = {0};
     const kt_node_info *node = kt_graph_definition(q->graph, old);
-    if (node && q->uses[old] == 1 && takes_bytes(q, node)) {
-        kt_value before = quantize_value(q, node->operands[0], g);
-        return kt_pass_build_like(b, node, &before, node->attrs);
+    while (node && q->uses[old] == 1 && takes_bytes(q, node)) {
+        KT_PUSH(q->run.scratch, &behind, node);
+        old = node->operands[0];
+        node = kt_graph_definition(q->graph, old);
     }
     kt_value x = kt_builder_lookup(b, old);
     /* The conversion truncates and saturates. */
     x = kt_build_mul(b, x, kt_build_like(b, x, 1 / g.step));
     x = kt_build_add(b, x, kt_build_like(b, x, g.zero + 0.5));
-    return kt_build_cast(b, x, KT_U8);
+    x = kt_build_cast(b, x, KT_U8);
+    while (behind.count) {
+        node = behind.at[--behind.count];
+        x = kt_pass_build_like(b, node, &x, node->attrs);
+    }
+    return x;
 }
 
 /* Of values that several products take, the bytes are made once. */
@@ -327,6 +336,13 @@ static kt_status rewrite(quantizing *q, kt_func func, bool observes) {
     return kt_pass_drop_dead(&q->run, func);
 }
 
+/* Does the entry run the model on samples as they were observed? The names are those of training (see
+ * frontend/training). */
+static bool predicts(const kt_function *entry) {
+    static const char evaluates[] = "evaluate_step";
+    return strcmp(entry->name, "predict") == 0 || strncmp(entry->name, evaluates, strlen(evaluates)) == 0;
+}
+
 static kt_status run_quantize(kt_pass_run *run) {
     quantizing *q = (quantizing *)run;
     kt_graph *graph = run->graph;
@@ -337,7 +353,7 @@ static kt_status run_quantize(kt_pass_run *run) {
     }
     for (kt_func func = kt_graph_next(graph, KT_FUNC_ENTRY, 0); func;
          func = kt_graph_next(graph, KT_FUNC_ENTRY, func))
-        if (!kt_pass_is_prepare(kt_graph_function(graph, func))) KT_TRY(rewrite(q, func, false));
+        if (predicts(kt_graph_function(graph, func))) KT_TRY(rewrite(q, func, false));
     return KT_OK;
 }
 
