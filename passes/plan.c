@@ -140,9 +140,13 @@ static kt_status add_ports(planning *p) {
     static const kt_abi_place places[] = {[KT_ROLE_INPUT] = KT_PLACE_INPUT,
                                           [KT_ROLE_CONSTANT] = KT_PLACE_CONSTANT,
                                           [KT_ROLE_VARIABLE] = KT_PLACE_VARIABLE};
+    uint32_t inputs = 0, outputs = 0; /* programs list them in the order of ports: rule R3 of ir/verify.c */
     for (uint32_t i = 0; i < p->entry->params.count; i++) {
         const kt_port *param = &p->entry->params.at[i];
         if (param->role == KT_ROLE_PLAIN) return misformed(p, "it has a parameter of no role");
+        bool input = param->role == KT_ROLE_INPUT;
+        KT_ASSERT(!input || param->index == inputs);
+        inputs += input;
         p->buffer[param->value] = add_buffer(p, places[param->role], param->index, param->value);
     }
     for (uint32_t i = 0; i < p->entry->results.count; i++) {
@@ -151,6 +155,8 @@ static kt_status add_ports(planning *p) {
         bool variable = result->role == KT_ROLE_VARIABLE;
         if (!variable && result->role != KT_ROLE_OUTPUT)
             return misformed(p, "it has results that are neither outputs nor variables");
+        KT_ASSERT(variable || result->index == outputs);
+        outputs += !variable;
         if (p->buffer[base] != NO_BUFFER)
             return misformed(p, "an output is not written by a kernel of its own");
         kt_value old = variable ? find_variable(p, result->index) : 0;

@@ -28,6 +28,22 @@ done
 refused missing.keras 1
 echo 'not a model' >text.kir
 refused text.kir 1
+# Outputs that do not count from 0, or a name that stands twice: programs list them in that order.
+for outputs in 'output 1 "a" %1, output 0 "b" %2' 'output 0 "a" %1, output 0 "b" %2' 'output 0 "a" %1, output 2 "b" %2' \
+    'output 0 "a" %1, output 1 "a" %2'; do
+    cat >ports.kir <<EOF
+graph "ports"
+symbols batch
+entry @predict(input 0 "x" %0: f32[batch,3]) {
+  %1 = neg(%0) : f32[batch,3]
+  %2 = abs(%0) : f32[batch,3]
+  return $outputs
+}
+EOF
+    expect_status 1 "$KERATIN" compile ports.kir -o out
+    expect_text 'ports.kir: predict: .*(rule R3)' errors
+    [ ! -e out ] || fail "outputs out of order left a file"
+done
 mkdir directory.keras
 refused directory.keras 1
 

@@ -115,6 +115,16 @@ static void r3_names_of_ports(void **state) {
     again.index = 1;
     KT_PUSH(f->arena, &entry->results, again);
     assert_broken(f, "The name \"y\" of result 2 is empty or taken (rule R3).");
+    kt_port *last = &entry->results.at[2];
+    last->name = "z";
+    assert_int_equal(kt_graph_verify(f->graph, &f->diag), KT_OK);
+    last->index = 0;
+    assert_broken(f, "The result \"z\" counts as 0, but is 1 among its like (rule R3).");
+    last->index = 2;
+    assert_broken(f, "The result \"z\" counts as 2, but is 1 among its like (rule R3).");
+    entry->results.at[0].index = 1;
+    last->index = 0;
+    assert_broken(f, "The result \"y\" counts as 1, but is 0 among its like (rule R3).");
 }
 
 static void r4_variables_and_constants(void **state) {
