@@ -34,11 +34,16 @@ static kt_status about_data(const calibration *c, const char *sentence) {
 static void release(void *data) { free(data); }
 static void release_arrays(void *arrays) { kt_arrays_deinit(arrays); }
 
+/* A sentence without the file that it begins with. */
+static const char *without_file(const char *sentence, const char *path) {
+    size_t length = strlen(path);
+    bool named = strncmp(sentence, path, length) == 0 && strncmp(sentence + length, ": ", 2) == 0;
+    return named ? sentence + length + 2 : sentence;
+}
+
 static kt_status read_arrays(const calibration *c, const char *path, kt_arrays *out_arrays) {
     char error[KT_IO_ERROR];
-    size_t length = strlen(path);
-    if (kt_arrays_read(path, out_arrays, error))
-        return about_data(c, strncmp(error, path, length) ? error : error + length + 2);
+    if (kt_arrays_read(path, out_arrays, error)) return about_data(c, without_file(error, path));
     kt_arena_defer(c->arena, release_arrays, out_arrays);
     return KT_OK;
 }
@@ -112,10 +117,7 @@ static kt_status compile_and_run(const calibration *c, const kt_quantization *qu
     if (status != KT_OK && found.count) {
         /* The program says what is wrong with the data better than that it failed. */
         const char *text = found.problems[0].text, *error = strstr(text, "error: ");
-        if (error) text = error + strlen("error: ");
-        size_t length = strlen(c->asked->data);
-        if (!strncmp(text, c->asked->data, length) && text[length] == ':') text += length + 2;
-        about_data(c, text);
+        about_data(c, without_file(error ? error + strlen("error: ") : text, c->asked->data));
     }
     kt_diag_deinit(&found);
     KT_TRY(status);
@@ -181,19 +183,29 @@ static int64_t largest_of(const double *row, int64_t count) {
     return largest;
 }
 
+/* Infinities depart from what is finite by no number, which is counted instead. */
 static kt_status compare(const calibration *c, const kt_array *floats, const kt_array *bytes, kt_text *note) {
     const double *a = as_doubles(c, &floats->buffer), *b = as_doubles(c, &bytes->buffer);
     if (!a || !b) return KT_INVALID;
-    int64_t count = element_count(&floats->buffer), same = 0;
+    int64_t count = element_count(&floats->buffer), same = 0, finite = 0, lost = 0;
     double worst = 0, total = 0, largest = 0;
     for (int64_t i = 0; i < count; i++) {
+        if (!isfinite(a[i]) || !isfinite(b[i])) {
+            lost += a[i] != b[i] && !(isnan(a[i]) && isnan(b[i]));
+            continue;
+        }
         double distance = fabs(a[i] - b[i]);
+        finite++;
         worst = fmax(worst, distance);
         total += distance;
         largest = fmax(largest, fabs(a[i]));
     }
     kt_text_format(note, " %s departs by at most %.3g, by %.3g on average, of values up to %.3g",
-                   floats->name, worst, total / (double)count, largest);
+                   floats->name, worst, finite ? total / (double)finite : 0, largest);
+    if (lost)
+        kt_text_format(note,
+                       " (%" PRId64 " of %" PRId64 " elements are infinite or no number, but not alike)",
+                       lost, count);
     int64_t row = floats->buffer.rank > 1 ? floats->buffer.dims[floats->buffer.rank - 1] : 1;
     for (int64_t i = 0; row > 1 && i < count; i += row)
         same += largest_of(a + i, row) == largest_of(b + i, row);
@@ -206,8 +218,9 @@ static kt_status compare(const calibration *c, const kt_array *floats, const kt_
 
 static kt_status describe_departures(const calibration *c, const char **out_note) {
     kt_text note = {.arena = c->arena};
-    kt_text_format(
-        &note, "%u contractions and convolutions multiply bytes; on the calibration data:", c->ranges.count);
+    kt_text_format(&note, "%u %s; on the calibration data:", c->ranges.count,
+                   c->ranges.count == 1 ? "contraction or convolution multiplies bytes"
+                                        : "contractions and convolutions multiply bytes");
     for (size_t i = 0; i < c->floats.count; i++) {
         const kt_array *floats = &c->floats.at[i], *bytes = find_array(&c->bytes, floats->name);
         if (is_observed(floats) || !bytes || !kt_dtype_is_float((kt_dtype)floats->buffer.dtype)) continue;

@@ -92,6 +92,21 @@ for name in mlp convnet; do
         fi
     done
 done
+# Ranges of one sample, of one value, and of one sign, beside 0.
+for value in 0 5 -5; do
+    yes -- "$value" | head -30 | paste -sd, - >"$work/same.csv"
+    calibrated "$work/same.csv" "$mlp" -o "$work/bytes"
+    "$KERATIN" run "$mlp" --input "$work/same.csv" --output "$work/floats.csv"
+    "$work/bytes" --input "$work/same.csv" --output "$work/bytes.csv"
+    paste -d, "$work/floats.csv" "$work/bytes.csv" | awk -F, '
+        { for (i = 1; i <= 5; i++) if (($i - $(i + 5)) ^ 2 > ($1 ^ 2 + $2 ^ 2 + $3 ^ 2 + $4 ^ 2 + $5 ^ 2) / 2500) exit 1 }' ||
+        fail "bytes depart too far at $value: $(cat "$work/notes")"
+done
+# What is no number in both is no departure; in one of them, it is counted.
+sed 's/return .*/%11 = log(%10) : f32[batch,5] @ "log"\n  return output 0 "y" %11/' "$mlp" >"$work/log.kir"
+calibrated "$work/x.csv" "$work/log.kir" -o "$work/bytes"
+expect_text ' on average, of values up to [0-9.]* ([0-9]* of 500 elements are infinite or no number, but not alike)' "$work/notes"
+grep -q 'nan' "$work/notes" && fail "$(cat "$work/notes")"
 # It is said where it pays little.
 for how in 'haswell lacks' 'cascadelake rows\.$'; do
     calibrated "$work/x.csv" "$mlp" --target x86_64-linux-gnu --cpu "${how%% *}" --emit=plan -o "$work/plan"
