@@ -10,7 +10,7 @@ typedef struct dense {
     const json_t *kernel_regularizer, *bias_regularizer;
     const json_t *kernel_constraint, *bias_constraint;
     kt_lora lora;
-    kt_quantization quantization;
+    kt_keras_quantization quantization;
 } dense;
 
 // clang-format off

@@ -13,7 +13,7 @@ typedef struct einsum_dense {
     const json_t *kernel_regularizer, *bias_regularizer;
     const json_t *kernel_constraint, *bias_constraint;
     kt_lora lora;
-    kt_quantization quantization;
+    kt_keras_quantization quantization;
     kt_einsum einsum;
     kt_ints sizes; /* output_shape; -1: null */
 } einsum_dense;

@@ -19,7 +19,7 @@ kt_value kt_einsum_build(kt_builder *builder, const kt_einsum *einsum, kt_value 
 /* The same where the kernel y is i8, divided by scale, which can be broadcast to the result. No letter of x
  * may be summed that y does not have. */
 kt_value kt_quantized_product(const kt_layer_call *call, const kt_layer *layer,
-                              const kt_quantization *quantization, const kt_einsum *einsum, kt_value x,
+                              const kt_keras_quantization *quantization, const kt_einsum *einsum, kt_value x,
                               kt_value kernel, kt_value scale);
 
 #endif

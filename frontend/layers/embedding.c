@@ -10,7 +10,7 @@ typedef struct embedding {
     const json_t *embeddings_initializer, *embeddings_regularizer, *embeddings_constraint;
     bool mask_zero;
     kt_lora lora;
-    kt_quantization quantization;
+    kt_keras_quantization quantization;
 } embedding;
 
 #define EMBEDDING_OPTIONS                                                                                    \

@@ -39,11 +39,11 @@ typedef struct kt_lora {
             .unwritten_none = true                                                                           \
     }
 /* How a layer was, or is to be, quantized; the dtype policy says whether it is. */
-typedef struct kt_quantization {
+typedef struct kt_keras_quantization {
     const json_t *config;      /* as serialised; NULL: Keras's defaults */
     bool weights_only;         /* inputs stay floats */
     double low, high, epsilon; /* of the inputs' quantizer */
-} kt_quantization;
+} kt_keras_quantization;
 #define KT_QUANTIZATION_CONFIG(type, field)                                                                  \
     {"quantization_config", KT_OPTION_JSON, offsetof(type, field.config), "null", .inert = true}
 
@@ -85,7 +85,7 @@ void kt_sort_axes(kt_ints *axes);
 kt_status kt_check_lora(const kt_layer *layer, kt_layer_context *context, const kt_lora *lora);
 /* Reads how inputs are quantized, where the layer's weights are. */
 kt_status kt_check_quantization(const kt_layer *layer, kt_layer_context *context,
-                                kt_quantization *quantization);
+                                kt_keras_quantization *quantization);
 static inline bool kt_lora_enabled(const kt_lora *lora) { return lora->rank > 0; }
 #define KT_COLLECT(status, expression)                                                                       \
     do {                                                                                                     \
@@ -159,7 +159,7 @@ void kt_matmul_dtypes(kt_dtype a, kt_dtype b, kt_dtype *out_compute, kt_dtype *o
 /* x · kernel along x's last axis and the kernel's first, or if transposed its second. kernel: i8, divided by
  * scale, which has an element a column. */
 kt_value kt_quantized_matmul(const kt_layer_call *call, const kt_layer *layer,
-                             const kt_quantization *quantization, kt_value x, kt_value kernel,
+                             const kt_keras_quantization *quantization, kt_value x, kt_value kernel,
                              bool transposed, kt_value scale);
 
 /* ---- regularization.c

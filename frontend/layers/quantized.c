@@ -39,7 +39,7 @@ static kt_status reject(const kt_layer *layer, kt_layer_context *context, const 
 }
 
 /* The options of an AbsMaxQuantizer; a sentence's end, or NULL. */
-static const char *read_quantizer(const json_t *config, kt_quantization *out_quantization) {
+static const char *read_quantizer(const json_t *config, kt_keras_quantization *out_quantization) {
     const json_t *range = json_object_get(config, "value_range"),
                  *epsilon = json_object_get(config, "epsilon");
     const json_t *dtype = json_object_get(config, "output_dtype"), *axis = json_object_get(config, "axis");
@@ -65,7 +65,7 @@ static const char *read_quantizer(const json_t *config, kt_quantization *out_qua
 }
 
 kt_status kt_check_quantization(const kt_layer *layer, kt_layer_context *context,
-                                kt_quantization *quantization) {
+                                kt_keras_quantization *quantization) {
     quantization->low = -127;
     quantization->high = 127;
     quantization->epsilon = 1e-7;
@@ -114,10 +114,10 @@ static kt_value spread(kt_builder *b, kt_value x, const char *letters, const cha
     return kt_build_broadcast(b, x, shape->rank, shape->dims, axes);
 }
 
-static kt_value promote(kt_builder *b, kt_value *x, kt_value *y) {
+static void promote(kt_builder *b, kt_value *x, kt_value *y) {
     kt_dtype dtype = kt_dtype_promote(kt_build_type(b, *x)->dtype, kt_build_type(b, *y)->dtype);
     *x = kt_build_cast(b, *x, dtype);
-    return *y = kt_build_cast(b, *y, dtype);
+    *y = kt_build_cast(b, *y, dtype);
 }
 
 /* Multiplies by a kernel of bytes without quantizing: the kernel's scale is the only one. */
@@ -132,10 +132,10 @@ static kt_value multiply_weights_only(const kt_layer_call *call, const kt_layer 
 }
 
 kt_value kt_quantized_product(const kt_layer_call *call, const kt_layer *layer,
-                              const kt_quantization *quantization, const kt_einsum *einsum, kt_value x,
+                              const kt_keras_quantization *quantization, const kt_einsum *einsum, kt_value x,
                               kt_value kernel, kt_value scale) {
     kt_builder *b = call->trace->builder;
-    const kt_quantization *q = quantization;
+    const kt_keras_quantization *q = quantization;
     kt_einsum e = *einsum;
     if (!kt_dtype_is_float(kt_build_type(b, x)->dtype)) {
         kt_trace_fail(call->trace, KT_UNSUPPORTED, "int8 weights take inputs of floating point, not %s.",
@@ -174,7 +174,7 @@ kt_value kt_quantized_product(const kt_layer_call *call, const kt_layer *layer,
 }
 
 kt_value kt_quantized_matmul(const kt_layer_call *call, const kt_layer *layer,
-                             const kt_quantization *quantization, kt_value x, kt_value kernel,
+                             const kt_keras_quantization *quantization, kt_value x, kt_value kernel,
                              bool transposed, kt_value scale) {
     kt_einsum e = {.x = "01234567", .y = "ab", .result = "01234567"};
     int last = kt_build_type(call->trace->builder, x)->rank - 1;
