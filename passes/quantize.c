@@ -50,7 +50,9 @@ typedef struct quantizing {
     const bool *fixed;    /* by old value */
     const uint32_t *uses; /* by old value */
     as_bytes *known;      /* by old value; value 0: not known */
-    kt_table names;       /* by location: how many products have it */
+    kt_table predicted;   /* by location: how many products `predict` has there */
+    kt_table counted;     /* the same of the function at work */
+    kt_table named;       /* and how many of them have a name by now */
     kt_dim batch;         /* how many samples; 0: not known */
     KT_VECTOR(kt_port) observed;
 } quantizing;
@@ -121,12 +123,35 @@ static bool describe(const quantizing *q, const kt_node_info *node, product *p) 
     return depth <= MOST_DEPTH && (p->filling == 0 || p->fours_w >= 0);
 }
 
-/* Its location, numbered if it is not the first there: the same whatever entry the product is in. */
-static const char *name_product(quantizing *q, const product *p) {
-    kt_text text = {.arena = q->graph->arena};
+static kt_text locate(const quantizing *q, const product *p) {
+    kt_text text = {.arena = q->run.scratch};
     kt_loc_print(q->graph, p->node->loc, &text);
-    uint32_t *seen = kt_table_add(&q->names, q->run.scratch, text.at, text.length, 0);
-    if ((*seen)++ > 0 || text.length == 0) kt_text_format(&text, "#%u", *seen);
+    return text;
+}
+
+static uint32_t *count_in(const quantizing *q, kt_table *table, const kt_text *location) {
+    return kt_table_add(table, q->run.scratch, location->at, location->length, 0);
+}
+
+static kt_table count_products(quantizing *q, const kt_function *function) {
+    kt_table counted = {0};
+    q->fixed = kt_pass_fixed(&q->run, function);
+    for (uint32_t i = 0; i < function->nodes.count; i++) {
+        product p;
+        if (!describe(q, kt_graph_node(q->graph, function->nodes.at[i]), &p)) continue;
+        const kt_text location = locate(q, &p);
+        ++*count_in(q, &counted, &location);
+    }
+    return counted;
+}
+
+/* Its location, numbered if it is not the first there: the same in all entries that need all calls of a
+ * layer. NULL in one that does not: nobody knows which calls those are. */
+static const char *name_product(quantizing *q, const product *p) {
+    kt_text text = locate(q, p);
+    uint32_t number = ++*count_in(q, &q->named, &text);
+    if (*count_in(q, &q->counted, &text) != *count_in(q, &q->predicted, &text)) return NULL;
+    if (number > 1) kt_text_format(&text, "#%u", number);
     return kt_text_string(&text);
 }
 
@@ -311,10 +336,10 @@ static kt_status rewrite(quantizing *q, kt_func func, bool observes) {
     const kt_function old = *kt_graph_function(graph, func);
     kt_builder builder;
     q->builder = &builder;
-    q->fixed = kt_pass_fixed(&q->run, &old);
+    q->counted = count_products(q, &old);
+    q->named = (kt_table){0};
     q->uses = kt_pass_uses(&q->run, &old);
     q->known = KT_NEW_ARRAY(q->run.scratch, as_bytes, graph->values.count);
-    q->names = (kt_table){0};
     if (observes) find_batch(q, &old);
     kt_builder_begin_rewrite(&builder, graph, func, q->run.diag);
     for (uint32_t i = 0; i < old.nodes.count; i++) {
@@ -322,7 +347,7 @@ static kt_status rewrite(quantizing *q, kt_func func, bool observes) {
         product p;
         bool fits = describe(q, node, &p);
         const char *name = fits ? name_product(q, &p) : NULL;
-        const kt_observed *range = fits && !observes ? find_range(q, name) : NULL;
+        const kt_observed *range = name && !observes ? find_range(q, name) : NULL;
         builder.loc = node->loc;
         if (fits && observes) observe(q, &p, name);
         if (range)
@@ -347,10 +372,10 @@ static kt_status run_quantize(kt_pass_run *run) {
     quantizing *q = (quantizing *)run;
     kt_graph *graph = run->graph;
     q->graph = graph;
-    if (run->options->quantization->observes) {
-        kt_func predict = kt_graph_find(graph, "predict");
-        return predict ? rewrite(q, predict, true) : KT_OK;
-    }
+    kt_func predict = kt_graph_find(graph, "predict");
+    if (!predict) return KT_OK;
+    q->predicted = count_products(q, kt_graph_function(graph, predict));
+    if (run->options->quantization->observes) return rewrite(q, predict, true);
     for (kt_func func = kt_graph_next(graph, KT_FUNC_ENTRY, 0); func;
          func = kt_graph_next(graph, KT_FUNC_ENTRY, func))
         if (predicts(kt_graph_function(graph, func))) KT_TRY(rewrite(q, func, false));
