@@ -266,12 +266,13 @@ static double shared_time(const kt_abi_entry *entry, const struct binding *bindi
 }
 
 /* How often a step runs in a call. */
-static int64_t count_turns(const kt_abi_entry *entry, const struct binding *binding, uint32_t step) {
+static double count_turns(const kt_abi_entry *entry, const struct binding *binding, uint32_t step) {
+    double turns = 1;
     for (uint32_t i = 0; i < entry->loop_count; i++) {
         const kt_abi_loop *loop = &entry->loops[i];
-        if (loop->first_step <= step && step < loop->end_step) return binding->values[loop->length];
+        if (loop->first_step <= step && step < loop->end_step) turns *= (double)binding->values[loop->length];
     }
-    return 1;
+    return turns;
 }
 
 /* Into how many parts each step goes. */
@@ -283,7 +284,7 @@ static void share_out(const kt_abi_entry *entry, struct binding *binding, int th
         if (parts > threads) parts = threads;
         if (parts > units) parts = units;
         binding->parts[i] = parts < 2 ? 1 : (int64_t)parts;
-        if (binding->parts[i] > 1) shared += time * (double)count_turns(entry, binding, i);
+        if (binding->parts[i] > 1) shared += time * count_turns(entry, binding, i);
     }
     for (uint32_t i = 0; shared < NANOSECONDS_A_CALL && i < entry->step_count; i++) binding->parts[i] = 1;
 }

@@ -134,10 +134,49 @@ static void unfit_machines(void **state) {
     assert_string_equal(kt_cpu_feature_name(KT_CPU_AVX2 | KT_CPU_AVX512F), "AVX2");
 }
 
+static _Atomic int64_t most_parts;
+
+static void note_parts(void *const *args, const int64_t *symbols, int64_t part, int64_t parts) {
+    (void)args, (void)symbols, (void)part;
+    most_parts = parts;
+}
+
+enum { SHARED_UNITS, SHARED_COST, SHARED_TURNS, SHARED_VALUES };
+static void shared_bind(const int64_t *symbols, int64_t *values) {
+    (void)symbols;
+    values[SHARED_UNITS] = 8;
+    values[SHARED_COST] = 9000;
+    values[SHARED_TURNS] = 2;
+}
+
+/* Waking threads pays where a step is long, or short and repeated often enough, by all loops around it. */
+static void short_steps(void **state) {
+    (void)state;
+    static const kt_abi_step step = {note_parts,   "note",      "",          0,          0,
+                                     SHARED_UNITS, SHARED_COST, SHARED_COST, SHARED_COST};
+    static const kt_abi_loop loops[] = {{0, 1, SHARED_TURNS, 0, 0, 0}, {0, 1, SHARED_TURNS, 0, 0, 0}};
+    for (uint32_t depth = 0; depth <= 2; depth++) {
+        const kt_abi_entry entry = {.name = "predict",
+                                    .bind = shared_bind,
+                                    .value_count = SHARED_VALUES,
+                                    .step_count = 1,
+                                    .steps = &step,
+                                    .loop_count = depth,
+                                    .loops = loops};
+        kt_program program = toy_program;
+        program.entries = &entry;
+        kt_context *context = kt_context_create(&program, 2, NULL);
+        assert_non_null(context);
+        assert_int_equal(kt_context_call(context, 0, NULL, NULL, NULL), 0);
+        assert_int_equal(most_parts, depth == 2 ? 2 : 1);
+        kt_context_destroy(context);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(batches), cmocka_unit_test(two_contexts_at_once), cmocka_unit_test(wrong_calls),
-        cmocka_unit_test(by_name), cmocka_unit_test(unfit_machines),
+        cmocka_unit_test(by_name), cmocka_unit_test(unfit_machines),       cmocka_unit_test(short_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
