@@ -62,11 +62,15 @@ LLVMValueRef kt_emit_mul(const kt_emitter *e, LLVMValueRef x, LLVMValueRef y) {
 }
 
 static bool is_number(LLVMValueRef x) {
+    bool vector = LLVMGetTypeKind(LLVMTypeOf(x)) == LLVMVectorTypeKind;
+    unsigned lanes = vector ? LLVMGetVectorSize(LLVMTypeOf(x)) : 1;
     if (!LLVMIsConstant(x)) return false;
-    LLVMValueRef scalar =
-        LLVMGetTypeKind(LLVMTypeOf(x)) == LLVMVectorTypeKind ? LLVMGetAggregateElement(x, 0) : x;
-    LLVMBool lossy;
-    return LLVMIsAConstantFP(scalar) && !isnan(LLVMConstRealGetDouble(scalar, &lossy));
+    for (unsigned i = 0; i < lanes; i++) {
+        LLVMValueRef lane = vector ? LLVMGetAggregateElement(x, i) : x;
+        LLVMBool lossy;
+        if (!lane || !LLVMIsAConstantFP(lane) || isnan(LLVMConstRealGetDouble(lane, &lossy))) return false;
+    }
+    return true;
 }
 
 /* The larger (or smaller) of two; e: floats. Where one is a constant, the select that keeps the other's NaN

@@ -3,6 +3,8 @@
 
 #include "kt_cmocka.h"
 
+#include <math.h>
+
 /* ---- elementwise ----------------------------------------------------------------------------------------
  */
 
@@ -227,6 +229,10 @@ static void test_views(void **state) {
     begin(&s, "integers");
     type = type_of(&s, KT_U64, 1, SIZES(3));
     end(&s, kt_build_constant(&s.b, &type, (const uint64_t[]){UINT64_MAX, 1, UINT64_MAX / 2 + 9}));
+    begin(&s, "constant_nan"); /* behind numbers, in the same vector */
+    type = type_of(&s, KT_F32, 1, SIZES(6));
+    x = kt_build_constant(&s.b, &type, (const float[]){1, -INFINITY, 0, NAN, 2, NAN});
+    end(&s, kt_build_maximum(&s.b, PARAM(&s, KT_F32, 6), x));
     begin(&s, "size");
     end(&s, kt_build_size(&s.b, kt_dim_mul(s.graph->dims, s.n, s.t)));
     begin(&s, "copy");
