@@ -176,6 +176,7 @@ kt_status kt_file_write(const char *path, const void *bytes, size_t count, kt_di
  */
 struct kt_file_staged {
     struct kt_file_staged *next;
+    char *name; /* as it was given */
     char *path;
     char *beside;      /* "": nothing lies there, not yet or no longer */
     bool through;      /* nothing is to lie there */
@@ -191,20 +192,26 @@ static void drop_staged(void *object) {
 }
 
 /* All memory that is needed is taken here, so that nothing fails for want of it once there are files. */
-static struct kt_file_staged *stage(kt_files *files, const char *path) {
+static kt_status stage(kt_files *files, const char *name, const char *path,
+                       struct kt_file_staged **out_staged, kt_diag *diag) {
+    struct kt_file_staged **last = &files->first;
+    for (; *last; last = &(*last)->next)
+        if (!(*last)->through && !strcmp((*last)->name, name))
+            return kt_diag_add(diag, KT_INVALID, NULL, "Two files would be written to %s.", name);
     struct kt_file_staged *staged = KT_NEW(files->arena, struct kt_file_staged);
+    staged->name = kt_arena_string(files->arena, name);
     staged->path = kt_arena_string(files->arena, path);
     staged->beside = KT_NEW_ARRAY(files->arena, char, PATH_MAX);
     kt_arena_defer(files->arena, drop_staged, staged);
-    struct kt_file_staged **last = &files->first;
-    while (*last) last = &(*last)->next;
-    return *last = staged;
+    *last = *out_staged = staged;
+    return KT_OK;
 }
 
 kt_status kt_files_add(kt_files *files, const char *path, const void *bytes, size_t count, kt_diag *diag) {
     char room[PATH_MAX];
     bool through = is_written_through(path);
-    struct kt_file_staged *staged = stage(files, through ? path : resolve(path, room));
+    struct kt_file_staged *staged;
+    KT_TRY(stage(files, path, through ? path : resolve(path, room), &staged, diag));
     if (!through) return write_beside(staged->path, bytes, count, staged->beside, diag);
     staged->through = true;
     staged->bytes = bytes;
@@ -215,7 +222,8 @@ kt_status kt_files_add(kt_files *files, const char *path, const void *bytes, siz
 kt_status kt_files_reserve(kt_files *files, const char *path, const char **out_beside, kt_diag *diag) {
     if (kt_file_is_special(path))
         return kt_diag_add(diag, KT_INVALID, NULL, "Cannot write %s: it is no regular file.", path);
-    struct kt_file_staged *staged = stage(files, path);
+    struct kt_file_staged *staged;
+    KT_TRY(stage(files, path, path, &staged, diag));
     KT_TRY(write_beside(path, "", 0, staged->beside, diag));
     unlink(staged->beside);
     *out_beside = staged->beside;

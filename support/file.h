@@ -6,8 +6,8 @@
 
 /* Writes beside path and renames; "-" is standard output, and devices and pipes are written into. */
 kt_status kt_file_write(const char *path, const void *bytes, size_t count, kt_diag *diag) KT_MUST_USE;
-/* Files that appear together, or none: { .arena = … }. What is added lies beside its place, and goes when arena goes,
- * until kt_files_commit, which wants no memory. */
+/* Files that appear together, or none, each under a name of its own: { .arena = … }. What is added lies beside its place,
+ * and goes when arena goes, until kt_files_commit, which wants no memory. */
 typedef struct kt_files {
     kt_arena *arena;
     struct kt_file_staged *first;

@@ -56,6 +56,21 @@ static void fail_together(void **state) {
     assert_int_equal(access("one", F_OK) && access("two", F_OK) && access("three", F_OK), 1);
 }
 
+/* One would take the other's place. */
+static void want_one_place(void **state) {
+    (void)state;
+    kt_diag diag = {0};
+    kt_arena *arena = kt_arena_create();
+    kt_files files = {.arena = arena};
+    const char *beside;
+    assert_int_equal(kt_files_reserve(&files, "one", &beside, &diag), KT_OK);
+    assert_int_equal(kt_files_add(&files, "one", "1", 1, &diag), KT_INVALID);
+    assert_string_equal(diag.problems[0].text, "Two files would be written to one.");
+    kt_diag_deinit(&diag);
+    kt_arena_destroy(arena);
+    assert_int_equal(access("one", F_OK), -1);
+}
+
 /* What cannot be written through fails before anything has its place; files are gone with their arena. */
 static void leave_nothing(void **state) {
     (void)state;
@@ -90,6 +105,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(appear_together),
         cmocka_unit_test(fail_together),
+        cmocka_unit_test(want_one_place),
         cmocka_unit_test(leave_nothing),
     };
     return cmocka_run_group_tests(tests, begin, end);
