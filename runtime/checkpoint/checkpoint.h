@@ -9,11 +9,11 @@
  * the old one's place in one step, so that whatever happens (a signal, a full disk, no power) the last good file
  * is still there. A link stays, and what it leads to is replaced; what is no regular file is refused.
  *
- * Files that are read may come from anywhere. Nothing in them is believed before it is checked; HDF5 is read by a
- * child process with limits on time and memory (hdf5_reader.h).
+ * Files that are read may come from anywhere. Nothing in them is believed before it is checked; HDF5 is read, and
+ * written, by a child process with limits on time and memory (hdf5_reader.h).
  *
  * Each function returns 0, or 1 with one sentence in out_error (room for KT_IO_ERROR), which names the file and, where
- * there is one, the variable. Any thread may call: what is done with libhdf5, which has globals, is done one by one. */
+ * there is one, the variable. Any thread may call. */
 #ifndef KT_RUNTIME_CHECKPOINT_CHECKPOINT_H
 #define KT_RUNTIME_CHECKPOINT_CHECKPOINT_H
 
