@@ -33,7 +33,8 @@ static const json_t *or_null(const json_t *value) { return value ? value : json_
 
 /* The state of the optimizer that the model was compiled with. What does not fit is left, as Keras does:
  * layers may have been frozen since. */
-static void read_optimizer(kt_graph *graph, kt_bytes weights, kt_training_request *training) {
+static kt_status read_optimizer(kt_graph *graph, kt_bytes weights, kt_training_request *training,
+                                kt_diag *diag) {
     char error[KT_IO_ERROR];
     size_t count = 0;
     kt_saved_variable *saved = KT_NEW_ARRAY(graph->arena, kt_saved_variable, graph->variables.count + 1);
@@ -54,11 +55,12 @@ static void read_optimizer(kt_graph *graph, kt_bytes weights, kt_training_reques
                 KT_BUG("variable %s has no fixed shape", variable->path);
         numbers[count++] = i;
     }
-    if (kt_keras_load_bytes("model.weights.h5", weights.at, weights.count, saved, count, KT_LOAD_OPTIMIZER,
-                            error))
-        training->warning = kt_arena_format(graph->arena, "The optimizer begins anew: %s", error);
-    else
-        for (size_t i = 0; i < count; i++) graph->variables.at[numbers[i]].data = saved[i].data;
+    int code = kt_keras_load_bytes("model.weights.h5", weights.at, weights.count, saved, count,
+                                   KT_LOAD_OPTIMIZER, error);
+    if (code == KT_ERROR_MEMORY) return kt_diag_add(diag, KT_OUT_OF_MEMORY, NULL, "%s", error);
+    if (code) training->warning = kt_arena_format(graph->arena, "The optimizer begins anew: %s", error);
+    for (size_t i = 0; i < count && !code; i++) graph->variables.at[numbers[i]].data = saved[i].data;
+    return KT_OK;
 }
 
 static kt_status read_keras(kt_arena *arena, kt_bytes file, kt_arena *file_arena, kt_observer *observer,
@@ -88,7 +90,8 @@ static kt_status read_keras(kt_arena *arena, kt_bytes file, kt_arena *file_arena
     else
         KT_TRY(kt_model_trace(&context, model, out_graph));
     KT_TRY(kt_weights_read(*out_graph, *weights, diag));
-    if (training && training->train && !training->optimizer) read_optimizer(*out_graph, *weights, training);
+    if (training && training->train && !training->optimizer)
+        return read_optimizer(*out_graph, *weights, training, diag);
     return KT_OK;
 }
 

@@ -58,7 +58,8 @@ typedef enum kt_load_parts {
  * dtypes as Keras does. If it fails, no variable has changed. */
 int kt_keras_load(const char *path, const kt_saved_variable *variables, size_t count, kt_load_parts parts, char *out_error);
 
-/* The same of a file that is in memory; name: for sentences. */
+/* The same of a file that is in memory; name: for sentences. KT_ERROR_MEMORY: nothing is known of the file, since there
+ * was no memory, or the process that read it ended. */
 int kt_keras_load_bytes(const char *name, const void *bytes, size_t byte_count, const kt_saved_variable *variables,
                         size_t count, kt_load_parts parts, char *out_error);
 

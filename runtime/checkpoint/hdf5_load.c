@@ -24,11 +24,12 @@ struct loading {
 static bool is_of_optimizer(const char *path) { return strncmp(path, optimizer, strlen(optimizer)) == 0; }
 
 static int cut_short(const struct loading *l) {
-    return kt_subject_fail(
-        l->subject, l->reader.late ? "The weights could not be read in time; the file is damaged, or this "
+    kt_subject_say(l->subject, l->reader.late
+                                   ? "The weights could not be read in time; the file is damaged, or this "
                                      "machine is too slow for it."
                                    : "The process that reads the weights stopped half-way; the file is "
                                      "damaged, or there is not enough memory.");
+    return KT_ERROR_MEMORY;
 }
 
 static int missing(const struct loading *l, const kt_hdf5_item *item) {
@@ -130,9 +131,11 @@ static int load(struct loading *l, kt_bytes file) {
                                      .below = l->parts == KT_LOAD_OPTIMIZER ? optimizer : NULL,
                                      .limits = kt_hdf5_usual_limits(file.count)};
     int error = kt_hdf5_start(&l->reader, &request, kt_hdf5_child);
-    if (error)
-        return kt_subject_fail(l->subject, "The process that reads the weights could not be started: %s.",
-                               strerror(error));
+    if (error) {
+        kt_subject_say(l->subject, "The process that reads the weights could not be started: %s.",
+                       strerror(error));
+        return KT_ERROR_MEMORY;
+    }
     int code = receive_items(l);
     if (code == 0) code = check_missing(l);
     if (code == 0) code = check_others(l);

@@ -15,8 +15,10 @@ typedef struct kt_subject {
 /* Puts "PATH: sentence" into subject->error; is 1. */
 #define kt_subject_fail(...) (kt_subject_say(__VA_ARGS__), 1)
 void kt_subject_say(const kt_subject *subject, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Is KT_ERROR_MEMORY. */
 static inline int kt_subject_no_memory(const kt_subject *subject) {
-    return kt_subject_fail(subject, "There is not enough memory for it.");
+    kt_subject_say(subject, "There is not enough memory for it.");
+    return KT_ERROR_MEMORY;
 }
 
 /* A file that is being written and not there yet. */
