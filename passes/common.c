@@ -122,6 +122,21 @@ static void fix_params(kt_pass_run *run, const kt_function *step, bool *fixed) {
     for (uint32_t i = 0; i < step->params.count; i++) fixed[step->params.at[i].value] = called && all[i];
 }
 
+/* Does nothing depend on symbols, in a node and the step that it calls? */
+static bool is_sized(const kt_graph *graph, const kt_node_info *node) {
+    for (uint32_t k = 0; k < node->result_count; k++)
+        if (!kt_type_is_static(graph->dims, kt_graph_type(graph, node->first_result + k))) return false;
+    if (node->op == KT_OP_size)
+        return kt_dim_is_const(graph->dims, ((const kt_attrs_size *)node->attrs)->dim, NULL);
+    if (node->op != KT_OP_scan) return true;
+    const kt_attrs_scan *attrs = node->attrs;
+    const kt_function *step = kt_graph_function(graph, attrs->body);
+    bool sized = kt_dim_is_const(graph->dims, attrs->length, NULL);
+    for (uint32_t i = 0; i < step->nodes.count && sized; i++)
+        sized = is_sized(graph, kt_graph_node(graph, step->nodes.at[i]));
+    return sized;
+}
+
 bool *kt_pass_fixed(kt_pass_run *run, const kt_function *function) {
     const kt_graph *graph = run->graph;
     bool *fixed = KT_NEW_ARRAY(run->scratch, bool, graph->values.count);
@@ -135,11 +150,8 @@ bool *kt_pass_fixed(kt_pass_run *run, const kt_function *function) {
         const kt_node_info *node = kt_graph_node(graph, function->nodes.at[i]);
         bool all = true;
         for (uint32_t k = 0; k < node->operand_count; k++) all = all && fixed[node->operands[k]];
-        if (node->op == KT_OP_size)
-            all = kt_dim_is_const(graph->dims, ((const kt_attrs_size *)node->attrs)->dim, NULL);
-        for (uint32_t k = 0; k < node->result_count; k++)
-            fixed[node->first_result + k] =
-                all && kt_type_is_static(graph->dims, kt_graph_type(graph, node->first_result + k));
+        all = all && is_sized(graph, node);
+        for (uint32_t k = 0; k < node->result_count; k++) fixed[node->first_result + k] = all;
     }
     return fixed;
 }
