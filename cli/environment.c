@@ -7,7 +7,9 @@
 const cli_variable cli_variables[] = {
     {"KT_DUMP", "DIR", "compile, run, diff: as --dump-dir=DIR"},
     {"KT_DEBUG", "1|2", "compile, run, diff: 1 as --time-passes, 2 as --print-after=all besides"},
-    {"KT_VERIFY", "1", "all commands: check the graph after every pass, and the memory plan against the kernels, as debug builds always do"},
+    {"KT_VERIFY", "1",
+     "all commands: check the graph after every pass, and the memory plan against the kernels, as debug "
+     "builds always do"},
     {"KT_PROFILE", "1|FILE.json", "compiled programs: as --profile, or --profile=FILE.json"},
     {NULL},
 };
