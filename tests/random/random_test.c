@@ -18,7 +18,7 @@ enum { GROUP = 16 };
 #ifdef KT_SANITIZE
 static uint64_t first_seed = 1, seed_count = 150;
 #else
-static uint64_t first_seed = 1, seed_count = 2000;
+static uint64_t first_seed = 1, seed_count = 1000;
 #endif
 static uint64_t grown[KT_OP_COUNT], dtypes[KT_DTYPE_COUNT], derived, differences, updated;
 static uint32_t failures;
