@@ -192,26 +192,27 @@ static void drop_staged(void *object) {
 }
 
 /* All memory that is needed is taken here, so that nothing fails for want of it once there are files. */
-static kt_status stage(kt_files *files, const char *name, const char *path,
-                       struct kt_file_staged **out_staged, kt_diag *diag) {
+static struct kt_file_staged *stage(kt_files *files, const char *name, const char *path, kt_diag *diag) {
     struct kt_file_staged **last = &files->first;
-    for (; *last; last = &(*last)->next)
-        if (!(*last)->through && !strcmp((*last)->name, name))
-            return kt_diag_add(diag, KT_INVALID, NULL, "Two files would be written to %s.", name);
+    for (; *last; last = &(*last)->next) {
+        if ((*last)->through || strcmp((*last)->name, name) != 0) continue;
+        (void)kt_diag_add(diag, KT_INVALID, NULL, "Two files would be written to %s.", name);
+        return NULL;
+    }
     struct kt_file_staged *staged = KT_NEW(files->arena, struct kt_file_staged);
     staged->name = kt_arena_string(files->arena, name);
     staged->path = kt_arena_string(files->arena, path);
     staged->beside = KT_NEW_ARRAY(files->arena, char, PATH_MAX);
     kt_arena_defer(files->arena, drop_staged, staged);
-    *last = *out_staged = staged;
-    return KT_OK;
+    *last = staged;
+    return staged;
 }
 
 kt_status kt_files_add(kt_files *files, const char *path, const void *bytes, size_t count, kt_diag *diag) {
     char room[PATH_MAX];
     bool through = is_written_through(path);
-    struct kt_file_staged *staged;
-    KT_TRY(stage(files, path, through ? path : resolve(path, room), &staged, diag));
+    struct kt_file_staged *staged = stage(files, path, through ? path : resolve(path, room), diag);
+    if (!staged) return KT_INVALID;
     if (!through) return write_beside(staged->path, bytes, count, staged->beside, diag);
     staged->through = true;
     staged->bytes = bytes;
@@ -222,8 +223,8 @@ kt_status kt_files_add(kt_files *files, const char *path, const void *bytes, siz
 kt_status kt_files_reserve(kt_files *files, const char *path, const char **out_beside, kt_diag *diag) {
     if (kt_file_is_special(path))
         return kt_diag_add(diag, KT_INVALID, NULL, "Cannot write %s: it is no regular file.", path);
-    struct kt_file_staged *staged;
-    KT_TRY(stage(files, path, path, &staged, diag));
+    struct kt_file_staged *staged = stage(files, path, path, diag);
+    if (!staged) return KT_INVALID;
     KT_TRY(write_beside(path, "", 0, staged->beside, diag));
     unlink(staged->beside);
     *out_beside = staged->beside;
