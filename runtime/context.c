@@ -245,7 +245,7 @@ enum {
     NANOSECONDS_A_PART = 2500,  /* beside which handing a part to a thread is little */
     NANOSECONDS_A_CALL = 20000, /* of all parts: less is done before threads have woken up */
     READ_BYTES = 32,            /* in a nanosecond, from cache */
-    MOVED_BYTES = 3, /* in a nanosecond, where parts read what other parts wrote, or write where they did */
+    MOVED_BYTES = 5, /* in a nanosecond, where parts read what other parts wrote, or write where they did */
     KEPT_BYTES = 8,  /* the same, of steps that go along the leading axes */
     CACHED_BYTES = 1 << 18, /* more would not be in the core's own cache anyway */
 };
