@@ -3,8 +3,8 @@
  *
  * No patches are copied: a tile's rows are neighbouring pixels of an image row, which lie at constant strides
  * in the input, and depth is a nest of loops over the window, whose innermost runs over what is contiguous. A
- * 1 x 1 convolution is a plain product. Groups of few features are grouped.c's; depthwise ones go in the form
- * at a position, vectorised over the features. */
+ * 1 x 1 convolution is a plain product. Groups of few features are grouped.c's; single ones (depthwise) are
+ * depthwise.c's, padded or not, or else go in the form at a position, vectorised over the features. */
 #include "codegen/lower/lower_impl.h"
 
 enum {
