@@ -13,14 +13,6 @@ enum {
     PATCH_DEPTH = 512, /* about so much of a patch at a time */
 };
 
-static kt_reg plus(kt_lower *lower, kt_reg a, kt_reg b) {
-    return kt_loops_index(lower->loops, KT_INDEX_ADD, a, b);
-}
-
-static kt_reg times(kt_lower *lower, kt_reg a, kt_dim by) {
-    return kt_loops_index(lower->loops, KT_INDEX_MUL, a, kt_loops_dim(lower->loops, by));
-}
-
 static kt_reg quotient(kt_lower *lower, kt_reg a, kt_dim by) {
     return kt_loops_index(lower->loops, KT_INDEX_DIV, a, kt_loops_dim(lower->loops, by));
 }
@@ -84,13 +76,13 @@ bool kt_lower_blas_product(kt_lower *lower, const kt_product_shape *shape) {
     units u = begin_units(lower, shape->batch, shape->rows, BLOCK_ROWS, shape->columns, shape->depth);
     kt_reg a = kt_lower_matrix_begin(lower, shape, u.outer, &shape->a);
     kt_reg b = kt_lower_matrix_begin(lower, shape, u.outer, &shape->b);
-    kt_reg row = plus(lower, times(lower, u.outer, shape->rows), u.rows.first);
+    kt_reg row = kt_plus(lower, kt_times_dim(lower, u.outer, shape->rows), u.rows.first);
     kt_product_call call = {.a = shape->a.buffer,
                             .b = shape->b.buffer,
                             .c = lower->kernel->params.count,
-                            .a_at = plus(lower, a, times(lower, u.rows.first, shape->a.rows)),
-                            .b_at = plus(lower, b, u.columns.first),
-                            .c_at = plus(lower, times(lower, row, shape->columns), u.columns.first),
+                            .a_at = kt_plus(lower, a, kt_times_dim(lower, u.rows.first, shape->a.rows)),
+                            .b_at = kt_plus(lower, b, u.columns.first),
+                            .c_at = kt_plus(lower, kt_times_dim(lower, row, shape->columns), u.columns.first),
                             .rows = u.rows.count,
                             .columns = u.columns.count,
                             .depth = kt_loops_dim(loops, shape->depth),
@@ -145,8 +137,8 @@ static bool plan_patches(kt_lower *lower, patches *p) {
 
 static void copy_turn(kt_lower *lower, kt_reg index, kt_reg mask, void *context) {
     const patches *p = context;
-    kt_reg element = kt_loops_load(lower->loops, p->input, plus(lower, p->from, index), p->lanes, mask);
-    kt_loops_store(lower->loops, p->scratch, plus(lower, p->patch, index), element, mask);
+    kt_reg element = kt_loops_load(lower->loops, p->input, kt_plus(lower, p->from, index), p->lanes, mask);
+    kt_loops_store(lower->loops, p->scratch, kt_plus(lower, p->patch, index), element, mask);
 }
 
 /* Where the input pixel of output pixel's first window place lies. */
@@ -155,12 +147,13 @@ static kt_reg pixel_begin(kt_lower *lower, const patches *p, kt_reg pixel) {
     kt_reg begin = p->first_channel;
     for (int i = p->spatial; i >= 1; i--) {
         kt_reg index = remainder_of(lower, pixel, p->result->dims[i]);
-        begin = plus(lower, begin,
-                     times(lower, index, kt_dim_mul_const(lower->dims, stride, p->attrs->strides.at[i - 1])));
+        begin = kt_plus(
+            lower, begin,
+            kt_times_dim(lower, index, kt_dim_mul_const(lower->dims, stride, p->attrs->strides.at[i - 1])));
         pixel = quotient(lower, pixel, p->result->dims[i]);
         stride = kt_dim_mul(lower->dims, stride, p->x->dims[i]);
     }
-    return plus(lower, begin, times(lower, pixel, stride));
+    return kt_plus(lower, begin, kt_times_dim(lower, pixel, stride));
 }
 
 /* How far behind that a run of the patch lies. */
@@ -169,7 +162,7 @@ static kt_reg run_offset(kt_lower *lower, const patches *p, kt_reg run) {
     for (int i = p->run_axes - 1; i >= 0; i--) {
         kt_dim stride = kt_product(lower, p->x->dims, i + 2, p->x->rank);
         stride = kt_dim_mul_const(lower->dims, stride, p->attrs->dilation.at[i]);
-        offset = plus(lower, offset, times(lower, remainder_of(lower, run, p->w->dims[i]), stride));
+        offset = kt_plus(lower, offset, kt_times_dim(lower, remainder_of(lower, run, p->w->dims[i]), stride));
         run = quotient(lower, run, p->w->dims[i]);
     }
     return offset;
@@ -179,11 +172,11 @@ static kt_reg run_offset(kt_lower *lower, const patches *p, kt_reg run) {
 static void copy_patches(kt_lower *lower, patches *p, share pixels, kt_reg first, kt_reg count) {
     kt_reg row = kt_loops_index(lower->loops, KT_INDEX_MUL, count, number(lower, p->run));
     kt_reg pixel = kt_lower_begin(lower, number(lower, 0), pixels.count, 1, "pixels");
-    kt_reg begin = pixel_begin(lower, p, plus(lower, pixels.first, pixel));
+    kt_reg begin = pixel_begin(lower, p, kt_plus(lower, pixels.first, pixel));
     kt_reg to = kt_loops_index(lower->loops, KT_INDEX_MUL, pixel, row);
     kt_reg run = kt_lower_begin(lower, number(lower, 0), count, 1, "runs");
-    p->from = plus(lower, begin, run_offset(lower, p, plus(lower, first, run)));
-    p->patch = plus(lower, to, kt_loops_index(lower->loops, KT_INDEX_MUL, run, number(lower, p->run)));
+    p->from = kt_plus(lower, begin, run_offset(lower, p, kt_plus(lower, first, run)));
+    p->patch = kt_plus(lower, to, kt_loops_index(lower->loops, KT_INDEX_MUL, run, number(lower, p->run)));
     kt_lower_vector_loop(lower, number(lower, 0), number(lower, p->run), p->lanes, copy_turn, p, "run");
     kt_lower_end(lower);
     kt_lower_end(lower);
@@ -205,8 +198,8 @@ bool kt_lower_blas_conv(kt_lower *lower, const kt_node_info *conv, uint32_t a, u
     kt_dim features = kt_dim_floordiv(dims, all_features, groups);
     units u = begin_units(lower, groups, kt_product(lower, p.result->dims, 0, p.spatial + 1), p.pixels,
                           features, kt_dim_const(dims, p.runs * p.run));
-    kt_reg feature = plus(lower, times(lower, u.outer, features), u.columns.first);
-    p.first_channel = times(lower, u.outer, p.w->dims[p.spatial]);
+    kt_reg feature = kt_plus(lower, kt_times_dim(lower, u.outer, features), u.columns.first);
+    p.first_channel = kt_times_dim(lower, u.outer, p.w->dims[p.spatial]);
     kt_reg run =
         kt_lower_begin(lower, number(lower, 0), number(lower, p.runs), p.share, "parts of the window");
     kt_reg count = kt_loops_index(loops, KT_INDEX_SUB, number(lower, p.runs), run);
@@ -218,8 +211,8 @@ bool kt_lower_blas_conv(kt_lower *lower, const kt_node_info *conv, uint32_t a, u
                             .b = b,
                             .c = lower->kernel->params.count,
                             .a_at = number(lower, 0),
-                            .b_at = plus(lower, times(lower, before, all_features), feature),
-                            .c_at = plus(lower, times(lower, u.rows.first, all_features), feature),
+                            .b_at = kt_plus(lower, kt_times_dim(lower, before, all_features), feature),
+                            .c_at = kt_plus(lower, kt_times_dim(lower, u.rows.first, all_features), feature),
                             .rows = u.rows.count,
                             .columns = u.columns.count,
                             .depth = depth,

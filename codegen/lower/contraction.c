@@ -281,8 +281,8 @@ static int64_t block_tiles(const kt_lower *lower, const kt_tiling *tiling, kt_di
     int64_t bytes = (deep > 0 ? deep : 1) * kt_tile_width(tiling) * (int64_t)kt_dtype_bytes(tiling->dtype);
     int64_t count = bytes < BLOCK_BYTES ? BLOCK_BYTES / bytes : 1;
     if (kt_dim_is_const(lower->dims, tiles, &all) && all > 0) {
-        int64_t blocks = (all + count - 1) / count;
-        count = (all + blocks - 1) / blocks;
+        int64_t blocks = kt_divide_up(all, count);
+        count = kt_divide_up(all, blocks);
     }
     return count > 2 ? (count + 3) / 4 * 4 : count;
 }
@@ -304,14 +304,6 @@ static kt_dim block_rows(kt_lower *lower, const kt_tiling *tiling, kt_dim rows) 
     return kt_dim_const(lower->dims, best);
 }
 
-static kt_reg plus(kt_lower *lower, kt_reg a, kt_reg b) {
-    return kt_loops_index(lower->loops, KT_INDEX_ADD, a, b);
-}
-
-static kt_reg times(kt_lower *lower, kt_reg a, kt_dim by) {
-    return kt_loops_index(lower->loops, KT_INDEX_MUL, a, kt_loops_dim(lower->loops, by));
-}
-
 kt_reg kt_lower_matrix_begin(kt_lower *lower, const kt_product_shape *shape, kt_reg batch,
                              const kt_matrices *matrices) {
     kt_loops *loops = lower->loops;
@@ -322,10 +314,10 @@ kt_reg kt_lower_matrix_begin(kt_lower *lower, const kt_product_shape *shape, kt_
     for (int axis = 0; axis < last; axis++)
         even = even && strides[axis] == kt_dim_mul(lower->dims, strides[axis + 1], extents[axis + 1]);
     for (int axis = last; axis >= 0; axis--) {
-        if (even) return times(lower, rest, strides[axis]);
+        if (even) return kt_times_dim(lower, rest, strides[axis]);
         kt_reg extent = kt_loops_dim(loops, extents[axis]);
         kt_reg index = axis > 0 ? kt_loops_index(loops, KT_INDEX_MOD, rest, extent) : rest;
-        begin = plus(lower, begin, times(lower, index, strides[axis]));
+        begin = kt_plus(lower, begin, kt_times_dim(lower, index, strides[axis]));
         rest = kt_loops_index(loops, KT_INDEX_DIV, rest, extent);
     }
     return begin;
@@ -375,8 +367,8 @@ void kt_lower_product(kt_lower *lower, const kt_product_shape *shape) {
     kt_reg first = kt_loops_index(loops, KT_INDEX_MUL, column_block, kt_loops_int(loops, wide));
     kt_reg last = kt_loops_index(loops, KT_INDEX_ADD, first, kt_loops_int(loops, wide));
     last = kt_loops_index(loops, KT_INDEX_MIN, last, kt_loops_dim(loops, tiles));
-    kt_reg a = plus(lower, kt_lower_matrix_begin(lower, shape, p.batch, &shape->a),
-                    times(lower, p.row, shape->a.rows));
+    kt_reg a = kt_plus(lower, kt_lower_matrix_begin(lower, shape, p.batch, &shape->a),
+                       kt_times_dim(lower, p.row, shape->a.rows));
     kt_reg b = kt_lower_matrix_begin(lower, shape, p.batch, &shape->b);
     if (even) rows = kt_loops_dim(loops, high);
     kt_tile_block(lower, &tiling, a, b, rows, first, last);

@@ -235,8 +235,8 @@ static void emit_lines(kt_lower *lower, const convolution *c, kt_tiling *tiling)
     depth = kt_dim_mul(dims, depth, c->channels);
     kt_dim lines = kt_product(lower, c->result->dims, 0, c->spatial);
     int64_t bytes = guess(lower, depth) * kt_tile_width(tiling) * (int64_t)kt_dtype_bytes(tiling->dtype);
-    int64_t wide = BLOCK_BYTES / bytes + 1, all = guess(lower, tiles), blocks = (all + wide - 1) / wide;
-    wide = (all + blocks - 1) / blocks;
+    int64_t wide = BLOCK_BYTES / bytes + 1, all = guess(lower, tiles), blocks = kt_divide_up(all, wide);
+    wide = kt_divide_up(all, blocks);
     int64_t products = guess(lower, width) * guess(lower, depth) * wide * kt_tile_width(tiling);
     kt_dim high = kt_dim_const(dims, UNIT_PRODUCTS / products + 1);
     kt_dim line_blocks = kt_dim_ceildiv(dims, lines, high);

@@ -43,26 +43,10 @@ typedef struct deep {
     kt_reg row_tile; /* at hand, of the unit */
 } deep;
 
-static kt_reg plus(kt_lower *lower, kt_reg a, kt_reg b) {
-    return kt_loops_index(lower->loops, KT_INDEX_ADD, a, b);
-}
-
-static kt_reg minus(kt_lower *lower, kt_reg a, kt_reg b) {
-    return kt_loops_index(lower->loops, KT_INDEX_SUB, a, b);
-}
-
-static kt_reg times(kt_lower *lower, kt_reg a, int64_t by) {
-    return kt_loops_index(lower->loops, KT_INDEX_MUL, a, kt_loops_int(lower->loops, by));
-}
-
-static kt_reg times_dim(kt_lower *lower, kt_reg a, kt_dim by) {
-    return kt_loops_index(lower->loops, KT_INDEX_MUL, a, kt_loops_dim(lower->loops, by));
-}
-
 /* How many of `step` things from first on there are, of `all`. */
 static kt_reg part(kt_lower *lower, kt_dim all, int64_t step, kt_reg first) {
     if (kt_dim_divisor(lower->dims, all) % step == 0) return kt_loops_int(lower->loops, step);
-    return kt_loops_index(lower->loops, KT_INDEX_MIN, minus(lower, kt_loops_dim(lower->loops, all), first),
+    return kt_loops_index(lower->loops, KT_INDEX_MIN, kt_minus(lower, kt_loops_dim(lower->loops, all), first),
                           kt_loops_int(lower->loops, step));
 }
 
@@ -80,15 +64,16 @@ static void pack_depth(kt_lower *lower, const deep *d, const side *s, kt_reg fro
     kt_reg tile = kt_loops_is_int(loops, s->tiles, &count)
                       ? kt_lower_unroll(lower, count, "tiles")
                       : kt_lower_begin(lower, kt_loops_int(loops, 0), s->tiles, 1, "tiles");
-    kt_reg to = plus(lower, times(lower, tile, BLOCK_DEPTH * s->pitch), times(lower, depth, s->pitch));
+    kt_reg to = kt_plus(lower, kt_times_int(lower, tile, BLOCK_DEPTH * s->pitch),
+                        kt_times_int(lower, depth, s->pitch));
     for (int64_t within = 0; within < s->pitch; within += lanes) {
-        kt_reg element = plus(lower, times(lower, tile, s->extent), kt_loops_int(loops, within));
-        kt_reg rest = minus(lower, kt_loops_dim(loops, s->all), plus(lower, s->first, element));
-        kt_reg value = kt_loops_load(loops, s->buffer, plus(lower, from, element), lanes,
+        kt_reg element = kt_plus(lower, kt_times_int(lower, tile, s->extent), kt_loops_int(loops, within));
+        kt_reg rest = kt_minus(lower, kt_loops_dim(loops, s->all), kt_plus(lower, s->first, element));
+        kt_reg value = kt_loops_load(loops, s->buffer, kt_plus(lower, from, element), lanes,
                                      whole ? 0 : kt_loops_mask(loops, rest, lanes));
         value = kt_loops_apply(loops, KT_OP_cast, d->tiling.dtype, value, 0, 0);
-        kt_loops_prefetch(loops, s->buffer, plus(lower, ahead, element));
-        kt_loops_store(loops, d->scratch, plus(lower, to, kt_loops_int(loops, s->scratch + within)), value,
+        kt_loops_prefetch(loops, s->buffer, kt_plus(lower, ahead, element));
+        kt_loops_store(loops, d->scratch, kt_plus(lower, to, kt_loops_int(loops, s->scratch + within)), value,
                        0);
     }
     kt_lower_end(lower);
@@ -97,19 +82,19 @@ static void pack_depth(kt_lower *lower, const deep *d, const side *s, kt_reg fro
 /* The block, of the side's tiles, into panels. turns: how much of the blocked axis there is. */
 static void pack_block(kt_lower *lower, const deep *d, const side *s, bool is_a, kt_reg turns) {
     kt_loops *loops = lower->loops;
-    kt_reg from = plus(lower, s->begin, s->first), depth = kt_loops_int(loops, 0);
+    kt_reg from = kt_plus(lower, s->begin, s->first), depth = kt_loops_int(loops, 0);
     if (!s->packed) return;
     for (int i = d->blocked; i < d->shape->axis_count; i++) {
         const kt_tile_loop *axis = &d->shape->axes[i];
         kt_reg end = i == d->blocked ? turns : kt_loops_dim(loops, axis->extent);
         kt_reg index = kt_lower_begin(lower, kt_loops_int(loops, 0), end, 1, "pack");
-        from = plus(lower, from, times_dim(lower, index, is_a ? axis->a_stride : axis->b_stride));
-        depth = plus(lower, i == d->blocked ? depth : times_dim(lower, depth, axis->extent), index);
+        from = kt_plus(lower, from, kt_times_dim(lower, index, is_a ? axis->a_stride : axis->b_stride));
+        depth = kt_plus(lower, i == d->blocked ? depth : kt_times_dim(lower, depth, axis->extent), index);
     }
     const kt_tile_loop *innermost = &d->shape->axes[d->shape->axis_count - 1];
     kt_dim stride = is_a ? innermost->a_stride : innermost->b_stride;
     pack_depth(lower, d, s, from, depth,
-               plus(lower, from, times_dim(lower, kt_loops_int(loops, AHEAD), stride)));
+               kt_plus(lower, from, kt_times_dim(lower, kt_loops_int(loops, AHEAD), stride)));
     for (int i = d->blocked; i < d->shape->axis_count; i++) kt_lower_end(lower);
 }
 
@@ -118,8 +103,8 @@ static void pack_block(kt_lower *lower, const deep *d, const side *s, bool is_a,
 
 /* Where the sums of a row lie, from a column on, both counted from the unit's first. */
 static kt_reg sum_place(kt_lower *lower, const deep *d, kt_reg row, kt_reg column) {
-    kt_reg place = times(lower, row, d->column_tiles * kt_tile_width(&d->tiling));
-    return plus(lower, plus(lower, place, column), kt_loops_int(lower->loops, d->sums));
+    kt_reg place = kt_times_int(lower, row, d->column_tiles * kt_tile_width(&d->tiling));
+    return kt_plus(lower, kt_plus(lower, place, column), kt_loops_int(lower->loops, d->sums));
 }
 
 /* Adds a block's sum to the unit's. */
@@ -127,7 +112,8 @@ static void add_sum(kt_lower *lower, const kt_tiling *tiling, kt_reg row, kt_reg
                     kt_reg mask) {
     const deep *d = tiling->context;
     (void)mask; /* all columns of a tile are there */
-    kt_reg at = sum_place(lower, d, plus(lower, times(lower, d->row_tile, tiling->rows), row), column);
+    kt_reg at =
+        sum_place(lower, d, kt_plus(lower, kt_times_int(lower, d->row_tile, tiling->rows), row), column);
     kt_reg before = kt_loops_load(lower->loops, d->scratch, at, tiling->lanes, 0);
     kt_loops_store(lower->loops, d->scratch, at,
                    kt_loops_apply(lower->loops, KT_OP_add, tiling->dtype, before, sum, 0), 0);
@@ -136,7 +122,7 @@ static void add_sum(kt_lower *lower, const kt_tiling *tiling, kt_reg row, kt_reg
 static void clear_turn(kt_lower *lower, kt_reg index, kt_reg mask, void *context) {
     const deep *d = context;
     kt_reg zero = kt_loops_const(lower->loops, d->tiling.dtype, d->tiling.lanes, 0);
-    kt_reg at = plus(lower, index, kt_loops_int(lower->loops, d->sums));
+    kt_reg at = kt_plus(lower, index, kt_loops_int(lower->loops, d->sums));
     kt_loops_store(lower->loops, d->scratch, at, zero, mask);
 }
 
@@ -150,8 +136,8 @@ static void finish_turn(kt_lower *lower, kt_reg column, kt_reg mask, void *conte
     const deep *d = f->d;
     int lanes = d->tiling.lanes;
     kt_reg sum = kt_loops_load(lower->loops, d->scratch, sum_place(lower, d, f->row, column), lanes, 0);
-    kt_position at = d->shape->place(lower, d->shape, d->outer, plus(lower, d->rows.first, f->row),
-                                     plus(lower, d->columns.first, column), lanes);
+    kt_position at = d->shape->place(lower, d->shape, d->outer, kt_plus(lower, d->rows.first, f->row),
+                                     kt_plus(lower, d->columns.first, column), lanes);
     at.mask = mask;
     kt_lower_epilogue(lower, d->shape->heavy, &at, sum);
 }
@@ -162,7 +148,7 @@ static void set_depth(kt_lower *lower, deep *d, kt_reg turns) {
     const side *a = &d->rows, *b = &d->columns;
     tiling->loop_count = 0;
     if (a->packed && b->packed) {
-        tiling->loops[tiling->loop_count++] = (kt_tile_loop){.turns = times(lower, turns, d->behind),
+        tiling->loops[tiling->loop_count++] = (kt_tile_loop){.turns = kt_times_int(lower, turns, d->behind),
                                                              .a_stride = kt_dim_const(lower->dims, a->pitch),
                                                              .b_stride = kt_dim_const(lower->dims, b->pitch)};
         return;
@@ -186,13 +172,13 @@ static void multiply(kt_lower *lower, deep *d, kt_reg turns) {
     kt_tiling *tiling = &d->tiling;
     const side *a = &d->rows, *b = &d->columns;
     kt_reg zero = kt_loops_int(loops, 0),
-           b_at = b->packed ? kt_loops_int(loops, b->scratch) : plus(lower, b->begin, b->first);
+           b_at = b->packed ? kt_loops_int(loops, b->scratch) : kt_plus(lower, b->begin, b->first);
     set_depth(lower, d, turns);
     d->row_tile = kt_lower_begin(lower, zero, a->tiles, 1, "row tiles");
-    kt_reg a_at =
-        a->packed
-            ? plus(lower, times(lower, d->row_tile, BLOCK_DEPTH * a->pitch), kt_loops_int(loops, a->scratch))
-            : plus(lower, plus(lower, a->begin, a->first), times(lower, d->row_tile, a->extent));
+    kt_reg a_at = a->packed ? kt_plus(lower, kt_times_int(lower, d->row_tile, BLOCK_DEPTH * a->pitch),
+                                      kt_loops_int(loops, a->scratch))
+                            : kt_plus(lower, kt_plus(lower, a->begin, a->first),
+                                      kt_times_int(lower, d->row_tile, a->extent));
     kt_tile_block(lower, tiling, a_at, b_at, kt_loops_int(loops, tiling->rows), zero, b->tiles);
     kt_lower_end(lower);
 }
@@ -211,8 +197,8 @@ static void find_begin(kt_lower *lower, deep *d, kt_reg number, kt_reg first) {
             index = i > 0 ? kt_loops_index(loops, KT_INDEX_MOD, number, extent) : number;
             number = kt_loops_index(loops, KT_INDEX_DIV, number, extent);
         }
-        d->rows.begin = plus(lower, d->rows.begin, times_dim(lower, index, axis->a_stride));
-        d->columns.begin = plus(lower, d->columns.begin, times_dim(lower, index, axis->b_stride));
+        d->rows.begin = kt_plus(lower, d->rows.begin, kt_times_dim(lower, index, axis->a_stride));
+        d->columns.begin = kt_plus(lower, d->columns.begin, kt_times_dim(lower, index, axis->b_stride));
     }
 }
 
@@ -248,8 +234,8 @@ static void emit_unit(kt_lower *lower, deep *d) {
 /* `all` in parts of at most `most`, evenly: how many a part has. All 0: not known. */
 static int64_t even_part(int64_t all, int64_t most) {
     if (all <= 0) return most;
-    int64_t parts = (all + most - 1) / most;
-    return (all + parts - 1) / parts;
+    int64_t parts = kt_divide_up(all, most);
+    return kt_divide_up(all, parts);
 }
 
 static int64_t known_or_none(const kt_lower *lower, kt_dim dim) {
@@ -302,10 +288,10 @@ static void plan_unit(kt_lower *lower, deep *d) {
     }
     if (a->packed) tiling->rows = (int)even_part(rows, tiling->rows);
     a->extent = tiling->rows;
-    a->pitch = (a->extent + tiling->lanes - 1) / tiling->lanes * tiling->lanes;
-    d->column_tiles = even_part((columns + width - 1) / width, COLUMN_TILES);
+    a->pitch = kt_divide_up(a->extent, tiling->lanes) * tiling->lanes;
+    d->column_tiles = even_part(kt_divide_up(columns, width), COLUMN_TILES);
     int64_t most = SUM_BYTES / (a->extent * d->column_tiles * width * bytes);
-    d->row_tiles = even_part((rows + a->extent - 1) / a->extent, most < ROW_TILES ? most : ROW_TILES);
+    d->row_tiles = even_part(kt_divide_up(rows, a->extent), most < ROW_TILES ? most : ROW_TILES);
     a->scratch = b->packed ? d->column_tiles * BLOCK_DEPTH * width : 0;
     d->sums = a->scratch + (a->packed ? d->row_tiles * BLOCK_DEPTH * a->pitch : 0);
     int64_t elements = d->sums + d->row_tiles * a->extent * d->column_tiles * width;
@@ -342,11 +328,12 @@ void kt_lower_deep(kt_lower *lower, const kt_deep_shape *shape) {
     d.outer = kt_loops_index(loops, KT_INDEX_DIV, unit, kt_loops_dim(loops, blocks));
     kt_reg inner = kt_loops_index(loops, KT_INDEX_MOD, unit, kt_loops_dim(loops, blocks));
     kt_reg across = kt_loops_dim(loops, column_blocks);
-    kt_reg row_tile = times(lower, kt_loops_index(loops, KT_INDEX_DIV, inner, across), d.row_tiles);
-    kt_reg column_tile = times(lower, kt_loops_index(loops, KT_INDEX_MOD, inner, across), d.column_tiles);
-    d.rows.first = times(lower, row_tile, d.tiling.rows);
+    kt_reg row_tile = kt_times_int(lower, kt_loops_index(loops, KT_INDEX_DIV, inner, across), d.row_tiles);
+    kt_reg column_tile =
+        kt_times_int(lower, kt_loops_index(loops, KT_INDEX_MOD, inner, across), d.column_tiles);
+    d.rows.first = kt_times_int(lower, row_tile, d.tiling.rows);
     d.rows.tiles = part(lower, rows, d.row_tiles, row_tile);
-    d.columns.first = times(lower, column_tile, kt_tile_width(&d.tiling));
+    d.columns.first = kt_times_int(lower, column_tile, kt_tile_width(&d.tiling));
     d.columns.tiles = part(lower, columns, d.column_tiles, column_tile);
     emit_unit(lower, &d);
     kt_loops_end(loops);

@@ -26,14 +26,6 @@ typedef struct depthwise {
     kt_reg at[KT_MAX_RANK]; /* image, and the row in it: indices of the axes before the last spatial one */
 } depthwise;
 
-static kt_reg plus(kt_lower *lower, kt_reg a, kt_reg b) {
-    return kt_loops_index(lower->loops, KT_INDEX_ADD, a, b);
-}
-
-static kt_reg times(kt_lower *lower, kt_reg a, kt_dim by) {
-    return kt_loops_index(lower->loops, KT_INDEX_MUL, a, kt_loops_dim(lower->loops, by));
-}
-
 static kt_reg load(kt_lower *lower, const depthwise *d, uint32_t buffer, kt_reg index, kt_reg mask) {
     kt_reg value = kt_loops_load(lower->loops, buffer, index, d->lanes, mask);
     return kt_loops_apply(lower->loops, KT_OP_cast, d->dtype, value, 0, 0);
@@ -67,7 +59,7 @@ static void add_products(kt_lower *lower, const tile *t, kt_cell sums, kt_reg x,
     kt_dim channels = d->x->dims[d->spatial + 1];
     if (t->inside) {
         int64_t step = d->places * d->attrs->strides.at[axis];
-        x = plus(lower, x, times(lower, t->number, kt_dim_mul_const(lower->dims, channels, step)));
+        x = kt_plus(lower, x, kt_times_dim(lower, t->number, kt_dim_mul_const(lower->dims, channels, step)));
     }
     for (int64_t column = 0; column < d->window; column++) {
         kt_reg kernel = 0;
@@ -77,10 +69,11 @@ static void add_products(kt_lower *lower, const tile *t, kt_cell sums, kt_reg x,
             if (!t->inside && (pixel < 0 || pixel >= d->extent)) continue;
             if (!kernel) {
                 kt_reg from =
-                    plus(lower, w, kt_loops_dim(loops, kt_dim_mul_const(lower->dims, channels, column)));
+                    kt_plus(lower, w, kt_loops_dim(loops, kt_dim_mul_const(lower->dims, channels, column)));
                 kernel = load(lower, d, d->w_buffer, from, mask);
             }
-            kt_reg from = plus(lower, x, kt_loops_dim(loops, kt_dim_mul_const(lower->dims, channels, pixel)));
+            kt_reg from =
+                kt_plus(lower, x, kt_loops_dim(loops, kt_dim_mul_const(lower->dims, channels, pixel)));
             kt_reg value = load(lower, d, d->x_buffer, from, mask), number = kt_loops_int(loops, place);
             kt_loops_set(loops, sums, number,
                          kt_multiply_add(lower, value, kernel, kt_loops_get(loops, sums, number)));
@@ -97,7 +90,7 @@ static void store_places(kt_lower *lower, const tile *t, kt_cell sums, kt_reg ch
         kt_position at = kt_position_origin(lower, d->result->rank, d->result->dims, d->lanes);
         at.mask = mask;
         for (int axis = 0; axis < d->spatial; axis++) at.at[axis] = kt_axis_at(d->at[axis], 0);
-        at.at[d->spatial] = kt_axis_at(plus(lower, first, kt_loops_int(loops, place)), 0);
+        at.at[d->spatial] = kt_axis_at(kt_plus(lower, first, kt_loops_int(loops, place)), 0);
         at.at[d->spatial + 1] = kt_axis_at(channel, d->lanes > 1);
         kt_lower_epilogue(lower, d->heavy, &at, kt_loops_get(loops, sums, kt_loops_int(loops, place)));
     }
@@ -111,7 +104,8 @@ static void emit_tile(kt_lower *lower, kt_reg channel, kt_reg mask, void *contex
     kt_cell sums = kt_loops_cell(loops, "sums", d->dtype, d->lanes, (uint32_t)t->places);
     for (int64_t place = 0; place < t->places; place++)
         kt_loops_set(loops, sums, kt_loops_int(loops, place), kt_loops_const(loops, d->dtype, d->lanes, 0));
-    kt_reg x = plus(lower, channel, times(lower, d->at[0], kt_product(lower, d->x->dims, 1, d->x->rank))),
+    kt_reg x = kt_plus(lower, channel,
+                       kt_times_dim(lower, d->at[0], kt_product(lower, d->x->dims, 1, d->x->rank))),
            w = channel;
     int blocks = 0;
     for (int i = 0; i + 1 < d->spatial; i++) {
@@ -123,8 +117,10 @@ static void emit_tile(kt_lower *lower, kt_reg channel, kt_reg mask, void *contex
                                .inside = kt_dim_equals(lower->dims, d->attrs->high.at[i], 0),
                                .extent = d->x->dims[i + 1]};
         kt_window_turn turn = kt_window_begin(lower, &axis, kt_axis_at(d->at[i + 1], 0), 1);
-        x = plus(lower, x, times(lower, turn.input.at, kt_product(lower, d->x->dims, i + 2, d->x->rank)));
-        w = plus(lower, w, times(lower, turn.window, kt_product(lower, d->w->dims, i + 1, d->w->rank)));
+        x = kt_plus(lower, x,
+                    kt_times_dim(lower, turn.input.at, kt_product(lower, d->x->dims, i + 2, d->x->rank)));
+        w = kt_plus(lower, w,
+                    kt_times_dim(lower, turn.window, kt_product(lower, d->w->dims, i + 1, d->w->rank)));
         blocks += turn.blocks;
     }
     add_products(lower, t, sums, x, w, mask);
@@ -141,7 +137,7 @@ static void emit_channels(kt_lower *lower, tile *t) {
 /* The tiles of a row: those within as a loop, and before and behind it those which reach outside or are
  * narrower. */
 static void emit_row(kt_lower *lower, const depthwise *d) {
-    int64_t tiles = (d->width + d->places - 1) / d->places, from = 0, to = tiles;
+    int64_t tiles = kt_divide_up(d->width, d->places), from = 0, to = tiles;
     while (from < to && !is_inside(d, from * d->places, (from + 1) * d->places)) from++;
     while (to > from && (to * d->places > d->width || !is_inside(d, (to - 1) * d->places, to * d->places)))
         to--;
@@ -165,8 +161,8 @@ static int64_t tile_places(const kt_lower *lower, int64_t width) {
     if (most > MOST_PLACES) most = MOST_PLACES;
     for (int64_t places = most; 2 * places >= most; places--)
         if (width % places == 0) return places;
-    int64_t tiles = (width + most - 1) / most;
-    return (width + tiles - 1) / tiles;
+    int64_t tiles = kt_divide_up(width, most);
+    return kt_divide_up(width, tiles);
 }
 
 static bool is_known(const kt_lower *lower, kt_dim dim, int64_t *out_size) {
@@ -190,7 +186,7 @@ static bool plan(kt_lower *lower, depthwise *d) {
         return false;
     d->lanes = kt_lower_lanes(lower, 1, d->x->dims[d->spatial + 1]);
     d->places = tile_places(lower, d->width);
-    tiles = (d->width + d->places - 1) / d->places;
+    tiles = kt_divide_up(d->width, d->places);
     if (d->places * d->window > MOST_PRODUCTS) return false;
     return tiles <= 2 || is_inside(d, d->places, (tiles - 1) * d->places);
 }
@@ -220,7 +216,7 @@ bool kt_lower_depthwise(kt_lower *lower, const kt_node_info *heavy, uint32_t x, 
                                  kt_dim_const(dims, KT_LANE_PRODUCTS * (int64_t)d.lanes));
     kt_reg unit = kt_loops_begin(loops, KT_LOOP_PARALLEL, kt_loops_int(loops, 0), kt_loops_dim(loops, units),
                                  kt_loops_int(loops, 1), "units");
-    kt_reg begin = times(lower, unit, high), end = plus(lower, begin, kt_loops_dim(loops, high));
+    kt_reg begin = kt_times_dim(lower, unit, high), end = kt_plus(lower, begin, kt_loops_dim(loops, high));
     end = kt_loops_index(loops, KT_INDEX_MIN, end, kt_loops_dim(loops, rows));
     kt_reg rest = kt_lower_begin(lower, begin, end, 1, "image rows");
     for (int axis = d.spatial - 1; axis > 0; axis--) {

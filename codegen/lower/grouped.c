@@ -52,7 +52,7 @@ bool kt_group_lanes_plan(const kt_lower *lower, kt_dtype dtype, int64_t groups, 
     while (l.side_by_side > 1 && reach(&l, l.side_by_side) > (int64_t)MOST_SPAN * l.lanes) l.side_by_side--;
     while (l.side_by_side > 1 && l.span < reach(&l, l.side_by_side)) l.span *= 2;
     l.used = l.side_by_side * l.features;
-    l.vectors = (groups + l.side_by_side - 1) / l.side_by_side;
+    l.vectors = kt_divide_up(groups, l.side_by_side);
     int64_t feature_room = groups * l.features - l.lanes;
     int64_t channel_room = reach(&l, groups) - l.span;
     if (feature_room >= 0 && channel_room >= 0) {
@@ -110,14 +110,6 @@ typedef struct grouped {
     kt_reg line;              /* the image row at hand, counted through batch and space */
 } grouped;
 
-static kt_reg plus(kt_lower *lower, kt_reg a, kt_reg b) {
-    return kt_loops_index(lower->loops, KT_INDEX_ADD, a, b);
-}
-
-static kt_reg times(kt_lower *lower, kt_reg a, int64_t by) {
-    return kt_loops_index(lower->loops, KT_INDEX_MUL, a, kt_loops_int(lower->loops, by));
-}
-
 /* Adds to the tile's sums what the places [first, last) of a row of the window give, by one channel of each
  * group. x, w: where that channel's first pixel, and its elements at the row's first place, begin. */
 static void add_places(kt_lower *lower, const grouped *g, kt_cell sums, const kt_group_masks *masks,
@@ -129,7 +121,7 @@ static void add_places(kt_lower *lower, const grouped *g, kt_cell sums, const kt
     kt_reg elements[ROW_PLACES];
     for (int64_t k = first; k < last; k++)
         elements[k - first] = kt_group_lanes_load(
-            lower, l, g->w_buffer, plus(lower, w, kt_loops_int(loops, k * row)), masks->features);
+            lower, l, g->w_buffer, kt_plus(lower, w, kt_loops_int(loops, k * row)), masks->features);
     int64_t end = (g->pixels - 1) * stride + (last - 1) * dilation + 1;
     for (int64_t at = first * dilation; at < end; at++) {
         kt_reg value = 0;
@@ -138,7 +130,7 @@ static void add_places(kt_lower *lower, const grouped *g, kt_cell sums, const kt
             if (before < 0 || before % stride != 0 || before / stride >= g->pixels) continue;
             if (!value)
                 value = kt_group_lanes_spread(lower, l, g->x_buffer,
-                                              plus(lower, x, kt_loops_int(loops, at * pixel)), 0,
+                                              kt_plus(lower, x, kt_loops_int(loops, at * pixel)), 0,
                                               masks->channels);
             kt_reg number = kt_loops_int(loops, before / stride), sum = kt_loops_get(loops, sums, number);
             kt_loops_set(loops, sums, number, kt_multiply_add(lower, value, elements[k - first], sum));
@@ -155,12 +147,13 @@ static void prefetch_row(kt_lower *lower, const grouped *g, kt_reg x) {
     kt_dim rows = kt_dim_mul_const(lower->dims, kt_dim_add_const(lower->dims, g->w->dims[axis], -1),
                                    g->attrs->dilation.at[axis]);
     kt_dim row = kt_product(lower, g->x->dims, axis + 2, g->x->rank);
-    x = plus(
+    x = kt_plus(
         lower, x,
         kt_loops_dim(lower->loops, kt_dim_mul(lower->dims, kt_dim_add_const(lower->dims, rows, 1), row)));
     int64_t pixel = g->lanes.groups * g->lanes.channels;
     for (int64_t i = 0; i < g->pixels; i++)
-        kt_loops_prefetch(lower->loops, g->x_buffer, plus(lower, x, kt_loops_int(lower->loops, i * pixel)));
+        kt_loops_prefetch(lower->loops, g->x_buffer,
+                          kt_plus(lower, x, kt_loops_int(lower->loops, i * pixel)));
 }
 
 /* The tile of vector number `vector` whose first pixel is `pixel` of the line. x: where that pixel begins in
@@ -169,8 +162,8 @@ static void emit_tile(kt_lower *lower, const grouped *g, kt_reg vector, const kt
                       kt_reg pixel, kt_reg x) {
     kt_loops *loops = lower->loops;
     const kt_group_lanes *l = &g->lanes;
-    kt_reg feature = times(lower, vector, l->used), w = feature;
-    x = plus(lower, x, times(lower, vector, l->side_by_side * l->channels));
+    kt_reg feature = kt_times_int(lower, vector, l->used), w = feature;
+    x = kt_plus(lower, x, kt_times_int(lower, vector, l->side_by_side * l->channels));
     prefetch_row(lower, g, x);
     kt_cell sums = kt_loops_cell(loops, "sums", l->dtype, l->lanes, (uint32_t)g->pixels);
     for (int64_t i = 0; i < g->pixels; i++)
@@ -180,16 +173,16 @@ static void emit_tile(kt_lower *lower, const grouped *g, kt_reg vector, const kt
             kt_lower_begin(lower, kt_loops_int(loops, 0), kt_loops_dim(loops, g->w->dims[axis]), 1, "window");
         kt_dim step = kt_dim_mul_const(lower->dims, kt_product(lower, g->x->dims, axis + 2, g->x->rank),
                                        g->attrs->dilation.at[axis]);
-        x = plus(lower, x, kt_loops_index(loops, KT_INDEX_MUL, place, kt_loops_dim(loops, step)));
+        x = kt_plus(lower, x, kt_loops_index(loops, KT_INDEX_MUL, place, kt_loops_dim(loops, step)));
         step = kt_product(lower, g->w->dims, axis + 1, g->w->rank);
-        w = plus(lower, w, kt_loops_index(loops, KT_INDEX_MUL, place, kt_loops_dim(loops, step)));
+        w = kt_plus(lower, w, kt_loops_index(loops, KT_INDEX_MUL, place, kt_loops_dim(loops, step)));
     }
     for (int64_t first = 0; first < g->places; first += g->together) {
         int64_t last = first + g->together < g->places ? first + g->together : g->places;
         kt_reg channel =
             kt_lower_begin(lower, kt_loops_int(loops, 0), kt_loops_int(loops, l->channels), 1, "channels");
-        add_places(lower, g, sums, masks, first, last, plus(lower, x, channel),
-                   plus(lower, w, times(lower, channel, l->groups * l->features)));
+        add_places(lower, g, sums, masks, first, last, kt_plus(lower, x, channel),
+                   kt_plus(lower, w, kt_times_int(lower, channel, l->groups * l->features)));
         kt_lower_end(lower);
     }
     for (int axis = 0; axis < g->spatial - 1; axis++) kt_lower_end(lower);
@@ -199,7 +192,7 @@ static void emit_tile(kt_lower *lower, const grouped *g, kt_reg vector, const kt
         at.mask = masks->features;
         for (int axis = 0; axis + 3 < rank; axis++) at.merged |= 1U << axis;
         at.at[rank - 3] = kt_axis_at(g->line, 0);
-        at.at[rank - 2] = kt_axis_at(plus(lower, pixel, kt_loops_int(loops, i)), 0);
+        at.at[rank - 2] = kt_axis_at(kt_plus(lower, pixel, kt_loops_int(loops, i)), 0);
         at.at[rank - 1] = kt_axis_at(feature, l->lanes > 1);
         kt_lower_epilogue(lower, g->heavy, &at, kt_loops_get(loops, sums, kt_loops_int(loops, i)));
     }
@@ -235,7 +228,7 @@ static void emit_line(kt_lower *lower, grouped *g, kt_reg first, int64_t pixels,
     int64_t known;
     if (!kt_loops_is_int(loops, width, &known) || known % pixels != 0)
         pixel = kt_loops_index(loops, KT_INDEX_MIN, pixel, last);
-    emit_vectors(lower, g, pixel, plus(lower, begin, times(lower, pixel, step)));
+    emit_vectors(lower, g, pixel, kt_plus(lower, begin, kt_times_int(lower, pixel, step)));
     kt_lower_end(lower);
 }
 
@@ -244,7 +237,7 @@ static int64_t choose_pixels(int64_t width, int64_t most) {
     int64_t best = 1;
     double best_score = 0;
     for (int64_t pixels = 1; pixels <= most && pixels <= width; pixels++) {
-        int64_t tiles = (width + pixels - 1) / pixels, busy = pixels < IN_FLIGHT ? pixels : IN_FLIGHT;
+        int64_t tiles = kt_divide_up(width, pixels), busy = pixels < IN_FLIGHT ? pixels : IN_FLIGHT;
         double score = (double)(width * busy) / (double)(tiles * pixels);
         if (score < best_score) continue;
         best = pixels;
@@ -261,7 +254,7 @@ static void emit_lines(kt_lower *lower, grouped *g, kt_dim lines_per_unit, kt_di
     kt_reg unit = kt_loops_begin(loops, KT_LOOP_PARALLEL, kt_loops_int(loops, 0), kt_loops_dim(loops, units),
                                  kt_loops_int(loops, 1), "units");
     kt_reg begin = kt_loops_index(loops, KT_INDEX_MUL, unit, kt_loops_dim(loops, lines_per_unit));
-    kt_reg end = plus(lower, begin, kt_loops_dim(loops, lines_per_unit));
+    kt_reg end = kt_plus(lower, begin, kt_loops_dim(loops, lines_per_unit));
     end = kt_loops_index(loops, KT_INDEX_MIN, end, kt_loops_dim(loops, lines));
     g->line = kt_lower_begin(lower, begin, end, 1, "image rows");
     kt_reg x = kt_lower_line_begin(lower, g->x, g->result, &g->attrs->strides, g->line);
@@ -299,8 +292,8 @@ bool kt_lower_grouped(kt_lower *lower, const kt_node_info *heavy, uint32_t x, ui
                              g.w->dims[g.spatial], features, &g.lanes) ||
         !kt_dim_is_const(dims, g.w->dims[g.spatial - 1], &g.places) || g.places > MOST_PLACES)
         return false;
-    g.together = (g.places + ROW_PLACES - 1) / ROW_PLACES;
-    g.together = (g.places + g.together - 1) / g.together;
+    g.together = kt_divide_up(g.places, ROW_PLACES);
+    g.together = kt_divide_up(g.places, g.together);
     kt_dim per_line = kt_dim_mul(dims, width, kt_product(lower, g.w->dims, 0, g.w->rank));
     kt_dim lines = kt_product(lower, g.result->dims, 0, g.spatial);
     int64_t products = UNIT_PRODUCTS;

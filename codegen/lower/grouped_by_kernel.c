@@ -31,18 +31,6 @@ typedef struct by_kernel {
     kt_reg first, last;              /* vectors of the unit */
 } by_kernel;
 
-static kt_reg plus(kt_lower *lower, kt_reg a, kt_reg b) {
-    return kt_loops_index(lower->loops, KT_INDEX_ADD, a, b);
-}
-
-static kt_reg times(kt_lower *lower, kt_reg a, kt_dim by) {
-    return kt_loops_index(lower->loops, KT_INDEX_MUL, a, kt_loops_dim(lower->loops, by));
-}
-
-static kt_reg times_int(kt_lower *lower, kt_reg a, int64_t by) {
-    return kt_loops_index(lower->loops, KT_INDEX_MUL, a, kt_loops_int(lower->loops, by));
-}
-
 /* How far the pixel under a place of the window is from that under its first. */
 static kt_reg place_offset(kt_lower *lower, const by_kernel *d, int64_t place) {
     kt_dim offset = kt_dim_const(lower->dims, 0);
@@ -59,8 +47,9 @@ static kt_reg place_offset(kt_lower *lower, const by_kernel *d, int64_t place) {
 /* Where the vector's sum number `sum` is in scratch memory. */
 static kt_reg sum_place(kt_lower *lower, const by_kernel *d, kt_reg vector, int64_t sum) {
     kt_reg number = kt_loops_index(lower->loops, KT_INDEX_SUB, vector, d->first);
-    return times_int(lower, plus(lower, times_int(lower, number, d->sums), kt_loops_int(lower->loops, sum)),
-                     d->lanes.lanes);
+    return kt_times_int(lower,
+                        kt_plus(lower, kt_times_int(lower, number, d->sums), kt_loops_int(lower->loops, sum)),
+                        d->lanes.lanes);
 }
 
 /* Opens loops over the axes [begin, end) of places, images being the first; moves *x and *g to their place.
@@ -71,8 +60,9 @@ static void begin_places(kt_lower *lower, const by_kernel *d, int begin, int end
         kt_reg index = kt_lower_begin(lower, kt_loops_int(lower->loops, 0), extent, 1, "places");
         kt_dim step = kt_product(lower, d->x->dims, axis + 1, d->x->rank);
         if (axis > 0) step = kt_dim_mul_const(lower->dims, step, d->attrs->strides.at[axis - 1]);
-        *x = plus(lower, *x, times(lower, index, step));
-        *g = plus(lower, *g, times(lower, index, kt_product(lower, d->g->dims, axis + 1, d->g->rank)));
+        *x = kt_plus(lower, *x, kt_times_dim(lower, index, step));
+        *g = kt_plus(lower, *g,
+                     kt_times_dim(lower, index, kt_product(lower, d->g->dims, axis + 1, d->g->rank)));
     }
 }
 
@@ -82,8 +72,8 @@ static void add_places(kt_lower *lower, const by_kernel *d, kt_reg vector, const
     kt_loops *loops = lower->loops;
     const kt_group_lanes *l = &d->lanes;
     kt_reg group = kt_loops_index(loops, KT_INDEX_DIV, vector, kt_loops_int(loops, l->parts));
-    x = plus(lower, x, times_int(lower, group, l->side_by_side * l->channels));
-    g = plus(lower, g, times_int(lower, vector, l->used));
+    x = kt_plus(lower, x, kt_times_int(lower, group, l->side_by_side * l->channels));
+    g = kt_plus(lower, g, kt_times_int(lower, vector, l->used));
     kt_cell sums = kt_loops_cell(loops, "sums", l->dtype, l->lanes, (uint32_t)(last - first));
     for (int64_t sum = first; sum < last; sum++)
         kt_loops_set(loops, sums, kt_loops_int(loops, sum - first),
@@ -92,7 +82,7 @@ static void add_places(kt_lower *lower, const by_kernel *d, kt_reg vector, const
     kt_reg cotangent = kt_group_lanes_load(lower, l, d->g_buffer, g, masks->features);
     for (int64_t sum = first; sum < last; sum++) {
         kt_reg index = kt_loops_int(loops, sum - first), before = kt_loops_get(loops, sums, index);
-        kt_reg at = plus(lower, x, place_offset(lower, d, sum / l->channels));
+        kt_reg at = kt_plus(lower, x, place_offset(lower, d, sum / l->channels));
         kt_reg value = kt_group_lanes_spread(lower, l, d->x_buffer, at, sum % l->channels, masks->channels);
         kt_loops_set(loops, sums, index, kt_multiply_add(lower, value, cotangent, before));
     }
@@ -145,21 +135,19 @@ static void store_sums(kt_lower *lower, const by_kernel *d) {
     at.mask = full ? 0 : kt_group_lanes_masks(lower, l, vector).features;
     for (int axis = 0; axis < d->spatial; axis++) at.merged |= 1U << axis;
     at.at[d->spatial] = kt_axis_at(sum, 0);
-    at.at[d->spatial + 1] = kt_axis_at(times_int(lower, vector, l->used), l->lanes > 1);
-    kt_reg from = plus(lower, sum_place(lower, d, vector, 0), times_int(lower, sum, l->lanes));
+    at.at[d->spatial + 1] = kt_axis_at(kt_times_int(lower, vector, l->used), l->lanes > 1);
+    kt_reg from = kt_plus(lower, sum_place(lower, d, vector, 0), kt_times_int(lower, sum, l->lanes));
     kt_lower_epilogue(lower, d->heavy, &at, kt_loops_load(loops, d->scratch, from, l->lanes, 0));
     kt_lower_end(lower);
     kt_lower_end(lower);
 }
 
-static int64_t divide_up(int64_t x, int64_t by) { return (x + by - 1) / by; }
-
 static void plan_unit(kt_lower *lower, by_kernel *d) {
     int64_t registers = lower->target->vector_registers - FREE_REGISTERS, places = 1, extent;
-    d->together = divide_up(d->sums, divide_up(d->sums, registers));
+    d->together = kt_divide_up(d->sums, kt_divide_up(d->sums, registers));
     /* As evenly as they fall. */
     int64_t bytes = (int64_t)kt_dtype_bytes(d->lanes.dtype), most = CHUNK_BYTES / (d->lanes.lanes * bytes);
-    d->vectors = divide_up(d->lanes.vectors, divide_up(d->lanes.vectors, most > 1 ? most : 1));
+    d->vectors = kt_divide_up(d->lanes.vectors, kt_divide_up(d->lanes.vectors, most > 1 ? most : 1));
     while (d->walked < d->spatial) {
         if (!kt_dim_is_const(lower->dims, d->g->dims[d->spatial - d->walked], &extent) ||
             (places *= extent) > WALKED_PLACES)
@@ -197,10 +185,10 @@ bool kt_lower_grouped_by_kernel(kt_lower *lower, const kt_node_info *heavy, uint
     d.scratch = kt_loops_scratch(loops, d.lanes.dtype, scratch);
 
     kt_reg unit = kt_loops_begin(loops, KT_LOOP_PARALLEL, kt_loops_int(loops, 0),
-                                 kt_loops_int(loops, divide_up(d.lanes.vectors, d.vectors)),
+                                 kt_loops_int(loops, kt_divide_up(d.lanes.vectors, d.vectors)),
                                  kt_loops_int(loops, 1), "units");
-    d.first = times_int(lower, unit, d.vectors);
-    d.last = plus(lower, d.first, kt_loops_int(loops, d.vectors));
+    d.first = kt_times_int(lower, unit, d.vectors);
+    d.last = kt_plus(lower, d.first, kt_loops_int(loops, d.vectors));
     if (d.lanes.vectors % d.vectors != 0)
         d.last = kt_loops_index(loops, KT_INDEX_MIN, d.last, kt_loops_int(loops, d.lanes.vectors));
     kt_reg sum = kt_lower_begin(lower, kt_loops_int(loops, 0), kt_loops_int(loops, scratch), d.lanes.lanes,

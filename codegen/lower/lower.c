@@ -7,9 +7,9 @@ int64_t kt_unit_share(int64_t all, int64_t most) {
     enum { FEW = 8 };
     for (int64_t share = most; 2 * share >= most && share > 0; share--)
         if (all % share == 0 && (all / share % 2 == 0 || all / share > FEW || all == share)) return share;
-    int64_t units = (all + most - 1) / most;
+    int64_t units = kt_divide_up(all, most);
     if (units > 1 && units < FEW) units += units % 2;
-    return units > 0 ? (all + units - 1) / units : most;
+    return units > 0 ? kt_divide_up(all, units) : most;
 }
 
 static bool lower_by_root(kt_lower *lower) {

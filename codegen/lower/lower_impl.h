@@ -61,6 +61,14 @@ bool kt_axis_varies(const kt_lower *lower, kt_axis_index a); /* from lane to lan
 kt_reg kt_axis_lanes(kt_lower *lower, kt_axis_index a,
                      int lanes); /* as an i64 register; one lane if invariant */
 
+/* Sums and products of indices. */
+kt_reg kt_plus(kt_lower *lower, kt_reg a, kt_reg b);
+kt_reg kt_plus_int(kt_lower *lower, kt_reg a, int64_t b);
+kt_reg kt_minus(kt_lower *lower, kt_reg a, kt_reg b);
+kt_reg kt_times_int(kt_lower *lower, kt_reg a, int64_t by);
+kt_reg kt_times_dim(kt_lower *lower, kt_reg a, kt_dim by);
+int64_t kt_divide_up(int64_t x, int64_t by);
+
 kt_dim kt_product(kt_lower *lower, const kt_dim *dims, int begin, int end);
 /* All indices 0. */
 kt_position kt_position_origin(kt_lower *lower, int rank, const kt_dim *dims, int lanes);

@@ -3,6 +3,31 @@
 
 #include <string.h>
 
+/* ---- numbers --------------------------------------------------------------------------------------------
+ */
+
+kt_reg kt_plus(kt_lower *lower, kt_reg a, kt_reg b) {
+    return kt_loops_index(lower->loops, KT_INDEX_ADD, a, b);
+}
+
+kt_reg kt_plus_int(kt_lower *lower, kt_reg a, int64_t b) {
+    return kt_plus(lower, a, kt_loops_int(lower->loops, b));
+}
+
+kt_reg kt_minus(kt_lower *lower, kt_reg a, kt_reg b) {
+    return kt_loops_index(lower->loops, KT_INDEX_SUB, a, b);
+}
+
+kt_reg kt_times_int(kt_lower *lower, kt_reg a, int64_t by) {
+    return kt_loops_index(lower->loops, KT_INDEX_MUL, a, kt_loops_int(lower->loops, by));
+}
+
+kt_reg kt_times_dim(kt_lower *lower, kt_reg a, kt_dim by) {
+    return kt_loops_index(lower->loops, KT_INDEX_MUL, a, kt_loops_dim(lower->loops, by));
+}
+
+int64_t kt_divide_up(int64_t x, int64_t by) { return (x + by - 1) / by; }
+
 /* ---- one axis -------------------------------------------------------------------------------------------
  */
 

@@ -48,14 +48,6 @@ typedef struct tile {
     kt_cell sums;
 } tile;
 
-static kt_reg plus(kt_lower *lower, kt_reg a, kt_reg b) {
-    return kt_loops_index(lower->loops, KT_INDEX_ADD, a, b);
-}
-
-static kt_reg times(kt_lower *lower, kt_reg a, kt_dim by) {
-    return kt_loops_index(lower->loops, KT_INDEX_MUL, a, kt_loops_dim(lower->loops, by));
-}
-
 static kt_reg sum_number(kt_lower *lower, const tile *t, int row, int group, int vector) {
     return kt_loops_int(lower->loops, ((int64_t)row * t->groups + group) * t->vectors + vector);
 }
@@ -68,11 +60,11 @@ static kt_reg column_offset(kt_lower *lower, const tile *t, int group) {
     if (group == 0) return kt_loops_int(lower->loops, 0);
     kt_dim stride =
         t->tiling->panel ? t->tiling->panel_stride : kt_dim_const(lower->dims, kt_tile_width(t->tiling));
-    return times(lower, kt_loops_int(lower->loops, group), stride);
+    return kt_times_dim(lower, kt_loops_int(lower->loops, group), stride);
 }
 
 static kt_reg load_b(kt_lower *lower, const tile *t, kt_reg place, int vector) {
-    kt_reg at = plus(lower, place, kt_loops_int(lower->loops, (int64_t)vector * t->tiling->lanes));
+    kt_reg at = kt_plus(lower, place, kt_loops_int(lower->loops, (int64_t)vector * t->tiling->lanes));
     if (t->tiling->bytes) return kt_loops_load_quads(lower->loops, t->tiling->b, at, t->tiling->lanes);
     kt_reg mask = t->masks && t->tiling->panel == 0 ? t->masks[vector] : 0;
     return as_sum(lower, t, kt_loops_load(lower->loops, t->tiling->b, at, t->tiling->lanes, mask));
@@ -84,7 +76,8 @@ static void prefetch_b(kt_lower *lower, const tile *t, kt_reg place) {
 }
 
 static kt_reg load_a(kt_lower *lower, const tile *t, kt_reg place, int row) {
-    kt_reg at = plus(lower, place, times(lower, kt_loops_int(lower->loops, row), t->tiling->row_stride));
+    kt_reg at =
+        kt_plus(lower, place, kt_times_dim(lower, kt_loops_int(lower->loops, row), t->tiling->row_stride));
     kt_reg element = t->tiling->bytes ? kt_loops_load_quads(lower->loops, t->tiling->a, at, 1)
                                       : as_sum(lower, t, kt_loops_load(lower->loops, t->tiling->a, at, 1, 0));
     return kt_loops_splat(lower->loops, element, t->tiling->lanes);
@@ -104,15 +97,15 @@ static void multiply(kt_lower *lower, const tile *t, kt_reg a, const kt_reg *b, 
  * about this order, and if all of them waited, they would push sums out of their registers. */
 static void step(kt_lower *lower, const tile *t, kt_reg a, kt_reg b) {
     kt_reg lhs[MAX_ROWS], rhs[MAX_VECTORS];
-    kt_reg row_place = plus(lower, t->a, a), column_place = plus(lower, t->b, b);
+    kt_reg row_place = kt_plus(lower, t->a, a), column_place = kt_plus(lower, t->b, b);
     for (int group = 0; group < t->groups; group++) {
-        kt_reg place = plus(lower, column_place, column_offset(lower, t, group));
+        kt_reg place = kt_plus(lower, column_place, column_offset(lower, t, group));
         for (int vector = 0; vector < t->vectors; vector++) rhs[vector] = load_b(lower, t, place, vector);
         if (t->tiling->prefetch) {
             int64_t bytes = (int64_t)kt_dtype_bytes(t->tiling->dtype),
                     width = kt_tile_width(t->tiling) * bytes;
             for (int64_t ahead = PREFETCH_BYTES; ahead < PREFETCH_BYTES + width; ahead += LINE_BYTES)
-                prefetch_b(lower, t, plus(lower, place, kt_loops_int(lower->loops, ahead / bytes)));
+                prefetch_b(lower, t, kt_plus(lower, place, kt_loops_int(lower->loops, ahead / bytes)));
         }
         for (int row = 0; row < t->rows; row++) {
             if (group == 0) lhs[row] = load_a(lower, t, row_place, row);
@@ -139,17 +132,17 @@ static void walk(kt_lower *lower, const tile *t, int level, kt_reg a, kt_reg b) 
     if (!kt_loops_is_int(loops, whole, &known) || known > 0) {
         kt_reg k = kt_lower_begin(lower, kt_loops_int(loops, 0), whole, unroll, "k");
         for (int i = 0; i < unroll; i++) {
-            kt_reg at = plus(lower, k, kt_loops_int(loops, i));
-            walk(lower, t, level + 1, plus(lower, a, times(lower, at, loop->a_stride)),
-                 plus(lower, b, times(lower, at, loop->b_stride)));
+            kt_reg at = kt_plus(lower, k, kt_loops_int(loops, i));
+            walk(lower, t, level + 1, kt_plus(lower, a, kt_times_dim(lower, at, loop->a_stride)),
+                 kt_plus(lower, b, kt_times_dim(lower, at, loop->b_stride)));
         }
         kt_lower_end(lower);
     }
     bool constant = kt_loops_is_int(loops, rest, &known);
     if (constant && known == 0) return;
     if (!constant) kt_lower_if(lower, kt_loops_index(loops, KT_INDEX_LT, kt_loops_int(loops, 0), rest));
-    walk(lower, t, level + 1, plus(lower, a, times(lower, whole, loop->a_stride)),
-         plus(lower, b, times(lower, whole, loop->b_stride)));
+    walk(lower, t, level + 1, kt_plus(lower, a, kt_times_dim(lower, whole, loop->a_stride)),
+         kt_plus(lower, b, kt_times_dim(lower, whole, loop->b_stride)));
     if (!constant) kt_lower_end(lower);
 }
 
@@ -165,10 +158,10 @@ static void emit_tile(kt_lower *lower, tile t, kt_reg row, kt_reg column) {
     for (int group = 0; group < t.groups; group++) {
         for (int vector = 0; vector < t.vectors; vector++) {
             int64_t offset = (int64_t)group * kt_tile_width(tiling) + (int64_t)vector * tiling->lanes;
-            kt_reg at = plus(lower, column, kt_loops_int(loops, offset));
+            kt_reg at = kt_plus(lower, column, kt_loops_int(loops, offset));
             for (int i = 0; i < t.rows; i++) {
                 kt_reg sum = kt_loops_get(loops, t.sums, sum_number(lower, &t, i, group, vector));
-                tiling->store(lower, tiling, plus(lower, row, kt_loops_int(loops, i)), at, sum,
+                tiling->store(lower, tiling, kt_plus(lower, row, kt_loops_int(loops, i)), at, sum,
                               t.masks ? t.masks[vector] : 0);
             }
         }
@@ -189,13 +182,13 @@ static kt_reg tile_place(kt_lower *lower, const block *k, kt_reg tile_number) {
     kt_loops *loops = lower->loops;
     int64_t width = kt_tile_width(tiling);
     if (tiling->panel == 0)
-        return plus(lower, k->b,
-                    kt_loops_index(loops, KT_INDEX_MUL, tile_number, kt_loops_int(loops, width)));
+        return kt_plus(lower, k->b,
+                       kt_loops_index(loops, KT_INDEX_MUL, tile_number, kt_loops_int(loops, width)));
     kt_reg parts = kt_loops_int(loops, tiling->panel / width);
     kt_reg panel = kt_loops_index(loops, KT_INDEX_DIV, tile_number, parts);
     kt_reg part = kt_loops_index(loops, KT_INDEX_MOD, tile_number, parts);
-    kt_reg place = plus(lower, k->b, times(lower, panel, tiling->panel_stride));
-    return plus(lower, place, kt_loops_index(loops, KT_INDEX_MUL, part, kt_loops_int(loops, width)));
+    kt_reg place = kt_plus(lower, k->b, kt_times_dim(lower, panel, tiling->panel_stride));
+    return kt_plus(lower, place, kt_loops_index(loops, KT_INDEX_MUL, part, kt_loops_int(loops, width)));
 }
 
 /* Column tiles [first, last), groups at a time. */
@@ -206,7 +199,7 @@ static void full_tiles(kt_lower *lower, const block *k, int rows, int groups, kt
     if (kt_loops_is_int(loops, first, &from) && kt_loops_is_int(loops, last, &to) && from >= to) return;
     kt_reg number = kt_lower_begin(lower, first, last, groups, "columns");
     tile t = {.tiling = k->tiling, .rows = rows, .groups = groups, .vectors = k->tiling->vectors};
-    t.a = plus(lower, k->a, times(lower, row, k->tiling->row_stride));
+    t.a = kt_plus(lower, k->a, kt_times_dim(lower, row, k->tiling->row_stride));
     t.b = tile_place(lower, k, number);
     kt_reg width = kt_loops_int(loops, kt_tile_width(k->tiling));
     emit_tile(lower, t, row, kt_loops_index(loops, KT_INDEX_MUL, number, width));
@@ -220,14 +213,14 @@ static void tail_tile(kt_lower *lower, const block *k, int rows, kt_reg row, kt_
     kt_reg masks[MAX_VECTORS] = {0};
     tile t = {.tiling = tiling, .rows = rows, .groups = 1, .vectors = tiling->vectors, .masks = masks};
     int64_t known;
-    if (kt_loops_is_int(loops, tail, &known)) t.vectors = (int)((known + tiling->lanes - 1) / tiling->lanes);
+    if (kt_loops_is_int(loops, tail, &known)) t.vectors = (int)kt_divide_up(known, tiling->lanes);
     for (int vector = 0; vector < t.vectors; vector++) {
         kt_reg before = kt_loops_int(loops, (int64_t)vector * tiling->lanes);
         kt_reg mask = kt_loops_mask(loops, kt_loops_index(loops, KT_INDEX_SUB, tail, before), tiling->lanes);
         bool whole = kt_loops_is_int(loops, tail, &known) && known >= (int64_t)(vector + 1) * tiling->lanes;
         masks[vector] = whole ? 0 : mask;
     }
-    t.a = plus(lower, k->a, times(lower, row, tiling->row_stride));
+    t.a = kt_plus(lower, k->a, kt_times_dim(lower, row, tiling->row_stride));
     t.b = tile_place(lower, k, full);
     kt_reg width = kt_loops_int(loops, kt_tile_width(tiling));
     emit_tile(lower, t, row, kt_loops_index(loops, KT_INDEX_MUL, full, width));
@@ -256,7 +249,7 @@ static void column_tiles(kt_lower *lower, const block *k, int rows, kt_reg row) 
     kt_reg zero = kt_loops_int(loops, 0);
     count = kt_loops_index(loops, KT_INDEX_MAX, count, zero);
     kt_reg rest = kt_loops_index(loops, KT_INDEX_MOD, count, kt_loops_int(loops, groups));
-    kt_reg middle = plus(lower, k->first, kt_loops_index(loops, KT_INDEX_SUB, count, rest));
+    kt_reg middle = kt_plus(lower, k->first, kt_loops_index(loops, KT_INDEX_SUB, count, rest));
     full_tiles(lower, k, rows, groups, row, k->first, middle);
     if (groups > 1) full_tiles(lower, k, rows, 1, row, middle, last);
     int64_t known;
@@ -278,7 +271,7 @@ static kt_reg equals(kt_lower *lower, kt_reg a, int64_t b) {
 static void known_rows(kt_lower *lower, const block *k, int64_t rows) {
     kt_loops *loops = lower->loops;
     if (rows == 0) return;
-    int64_t most = k->tiling->rows, tiles = (rows + most - 1) / most, height = (rows + tiles - 1) / tiles;
+    int64_t most = k->tiling->rows, tiles = kt_divide_up(rows, most), height = kt_divide_up(rows, tiles);
     int64_t higher = rows - tiles * (height - 1), boundary = higher * height;
     kt_reg row = kt_lower_begin(lower, kt_loops_int(loops, 0), kt_loops_int(loops, boundary), height, "rows");
     column_tiles(lower, k, (int)height, row);
@@ -290,7 +283,8 @@ static void known_rows(kt_lower *lower, const block *k, int64_t rows) {
 }
 
 static kt_reg divide_up(kt_lower *lower, kt_reg a, kt_reg b) {
-    kt_reg sum = plus(lower, a, kt_loops_index(lower->loops, KT_INDEX_SUB, b, kt_loops_int(lower->loops, 1)));
+    kt_reg sum =
+        kt_plus(lower, a, kt_loops_index(lower->loops, KT_INDEX_SUB, b, kt_loops_int(lower->loops, 1)));
     return kt_loops_index(lower->loops, KT_INDEX_DIV, sum, b);
 }
 

@@ -65,10 +65,6 @@ static void turn_over(kt_lower *lower, kt_reg *rows, int lanes) {
     }
 }
 
-static kt_reg plus(kt_lower *lower, kt_reg a, int64_t b) {
-    return kt_loops_index(lower->loops, KT_INDEX_ADD, a, kt_loops_int(lower->loops, b));
-}
-
 /* at: the square's first place. */
 static void emit_square(kt_lower *lower, const transposed *t, const kt_position *at) {
     const kt_type *from = kt_graph_type(lower->graph, t->node->operands[0]);
@@ -78,7 +74,7 @@ static void emit_square(kt_lower *lower, const transposed *t, const kt_position 
     for (int i = 0; i < t->lanes; i++) {
         kt_position read = kt_position_origin(lower, from->rank, from->dims, t->lanes);
         for (int axis = 0; axis <= last; axis++) read.at[axes->at[axis]] = at->at[axis];
-        read.at[axes->at[last]] = kt_axis_at(plus(lower, wide, i), 0);
+        read.at[axes->at[last]] = kt_axis_at(kt_plus_int(lower, wide, i), 0);
         read.at[last] = kt_axis_at(high, 1);
         rows[i] = kt_loops_splat(lower->loops, kt_lower_value(lower, t->node->operands[0], &read), t->lanes);
     }
@@ -86,7 +82,7 @@ static void emit_square(kt_lower *lower, const transposed *t, const kt_position 
     for (int i = 0; i < t->lanes; i++) {
         kt_position write = *at;
         write.lanes = t->lanes;
-        write.at[t->axis] = kt_axis_at(plus(lower, high, i), 0);
+        write.at[t->axis] = kt_axis_at(kt_plus_int(lower, high, i), 0);
         write.at[last] = kt_axis_at(wide, 1);
         kt_lower_know(lower, t->node->first_result, &write, rows[i]);
         kt_reg value = kt_lower_value(lower, lower->kernel->results.at[0].value, &write);
@@ -102,7 +98,7 @@ static kt_reg square_begin(kt_lower *lower, const transposed *t, int axis, kt_re
     kt_reg first = kt_loops_index(lower->loops, KT_INDEX_MUL, number, kt_loops_int(lower->loops, t->lanes));
     if (kt_dim_divisor(lower->dims, extent) % t->lanes == 0) return first;
     return kt_loops_index(lower->loops, KT_INDEX_MIN, first,
-                          plus(lower, kt_loops_dim(lower->loops, extent), -t->lanes));
+                          kt_plus_int(lower, kt_loops_dim(lower->loops, extent), -t->lanes));
 }
 
 bool kt_lower_transposed(kt_lower *lower) {

@@ -32,18 +32,6 @@ typedef struct winograd {
     kt_reg point, column_tile; /* of the product at hand */
 } winograd;
 
-static kt_reg plus(kt_lower *lower, kt_reg a, kt_reg b) {
-    return kt_loops_index(lower->loops, KT_INDEX_ADD, a, b);
-}
-
-static kt_reg plus_number(kt_lower *lower, kt_reg a, int64_t b) {
-    return plus(lower, a, kt_loops_int(lower->loops, b));
-}
-
-static kt_reg times(kt_lower *lower, kt_reg a, int64_t by) {
-    return kt_loops_index(lower->loops, KT_INDEX_MUL, a, kt_loops_int(lower->loops, by));
-}
-
 /* ---- transforms -----------------------------------------------------------------------------------------
  */
 
@@ -135,20 +123,20 @@ static void transform_inputs(kt_lower *lower, kt_reg channel, kt_reg mask, void 
     const input_turn *turn = context;
     const winograd *c = turn->c;
     kt_loops *loops = lower->loops;
-    kt_reg values[MOST][MOST] = {{0}}, from = plus(lower, turn->from, channel),
-           to = plus(lower, turn->to, channel);
+    kt_reg values[MOST][MOST] = {{0}}, from = kt_plus(lower, turn->from, channel),
+           to = kt_plus(lower, turn->to, channel);
     int points = c->w.points;
     for (int i = 0; i < points; i++) {
         for (int j = 0; j < points; j++) {
             kt_dim pixel = kt_dim_add_const(lower->dims, kt_dim_mul_const(lower->dims, c->x->dims[2], i), j);
             kt_dim offset = kt_dim_mul_const(lower->dims, pixel, c->channels);
-            kt_reg at = plus(lower, from, kt_loops_dim(loops, offset));
+            kt_reg at = kt_plus(lower, from, kt_loops_dim(loops, offset));
             values[i][j] = kt_loops_load(loops, c->input, at, c->tiling.lanes, mask);
         }
     }
     apply_both(lower, &c->w, apply_input, points, values);
     for (int p = 0; p < points * points; p++) {
-        kt_reg at = plus_number(lower, to, p * c->rows * c->channels);
+        kt_reg at = kt_plus_int(lower, to, p * c->rows * c->channels);
         kt_loops_store(loops, c->tiling.a, at, values[p / points][p % points], mask);
     }
 }
@@ -162,9 +150,9 @@ static void store_sum(kt_lower *lower, const kt_tiling *tiling, kt_reg tile, kt_
     const winograd *c = tiling->context;
     kt_loops *loops = lower->loops;
     int64_t width = kt_tile_width(tiling);
-    kt_reg line = plus(lower, times(lower, c->point, c->rows), tile);
-    kt_reg within = kt_loops_index(loops, KT_INDEX_SUB, column, times(lower, c->column_tile, width));
-    kt_reg at = plus_number(lower, plus(lower, times(lower, line, width), within), c->sums);
+    kt_reg line = kt_plus(lower, kt_times_int(lower, c->point, c->rows), tile);
+    kt_reg within = kt_loops_index(loops, KT_INDEX_SUB, column, kt_times_int(lower, c->column_tile, width));
+    kt_reg at = kt_plus_int(lower, kt_plus(lower, kt_times_int(lower, line, width), within), c->sums);
     kt_loops_store(loops, tiling->a, at, sum, 0);
 }
 
@@ -172,9 +160,9 @@ static void multiply(kt_lower *lower, winograd *c, kt_reg tiles) {
     kt_loops *loops = lower->loops;
     kt_reg points = kt_loops_int(loops, (int64_t)c->w.points * c->w.points);
     c->point = kt_lower_begin(lower, kt_loops_int(loops, 0), points, 1, "points");
-    kt_reg a = times(lower, c->point, c->rows * c->channels);
-    kt_reg b = times(lower, c->point, c->channels * c->panel);
-    kt_tile_block(lower, &c->tiling, a, b, tiles, c->column_tile, plus_number(lower, c->column_tile, 1));
+    kt_reg a = kt_times_int(lower, c->point, c->rows * c->channels);
+    kt_reg b = kt_times_int(lower, c->point, c->channels * c->panel);
+    kt_tile_block(lower, &c->tiling, a, b, tiles, c->column_tile, kt_plus_int(lower, c->column_tile, 1));
     kt_lower_end(lower);
 }
 
@@ -199,23 +187,23 @@ static void make_outputs(kt_lower *lower, kt_reg feature, kt_reg mask, void *con
     const output_turn *turn = context;
     const winograd *c = turn->c;
     kt_loops *loops = lower->loops;
-    kt_reg values[MOST][MOST] = {{0}}, from = plus(lower, turn->from, feature);
+    kt_reg values[MOST][MOST] = {{0}}, from = kt_plus(lower, turn->from, feature);
     int points = c->w.points, tile = c->w.tile;
     int64_t step = c->rows * kt_tile_width(&c->tiling);
     for (int p = 0; p < points * points; p++)
         values[p / points][p % points] =
-            kt_loops_load(loops, c->tiling.a, plus_number(lower, from, p * step), c->tiling.lanes, 0);
+            kt_loops_load(loops, c->tiling.a, kt_plus_int(lower, from, p * step), c->tiling.lanes, 0);
     apply_both(lower, &c->w, apply_output, tile, values);
     kt_position at = kt_position_origin(lower, 4, c->result->dims, c->tiling.lanes);
     at.mask = mask;
     at.at[0] = kt_axis_at(turn->place.image, 0);
-    at.at[3] = kt_axis_at(plus(lower, turn->feature, feature), c->tiling.lanes > 1);
+    at.at[3] = kt_axis_at(kt_plus(lower, turn->feature, feature), c->tiling.lanes > 1);
     for (int i = 0; i < tile; i++) {
-        kt_reg row = plus_number(lower, times(lower, turn->place.row, tile), i);
+        kt_reg row = kt_plus_int(lower, kt_times_int(lower, turn->place.row, tile), i);
         bool guarded_row = begin_inside(lower, c, 1, row);
         at.at[1] = kt_axis_at(row, 0);
         for (int j = 0; j < tile; j++) {
-            kt_reg column = plus_number(lower, times(lower, turn->place.column, tile), j);
+            kt_reg column = kt_plus_int(lower, kt_times_int(lower, turn->place.column, tile), j);
             bool guarded = begin_inside(lower, c, 2, column);
             at.at[2] = kt_axis_at(column, 0);
             kt_lower_epilogue(lower, c->heavy, &at, values[i][j]);
@@ -232,12 +220,12 @@ static void emit_inputs(kt_lower *lower, const winograd *c, kt_reg first_tile, k
     kt_loops *loops = lower->loops;
     kt_reg zero = kt_loops_int(loops, 0), channels = kt_loops_int(loops, c->channels);
     kt_reg tile = kt_lower_begin(lower, zero, tiles, 1, "tiles");
-    tile_place place = find_tile(lower, c, plus(lower, first_tile, tile));
+    tile_place place = find_tile(lower, c, kt_plus(lower, first_tile, tile));
     kt_reg line = kt_loops_index(loops, KT_INDEX_MUL, place.image, kt_loops_dim(loops, c->x->dims[1]));
-    line = plus(lower, line, times(lower, place.row, c->w.tile));
+    line = kt_plus(lower, line, kt_times_int(lower, place.row, c->w.tile));
     kt_reg pixel = kt_loops_index(loops, KT_INDEX_MUL, line, kt_loops_dim(loops, c->x->dims[2]));
-    pixel = plus(lower, pixel, times(lower, place.column, c->w.tile));
-    input_turn inputs = {c, times(lower, pixel, c->channels), times(lower, tile, c->channels)};
+    pixel = kt_plus(lower, pixel, kt_times_int(lower, place.column, c->w.tile));
+    input_turn inputs = {c, kt_times_int(lower, pixel, c->channels), kt_times_int(lower, tile, c->channels)};
     kt_lower_vector_loop(lower, zero, channels, c->tiling.lanes, transform_inputs, &inputs, "channels");
     kt_lower_end(lower);
 }
@@ -253,9 +241,9 @@ static void emit_columns(kt_lower *lower, winograd *c, kt_reg first_tile, kt_reg
     multiply(lower, c, tiles);
     kt_reg tile = kt_lower_begin(lower, zero, tiles, 1, "tiles");
     output_turn outputs = {.c = c,
-                           .place = find_tile(lower, c, plus(lower, first_tile, tile)),
-                           .from = plus_number(lower, times(lower, tile, width), c->sums),
-                           .feature = times(lower, c->column_tile, width)};
+                           .place = find_tile(lower, c, kt_plus(lower, first_tile, tile)),
+                           .from = kt_plus_int(lower, kt_times_int(lower, tile, width), c->sums),
+                           .feature = kt_times_int(lower, c->column_tile, width)};
     kt_reg rest = kt_loops_index(loops, KT_INDEX_SUB, kt_loops_int(loops, c->features), outputs.feature);
     kt_reg count = c->features % width == 0
                        ? kt_loops_int(loops, width)
@@ -276,20 +264,18 @@ static int64_t unit_tiles(kt_lower *lower, const winograd *c) {
     return kt_unit_share(all, most);
 }
 
-static int64_t divide_up(int64_t x, int64_t by) { return (x + by - 1) / by; }
-
 /* Blocks of tiles by blocks of columns, each in units of some columns, in turn. The first unit that a part
  * has of a block transforms its tiles. */
 static void emit_units(kt_lower *lower, winograd *c) {
     kt_loops *loops = lower->loops;
     kt_dim_pool *dims = lower->dims;
     int64_t width = kt_tile_width(&c->tiling), points = (int64_t)c->w.points * c->w.points;
-    int64_t column_tiles = divide_up(c->features, width), most = BLOCK_FEATURES / width;
-    int64_t column_blocks = divide_up(column_tiles, most > 1 ? most : 1);
-    int64_t wide = divide_up(column_tiles, column_blocks); /* column tiles of a block */
-    int64_t units_a_block = divide_up(wide, UNIT_PRODUCTS / (points * c->rows * c->channels * width) + 1);
-    int64_t narrow = divide_up(wide, units_a_block); /* of a unit */
-    units_a_block = divide_up(wide, narrow);
+    int64_t column_tiles = kt_divide_up(c->features, width), most = BLOCK_FEATURES / width;
+    int64_t column_blocks = kt_divide_up(column_tiles, most > 1 ? most : 1);
+    int64_t wide = kt_divide_up(column_tiles, column_blocks); /* column tiles of a block */
+    int64_t units_a_block = kt_divide_up(wide, UNIT_PRODUCTS / (points * c->rows * c->channels * width) + 1);
+    int64_t narrow = kt_divide_up(wide, units_a_block); /* of a unit */
+    units_a_block = kt_divide_up(wide, narrow);
     kt_dim tile_blocks = kt_dim_ceildiv(dims, c->tiles, kt_dim_const(dims, c->rows));
     kt_dim units = kt_dim_mul_const(dims, tile_blocks, column_blocks * units_a_block);
     int64_t work = points * (c->channels + 8) * (c->features + 8);
@@ -301,7 +287,7 @@ static void emit_units(kt_lower *lower, winograd *c) {
     kt_reg unit = kt_loops_begin(loops, KT_LOOP_PARALLEL, zero, kt_loops_dim(loops, units), one, "units");
     kt_reg block = kt_loops_index(loops, KT_INDEX_DIV, unit, kt_loops_int(loops, units_a_block));
     kt_reg blocks = kt_loops_dim(loops, tile_blocks);
-    kt_reg first_tile = times(lower, kt_loops_index(loops, KT_INDEX_MOD, block, blocks), c->rows);
+    kt_reg first_tile = kt_times_int(lower, kt_loops_index(loops, KT_INDEX_MOD, block, blocks), c->rows);
     kt_reg tiles = kt_loops_index(loops, KT_INDEX_SUB, kt_loops_dim(loops, c->tiles), first_tile);
     tiles = kt_dim_divisor(dims, c->tiles) % c->rows == 0
                 ? kt_loops_int(loops, c->rows)
@@ -315,13 +301,14 @@ static void emit_units(kt_lower *lower, winograd *c) {
         kt_lower_end(lower);
         kt_loops_set(loops, transformed, 0, block);
     }
-    kt_reg first = times(lower, kt_loops_index(loops, KT_INDEX_DIV, block, blocks), wide);
-    kt_reg end = kt_loops_index(loops, KT_INDEX_MIN, plus_number(lower, first, wide),
+    kt_reg first = kt_times_int(lower, kt_loops_index(loops, KT_INDEX_DIV, block, blocks), wide);
+    kt_reg end = kt_loops_index(loops, KT_INDEX_MIN, kt_plus_int(lower, first, wide),
                                 kt_loops_int(loops, column_tiles));
-    first = plus(
+    first = kt_plus(
         lower, first,
-        times(lower, kt_loops_index(loops, KT_INDEX_MOD, unit, kt_loops_int(loops, units_a_block)), narrow));
-    kt_reg last = kt_loops_index(loops, KT_INDEX_MIN, plus_number(lower, first, narrow), end);
+        kt_times_int(lower, kt_loops_index(loops, KT_INDEX_MOD, unit, kt_loops_int(loops, units_a_block)),
+                     narrow));
+    kt_reg last = kt_loops_index(loops, KT_INDEX_MIN, kt_plus_int(lower, first, narrow), end);
     emit_columns(lower, c, first_tile, tiles, first, last);
     kt_loops_end(loops);
 }
