@@ -257,10 +257,12 @@ kt_reg kt_loops_fma(kt_loops *loops, kt_reg a, kt_reg b, kt_reg c) {
 kt_reg kt_loops_dot(kt_loops *loops, kt_reg a, kt_reg b, kt_reg c) {
     match_lanes(loops, &a, &b);
     KT_ASSERT(kt_loops_lanes(loops, a) == kt_loops_lanes(loops, c));
-    return append(
-        loops,
-        (kt_code){
-            .code = KT_CODE_DOT, .dtype = KT_I32, .lanes = kt_loops_lanes(loops, c), .a = a, .b = b, .c = c});
+    return append(loops, (kt_code){.code = KT_CODE_DOT,
+                                   .dtype = kt_loops_dtype(loops, c),
+                                   .lanes = kt_loops_lanes(loops, c),
+                                   .a = a,
+                                   .b = b,
+                                   .c = c});
 }
 
 kt_reg kt_loops_splat(kt_loops *loops, kt_reg a, int lanes) {
@@ -354,8 +356,8 @@ kt_reg kt_loops_load(kt_loops *loops, uint32_t buffer, kt_reg index, int lanes, 
                                    .buffer = buffer});
 }
 
-kt_reg kt_loops_load_quads(kt_loops *loops, uint32_t buffer, kt_reg index, int lanes) {
-    KT_ASSERT(is_buffer(loops, buffer) && kt_dtype_bytes(loops->buffer_dtypes[buffer]) == 1);
+kt_reg kt_loops_load_words(kt_loops *loops, uint32_t buffer, kt_reg index, int lanes) {
+    KT_ASSERT(is_buffer(loops, buffer) && kt_dtype_bytes(loops->buffer_dtypes[buffer]) < KT_WORD_BYTES);
     return append(loops, (kt_code){.code = KT_CODE_LOAD,
                                    .dtype = KT_I32,
                                    .lanes = lanes,

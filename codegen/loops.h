@@ -31,7 +31,8 @@ typedef enum kt_code_op {
     KT_CODE_DIM,       /* the value of a dimension expression, i64 */
     KT_CODE_APPLY,     /* an elementwise operation of ops.def (op) on registers of equal lanes; select, cast too */
     KT_CODE_FMA,       /* a * b + c, fused where the target can */
-    KT_CODE_DOT,       /* i32: c + the sum of the four products of a's bytes, unsigned, by b's, signed */
+    KT_CODE_DOT,       /* c + the sum of the products of a's words by b's: i32, of four bytes, unsigned by signed; or f32, of
+                        * two bf16 */
     KT_CODE_INDEX,     /* i64 arithmetic: index_op */
     KT_CODE_SPLAT,     /* one lane to all */
     KT_CODE_RAMP,      /* i64 lanes: start, start + 1, … */
@@ -41,7 +42,7 @@ typedef enum kt_code_op {
                         * `step` lanes on, … */
     KT_CODE_FOLD,      /* horizontal reduction of a vector to one lane (reduction) */
     KT_CODE_LOAD,      /* buffer[index], lanes consecutive elements; optional mask (others read 0); with flag
-                        * i32 from a buffer of bytes, in which index counts fours */
+                        * words as i32, which index counts */
     KT_CODE_GATHER,    /* buffer[index lanes]: i64 vector of element positions; optional mask */
     KT_CODE_STORE,     /* buffer[index] = register; optional mask */
     KT_CODE_SCATTER,   /* buffer[index lanes] = register; optional mask */
@@ -137,8 +138,8 @@ kt_reg kt_loops_runs(kt_loops *loops, kt_reg a, kt_reg b, int run, bool odd);
 kt_reg kt_loops_spread(kt_loops *loops, kt_reg a, int lanes, int64_t first, int64_t run, int64_t step);
 kt_reg kt_loops_fold(kt_loops *loops, kt_reduction kind, kt_reg vector);
 kt_reg kt_loops_load(kt_loops *loops, uint32_t buffer, kt_reg index, int lanes, kt_reg mask);
-/* Fours of bytes as i32; index counts fours. */
-kt_reg kt_loops_load_quads(kt_loops *loops, uint32_t buffer, kt_reg index, int lanes);
+/* Words, of four bytes or two bf16, as i32; index counts words. */
+kt_reg kt_loops_load_words(kt_loops *loops, uint32_t buffer, kt_reg index, int lanes);
 kt_reg kt_loops_gather(kt_loops *loops, uint32_t buffer, kt_reg indices, kt_reg mask);
 void kt_loops_store(kt_loops *loops, uint32_t buffer, kt_reg index, kt_reg value, kt_reg mask);
 void kt_loops_scatter(kt_loops *loops, uint32_t buffer, kt_reg indices, kt_reg value, kt_reg mask);

@@ -27,6 +27,7 @@ enum {
     LEVEL_4 =
         LEVEL_3 | KT_CPU_AVX512F | KT_CPU_AVX512BW | KT_CPU_AVX512DQ | KT_CPU_AVX512VL | KT_CPU_AVX512CD,
     VNNI = LEVEL_4 | KT_CPU_AVX512VNNI,
+    BF16 = VNNI | KT_CPU_AVX512BF16,
 };
 
 typedef struct cpu_entry {
@@ -50,11 +51,11 @@ static const cpu_entry cpus[] = {
     {"skylake-avx512", KT_ARCH_X86_64, LEVEL_4},
     {"cascadelake", KT_ARCH_X86_64, VNNI},
     {"icelake-server", KT_ARCH_X86_64, VNNI},
-    {"sapphirerapids", KT_ARCH_X86_64, VNNI},
+    {"sapphirerapids", KT_ARCH_X86_64, BF16},
     {"znver1", KT_ARCH_X86_64, LEVEL_3},
     {"znver2", KT_ARCH_X86_64, LEVEL_3},
     {"znver3", KT_ARCH_X86_64, LEVEL_3},
-    {"znver4", KT_ARCH_X86_64, VNNI},
+    {"znver4", KT_ARCH_X86_64, BF16},
     {"generic", KT_ARCH_AARCH64, KT_CPU_NEON},
     {"cortex-a53", KT_ARCH_AARCH64, KT_CPU_NEON},
     {"cortex-a55", KT_ARCH_AARCH64, KT_CPU_NEON},
@@ -108,6 +109,7 @@ static const struct {
     {"movbe", KT_CPU_MOVBE},
     {"avx512cd", KT_CPU_AVX512CD},
     {"avx512vnni", KT_CPU_AVX512VNNI},
+    {"avx512bf16", KT_CPU_AVX512BF16},
 };
 enum { FEATURE_COUNT = sizeof features_of_x86 / sizeof *features_of_x86 };
 
@@ -161,12 +163,13 @@ static kt_status apply_features(const char *list, bool strict, uint64_t *feature
         uint64_t feature = length > 1 ? feature_named(at + 1, length - 1) : 0;
         bool sign = *at == '+' || *at == '-';
         if (strict && (!sign || !feature))
-            return kt_diag_add(diag, KT_INVALID, NULL,
-                               "CPU feature \"%.*s\" is not known (`keratin targets` lists CPUs); give a "
-                               "comma-separated list like +avx2,-fma of avx, avx2, fma, f16c, avx512f, "
-                               "avx512bw, avx512dq, avx512vl, "
-                               "avx512cd, avx512vnni, sse4.1, sse4.2, popcnt, bmi, bmi2, lzcnt, movbe.",
-                               (int)length, at);
+            return kt_diag_add(
+                diag, KT_INVALID, NULL,
+                "CPU feature \"%.*s\" is not known (`keratin targets` lists CPUs); give a "
+                "comma-separated list like +avx2,-fma of avx, avx2, fma, f16c, avx512f, "
+                "avx512bw, avx512dq, avx512vl, "
+                "avx512cd, avx512vnni, avx512bf16, sse4.1, sse4.2, popcnt, bmi, bmi2, lzcnt, movbe.",
+                (int)length, at);
         if (*at == '+')
             *features |= feature;
         else
@@ -185,7 +188,8 @@ static uint64_t close_features(uint64_t features) {
     if (!(features & KT_CPU_AVX)) features &= ~(uint64_t)(KT_CPU_AVX2 | KT_CPU_FMA | KT_CPU_F16C);
     uint64_t wide = KT_CPU_AVX512F | KT_CPU_AVX512BW | KT_CPU_AVX512DQ | KT_CPU_AVX512VL | KT_CPU_AVX512CD;
     uint64_t needed = KT_CPU_AVX2 | KT_CPU_FMA | KT_CPU_F16C;
-    if ((features & needed) != needed || (features & wide) != wide) features &= ~(wide | KT_CPU_AVX512VNNI);
+    if ((features & needed) != needed || (features & wide) != wide)
+        features &= ~(wide | KT_CPU_AVX512VNNI | KT_CPU_AVX512BF16);
     return features;
 }
 

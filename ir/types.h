@@ -77,13 +77,18 @@ typedef struct kt_type {
     kt_dim dims[KT_MAX_RANK];
 } kt_type;
 
-/* Products of bytes: a contraction of u8 by i8 gives i32. Packed, four elements of its depth lie side by side. */
-enum { KT_BYTE_QUAD = 4 };
+/* Products of what is narrower than its sums: a contraction of u8 by i8 gives i32, and a wide one of bf16 gives f32.
+ * Packed, as many elements of the depth as fill 32 bits lie side by side, a word. */
+enum { KT_WORD_BYTES = 4, KT_BYTE_QUAD = 4, KT_BF16_PAIR = 2 };
 static inline bool kt_multiplies_bytes(const kt_type *x, const kt_type *y) {
     return x->dtype == KT_U8 && y->dtype == KT_I8;
 }
-static inline kt_dtype kt_product_dtype(const kt_type *x, const kt_type *y) {
-    return kt_multiplies_bytes(x, y) ? KT_I32 : x->dtype;
+static inline kt_dtype kt_product_dtype(const kt_type *x, const kt_type *y, bool wide) {
+    return kt_multiplies_bytes(x, y) ? KT_I32 : wide ? KT_F32 : x->dtype;
+}
+/* How many elements make a word; 1: the product is of whole elements. */
+static inline int64_t kt_product_word(const kt_type *x, const kt_type *y, bool wide) {
+    return kt_multiplies_bytes(x, y) ? KT_BYTE_QUAD : wide ? KT_BF16_PAIR : 1;
 }
 
 bool kt_type_equal(const kt_type *a, const kt_type *b);

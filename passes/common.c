@@ -158,7 +158,7 @@ bool *kt_pass_fixed(kt_pass_run *run, const kt_function *function) {
 
 bool kt_pass_calls_blas(const kt_pass_run *run, const kt_node_info *node) {
     if (!run->options->target.blas || (node->op != KT_OP_dot_general && node->op != KT_OP_conv)) return false;
-    kt_dtype dtype = kt_graph_type(run->graph, node->first_result)->dtype;
+    kt_dtype dtype = kt_graph_type(run->graph, node->operands[0])->dtype;
     return dtype == KT_F32 || dtype == KT_F64;
 }
 

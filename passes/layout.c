@@ -11,9 +11,10 @@
  * A convolution by 3 x 3 with enough channels becomes, from -O2 on, a winograd node over a transformed
  * kernel, where that saves more products than its transforms cost.
  *
- * Not packed: integers, which no fast kernel takes, but for u8 by i8, whose depth is packed in fours; weights
- * of convolutions whose groups have no more features than half a panel, whose kernels run along features;
- * what a BLAS multiplies, which packs by itself.
+ * Not packed: integers, which no fast kernel takes, but for u8 by i8, whose depth is packed in fours (as that
+ * of bf16 with wide sums is in twos), if it falls into them; weights of convolutions whose groups have no
+ * more features than half a panel, whose kernels run along features; what a BLAS multiplies, which packs by
+ * itself.
  *
  * requires  nothing
  * keeps     results, to the order of sums
@@ -64,16 +65,23 @@ static kt_value pack(kt_layouting *l, kt_value matrix, int64_t groups, int64_t c
         (kt_dim[]){kt_layout_number(l, groups * panels), depth, kt_layout_number(l, l->panel)});
 }
 
-/* Packed bytes with fours of the depth, which there are, side by side: [panels, depth / 4, 4 * panel]. */
-static kt_value pack_quads(kt_layouting *l, kt_value packed) {
+/* What is packed, with the elements of a word, of which there are whole ones, side by side:
+ * [panels, depth / word, word * panel]. */
+static kt_value pack_words(kt_layouting *l, kt_value packed) {
     const kt_type type = *kt_build_type(l->builder, packed);
-    kt_dim four = kt_layout_number(l, KT_BYTE_QUAD);
-    kt_dim quads = kt_dim_floordiv(l->graph->dims, type.dims[1], four);
+    kt_dim word = kt_layout_number(l, l->word);
+    if (l->word == 1) return packed;
+    kt_dim words = kt_dim_floordiv(l->graph->dims, type.dims[1], word);
     kt_value value =
-        kt_build_reshape(l->builder, packed, 4, (kt_dim[]){type.dims[0], quads, four, type.dims[2]});
+        kt_build_reshape(l->builder, packed, 4, (kt_dim[]){type.dims[0], words, word, type.dims[2]});
     value = kt_build_transpose(l->builder, value, (int64_t[]){0, 1, 3, 2});
     return kt_build_reshape(l->builder, value, 3,
-                            (kt_dim[]){type.dims[0], quads, kt_layout_number(l, KT_BYTE_QUAD * l->panel)});
+                            (kt_dim[]){type.dims[0], words, kt_layout_number(l, l->word * l->panel)});
+}
+
+/* Do so many elements, or times as many, fall into words? */
+static bool in_words(const kt_layouting *l, kt_dim elements) {
+    return kt_dim_divisor(l->graph->dims, elements) % l->word == 0;
 }
 
 static kt_dim product(kt_layouting *l, const kt_dim *dims, uint32_t count) {
@@ -87,7 +95,7 @@ static kt_dim product(kt_layouting *l, const kt_dim *dims, uint32_t count) {
 static bool packs(const kt_layouting *l, kt_value old, kt_dim rows) {
     const kt_type *type = kt_graph_type(l->graph, old);
     int64_t known;
-    if (l->panel == 0 || (!kt_dtype_is_float(type->dtype) && !l->bytes)) return false;
+    if (l->panel == 0 || (!kt_dtype_is_float(type->dtype) && l->word == 1)) return false;
     if (l->fixed[old]) return true;
     bool many = !kt_dim_is_const(l->graph->dims, rows, &known) || known >= REPAYING_ROWS;
     return many && kt_type_is_static(l->graph->dims, type);
@@ -136,7 +144,7 @@ static kt_value pack_conv(kt_layouting *l, kt_value x, kt_value kernel, kt_attrs
             depth = kt_dim_mul_const(l->graph->dims, depth, attrs.window.at[i]);
         }
         kernel = pack(l, kernel, attrs.groups, features / attrs.groups, depth);
-        if (l->bytes) kernel = pack_quads(l, kernel);
+        kernel = pack_words(l, kernel);
         attrs.panel = l->panel;
         attrs.columns = features;
     }
@@ -318,13 +326,12 @@ static kt_value lay_conv(kt_layouting *l, const kt_node_info *node) {
     kt_value kernel = kt_builder_lookup(l->builder, node->operands[1]);
     const kt_type result = *kt_graph_type(l->graph, node->first_result);
     bool packable = packs(l, node->operands[1], product(l, result.dims, result.rank - 1));
-    /* Fours of channels must be whole. */
+    /* Words of channels must be whole. */
     kt_dim channels = kt_graph_type(l->graph, node->operands[0])->dims[result.rank - 1];
-    if (l->bytes && (attrs.groups != 1 || kt_dim_divisor(l->graph->dims, channels) % KT_BYTE_QUAD != 0))
-        packable = false;
+    if (l->word > 1 && (attrs.groups != 1 || !in_words(l, channels))) packable = false;
     kt_value split = packable ? split_phases(l, node, x, kernel) : 0;
     if (split) return split;
-    kt_value filtered = packable && !l->bytes ? kt_layout_winograd(l, node, x, kernel) : 0;
+    kt_value filtered = packable && l->word == 1 ? kt_layout_winograd(l, node, x, kernel) : 0;
     if (filtered) return filtered;
     bool itself = pads_itself(l, kt_graph_type(l->graph, node->operands[0]), &result, &attrs);
     x = itself ? before_pad(l, node->operands[0], &attrs) : kt_layout_pad_input(l, x, &attrs);
@@ -460,10 +467,11 @@ static kt_value lay_dot_general(kt_layouting *l, const kt_node_info *node) {
     const kt_type y_type = *kt_build_type(l->builder, y);
     kt_attrs_dot_general attrs = {.lhs_contract = {1, {batch + (no_rows ? 1 : lhs.own.count)}}};
     int64_t columns = 0;
-    if (l->bytes && kt_dim_divisor(l->graph->dims, y_type.dims[0]) % KT_BYTE_QUAD != 0) packed = false;
-    if (packed && kt_dim_is_const(l->graph->dims, y_type.dims[1], &columns) && columns > 0) {
+    attrs.wide = old->wide;
+    if (packed && in_words(l, y_type.dims[0]) && kt_dim_is_const(l->graph->dims, y_type.dims[1], &columns) &&
+        columns > 0) {
         y = pack(l, y, 1, columns, y_type.dims[0]);
-        if (l->bytes) y = pack_quads(l, y);
+        y = pack_words(l, y);
         attrs.panel = l->panel;
         attrs.columns = columns;
     } else {
@@ -475,6 +483,15 @@ static kt_value lay_dot_general(kt_layouting *l, const kt_node_info *node) {
     const kt_type *type = kt_graph_type(l->graph, node->first_result);
     if (kt_type_equal(kt_build_type(l->builder, value), type)) return value;
     return kt_build_reshape(l->builder, value, type->rank, type->dims);
+}
+
+static int64_t word_of(const kt_graph *graph, const kt_node_info *node) {
+    bool dot = node->op == KT_OP_dot_general;
+    if (!dot && node->op != KT_OP_conv) return 1;
+    int64_t wide =
+        dot ? ((const kt_attrs_dot_general *)node->attrs)->wide : ((const kt_attrs_conv *)node->attrs)->wide;
+    return kt_product_word(kt_graph_type(graph, node->operands[0]), kt_graph_type(graph, node->operands[1]),
+                           wide != 0);
 }
 
 static kt_status layout(kt_pass_run *run, kt_func func) {
@@ -491,9 +508,7 @@ static kt_status layout(kt_pass_run *run, kt_func func) {
         kt_value laid = 0;
         builder.loc = node->loc;
         l.unpacked = kt_pass_calls_blas(run, node);
-        l.bytes =
-            node->operand_count == 2 && kt_multiplies_bytes(kt_graph_type(run->graph, node->operands[0]),
-                                                            kt_graph_type(run->graph, node->operands[1]));
+        l.word = word_of(run->graph, node);
         bool is_fixed = node->result_count == 1 && l.fixed[node->first_result]; /* the evaluator runs it */
         if (node->op == KT_OP_conv && !is_fixed) laid = lay_conv(&l, node);
         if (node->op == KT_OP_conv_by_kernel && !is_fixed) laid = lay_conv_by_kernel(&l, node);

@@ -10,7 +10,7 @@ typedef struct kt_layouting {
     const bool *fixed; /* by old value */
     int64_t panel;
     int level;     /* -O */
-    bool bytes;    /* the node at hand multiplies u8 by i8 */
+    int64_t word;  /* elements of the node at hand that are multiplied together; 1: each by itself */
     bool unpacked; /* the node at hand becomes calls that take matrices as they are */
 } kt_layouting;
 

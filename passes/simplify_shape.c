@@ -242,7 +242,8 @@ static kt_value conv_pointwise(kt_simplify *s, const kt_node_info *node) {
         return 0;
     for (uint32_t i = 0; i < space; i++)
         if (!kt_dim_equals(s->graph->dims, window.dims[i], 1)) return 0;
-    kt_attrs_dot_general dot = {.lhs_contract = {1, {space + 1}}, .rhs_contract = {1, {0}}};
+    kt_attrs_dot_general dot = {
+        .lhs_contract = {1, {space + 1}}, .rhs_contract = {1, {0}}, .wide = conv->wide};
     kt_value matrix = kt_build_reshape(s->builder, node->operands[1], 2, &window.dims[space]);
     return kt_build_dot_general(s->builder, node->operands[0], matrix, &dot);
 }

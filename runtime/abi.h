@@ -121,7 +121,7 @@ enum {
     KT_CPU_AVX = 1, KT_CPU_AVX2 = 2, KT_CPU_FMA = 4, KT_CPU_F16C = 8, KT_CPU_AVX512F = 16, KT_CPU_AVX512BW = 32,
     KT_CPU_AVX512DQ = 64, KT_CPU_AVX512VL = 128, KT_CPU_SSE41 = 256, KT_CPU_SSE42 = 512, KT_CPU_POPCNT = 1024,
     KT_CPU_BMI = 2048, KT_CPU_BMI2 = 4096, KT_CPU_LZCNT = 8192, KT_CPU_MOVBE = 16384, KT_CPU_AVX512CD = 32768,
-    KT_CPU_NEON = 65536, KT_CPU_AVX512VNNI = 131072,
+    KT_CPU_NEON = 65536, KT_CPU_AVX512VNNI = 131072, KT_CPU_AVX512BF16 = 262144,
 };
 
 /* Of a program whose weights lie in a file (runtime/weights.h). `prepare` is no entry that users call: its inputs are

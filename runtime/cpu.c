@@ -9,7 +9,7 @@ typedef struct cpu_feature {
 } cpu_feature;
 
 /* Leaves of CPUID, with a register. */
-enum { LEAF_NONE, LEAF_1_ECX, LEAF_7_EBX, LEAF_7_ECX, LEAF_EXTENDED_ECX, LEAF_COUNT };
+enum { LEAF_NONE, LEAF_1_ECX, LEAF_7_EBX, LEAF_7_ECX, LEAF_7_1_EAX, LEAF_EXTENDED_ECX, LEAF_COUNT };
 enum { YMM_STATE = 0x06, ZMM_STATE = 0xe6 }; /* of XCR0: which registers the operating system saves */
 
 static const cpu_feature features[] = {
@@ -30,6 +30,7 @@ static const cpu_feature features[] = {
     {"AVX-512BW", KT_CPU_AVX512BW, LEAF_7_EBX, 30, ZMM_STATE},
     {"AVX-512VL", KT_CPU_AVX512VL, LEAF_7_EBX, 31, ZMM_STATE},
     {"AVX-512VNNI", KT_CPU_AVX512VNNI, LEAF_7_ECX, 11, ZMM_STATE},
+    {"AVX-512BF16", KT_CPU_AVX512BF16, LEAF_7_1_EAX, 5, ZMM_STATE},
     {"NEON", KT_CPU_NEON, LEAF_NONE, 0, 0},
 };
 enum { FEATURE_COUNT = sizeof features / sizeof features[0] };
@@ -53,6 +54,7 @@ uint64_t kt_cpu_features(void) {
         leaves[LEAF_7_EBX] = ebx;
         leaves[LEAF_7_ECX] = ecx;
     }
+    if (__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx)) leaves[LEAF_7_1_EAX] = eax;
     if (__get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx)) leaves[LEAF_EXTENDED_ECX] = ecx;
     uint64_t found = 0;
     for (int i = 0; i < FEATURE_COUNT; i++) {

@@ -47,9 +47,9 @@ static LLVMBasicBlockRef append_block(const walker *w, const char *name) {
  */
 
 static LLVMValueRef address(walker *w, const kt_code *code, bool in_bounds) {
-    bool quads = code->code == KT_CODE_LOAD && code->flag;
+    bool words = code->code == KT_CODE_LOAD && code->flag;
     LLVMTypeRef element =
-        kt_emit_memory_type(&w->emitter, quads ? code->dtype : w->loops->buffer_dtypes[code->buffer], 1);
+        kt_emit_memory_type(&w->emitter, words ? code->dtype : w->loops->buffer_dtypes[code->buffer], 1);
     LLVMValueRef index = w->values[code->a], base = w->buffers[code->buffer];
     LLVMBuilderRef b = w->emitter.builder;
     return in_bounds ? LLVMBuildInBoundsGEP2(b, element, base, &index, 1, "")

@@ -27,7 +27,8 @@ static bool is_one(const kt_lower *lower, kt_dim dim) { return kt_dim_equals(low
 
 /* Is value, a product of a dtype that a BLAS knows, all that the kernel computes? */
 static bool suits_blas(const kt_lower *lower, kt_value value) {
-    kt_dtype dtype = kt_graph_type(lower->graph, value)->dtype;
+    const kt_node_info *heavy = kt_graph_definition(lower->graph, value);
+    kt_dtype dtype = kt_graph_type(lower->graph, heavy->operands[0])->dtype;
     return lower->target->blas && (dtype == KT_F32 || dtype == KT_F64) && lower->kernel->results.count == 1 &&
            lower->kernel->results.at[0].value == value;
 }

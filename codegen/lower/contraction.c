@@ -47,30 +47,36 @@ static kt_reg depth_number(kt_lower *lower, const kt_type *x, const kt_ints *con
     return number;
 }
 
-/* The place of (depth, column) in packed panels; first_panel is added to the panel's number. quad: how many
+/* The place of (depth, column) in packed panels; first_panel is added to the panel's number. word: how many
  * elements of the depth lie side by side. */
-static kt_position packed_place(kt_lower *lower, const kt_type *type, int64_t quad, kt_reg depth,
+static kt_position packed_place(kt_lower *lower, const kt_type *type, int64_t word, kt_reg depth,
                                 kt_reg column, kt_reg first_panel, int lanes) {
     kt_loops *loops = lower->loops;
     kt_position at = kt_position_origin(lower, 3, type->dims, lanes);
-    kt_reg four = kt_loops_int(loops, quad);
-    kt_reg width = kt_loops_index(loops, KT_INDEX_DIV, kt_loops_dim(loops, type->dims[2]), four);
+    kt_reg side_by_side = kt_loops_int(loops, word);
+    kt_reg width = kt_loops_index(loops, KT_INDEX_DIV, kt_loops_dim(loops, type->dims[2]), side_by_side);
     kt_reg panel = kt_loops_index(loops, KT_INDEX_DIV, column, width);
     kt_reg inside = kt_loops_index(loops, KT_INDEX_MOD, column, width);
     at.at[0].at = kt_loops_index(loops, KT_INDEX_ADD, panel, first_panel);
-    at.at[1].at = kt_loops_index(loops, KT_INDEX_DIV, depth, four);
-    at.at[2].at = kt_loops_index(loops, KT_INDEX_ADD, kt_loops_index(loops, KT_INDEX_MUL, inside, four),
-                                 kt_loops_index(loops, KT_INDEX_MOD, depth, four));
+    at.at[1].at = kt_loops_index(loops, KT_INDEX_DIV, depth, side_by_side);
+    at.at[2].at =
+        kt_loops_index(loops, KT_INDEX_ADD, kt_loops_index(loops, KT_INDEX_MUL, inside, side_by_side),
+                       kt_loops_index(loops, KT_INDEX_MOD, depth, side_by_side));
     return at;
+}
+
+int64_t kt_lower_word(const kt_lower *lower, const kt_node_info *node) {
+    const kt_type *x = kt_graph_type(lower->graph, node->operands[0]);
+    const kt_type *y = kt_graph_type(lower->graph, node->operands[1]);
+    return kt_product_word(x, y, kt_graph_type(lower->graph, node->first_result)->dtype != x->dtype);
 }
 
 kt_reg kt_lower_packed(kt_lower *lower, const kt_node_info *node, kt_reg depth, kt_reg column,
                        kt_reg first_panel, const kt_position *at) {
     kt_value packed = node->operands[1];
     const kt_type *type = kt_graph_type(lower->graph, packed);
-    bool bytes = kt_multiplies_bytes(kt_graph_type(lower->graph, node->operands[0]), type);
     kt_position place =
-        packed_place(lower, type, bytes ? KT_BYTE_QUAD : 1, depth, column, first_panel, at->lanes);
+        packed_place(lower, type, kt_lower_word(lower, node), depth, column, first_panel, at->lanes);
     place.mask = at->mask;
     place.guard = at->guard;
     return kt_lower_value(lower, packed, &place);
@@ -81,7 +87,7 @@ kt_reg kt_lower_dot_general(kt_lower *lower, const kt_node_info *node, const kt_
     const kt_type *x = kt_graph_type(lower->graph, node->operands[0]);
     const kt_type *y = kt_graph_type(lower->graph, node->operands[1]);
     kt_loops *loops = lower->loops;
-    kt_dtype wanted = kt_product_dtype(x, y), dtype = kt_accumulator(wanted);
+    kt_dtype wanted = kt_graph_type(lower->graph, node->first_result)->dtype, dtype = kt_accumulator(wanted);
     int map[KT_MAX_RANK];
     int next = map_axes(&attrs->lhs_batch, &attrs->lhs_contract, x->rank, (int)attrs->lhs_batch.count,
                         at->rank, map);
@@ -331,7 +337,7 @@ void kt_lower_product(kt_lower *lower, const kt_product_shape *shape) {
                         .b = shape->b.buffer,
                         .row_stride = shape->a.rows,
                         .loop_count = 1,
-                        .bytes = shape->bytes,
+                        .words = shape->words,
                         .store = store_sum,
                         .context = &p};
     kt_dtype dtype = kt_graph_type(lower->graph, shape->heavy)->dtype;
@@ -428,21 +434,22 @@ static bool lower_deep(kt_lower *lower, const kt_product_shape *shape) {
     return true;
 }
 
-/* ---- products of bytes ----------------------------------------------------------------------------------
+/* ---- products of words ----------------------------------------------------------------------------------
  */
 
-static bool in_quads(kt_lower *lower, kt_dim *dim) {
-    kt_dim quad = kt_dim_const(lower->dims, KT_BYTE_QUAD);
-    if (!kt_dim_equals(lower->dims, kt_dim_mod(lower->dims, *dim, quad), 0)) return false;
-    *dim = kt_dim_floordiv(lower->dims, *dim, quad);
+bool kt_lower_in_words(kt_lower *lower, int64_t word, kt_dim *dim) {
+    kt_dim elements = kt_dim_const(lower->dims, word);
+    if (!kt_dim_equals(lower->dims, kt_dim_mod(lower->dims, *dim, elements), 0)) return false;
+    *dim = kt_dim_floordiv(lower->dims, *dim, elements);
     return true;
 }
 
-bool kt_lower_byte_product(kt_lower *lower, const kt_product_shape *given) {
+bool kt_lower_word_product(kt_lower *lower, const kt_product_shape *given, int64_t word) {
     kt_product_shape shape = *given;
     if (!shape.panel || shape.batch_axes > 0 || !kt_dim_equals(lower->dims, shape.a.depth, 1)) return false;
-    if (!in_quads(lower, &shape.depth) || !in_quads(lower, &shape.a.rows)) return false;
-    shape.bytes = true;
+    if (!kt_lower_in_words(lower, word, &shape.depth) || !kt_lower_in_words(lower, word, &shape.a.rows))
+        return false;
+    shape.words = true;
     kt_lower_product(lower, &shape);
     return true;
 }
@@ -527,7 +534,9 @@ bool kt_lower_dot_root(kt_lower *lower, const kt_node_info *heavy) {
                               .panel = attrs->panel,
                               .batch_axes = batch,
                               .row_axes = rows_end - batch};
-    if (kt_multiplies_bytes(x, y)) return kt_lower_byte_product(lower, &shape);
+    int64_t word = kt_lower_word(lower, heavy);
+    if (word > 1 && kt_lower_word_product(lower, &shape, word)) return true;
+    if (kt_multiplies_bytes(x, y) || (word > 1 && shape.panel)) return false;
     if (!kt_lower_blas_product(lower, &shape) && !lower_deep(lower, &shape)) kt_lower_product(lower, &shape);
     return true;
 }

@@ -280,6 +280,8 @@ bool kt_lower_conv_root(kt_lower *lower, const kt_node_info *heavy) {
     if (a < 0 || b < 0 || !kt_lower_has_epilogue_only(lower, heavy)) return false;
     if (kt_lower_depthwise(lower, heavy, (uint32_t)a, (uint32_t)b)) return true;
     if (!is_unpadded(lower, &c)) return false;
+    int64_t word = kt_lower_word(lower, heavy);
+    bool words = word > 1 && c.attrs->panel; /* else they are taken one by one */
     if (is_product(lower, &c)) {
         kt_dim b_step = kt_dim_const(lower->dims, c.attrs->panel);
         kt_product_shape shape = {
@@ -292,24 +294,24 @@ bool kt_lower_conv_root(kt_lower *lower, const kt_node_info *heavy) {
             .columns = c.features,
             .panel = c.attrs->panel,
             .row_axes = c.spatial + 1};
-        if (kt_multiplies_bytes(c.x, c.w)) return kt_lower_byte_product(lower, &shape);
+        if (words && kt_lower_word_product(lower, &shape, word)) return true;
+        if (words || kt_multiplies_bytes(c.x, c.w)) return false;
         if (!kt_lower_blas_product(lower, &shape)) kt_lower_product(lower, &shape);
         return true;
     }
     if (suits_lanes(lower, &c) && kt_lower_grouped(lower, heavy, (uint32_t)a, (uint32_t)b)) return true;
     root r = {.c = &c, .heavy = heavy->first_result};
-    bool bytes = kt_multiplies_bytes(c.x, c.w);
-    kt_type quads = *c.x;
-    if (bytes) {
-        /* The same convolution of channels / 4 channels, each a four of bytes. */
-        kt_dim *channels = &quads.dims[quads.rank - 1], four = kt_dim_const(lower->dims, KT_BYTE_QUAD);
-        bool whole = kt_dim_equals(lower->dims, kt_dim_mod(lower->dims, *channels, four), 0);
-        if (!whole || c.attrs->groups != 1 || !c.attrs->panel) return false;
-        *channels = c.channels = kt_dim_floordiv(lower->dims, *channels, four);
-        c.x = &quads;
+    if (!words && kt_multiplies_bytes(c.x, c.w)) return false;
+    kt_type x_words = *c.x;
+    if (words) {
+        /* The same convolution of fewer channels, each a word. */
+        kt_dim *channels = &x_words.dims[x_words.rank - 1];
+        if (c.attrs->groups != 1 || !kt_lower_in_words(lower, word, channels)) return false;
+        c.channels = *channels;
+        c.x = &x_words;
     }
     kt_tiling tiling = {
-        .a = (uint32_t)a, .b = (uint32_t)b, .bytes = bytes, .store = store_sum, .context = &r};
+        .a = (uint32_t)a, .b = (uint32_t)b, .words = words, .store = store_sum, .context = &r};
     kt_tiling_init(lower, &tiling, kt_accumulator(c.result->dtype), c.attrs->panel, c.features);
     if (!suits_tiles(lower, &c, tiling.lanes)) return false;
     if (kt_lower_blas_conv(lower, heavy, (uint32_t)a, (uint32_t)b)) return true;

@@ -272,9 +272,10 @@ static void plan_unit(kt_lower *lower, deep *d) {
     const kt_deep_shape *shape = d->shape;
     const kt_tile_loop *innermost = &shape->axes[shape->axis_count - 1];
     kt_tiling *tiling = &d->tiling;
-    kt_dtype dtype = kt_graph_type(lower->graph, shape->heavy)->dtype;
+    kt_dtype dtype = lower->loops->buffer_dtypes[shape->a];
     int64_t rows = known_or_none(lower, shape->rows), columns = known_or_none(lower, shape->columns);
-    kt_tiling_init(lower, tiling, kt_accumulator(dtype), 0, shape->columns);
+    kt_tiling_init(lower, tiling, kt_accumulator(kt_graph_type(lower->graph, shape->heavy)->dtype), 0,
+                   shape->columns);
     int64_t width = kt_tile_width(tiling), bytes = (int64_t)kt_dtype_bytes(tiling->dtype);
     side *a = &d->rows, *b = &d->columns;
     *a = (side){.buffer = shape->a, .packed = true, .all = shape->rows};

@@ -184,7 +184,7 @@ struct kt_tiling {
     kt_dim columns;      /* how many there are */
     int64_t panel;       /* columns of a packed panel, or 0: rows of B are contiguous */
     kt_dim panel_stride; /* from packed panel to packed panel */
-    bool bytes;          /* k counts fours of u8 in A and of i8 in B, which is packed */
+    bool words;          /* k counts words of A and of B, which is packed */
     bool prefetch;
     kt_tile_store *store;
     void *context;
@@ -271,12 +271,16 @@ typedef struct kt_product_shape {
     kt_matrices a, b;
     kt_dim batch, rows, depth, columns;
     int64_t panel;
-    bool bytes; /* of u8 by i8, packed: depth and strides count fours */
+    bool words; /* depth and strides count them; packed */
     int batch_axes, row_axes; /* of the result; the others are columns */
 } kt_product_shape;
 void kt_lower_product(kt_lower *lower, const kt_product_shape *shape);
-/* Of u8 by i8; false: not packed, or its depth does not fall into fours. */
-bool kt_lower_byte_product(kt_lower *lower, const kt_product_shape *shape);
+/* Of words of so many elements; false: not packed, or its depth does not fall into them. */
+/* How many elements of the operands make a word of the product's; 1: it is of whole elements. */
+int64_t kt_lower_word(const kt_lower *lower, const kt_node_info *node);
+/* Makes dim, of elements, one of words; false: they are not whole. */
+bool kt_lower_in_words(kt_lower *lower, int64_t word, kt_dim *dim);
+bool kt_lower_word_product(kt_lower *lower, const kt_product_shape *shape, int64_t word);
 
 /* ---- deep.c ---------------------------------------------------------------------------------------------
  */

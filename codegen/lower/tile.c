@@ -21,9 +21,10 @@ void kt_tiling_init(kt_lower *lower, kt_tiling *tiling, kt_dtype dtype, int64_t 
     int64_t known;
     if (kt_dim_is_const(lower->dims, columns, &known))
         while (panel == 0 && vectors > 1 && known <= (int64_t)lanes * (vectors - 1)) vectors--;
-    /* Where bytes are spread over 16-bit lanes (codegen/math/dot.c), those of B take two registers a vector,
-     * and those of A two. */
-    bool spread = tiling->bytes && !(target->cpu_features & KT_CPU_AVX512VNNI);
+    /* Where words are taken apart (codegen/math/dot.c), those of B take two registers a vector, and those of
+     * A two. */
+    uint64_t whole = dtype == KT_F32 ? KT_CPU_AVX512BF16 : KT_CPU_AVX512VNNI;
+    bool spread = tiling->words && !(target->cpu_features & whole);
     int rows = (target->vector_registers - 1 - vectors - (spread ? vectors + 2 : 0)) / vectors;
     if (rows > target->tile_rows && vectors >= target->tile_vectors) rows = target->tile_rows;
     if (rows > MAX_ROWS) rows = MAX_ROWS;
@@ -65,20 +66,21 @@ static kt_reg column_offset(kt_lower *lower, const tile *t, int group) {
 
 static kt_reg load_b(kt_lower *lower, const tile *t, kt_reg place, int vector) {
     kt_reg at = kt_plus(lower, place, kt_loops_int(lower->loops, (int64_t)vector * t->tiling->lanes));
-    if (t->tiling->bytes) return kt_loops_load_quads(lower->loops, t->tiling->b, at, t->tiling->lanes);
+    if (t->tiling->words) return kt_loops_load_words(lower->loops, t->tiling->b, at, t->tiling->lanes);
     kt_reg mask = t->masks && t->tiling->panel == 0 ? t->masks[vector] : 0;
     return as_sum(lower, t, kt_loops_load(lower->loops, t->tiling->b, at, t->tiling->lanes, mask));
 }
 
 static void prefetch_b(kt_lower *lower, const tile *t, kt_reg place) {
-    kt_reg each = kt_loops_int(lower->loops, t->tiling->bytes ? KT_BYTE_QUAD : 1);
+    int64_t bytes = (int64_t)kt_dtype_bytes(lower->loops->buffer_dtypes[t->tiling->b]);
+    kt_reg each = kt_loops_int(lower->loops, t->tiling->words ? KT_WORD_BYTES / bytes : 1);
     kt_loops_prefetch(lower->loops, t->tiling->b, kt_loops_index(lower->loops, KT_INDEX_MUL, place, each));
 }
 
 static kt_reg load_a(kt_lower *lower, const tile *t, kt_reg place, int row) {
     kt_reg at =
         kt_plus(lower, place, kt_times_dim(lower, kt_loops_int(lower->loops, row), t->tiling->row_stride));
-    kt_reg element = t->tiling->bytes ? kt_loops_load_quads(lower->loops, t->tiling->a, at, 1)
+    kt_reg element = t->tiling->words ? kt_loops_load_words(lower->loops, t->tiling->a, at, 1)
                                       : as_sum(lower, t, kt_loops_load(lower->loops, t->tiling->a, at, 1, 0));
     return kt_loops_splat(lower->loops, element, t->tiling->lanes);
 }
@@ -87,7 +89,7 @@ static void multiply(kt_lower *lower, const tile *t, kt_reg a, const kt_reg *b, 
     for (int vector = 0; vector < t->vectors; vector++) {
         kt_reg number = sum_number(lower, t, row, group, vector);
         kt_reg sum = kt_loops_get(lower->loops, t->sums, number);
-        sum = t->tiling->bytes ? kt_loops_dot(lower->loops, a, b[vector], sum)
+        sum = t->tiling->words ? kt_loops_dot(lower->loops, a, b[vector], sum)
                                : kt_multiply_add(lower, a, b[vector], sum);
         kt_loops_set(lower->loops, t->sums, number, sum);
     }

@@ -1,9 +1,13 @@
-/* Sums of four products of bytes, for quantised contractions.
+/* Sums of the products that fill 32 bits: of four bytes, or of two bf16.
  *
- * AVX-512 VNNI has an instruction for it. Elsewhere on x86 the bytes are spread over 16-bit lanes, even and
- * odd ones apart, and multiplied in pairs by pmaddwd: two products of an unsigned and a signed byte fit into
- * 32 bits, so nothing is lost. (pmaddubsw would need no spreading, but saturates at 16 bits.) Anything else
- * is multiplied in lanes of 32 bits. All three give the same integers. */
+ * Of bytes: AVX-512 VNNI has an instruction for it. Elsewhere on x86 the bytes are spread over 16-bit lanes,
+ * even and odd ones apart, and multiplied in pairs by pmaddwd: two products of an unsigned and a signed byte
+ * fit into 32 bits, so nothing is lost. (pmaddubsw would need no spreading, but saturates at 16 bits.)
+ * Anything else is multiplied in lanes of 32 bits. All three give the same integers.
+ *
+ * Of bf16: AVX-512 BF16 has an instruction for it, which adds the odd product first. A product of two bf16 is
+ * exact in f32, so adding both that way gives the same bits, but where the instruction takes subnormal
+ * numbers for 0. */
 #include "codegen/math/math_impl.h"
 
 #include <string.h>
@@ -18,6 +22,11 @@ static const wide_name dots[] = {
     {"llvm.x86.avx512.vpdpbusd.512", 16, KT_CPU_AVX512VNNI},
     {"llvm.x86.avx512.vpdpbusd.256", 8, KT_CPU_AVX512VNNI},
     {"llvm.x86.avx512.vpdpbusd.128", 4, KT_CPU_AVX512VNNI},
+};
+static const wide_name wide_dots[] = {
+    {"llvm.x86.avx512bf16.dpbf16ps.512", 16, KT_CPU_AVX512BF16},
+    {"llvm.x86.avx512bf16.dpbf16ps.256", 8, KT_CPU_AVX512BF16},
+    {"llvm.x86.avx512bf16.dpbf16ps.128", 4, KT_CPU_AVX512BF16},
 };
 static const wide_name pairs[] = {
     {"llvm.x86.avx512.pmaddw.d.512", 16, KT_CPU_AVX512BW},
@@ -58,7 +67,29 @@ static LLVMValueRef multiply_pairs(const kt_emitter *e, const char *name, LLVMVa
     return LLVMBuildAdd(e->builder, c, call(e, name, odd, 2), "");
 }
 
+/* One of the two bf16 in each word. e: the emitter of f32. */
+static LLVMValueRef half_of(const kt_emitter *e, LLVMValueRef words, bool odd) {
+    LLVMValueRef bits = odd ? LLVMBuildAnd(e->builder, words, bits_num(e, 0xffff0000), "")
+                            : LLVMBuildShl(e->builder, words, bits_num(e, 16), "");
+    return from_bits(e, bits);
+}
+
+static LLVMValueRef dot_bf16(const kt_emitter *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c) {
+    const char *name = find(e, wide_dots);
+    if (!name) {
+        c = kt_emit_fma(e, half_of(e, a, true), half_of(e, b, true), c);
+        return kt_emit_fma(e, half_of(e, a, false), half_of(e, b, false), c);
+    }
+    LLVMTypeRef pairs_type =
+        LLVMVectorType(LLVMBFloatTypeInContext(e->context), (unsigned)(KT_BF16_PAIR * e->lanes));
+    return call(e, name,
+                (LLVMValueRef[]){c, LLVMBuildBitCast(e->builder, a, pairs_type, ""),
+                                 LLVMBuildBitCast(e->builder, b, pairs_type, "")},
+                3);
+}
+
 LLVMValueRef kt_emit_dot(const kt_emitter *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c) {
+    if (e->dtype == KT_F32) return dot_bf16(e, a, b, c);
     const char *name = find(e, dots);
     if (name) return call(e, name, (LLVMValueRef[]){c, a, b}, 3);
     name = find(e, pairs);

@@ -72,24 +72,25 @@ static kt_number *ordered(kt_arena *arena, const kt_tensor *tensor, const kt_int
 }
 
 /* How many elements of the depth lie side by side in a packed operand. */
-static int64_t quad_of(const kt_eval_op *e) {
-    return e->operands[0].dtype == KT_U8 && e->operands[1].dtype == KT_I8 ? KT_BYTE_QUAD : 1;
+static int64_t word_of(const kt_eval_op *e, int64_t wide) {
+    const kt_type x = {.dtype = e->operands[0].dtype}, y = {.dtype = e->operands[1].dtype};
+    return kt_product_word(&x, &y, wide != 0);
 }
 
 /* Where element (k, column) of a panel stands in it. */
-static int64_t place_in_panel(int64_t k, int64_t column, int64_t panel, int64_t quad) {
-    return (k / quad * panel + column) * quad + k % quad;
+static int64_t place_in_panel(int64_t k, int64_t column, int64_t panel, int64_t word) {
+    return (k / word * panel + column) * word + k % word;
 }
 
-/* [panels, depth / quad, panel * quad] to [depth, columns]. */
-static kt_number *unpacked(kt_arena *arena, const kt_tensor *packed, int64_t columns, int64_t quad) {
-    int64_t depth = packed->dims[1] * quad, panel = packed->dims[2] / quad;
+/* [panels, depth / word, panel * word] to [depth, columns]. */
+static kt_number *unpacked(kt_arena *arena, const kt_tensor *packed, int64_t columns, int64_t word) {
+    int64_t depth = packed->dims[1] * word, panel = packed->dims[2] / word;
     const kt_number *from = kt_numbers_of(arena, packed);
     kt_number *numbers = KT_NEW_ARRAY(arena, kt_number, depth * columns);
     for (int64_t k = 0; k < depth; k++)
         for (int64_t n = 0; n < columns; n++)
             numbers[k * columns + n] =
-                from[n / panel * depth * panel + place_in_panel(k, n % panel, panel, quad)];
+                from[n / panel * depth * panel + place_in_panel(k, n % panel, panel, word)];
     return numbers;
 }
 
@@ -104,10 +105,10 @@ kt_status kt_eval_dot_general(kt_eval_op *e) {
     int64_t columns;
     if (attrs->panel) {
         columns = attrs->columns;
-        int64_t quad = quad_of(e);
-        if (y->dims[1] != (depth + quad - 1) / quad || y->dims[0] * y->dims[2] < columns * quad)
+        int64_t word = word_of(e, attrs->wide);
+        if (y->dims[1] != (depth + word - 1) / word || y->dims[0] * y->dims[2] < columns * word)
             return bad_shapes(e);
-        ys = unpacked(e->arena, y, columns, quad);
+        ys = unpacked(e->arena, y, columns, word);
     } else {
         kt_ints column_axes = other_axes(y->rank, &attrs->rhs_batch, &attrs->rhs_contract);
         columns = extent(y, &column_axes);
@@ -151,17 +152,17 @@ typedef struct convolution {
     const kt_number *kernel; /* [window…, channels, groups * features] */
 } convolution;
 
-/* [groups * panels, depth / quad, panel * quad] to [depth, groups * features]. */
+/* [groups * panels, depth / word, panel * word] to [depth, groups * features]. */
 static kt_number *unpacked_kernel(kt_arena *arena, const kt_tensor *packed, int64_t groups, int64_t features,
-                                  int64_t quad) {
-    int64_t depth = packed->dims[1] * quad, panel = packed->dims[2] / quad, panels = packed->dims[0] / groups;
+                                  int64_t word) {
+    int64_t depth = packed->dims[1] * word, panel = packed->dims[2] / word, panels = packed->dims[0] / groups;
     const kt_number *from = kt_numbers_of(arena, packed);
     kt_number *numbers = KT_NEW_ARRAY(arena, kt_number, depth * groups * features), *to = numbers;
     for (int64_t k = 0; k < depth; k++)
         for (int64_t group = 0; group < groups; group++)
             for (int64_t f = 0; f < features; f++)
                 *to++ = from[(group * panels + f / panel) * depth * panel +
-                             place_in_panel(k, f % panel, panel, quad)];
+                             place_in_panel(k, f % panel, panel, word)];
     return numbers;
 }
 
@@ -220,11 +221,11 @@ kt_status kt_eval_conv(kt_eval_op *e) {
     if (c.channels * c.groups != all_channels || c.features * c.groups != all_features) return bad_shapes(e);
     if (attrs->panel) {
         int64_t panels = (c.features + attrs->panel - 1) / attrs->panel;
-        int64_t quad = quad_of(e), groups_of_depth = (taps * c.channels + quad - 1) / quad;
+        int64_t word = word_of(e, attrs->wide), groups_of_depth = (taps * c.channels + word - 1) / word;
         if (y->dims[0] != c.groups * panels || y->dims[1] != groups_of_depth ||
-            y->dims[2] != attrs->panel * quad)
+            y->dims[2] != attrs->panel * word)
             return bad_shapes(e);
-        c.kernel = unpacked_kernel(e->arena, y, c.groups, c.features, quad);
+        c.kernel = unpacked_kernel(e->arena, y, c.groups, c.features, word);
     } else {
         if (y->dims[rank] != c.channels || y->dims[rank + 1] != all_features) return bad_shapes(e);
         c.kernel = kt_numbers_of(e->arena, y);

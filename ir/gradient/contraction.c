@@ -12,11 +12,11 @@
 
 #include "ir/gradient/resize.h"
 
-/* Fails for operands that are packed, which the passes do at the very end. */
-static bool is_plain(const kt_vjp *v, int64_t panel) {
-    if (panel == 0) return true;
-    kt_build_fail(v->builder, KT_UNSUPPORTED, "There is no gradient of %s with a packed operand.",
-                  kt_op_describe(v->node->op)->name);
+/* Fails for operands that are packed or rounded, which the passes do at the very end. */
+static bool is_plain(const kt_vjp *v, int64_t panel, int64_t wide) {
+    if (panel == 0 && wide == 0) return true;
+    kt_build_fail(v->builder, KT_UNSUPPORTED, "There is no gradient of %s with %s.",
+                  kt_op_describe(v->node->op)->name, panel ? "a packed operand" : "wide sums");
     return false;
 }
 
@@ -68,7 +68,7 @@ void kt_vjp_dot_general(kt_vjp *v) {
     const kt_attrs_dot_general *attrs = v->node->attrs;
     kt_value x = kt_vjp_operand(v, 0), y = kt_vjp_operand(v, 1), g = v->cotangents[0];
     int x_rank = kt_vjp_type(v, x).rank, y_rank = kt_vjp_type(v, y).rank;
-    if (!is_plain(v, attrs->panel)) return;
+    if (!is_plain(v, attrs->panel, attrs->wide)) return;
     const kt_ints x_free = free_axes(x_rank, &attrs->lhs_batch, &attrs->lhs_contract);
     const kt_ints y_free = free_axes(y_rank, &attrs->rhs_batch, &attrs->rhs_contract);
     const kt_ints batch = counted(0, attrs->lhs_batch.count), g_x = counted(batch.count, x_free.count);
@@ -236,7 +236,7 @@ void kt_vjp_conv(kt_vjp *v) {
                           .input = kt_vjp_type(v, kt_vjp_operand(v, 0)),
                           .kernel = kt_vjp_type(v, kt_vjp_operand(v, 1)),
                           .spatial = (int)attrs->strides.count};
-    if (!is_plain(v, attrs->panel)) return;
+    if (!is_plain(v, attrs->panel, attrs->wide)) return;
     if (attrs->groups > 1 && c.input.rank == KT_MAX_RANK) {
         kt_build_fail(v->builder, KT_UNSUPPORTED,
                       "There is no gradient of a convolution in groups over %d dimensions.", KT_MAX_RANK);
@@ -267,4 +267,4 @@ void kt_vjp_conv_by_kernel(kt_vjp *v) {
 }
 
 /* Its kernel is always packed. */
-void kt_vjp_winograd(kt_vjp *v) { (void)is_plain(v, 1); }
+void kt_vjp_winograd(kt_vjp *v) { (void)is_plain(v, 1, 0); }

@@ -9,15 +9,23 @@ static kt_status check_dtypes(kt_infer *infer, int constraint, bool bytes) {
                          kt_infer_show(infer, x), kt_infer_show(infer, y), bytes ? ", or u8 and i8" : "");
 }
 
-/* The second operand is [panels, depth, panel]; of bytes [panels, ceil(depth / 4), 4 * panel]. */
-static kt_status check_packed(kt_infer *infer, int constraint, kt_dim panels, kt_dim depth, int64_t panel) {
+/* wide is 0, or 1 where the operands are bf16. */
+static kt_status check_wide(kt_infer *infer, int constraint, int64_t wide) {
+    if (wide == 0 || (wide == 1 && infer->operands[0].dtype == KT_BF16)) return KT_OK;
+    return kt_infer_fail(infer, constraint, "wide must be 0, or 1 for bf16, but is %lld for %s.",
+                         (long long)wide, kt_infer_show(infer, &infer->operands[0]));
+}
+
+/* The second operand is [panels, depth, panel]; in words [panels, ceil(depth / word), word * panel]. */
+static kt_status check_packed(kt_infer *infer, int constraint, kt_dim panels, kt_dim depth, int64_t panel,
+                              bool wide) {
     const kt_type *y = &infer->operands[1];
     kt_dim_pool *pool = infer->graph->dims;
-    int64_t quad = kt_multiplies_bytes(&infer->operands[0], y) ? KT_BYTE_QUAD : 1;
+    int64_t word = kt_product_word(&infer->operands[0], y, wide);
     kt_type wanted = {.dtype = y->dtype,
                       .rank = 3,
-                      .dims = {panels, kt_dim_ceildiv(pool, depth, kt_dim_const(pool, quad)),
-                               kt_dim_const(pool, quad * panel)}};
+                      .dims = {panels, kt_dim_ceildiv(pool, depth, kt_dim_const(pool, word)),
+                               kt_dim_const(pool, word * panel)}};
     if (kt_type_equal(&wanted, y)) return KT_OK;
     return kt_infer_fail(infer, constraint, "the packed operand must be %s, but is %s.",
                          kt_infer_show(infer, &wanted), kt_infer_show(infer, y));
@@ -77,7 +85,7 @@ static void add_free(kt_type *result, int *rank, const kt_type *x, const kt_ints
 
 /* C6 with panel: there are no batch axes, and rhs_contract is empty
  * C7 with panel: the second operand is [ceil(columns / panel), product of the summed dimensions, panel];
- *    of bytes, see check_packed */
+ *    in words, see check_packed */
 static kt_status check_packed_dot(kt_infer *infer) {
     const kt_attrs_dot_general *attrs = infer->attrs;
     const kt_type *x = &infer->operands[0];
@@ -89,7 +97,7 @@ static kt_status check_packed_dot(kt_infer *infer) {
     for (uint32_t i = 0; i < attrs->lhs_contract.count; i++)
         depth = kt_dim_mul(pool, depth, x->dims[attrs->lhs_contract.at[i]]);
     kt_dim panels = kt_dim_const(pool, divide_up(attrs->columns, attrs->panel));
-    return check_packed(infer, 7, panels, depth, attrs->panel);
+    return check_packed(infer, 7, panels, depth, attrs->panel, attrs->wide != 0);
 }
 
 /* C1 lhs_batch and rhs_batch, and without panel lhs_contract and rhs_contract, name as many axes
@@ -98,7 +106,8 @@ static kt_status check_packed_dot(kt_infer *infer) {
  * C4 paired dimensions are equal
  * C5 the result has at most KT_MAX_RANK axes
  * C6, C7 see check_packed_dot
- * C8 panel and columns are both 0, or both at least 1 */
+ * C8 panel and columns are both 0, or both at least 1
+ * C9 wide is 0, or 1 where the operands are bf16; the result then is f32 */
 kt_status kt_infer_dot_general(kt_infer *infer) {
     const kt_attrs_dot_general *attrs = infer->attrs;
     const kt_type *x = &infer->operands[0], *y = &infer->operands[1];
@@ -107,7 +116,8 @@ kt_status kt_infer_dot_general(kt_infer *infer) {
     KT_TRY(check_paired(infer, &attrs->lhs_batch, &attrs->lhs_contract, 0));
     KT_TRY(check_paired(infer, &attrs->rhs_batch, &attrs->rhs_contract, 1));
     KT_TRY(check_dtypes(infer, 3, true));
-    kt_type result = {.dtype = kt_product_dtype(x, y)};
+    KT_TRY(check_wide(infer, 9, attrs->wide));
+    kt_type result = {.dtype = kt_product_dtype(x, y, attrs->wide != 0)};
     int rank = 0;
     for (uint32_t i = 0; i < attrs->lhs_batch.count; i++) /* as many as rhs_batch names, by C1 */
         result.dims[rank++] =
@@ -211,7 +221,7 @@ static kt_status read_packed_kernel(kt_infer *infer, kt_dim channels, kt_dim *wi
     *features = kt_dim_const(pool, attrs->columns);
     KT_TRY(check_groups(infer, "features", *features, attrs->groups));
     int64_t panels = attrs->groups * divide_up(attrs->columns / attrs->groups, attrs->panel);
-    return check_packed(infer, 11, kt_dim_const(pool, panels), depth, attrs->panel);
+    return check_packed(infer, 11, kt_dim_const(pool, panels), depth, attrs->panel, attrs->wide != 0);
 }
 
 /* C1 the input has at least 3 axes; strides, low, high, dilation and input_dilation have one entry for each
@@ -222,7 +232,8 @@ static kt_status read_packed_kernel(kt_infer *infer, kt_dim channels, kt_dim *wi
  * C5 panel and columns are both 0, or both at least 1
  * C6 groups is at least 1 and divides channels and features
  * C7, C9 see read_plain_kernel; C10, C11 see read_packed_kernel
- * C8 the window fits into the padded input */
+ * C8 the window fits into the padded input
+ * C12 wide is 0, or 1 where the operands are bf16; the result then is f32 */
 kt_status kt_infer_conv(kt_infer *infer) {
     const kt_attrs_conv *attrs = infer->attrs;
     const kt_type *x = &infer->operands[0];
@@ -232,6 +243,7 @@ kt_status kt_infer_conv(kt_infer *infer) {
     KT_TRY(kt_infer_count(infer, 1, "input_dilation", attrs->input_dilation.count, spatial));
     KT_TRY(kt_infer_bounds(infer, 2, "input_dilation", &attrs->input_dilation, 1));
     KT_TRY(check_dtypes(infer, 4, true));
+    KT_TRY(check_wide(infer, 12, attrs->wide));
     KT_TRY(check_panel(infer, 5, attrs->panel, attrs->columns));
     KT_TRY(check_group_count(infer, attrs->groups));
 
@@ -240,7 +252,7 @@ kt_status kt_infer_conv(kt_infer *infer) {
     KT_TRY((attrs->panel > 0 ? read_packed_kernel : read_plain_kernel)(infer, channels, window, &features));
     KT_TRY(check_groups(infer, "features", features, attrs->groups));
 
-    kt_type result = {.dtype = kt_product_dtype(x, &infer->operands[1]), .rank = x->rank};
+    kt_type result = {.dtype = kt_product_dtype(x, &infer->operands[1], attrs->wide != 0), .rank = x->rank};
     result.dims[0] = x->dims[0];
     result.dims[x->rank - 1] = features;
     for (uint32_t i = 0; i < spatial; i++) {

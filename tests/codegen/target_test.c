@@ -105,7 +105,7 @@ static void refuses_in_sentences(void **state) {
          "CPU feature \"+mmx2\" is not known (`keratin targets` lists CPUs); give a comma-separated list "
          "like "
          "+avx2,-fma of avx, avx2, fma, f16c, avx512f, avx512bw, avx512dq, avx512vl, avx512cd, avx512vnni, "
-         "sse4.1, "
+         "avx512bf16, sse4.1, "
          "sse4.2, popcnt, bmi, bmi2, lzcnt, movbe."},
     };
     kt_arena *arena = kt_arena_create();

@@ -68,7 +68,7 @@ static void every_operation_has_a_row(void **state) {
         }
     }
     assert_int_equal(kt_op_find("nonsense"), KT_OP_NONE);
-    assert_int_equal(kt_op_describe(KT_OP_conv)->attr_count, 9);
+    assert_int_equal(kt_op_describe(KT_OP_conv)->attr_count, 10);
     assert_int_equal(kt_op_describe(KT_OP_select)->attr_count, 0);
     assert_true(kt_op_is(KT_OP_mul, KT_COMMUTES));
     assert_false(kt_op_is(KT_OP_sub, KT_COMMUTES));
@@ -398,6 +398,26 @@ static void packed_dot_general(void **state) {
     BAD(dot_general, &attrs, "dot_general C8", "f32[batch,3,4]", "f32[3,12,16]");
 }
 
+static void wide_products(void **state) {
+    fixture *f = *state;
+    kt_attrs_dot_general attrs = {.lhs_contract = INTS(1), .rhs_contract = INTS(0), .wide = 1};
+    GOOD(dot_general, &attrs, "f32[batch,5]", "bf16[batch,3]", "bf16[3,5]");
+    BAD(dot_general, &attrs, "dot_general C9: wide must be 0, or 1 for bf16, but is 1 for f32[batch,3].",
+        "f32[batch,3]", "f32[3,5]");
+    attrs = (kt_attrs_dot_general){.lhs_contract = INTS(1), .panel = 16, .columns = 40, .wide = 1};
+    GOOD(dot_general, &attrs, "f32[batch,40]", "bf16[batch,3]", "bf16[3,2,32]");
+    BAD(dot_general, &attrs, "dot_general C7: the packed operand must be bf16[3,2,32]", "bf16[batch,3]",
+        "bf16[3,3,16]");
+    attrs.wide = 2;
+    BAD(dot_general, &attrs, "dot_general C9", "bf16[batch,3]", "bf16[3,2,32]");
+    kt_attrs_conv conv = {
+        .strides = INTS(1), .low = dims_of(f, "0"), .high = dims_of(f, "0"), .dilation = INTS(1)};
+    conv.input_dilation = INTS(1);
+    conv.groups = conv.wide = 1;
+    GOOD(conv, &conv, "f32[batch,6,5]", "bf16[batch,8,4]", "bf16[3,4,5]");
+    BAD(conv, &conv, "conv C12", "f16[batch,8,4]", "f16[3,4,5]");
+}
+
 static void winograd(void **state) {
     fixture *f = *state;
     kt_attrs_winograd attrs = {.tile = 4, .space = dims_of(f, "9, 8"), .columns = 20};
@@ -606,6 +626,7 @@ int main(void) {
         FIXTURE_TEST(accumulation),
         FIXTURE_TEST(dot_general),
         FIXTURE_TEST(packed_dot_general),
+        FIXTURE_TEST(wide_products),
         FIXTURE_TEST(conv),
         FIXTURE_TEST(winograd),
         FIXTURE_TEST(conv_by_kernel),
