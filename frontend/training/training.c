@@ -236,7 +236,8 @@ static kt_value add_losses(step *s) {
                 count = kt_dim_mul(t->graph->dims, count, type.dims[axis]);
             value = kt_build_div(b, sum, kt_build_cast(b, kt_build_size(b, count), type.dtype));
         }
-        if (own->mean) kt_metric_mean_add(own->mean, trace, value, batch_size(s));
+        /* On TensorFlow each batch counts once, a last smaller one too: Keras asks for its size before it is known. */
+        if (own->mean) kt_metric_mean_add(own->mean, trace, value, 0);
         if (own->weight != 1) value = kt_build_mul(b, value, kt_build_scalar(b, KT_F32, own->weight));
         total = total ? kt_build_add(b, total, value) : value;
     }

@@ -81,7 +81,7 @@ for swap in (False, True):
         evaluated(f"swapped_{swap}_{file}", kept / f"{file}.keras")
     shutil.rmtree(kept)
 
-# Names and order of logs with two outputs.
+# Logs of two outputs, and their names and order.
 inputs = keras.Input((6,), name="x")
 outputs = [layers.Dense(3, activation="softmax", name="zeta")(inputs), layers.Dense(1, name="alpha")(inputs)]
 model = keras.Model(inputs, outputs, name="two_outputs")
@@ -89,6 +89,7 @@ model.compile("sgd", loss=["sparse_categorical_crossentropy", "mse"],
               metrics=[["sparse_top_k_categorical_accuracy", "accuracy"], ["mse", "mae"]],
               weighted_metrics=[["accuracy"], ["mae"]])
 model.save(FOLDER / "two_outputs.keras")
+np.savetxt(OUT / "alpha.csv", x[:, 0], fmt="%.9g")
 model.fit(x, [y, x[:, :1]], batch_size=20, shuffle=False, epochs=1, verbose=0, validation_split=0.25,
           callbacks=[callbacks.CSVLogger(OUT / "two_outputs.csv")])
 # Layers that draw random numbers, with seeds; the shared one draws twice a step.
