@@ -14,7 +14,7 @@ extern char **environ;
 typedef struct compile_command {
     const char *model;
     const char *output, *emit, *name, *target, *cpu, *features, *contractions, *dump_dir, *print_after,
-        *report, *weights, *libc, *optimizer, *loss, *metrics, *quantize, *calibrate;
+        *report, *weights, *libc, *optimizer, *loss, *metrics, *precision, *quantize, *calibrate;
     cli_list shapes;
     int64_t batch;
     int level;
@@ -23,6 +23,7 @@ typedef struct compile_command {
     kt_quantization quantization; /* once calibrated */
     const char *note;             /* on it */
     bool multiplies_bytes;        /* the target's CPU has instructions for it */
+    bool multiplies_pairs;        /* of bf16, likewise */
 } compile_command;
 
 #define FIELD(field) offsetof(compile_command, field)
@@ -47,6 +48,9 @@ const cli_option cli_compile_options[] = {
      FIELD(contractions)},
     {"--weights", "embed|file", "weights inside OUT, or in OUT.weights beside it [embed]", CLI_TEXT,
      FIELD(weights)},
+    {"--precision", "f32|bf16",
+     "bf16: round the operands of contractions and convolutions by weights, and sum in float32 [f32]",
+     CLI_TEXT, FIELD(precision)},
     {"--quantize", "int8", "multiply bytes: contractions and convolutions by weights, as --calibrate says",
      CLI_TEXT, FIELD(quantize)},
     {"--calibrate", "FILE", "some hundred samples for --quantize, as the program takes its input", CLI_TEXT,
@@ -108,6 +112,10 @@ static bool calls_blas(const compile_command *fields) {
     return fields->contractions && !strcmp(fields->contractions, "openblas");
 }
 
+static bool is_rounded(const compile_command *fields) {
+    return fields->precision && !strcmp(fields->precision, "bf16");
+}
+
 static bool is_told_loss(const compile_command *fields) {
     return fields->train || fields->loss || fields->metrics;
 }
@@ -130,6 +138,7 @@ static kt_status compile_as(kt_arena *arena, const compile_command *fields, bool
                                   .weights_file = fields->weights && !strcmp(fields->weights, "file"),
                                   .debug = fields->debug,
                                   .quantization = fields->quantize ? &fields->quantization : NULL,
+                                  .bf16 = is_rounded(fields),
                                   .note = fields->note,
                                   .verify = cli_verifies()};
     cli_apply_variables(&options);
@@ -192,6 +201,12 @@ static kt_status compile_body(kt_arena *arena, void *context, kt_diag *diag) {
     if (fields->quantize)
         KT_TRY(cli_calibrate(arena, &calibration, &fields->quantization, &fields->note, diag));
     KT_TRY(read_and_compile(arena, fields, diag));
+    if (is_rounded(fields) && !fields->multiplies_pairs)
+        (void)fprintf(
+            stderr,
+            "keratin: note: %s: The target's CPU lacks AVX-512 BF16: small batches of dense and recurrent "
+            "layers gain, convolutions and large batches lose.\n",
+            fields->model);
     if (fields->note)
         (void)fprintf(stderr, "keratin: note: %s: %s%s\n", fields->model, fields->note,
                       fields->multiplies_bytes
@@ -199,6 +214,20 @@ static kt_status compile_body(kt_arena *arena, void *context, kt_diag *diag) {
                           : " The target's CPU lacks AVX-512 VNNI: small batches of dense "
                             "layers gain, convolutions may lose.");
     return KT_OK;
+}
+
+/* What --precision does not go with: NULL, or a sentence. */
+static const char *refuse_precision(const compile_command *fields) {
+    if (!fields->precision || !strcmp(fields->precision, "f32")) return NULL;
+    if (!is_rounded(fields)) return "--precision is f32 or bf16.";
+    if (fields->quantize)
+        return "--precision=bf16 does not go with --quantize: a product is of one or the other.";
+    if (fields->train)
+        return "--precision=bf16 is for programs that predict; a model trains so by Keras's policy "
+               "mixed_bfloat16.";
+    if (fields->form == KT_EMIT_GRAPH)
+        return "--emit=graph is the model as it was read; --precision=bf16 shows in --emit=optimized.";
+    return NULL;
 }
 
 /* What --quantize does not go with: NULL, or a sentence. */
@@ -223,6 +252,12 @@ typedef struct target_check {
     int exit;
 } target_check;
 
+static void note_features(compile_command *fields, const kt_target *target) {
+    uint64_t features = target->arch == KT_ARCH_X86_64 ? target->cpu_features : 0;
+    fields->multiplies_bytes = features & KT_CPU_AVX512VNNI;
+    fields->multiplies_pairs = features & KT_CPU_AVX512BF16;
+}
+
 /* What is wrong with --target, --cpu and --features is the usage. */
 static kt_status check_target(kt_arena *arena, void *context, kt_diag *diag) {
     target_check *check = context;
@@ -234,7 +269,7 @@ static kt_status check_target(kt_arena *arena, void *context, kt_diag *diag) {
         check->exit = cli_usage_error(check->command, "%s",
                                       found.count ? found.problems[0].text : "There is not enough memory.");
     else
-        fields->multiplies_bytes = target.arch == KT_ARCH_X86_64 && (target.cpu_features & KT_CPU_AVX512VNNI);
+        note_features(fields, &target);
     kt_diag_deinit(&found);
     return KT_OK;
 }
@@ -282,7 +317,8 @@ int cli_run_compile(const cli_command *command, int argc, char **argv) {
     if (fields.contractions && !calls_blas(&fields) && strcmp(fields.contractions, "own") != 0)
         return cli_usage_error(command, "--contractions=%s is neither own nor openblas.",
                                fields.contractions);
-    const char *refused = refuse_quantize(&fields);
+    const char *refused = refuse_precision(&fields);
+    if (!refused) refused = refuse_quantize(&fields);
     if (refused) return cli_usage_error(command, "%s", refused);
     target_check check = {.command = command, .fields = &fields};
     exit_status = cli_guarded(check_target, &check, NULL);

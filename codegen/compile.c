@@ -66,6 +66,7 @@ static kt_status run_passes(job *work, bool bind_only) {
         .binding_count = options->binding_count,
         .prepares = options->weights_file,
         .quantization = options->quantization,
+        .bf16 = options->bf16,
         .verify = options->verify,
         .after = kt_inspect_pass,
         .after_context = &work->inspection,

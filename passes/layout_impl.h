@@ -23,4 +23,9 @@ kt_value kt_layout_pad_input(kt_layouting *l, kt_value x, kt_attrs_conv *attrs);
 /* The convolution as a winograd node; 0 where that is not worth it. */
 kt_value kt_layout_winograd(kt_layouting *l, const kt_node_info *node, kt_value x, kt_value kernel);
 
+/* The tile by which a convolution is cheapest by minimal filtering; 0: none costs less than that share of its
+ * products. */
+int kt_winograd_choose(const kt_dim_pool *dims, const kt_attrs_conv *attrs, const kt_type *x, const kt_type *kernel,
+                       const kt_type *result, double share);
+
 #endif

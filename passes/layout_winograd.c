@@ -5,35 +5,37 @@
 #include "ir/winograd.h"
 #include "passes/layout_impl.h"
 
-/* The tile by which the convolution is cheapest, 0: none is worth it. Costs are vector operations a channel
+static const double WORTH_SHARE = 0.8; /* of the products */
+
+/* Costs are vector operations a channel
  * or feature; a transform's moves count with its arithmetic. Large tiles make large kernels, which are read
  * once for all tiles of a few images: past MOST_KERNEL_BYTES the memory that this takes would outweigh the
  * products saved. */
-static int choose_tile(kt_layouting *l, const kt_attrs_conv *attrs, const kt_type *x, const kt_type *kernel,
-                       const kt_type *result) {
+int kt_winograd_choose(const kt_dim_pool *dims, const kt_attrs_conv *attrs, const kt_type *x,
+                       const kt_type *kernel, const kt_type *result, double share) {
     enum { LEAST_CHANNELS = 8, MOST_CHANNELS = 512, MOST_PIXELS = 1 << 16, MOST_KERNEL_BYTES = 4 << 20 };
     static const struct {
         int tile;
         int64_t input, output; /* operations of the transforms */
     } choices[] = {{2, 64, 40}, {4, 240, 150}};
     int64_t sizes[2], channels, features;
-    if (l->level < 2 || x->rank != 4 || x->dtype != KT_F32 || attrs->groups != 1) return 0;
+    if (x->rank != 4 || x->dtype != KT_F32 || attrs->groups != 1) return 0;
     for (int i = 0; i < 2; i++) {
-        if (!kt_dim_equals(l->graph->dims, kernel->dims[i], KT_WINOGRAD_WINDOW)) return 0;
+        if (!kt_dim_equals(dims, kernel->dims[i], KT_WINOGRAD_WINDOW)) return 0;
         if (attrs->strides.at[i] != 1 || attrs->dilation.at[i] != 1 || attrs->input_dilation.at[i] != 1)
             return 0;
-        if (!kt_dim_is_const(l->graph->dims, result->dims[i + 1], &sizes[i]) || sizes[i] < 1 ||
-            sizes[i] > MOST_PIXELS)
+        if (!kt_dim_is_const(dims, result->dims[i + 1], &sizes[i]) || sizes[i] < 1 || sizes[i] > MOST_PIXELS)
             return 0;
     }
-    if (!kt_dim_is_const(l->graph->dims, kernel->dims[2], &channels) ||
-        !kt_dim_is_const(l->graph->dims, kernel->dims[3], &features))
+    if (!kt_dim_is_const(dims, kernel->dims[2], &channels) ||
+        !kt_dim_is_const(dims, kernel->dims[3], &features))
         return 0;
     if (channels < LEAST_CHANNELS || features < LEAST_CHANNELS || channels > MOST_CHANNELS ||
         features > MOST_CHANNELS)
         return 0;
-    int64_t least =
-        sizes[0] * sizes[1] * KT_WINOGRAD_WINDOW * KT_WINOGRAD_WINDOW * channels * features * 4 / 5;
+    int64_t least = (int64_t)((double)(sizes[0] * sizes[1] * KT_WINOGRAD_WINDOW * KT_WINOGRAD_WINDOW *
+                                       channels * features) *
+                              share);
     int best = 0;
     for (int i = 0; i < 2; i++) {
         int64_t tile = choices[i].tile, points = (tile + 2) * (tile + 2);
@@ -85,8 +87,8 @@ kt_value kt_layout_winograd(kt_layouting *l, const kt_node_info *node, kt_value 
     kt_dim_pool *dims = l->graph->dims;
     const kt_type kernel_type = *kt_build_type(l->builder, kernel), x_type = *kt_build_type(l->builder, x);
     const kt_type *result = kt_graph_type(l->graph, node->first_result);
-    if (l->unpacked || attrs.panel) return 0;
-    int tile = choose_tile(l, &attrs, &x_type, &kernel_type, result);
+    if (l->unpacked || attrs.panel || l->level < 2) return 0;
+    int tile = kt_winograd_choose(dims, &attrs, &x_type, &kernel_type, result, WORTH_SHARE);
     if (!tile) return 0;
     kt_attrs_winograd filtering = {.tile = tile, .space = {2, {result->dims[1], result->dims[2]}}};
     int64_t channels;

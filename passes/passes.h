@@ -40,6 +40,7 @@ typedef struct kt_pass_options {
     uint32_t binding_count;
     bool prepares; /* `prepare` will run where the program does, on weights in a file: it is fused too */
     const kt_quantization *quantization; /* NULL: nothing is quantised */
+    bool bf16;                         /* products by weights round their operands to bfloat16 */
     bool verify; /* after every pass */
     /* Called after each pass of kt_passes_run, for dumps and times; may be NULL. */
     void (*after)(void *context, const char *pass, const kt_graph *graph, double seconds, bool changed);
@@ -79,6 +80,7 @@ kt_status kt_pass_join_scans(kt_graph *graph, const kt_pass_options *options, kt
 kt_status kt_pass_dce(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_fold_scale(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_quantize(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
+kt_status kt_pass_narrow(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_layout(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_hoist(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_split(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);

@@ -19,6 +19,7 @@ const kt_pass kt_passes[] = {
     {"cse",        "",                                                                            kt_pass_cse,        1},
     {"dce",        "",                                                                            kt_pass_dce,        1},
     {"quantize",   "multiply bytes instead of floats where ranges were observed (--quantize)",     kt_pass_quantize,   0},
+    {"narrow",     "round operands of products by weights to bfloat16, sum in float32 (--precision=bf16)", kt_pass_narrow, 0},
     {"layout",     "bring contractions and convolutions, and their weights, into the form kernels want", kt_pass_layout, 0},
     {"simplify",   "",                                                                            kt_pass_simplify,   1},
     {"fold",       "",                                                                            kt_pass_fold,       1},

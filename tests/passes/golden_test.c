@@ -6,6 +6,7 @@
  *   // panel: 8                     columns of packed weights [4]
  *   // bind: batch=4 height=28
  *   // quantize: conv=-1:3 dense=0:6   the ranges of products, or `observe`
+ *   // precision: bf16              of products by weights [f32]
  *   // plan: predict                expect the memory plan of an entry, instead of the graph
  *   graph "…" …
  *   // ====
@@ -103,6 +104,7 @@ static kt_status run(kt_arena *arena, const char *input, const char *text, kt_te
     kt_pass_options options = {.verify = true};
     options.level = atoi(header(arena, text, "level", "2"));
     options.target.panel_columns = atoi(header(arena, text, "panel", "4"));
+    options.bf16 = strcmp(header(arena, text, "precision", "f32"), "bf16") == 0;
     read_bindings(arena, text, &options);
     read_quantization(arena, text, &options);
     const char *passes = header(arena, text, "passes", "pipeline"), *plan = header(arena, text, "plan", NULL);
