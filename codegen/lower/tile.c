@@ -7,10 +7,20 @@
  *
  * Rows are split evenly: 32 = 6 + 6 + 5 + 5 + 5 + 5. Where their number is known, that takes two sizes of
  * tiles; where it is not, one size is chosen when the kernel runs, and the last tile overlaps the one before,
- * computing some rows twice. The sums of a row do not depend on the tile that it falls into. */
+ * computing some rows twice. The sums of a row do not depend on the tile that it falls into.
+ *
+ * Packed B is prefetched far ahead where a line serves some rows. One or two rows read it as fast as it
+ * comes: there prefetches only disturb the streams that the processor itself finds. */
 #include "codegen/lower/lower_impl.h"
 
-enum { PREFETCH_BYTES = 8192, LINE_BYTES = 64, MAX_ROWS = 14, MAX_VECTORS = 8, SUMS_IN_FLIGHT = 8 };
+enum {
+    PREFETCH_BYTES = 8192,
+    LINE_BYTES = 64,
+    MAX_ROWS = 14,
+    MAX_VECTORS = 8,
+    SUMS_IN_FLIGHT = 8,
+    PREFETCH_ROWS = 3
+};
 
 void kt_tiling_init(kt_lower *lower, kt_tiling *tiling, kt_dtype dtype, int64_t panel, kt_dim columns) {
     const kt_target *target = lower->target;
@@ -103,7 +113,7 @@ static void step(kt_lower *lower, const tile *t, kt_reg a, kt_reg b) {
     for (int group = 0; group < t->groups; group++) {
         kt_reg place = kt_plus(lower, column_place, column_offset(lower, t, group));
         for (int vector = 0; vector < t->vectors; vector++) rhs[vector] = load_b(lower, t, place, vector);
-        if (t->tiling->prefetch) {
+        if (t->tiling->prefetch && t->rows >= PREFETCH_ROWS) {
             int64_t bytes = (int64_t)kt_dtype_bytes(t->tiling->dtype),
                     width = kt_tile_width(t->tiling) * bytes;
             for (int64_t ahead = PREFETCH_BYTES; ahead < PREFETCH_BYTES + width; ahead += LINE_BYTES)
