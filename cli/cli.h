@@ -90,13 +90,14 @@ extern const char cli_layers_script[]; /* layers.py; made by the build */
 /* model.c: --batch (0: not given) and --shape as bindings of the symbols of the graph's entries. */
 kt_status cli_bind_shapes(kt_graph *graph, int64_t batch, const cli_list *shapes,
                           const kt_symbol_binding **out_bindings, uint32_t *out_count, kt_diag *diag) KT_MUST_USE;
-/* quantize.c: has the float model say, on data, what the pass quantize must know; note: how far bytes then depart. */
+/* quantize.c: has the float model say, on data, what the pass quantize must know, unless weights alone are quantised; note:
+ * how far bytes then depart. */
 typedef struct cli_calibration {
     const char *model, *data; /* files */
     const cli_list *shapes;   /* --shape */
     int level;                /* -O */
 } cli_calibration;
-kt_status cli_calibrate(kt_arena *arena, const cli_calibration *asked, kt_quantization *out_quantization,
+kt_status cli_calibrate(kt_arena *arena, const cli_calibration *asked, kt_quantization *quantization,
                         const char **out_note, kt_diag *diag) KT_MUST_USE;
 /* Runs body in an arena of its own, guarded; reports what it left in diag. file: for problems that name none. */
 int cli_guarded(kt_status (*body)(kt_arena *arena, void *context, kt_diag *diag), void *context, const char *file);

@@ -51,7 +51,9 @@ const cli_option cli_compile_options[] = {
     {"--precision", "f32|bf16",
      "bf16: round the operands of contractions and convolutions by weights, and sum in float32 [f32]",
      CLI_TEXT, FIELD(precision)},
-    {"--quantize", "int8", "multiply bytes: contractions and convolutions by weights, as --calibrate says",
+    {"--quantize", "int8|int8-weights",
+     "multiply bytes: contractions and convolutions by weights, as --calibrate says; or keep weights of "
+     "contractions and tables as bytes, and multiply floats",
      CLI_TEXT, FIELD(quantize)},
     {"--calibrate", "FILE", "some hundred samples for --quantize, as the program takes its input", CLI_TEXT,
      FIELD(calibrate)},
@@ -114,6 +116,11 @@ static bool calls_blas(const compile_command *fields) {
 
 static bool is_rounded(const compile_command *fields) {
     return fields->precision && !strcmp(fields->precision, "bf16");
+}
+
+/* --quantize=int8-weights */
+static bool keeps_bytes(const compile_command *fields) {
+    return fields->quantize && !strcmp(fields->quantize, "int8-weights");
 }
 
 static bool is_told_loss(const compile_command *fields) {
@@ -198,7 +205,8 @@ static kt_status read_and_compile(kt_arena *arena, const compile_command *fields
 static kt_status compile_body(kt_arena *arena, void *context, kt_diag *diag) {
     compile_command *fields = context;
     const cli_calibration calibration = {fields->model, fields->calibrate, &fields->shapes, fields->level};
-    if (fields->quantize)
+    fields->quantization.weights_only = keeps_bytes(fields);
+    if (fields->calibrate)
         KT_TRY(cli_calibrate(arena, &calibration, &fields->quantization, &fields->note, diag));
     KT_TRY(read_and_compile(arena, fields, diag));
     if (is_rounded(fields) && !fields->multiplies_pairs)
@@ -209,7 +217,7 @@ static kt_status compile_body(kt_arena *arena, void *context, kt_diag *diag) {
             fields->model);
     if (fields->note)
         (void)fprintf(stderr, "keratin: note: %s: %s%s\n", fields->model, fields->note,
-                      fields->multiplies_bytes
+                      fields->multiplies_bytes || keeps_bytes(fields)
                           ? ""
                           : " The target's CPU lacks AVX-512 VNNI: small batches of dense "
                             "layers gain, convolutions may lose.");
@@ -233,16 +241,17 @@ static const char *refuse_precision(const compile_command *fields) {
 /* What --quantize does not go with: NULL, or a sentence. */
 static const char *refuse_quantize(const compile_command *fields) {
     if (!fields->quantize) return fields->calibrate ? "--calibrate is for --quantize." : NULL;
-    if (strcmp(fields->quantize, "int8") != 0) return "--quantize is for int8.";
-    if (!fields->calibrate) return "--quantize wants data: --calibrate FILE.";
+    bool weights = keeps_bytes(fields);
+    if (!weights && strcmp(fields->quantize, "int8") != 0) return "--quantize is for int8 and int8-weights.";
+    if (!weights && !fields->calibrate) return "--quantize wants data: --calibrate FILE.";
     if (fields->train) return "--quantize is for programs that predict; --train changes the weights.";
     if (fields->form == KT_EMIT_GRAPH)
         return "--emit=graph is the model as it was read; --quantize shows in --emit=optimized.";
     if (calls_blas(fields)) return "--quantize wants --contractions=own: OpenBLAS multiplies no bytes.";
-    if (fields->weights && !strcmp(fields->weights, "file"))
+    if (!weights && fields->weights && !strcmp(fields->weights, "file"))
         return "--quantize keeps weights inside the program, since others would give other ranges.";
-    if (!strcmp(fields->model, "-") || !strcmp(fields->calibrate, "-"))
-        return "--quantize wants the model and its data as files, which are read more than once.";
+    if (fields->calibrate && (!strcmp(fields->model, "-") || !strcmp(fields->calibrate, "-")))
+        return "--calibrate wants the model and its data as files, which are read more than once.";
     return NULL;
 }
 

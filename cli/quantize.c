@@ -1,9 +1,10 @@
-/* keratin compile --quantize=int8: what the pass quantize has to know, and how far its results depart.
+/* keratin compile --quantize --calibrate: what the pass quantize has to know, and how far its results depart.
  *
  * The model is first compiled in floats, with the smallest and largest of what goes into each product as
  * outputs besides its own, and run on the calibration data, as a program of its own, like any that we
  * compile. The ranges make the model of bytes, which is compiled for this machine, run on the same data, and
- * compared; then for the target. Ranges are the smallest and largest values of all samples. */
+ * compared; then for the target. Ranges are the smallest and largest values of all samples. Where weights
+ * alone are quantised, there are none. */
 #include "cli/cli.h"
 #include "runtime/runtime.h"
 #include "support/file.h"
@@ -216,11 +217,9 @@ static kt_status compare(const calibration *c, const kt_array *floats, const kt_
     return KT_OK;
 }
 
-static kt_status describe_departures(const calibration *c, const char **out_note) {
+static kt_status describe_departures(const calibration *c, const char *what, const char **out_note) {
     kt_text note = {.arena = c->arena};
-    kt_text_format(&note, "%u %s; on the calibration data:", c->ranges.count,
-                   c->ranges.count == 1 ? "contraction or convolution multiplies bytes"
-                                        : "contractions and convolutions multiply bytes");
+    kt_text_format(&note, "%s; on the calibration data:", what);
     for (size_t i = 0; i < c->floats.count; i++) {
         const kt_array *floats = &c->floats.at[i], *bytes = find_array(&c->bytes, floats->name);
         if (is_observed(floats) || !bytes || !kt_dtype_is_float((kt_dtype)floats->buffer.dtype)) continue;
@@ -230,16 +229,32 @@ static kt_status describe_departures(const calibration *c, const char **out_note
     return KT_OK;
 }
 
-kt_status cli_calibrate(kt_arena *arena, const cli_calibration *asked, kt_quantization *out_quantization,
-                        const char **out_note, kt_diag *diag) {
-    calibration *c = KT_NEW(arena, calibration);
-    *c = (calibration){.asked = asked, .arena = arena, .diag = diag};
-    KT_TRY(check_data(c));
-    KT_TRY(kt_temporary_directory(arena, &c->directory, diag));
+/* Runs the model in floats, on the way to what *quantization must know. */
+static kt_status run_floats(calibration *c, kt_quantization *quantization, const char **out_what) {
+    if (quantization->weights_only) {
+        *out_what = "Weights of contractions and of tables are bytes";
+        return compile_and_run(c, NULL, "floats", &c->floats);
+    }
     const kt_quantization observing = {.observes = true};
     KT_TRY(compile_and_run(c, &observing, "floats", &c->floats));
     KT_TRY(find_ranges(c));
-    *out_quantization = (kt_quantization){.ranges = c->ranges.at, .count = c->ranges.count};
-    KT_TRY(compile_and_run(c, out_quantization, "bytes", &c->bytes));
-    return describe_departures(c, out_note);
+    quantization->ranges = c->ranges.at;
+    quantization->count = c->ranges.count;
+    *out_what = kt_arena_format(c->arena,
+                                c->ranges.count == 1 ? "%u contraction or convolution multiplies bytes"
+                                                     : "%u contractions and convolutions multiply bytes",
+                                c->ranges.count);
+    return KT_OK;
+}
+
+kt_status cli_calibrate(kt_arena *arena, const cli_calibration *asked, kt_quantization *quantization,
+                        const char **out_note, kt_diag *diag) {
+    calibration *c = KT_NEW(arena, calibration);
+    const char *what;
+    *c = (calibration){.asked = asked, .arena = arena, .diag = diag};
+    KT_TRY(check_data(c));
+    KT_TRY(kt_temporary_directory(arena, &c->directory, diag));
+    KT_TRY(run_floats(c, quantization, &what));
+    KT_TRY(compile_and_run(c, quantization, "bytes", &c->bytes));
+    return describe_departures(c, what, out_note);
 }

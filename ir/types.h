@@ -83,6 +83,10 @@ enum { KT_WORD_BYTES = 4, KT_BYTE_QUAD = 4, KT_BF16_PAIR = 2 };
 static inline bool kt_multiplies_bytes(const kt_type *x, const kt_type *y) {
     return x->dtype == KT_U8 && y->dtype == KT_I8;
 }
+/* Weights kept as bytes: a contraction of f32 by i8 gives f32. */
+static inline bool kt_widens_bytes(const kt_type *x, const kt_type *y) {
+    return x->dtype == KT_F32 && y->dtype == KT_I8;
+}
 static inline kt_dtype kt_product_dtype(const kt_type *x, const kt_type *y, bool wide) {
     return kt_multiplies_bytes(x, y) ? KT_I32 : wide ? KT_F32 : x->dtype;
 }

@@ -8,6 +8,9 @@
  * written with reshape, pad and transpose nodes, which split then moves into `prepare` where they depend on
  * variables alone; what changes is packed in every call, if it is multiplied by rows enough.
  *
+ * Weights of a dot_general that are bytes made floats stay bytes: its kernel makes floats of what it has
+ * loaded.
+ *
  * A convolution by 3 x 3 with enough channels becomes, from -O2 on, a winograd node over a transformed
  * kernel, where that saves more products than its transforms cost.
  *
@@ -460,6 +463,9 @@ static kt_value lay_dot_general(kt_layouting *l, const kt_node_info *node) {
     bool no_rows = lhs.own.count == 0;
     bool packed =
         lhs.batch->count == 0 && !l->unpacked && packs(l, node->operands[1], rows_of(l, x, &lhs.own));
+    kt_value bytes =
+        packed && kt_build_type(l->builder, x)->dtype == KT_F32 ? kt_layout_bytes(l, node->operands[1]) : 0;
+    if (bytes) y = bytes;
     x = arrange(l, x, (const kt_ints *[]){lhs.batch, &lhs.own, lhs.contract}, (bool[]){false, no_rows, true});
     y = arrange(l, y, (const kt_ints *[]){rhs.batch, rhs.contract, &rhs.own}, (bool[]){false, true, true});
     if (!x || !y) return 0; /* more axes than a tensor can have: left as it is */

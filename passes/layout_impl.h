@@ -18,6 +18,9 @@ static inline kt_dim kt_layout_number(kt_layouting *l, int64_t value) {
     return kt_dim_const(l->graph->dims, value);
 }
 
+/* The fixed bytes that floats are made of, old behind a cast and views of it, in the same shape; 0: they are made of
+ * something else (layout_bytes.c). */
+kt_value kt_layout_bytes(kt_layouting *l, kt_value old);
 /* x with the zeros that attrs asks for; attrs then asks for none. */
 kt_value kt_layout_pad_input(kt_layouting *l, kt_value x, kt_attrs_conv *attrs);
 /* The convolution as a winograd node; 0 where that is not worth it. */

@@ -24,11 +24,12 @@ typedef struct kt_observed {
     double low, high;
 } kt_observed;
 
-/* For the pass quantize: to observe, as outputs of these names, or to quantise the products whose ranges are known. */
+/* For the pass quantize: to observe, as outputs of these names, to quantise the products whose ranges are known, or the
+ * weights alone. */
 #define KT_OBSERVED_LOW "lowest before "
 #define KT_OBSERVED_HIGH "highest before "
 typedef struct kt_quantization {
-    bool observes;
+    bool observes, weights_only;
     const kt_observed *ranges;
     uint32_t count;
 } kt_quantization;

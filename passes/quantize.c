@@ -19,11 +19,12 @@
  * anything.
  *
  * To observe, the pass instead adds to the entry `predict` the smallest and largest of each x, by samples.
+ * Where weights alone are to be quantised, quantize_weights.c does that.
  *
  * requires  fold_scale, or what it would fold is done to floats
  * keeps     inputs and outputs of entries, but for what observing adds
  * breaks    results depart by what quantising costs; does nothing without kt_pass_options.quantization */
-#include "passes/products_impl.h"
+#include "passes/quantize_impl.h"
 
 #include <float.h>
 #include <math.h>
@@ -169,31 +170,6 @@ static as_bytes quantize_input(quantizing *q, kt_value x, const kt_observed *ran
     return *known;
 }
 
-/* How far apart the bytes of each channel's weights are. */
-static kt_value weight_steps(quantizing *q, const kt_weighted *p) {
-    kt_builder *b = q->n.builder;
-    kt_value sizes = kt_build_abs(b, kt_builder_lookup(b, p->w));
-    sizes = kt_build_reduce(b, sizes, KT_REDUCE_MAXIMUM, p->depth.count, p->depth.at);
-    sizes = kt_build_maximum(b, sizes, kt_build_like(b, sizes, FLT_MIN * INT8_MAX));
-    return kt_build_div(b, sizes, kt_build_like(b, sizes, INT8_MAX));
-}
-
-static kt_value quantize_weights(quantizing *q, const kt_weighted *p, kt_value steps) {
-    kt_builder *b = q->n.builder;
-    kt_value w = kt_builder_lookup(b, p->w);
-    const kt_type type = *kt_build_type(b, w);
-    steps = kt_build_broadcast(b, steps, type.rank, type.dims, p->own.at);
-    return kt_build_cast(b, kt_build_round(b, kt_build_div(b, w, steps)), KT_I8);
-}
-
-/* One value a channel, for the whole result. */
-static kt_value spread(quantizing *q, const kt_weighted *p, kt_value channels) {
-    const kt_type *type = kt_graph_type(q->n.run.graph, p->node->first_result);
-    int64_t axes[KT_MAX_RANK];
-    for (uint32_t i = 0; i < p->own.count; i++) axes[i] = type->rank - (int64_t)p->own.count + i;
-    return kt_build_broadcast(q->n.builder, channels, type->rank, type->dims, axes);
-}
-
 static kt_value build_product(quantizing *q, const kt_weighted *p, as_bytes x, kt_value w) {
     w = kt_narrow_fill(&q->n, w, p->filled_w, p->filling, NULL, 0);
     if (p->node->op != KT_OP_conv) {
@@ -210,16 +186,18 @@ static kt_value build_product(quantizing *q, const kt_weighted *p, as_bytes x, k
 static void quantize(quantizing *q, const kt_weighted *p, const kt_observed *range) {
     kt_builder *b = q->n.builder;
     as_bytes x = quantize_input(q, p->x, range);
-    kt_value steps = weight_steps(q, p), w = quantize_weights(q, p, steps);
+    const kt_type *result = kt_graph_type(q->n.run.graph, p->node->first_result);
+    kt_value w = kt_builder_lookup(b, p->w), steps = kt_quantize_steps(b, w, &p->depth);
+    w = kt_quantize_weights(b, w, steps, &p->own);
     kt_value sums = build_product(q, p, x, w);
     if (x.grid.zero) {
         kt_value offsets =
             kt_build_reduce(b, kt_build_cast(b, w, KT_I32), KT_REDUCE_SUM, p->depth.count, p->depth.at);
         offsets = kt_build_mul(b, offsets, kt_build_like(b, offsets, x.grid.zero));
-        sums = kt_build_sub(b, sums, spread(q, p, offsets));
+        sums = kt_build_sub(b, sums, kt_quantize_spread(b, offsets, result, &p->own));
     }
     kt_value scales = kt_build_mul(b, steps, kt_build_like(b, steps, x.grid.step));
-    scales = spread(q, p, scales);
+    scales = kt_quantize_spread(b, scales, result, &p->own);
     kt_builder_replace(b, p->node->first_result, kt_build_mul(b, kt_build_cast(b, sums, KT_F32), scales));
 }
 
@@ -286,5 +264,6 @@ static kt_status run_quantize(kt_pass_run *run) {
 kt_status kt_pass_quantize(kt_graph *graph, const kt_pass_options *options, kt_diag *diag) {
     if (!options->quantization) return KT_OK;
     quantizing q = {.n = {.run = {graph, options, diag, NULL}, .word = KT_BYTE_QUAD}};
-    return kt_pass_scratched(run_quantize, &q.n.run);
+    return kt_pass_scratched(options->quantization->weights_only ? kt_quantize_weights_only : run_quantize,
+                             &q.n.run);
 }

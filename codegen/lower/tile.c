@@ -114,8 +114,8 @@ static void step(kt_lower *lower, const tile *t, kt_reg a, kt_reg b) {
         kt_reg place = kt_plus(lower, column_place, column_offset(lower, t, group));
         for (int vector = 0; vector < t->vectors; vector++) rhs[vector] = load_b(lower, t, place, vector);
         if (t->tiling->prefetch && t->rows >= PREFETCH_ROWS) {
-            int64_t bytes = (int64_t)kt_dtype_bytes(t->tiling->dtype),
-                    width = kt_tile_width(t->tiling) * bytes;
+            kt_dtype dtype = t->tiling->words ? t->tiling->dtype : lower->loops->buffer_dtypes[t->tiling->b];
+            int64_t bytes = (int64_t)kt_dtype_bytes(dtype), width = kt_tile_width(t->tiling) * bytes;
             for (int64_t ahead = PREFETCH_BYTES; ahead < PREFETCH_BYTES + width; ahead += LINE_BYTES)
                 prefetch_b(lower, t, kt_plus(lower, place, kt_loops_int(lower->loops, ahead / bytes)));
         }

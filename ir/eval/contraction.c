@@ -94,6 +94,12 @@ static kt_number *unpacked(kt_arena *arena, const kt_tensor *packed, int64_t col
     return numbers;
 }
 
+/* Elements of y as those of x are: floats by bytes. */
+static void widen(const kt_tensor *x, const kt_tensor *y, int64_t count, kt_number *ys) {
+    if (!kt_dtype_is_float(x->dtype) || kt_dtype_is_float(y->dtype)) return;
+    for (int64_t i = 0; i < count; i++) ys[i].real = (double)ys[i].integer;
+}
+
 kt_status kt_eval_dot_general(kt_eval_op *e) {
     const kt_attrs_dot_general *attrs = e->attrs;
     const kt_tensor *x = &e->operands[0], *y = &e->operands[1];
@@ -101,7 +107,8 @@ kt_status kt_eval_dot_general(kt_eval_op *e) {
     kt_ints rows_axes = other_axes(x->rank, &attrs->lhs_batch, &attrs->lhs_contract);
     int64_t batch = extent(x, &attrs->lhs_batch), rows = extent(x, &rows_axes),
             depth = extent(x, &attrs->lhs_contract);
-    const kt_number *xs = ordered(e->arena, x, &attrs->lhs_batch, &rows_axes, &attrs->lhs_contract), *ys;
+    const kt_number *xs = ordered(e->arena, x, &attrs->lhs_batch, &rows_axes, &attrs->lhs_contract);
+    kt_number *ys;
     int64_t columns;
     if (attrs->panel) {
         columns = attrs->columns;
@@ -117,6 +124,7 @@ kt_status kt_eval_dot_general(kt_eval_op *e) {
         ys = ordered(e->arena, y, &attrs->rhs_batch, &attrs->rhs_contract, &column_axes);
     }
     if ((size_t)(batch * rows) * (size_t)columns != kt_tensor_elements(e->result)) return bad_shapes(e);
+    widen(x, y, batch * depth * columns, ys);
     bool real = kt_dtype_is_float(x->dtype);
     bool blas = e->fast && (x->dtype == KT_F32 || x->dtype == KT_F64);
     kt_number *totals = KT_NEW_ARRAY(e->arena, kt_number, blas ? rows * columns : columns);

@@ -1,12 +1,12 @@
 /* Inference of contractions and convolutions, whose second operand may be packed into panels of columns. */
 #include "ir/infer/infer_impl.h"
 
-static kt_status check_dtypes(kt_infer *infer, int constraint, bool bytes) {
+/* others: what else they may be, as the sentence says it. */
+static kt_status check_dtypes(kt_infer *infer, int constraint, bool may_differ, const char *others) {
     const kt_type *x = &infer->operands[0], *y = &infer->operands[1];
-    if (x->dtype == y->dtype && kt_domain_has(KT_NUMBER, x->dtype)) return KT_OK;
-    if (bytes && kt_multiplies_bytes(x, y)) return KT_OK;
+    if (may_differ || (x->dtype == y->dtype && kt_domain_has(KT_NUMBER, x->dtype))) return KT_OK;
     return kt_infer_fail(infer, constraint, "%s and %s must be numbers of one dtype%s.",
-                         kt_infer_show(infer, x), kt_infer_show(infer, y), bytes ? ", or u8 and i8" : "");
+                         kt_infer_show(infer, x), kt_infer_show(infer, y), others);
 }
 
 /* wide is 0, or 1 where the operands are bf16. */
@@ -102,7 +102,8 @@ static kt_status check_packed_dot(kt_infer *infer) {
 
 /* C1 lhs_batch and rhs_batch, and without panel lhs_contract and rhs_contract, name as many axes
  * C2 they are axes of the operands, each named once
- * C3 the operands are numbers of one dtype, or u8 and i8, whose result is i32
+ * C3 the operands are numbers of one dtype; or u8 and i8, whose result is i32; or f32 and i8, whose result
+ *    is f32
  * C4 paired dimensions are equal
  * C5 the result has at most KT_MAX_RANK axes
  * C6, C7 see check_packed_dot
@@ -115,7 +116,8 @@ kt_status kt_infer_dot_general(kt_infer *infer) {
     KT_TRY(kt_infer_count(infer, 1, "rhs_batch", attrs->rhs_batch.count, attrs->lhs_batch.count));
     KT_TRY(check_paired(infer, &attrs->lhs_batch, &attrs->lhs_contract, 0));
     KT_TRY(check_paired(infer, &attrs->rhs_batch, &attrs->rhs_contract, 1));
-    KT_TRY(check_dtypes(infer, 3, true));
+    KT_TRY(check_dtypes(infer, 3, kt_multiplies_bytes(x, y) || kt_widens_bytes(x, y),
+                        ", or u8 and i8, or f32 and i8"));
     KT_TRY(check_wide(infer, 9, attrs->wide));
     kt_type result = {.dtype = kt_product_dtype(x, y, attrs->wide != 0)};
     int rank = 0;
@@ -242,7 +244,7 @@ kt_status kt_infer_conv(kt_infer *infer) {
     uint32_t spatial = x->rank - 2u;
     KT_TRY(kt_infer_count(infer, 1, "input_dilation", attrs->input_dilation.count, spatial));
     KT_TRY(kt_infer_bounds(infer, 2, "input_dilation", &attrs->input_dilation, 1));
-    KT_TRY(check_dtypes(infer, 4, true));
+    KT_TRY(check_dtypes(infer, 4, kt_multiplies_bytes(x, &infer->operands[1]), ", or u8 and i8"));
     KT_TRY(check_wide(infer, 12, attrs->wide));
     KT_TRY(check_panel(infer, 5, attrs->panel, attrs->columns));
     KT_TRY(check_group_count(infer, attrs->groups));
@@ -290,7 +292,7 @@ kt_status kt_infer_conv_by_kernel(kt_infer *infer) {
     uint32_t spatial = x->rank - 2u;
     KT_TRY(kt_infer_count(infer, 1, "window", attrs->window.count, spatial));
     KT_TRY(kt_infer_bounds(infer, 2, "window", &attrs->window, 1));
-    KT_TRY(check_dtypes(infer, 4, false));
+    KT_TRY(check_dtypes(infer, 4, false, ""));
     if (g->rank != x->rank)
         return kt_infer_fail(infer, 7, "the cotangent of %s must have %d dimensions, but is %s.",
                              kt_infer_show(infer, x), x->rank, kt_infer_show(infer, g));

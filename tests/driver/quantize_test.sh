@@ -134,7 +134,7 @@ refused() { # STATUS SENTENCE ARGUMENTS
 int8="--quantize=int8 --calibrate $work/x.csv"
 refused 2 'wants data: --calibrate FILE' "$mlp" --quantize=int8
 refused 2 'is for --quantize' "$mlp" --calibrate "$work/x.csv"
-refused 2 'is for int8' "$mlp" --quantize=int4 --calibrate "$work/x.csv"
+refused 2 'is for int8 and int8-weights' "$mlp" --quantize=int4 --calibrate "$work/x.csv"
 refused 2 'changes the weights' "$SOURCE/tests/driver/trainer.keras" $int8 --train
 refused 2 'inside the program' "$mlp" $int8 --weights=file
 refused 2 'multiplies no bytes' "$mlp" $int8 --contractions=openblas

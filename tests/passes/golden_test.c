@@ -5,8 +5,8 @@
  *   // level: 0                     -O [2]
  *   // panel: 8                     columns of packed weights [4]
  *   // bind: batch=4 height=28
- *   // quantize: conv=-1:3 dense=0:6   the ranges of products, or `observe`
  *   // precision: bf16              of products by weights [f32]
+ *   // quantize: conv=-1:3 dense=0:6   the ranges of products, `observe` or `weights`
  *   // plan: predict                expect the memory plan of an entry, instead of the graph
  *   graph "…" …
  *   // ====
@@ -75,7 +75,8 @@ static void read_quantization(kt_arena *arena, const char *text, kt_pass_options
     quantization->observes = strcmp(at, "observe") == 0;
     quantization->ranges = ranges;
     options->quantization = quantization;
-    if (quantization->observes) return;
+    quantization->weights_only = strcmp(at, "weights") == 0;
+    if (quantization->observes || quantization->weights_only) return;
     for (char *word = strtok_r(at, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
         char *equals = strchr(word, '='), *end = NULL;
         assert_non_null(equals);
