@@ -77,7 +77,7 @@ static void build(kt_optimizer *optimizer, kt_trace *trace, const uint32_t *vari
         kt_optimizer_add_variable(optimizer, trace, "loss_scale_optimizer/step_counter", &counter, 0);
     self->scale = kt_optimizer_add_variable(optimizer, trace, "loss_scale_optimizer/dynamic_scale", &scalar,
                                             self->initial_scale);
-    self->inner->first = optimizer->count;
+    self->inner->first = optimizer->first + optimizer->count;
     kt_optimizer_build(self->inner, trace, variables, count);
 }
 

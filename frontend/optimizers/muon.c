@@ -5,7 +5,6 @@
 
 #include <ctype.h>
 #include <math.h>
-#include <regex.h>
 #include <string.h>
 
 typedef struct muon {
@@ -41,20 +40,6 @@ static const int64_t most_steps = 100;
 
 /* ---- which variables
  * ------------------------------------------------------------------------------------ */
-/* Is there a part of text that the expression matches? false, too, where it is none that Python and POSIX
- * read alike. */
-static bool matches(const char *expression, const char *text, bool *out_understood) {
-    regex_t compiled;
-    *out_understood = !strchr(expression, '\\') && !strstr(expression, "[:") && !strstr(expression, "(?") &&
-                      !strstr(expression, "*?") && !strstr(expression, "+?") && !strstr(expression, "??") &&
-                      !strstr(expression, "}?") &&
-                      regcomp(&compiled, expression, REG_EXTENDED | REG_NOSUB) == 0;
-    if (!*out_understood) return false;
-    bool found = regexec(&compiled, text, 0, NULL, 0) == 0;
-    regfree(&compiled);
-    return found;
-}
-
 static kt_status check(kt_object *object, kt_layer_context *context) {
     const muon *self = (const muon *)object;
     kt_status status = kt_optimizer_check_range(object, context, "ns_steps",
@@ -66,7 +51,7 @@ static kt_status check(kt_object *object, kt_layer_context *context) {
     for (size_t i = 0; i < json_array_size(self->exclude_layers); i++) {
         const char *expression = json_string_value(json_array_get(self->exclude_layers, i));
         bool understood = false;
-        if (expression) matches(expression, "", &understood);
+        if (expression) kt_optimizer_matches(expression, "", false, &understood);
         if (!understood)
             status = kt_object_reject(object, context, KT_UNSUPPORTED, "exclude_layers",
                                       "must hold plain regular expressions; item %zu is none.", i);
@@ -91,8 +76,8 @@ static bool is_adams(const kt_optimizer *optimizer, const kt_trace *trace, uint3
     if (variable->type.rank != 2 || (self->exclude_embeddings && is_embedding(variable->path))) return true;
     bool found = false, understood;
     for (size_t k = 0; k < json_array_size(self->exclude_layers); k++)
-        found = found || matches(json_string_value(json_array_get(self->exclude_layers, k)), variable->path,
-                                 &understood);
+        found = found || kt_optimizer_matches(json_string_value(json_array_get(self->exclude_layers, k)),
+                                              variable->path, false, &understood);
     return found;
 }
 

@@ -71,7 +71,7 @@ uint32_t kt_optimizer_add_variable(kt_optimizer *optimizer, kt_trace *trace, con
     kt_arena *arena = trace->context->arena;
     kt_graph *graph = trace->builder->graph;
     const kt_variable variable = {
-        .path = kt_arena_format(arena, "optimizer/%s", name),
+        .path = kt_arena_format(arena, "optimizer/%s%s", optimizer->folder ? optimizer->folder : "", name),
         .file_path = kt_arena_format(arena, "optimizer/vars/%u", optimizer->first + optimizer->count++),
         .type = *type,
         .kind = KT_VARIABLE_SLOT,
@@ -118,13 +118,17 @@ void kt_optimizer_add_slots(kt_optimizer *optimizer, kt_trace *trace, uint32_t s
     }
 }
 
-static void build(kt_optimizer *o, kt_trace *trace, const uint32_t *variables, uint32_t count) {
-    kt_arena *arena = trace->context->arena;
+void kt_optimizer_add_counters(kt_optimizer *o, kt_trace *trace) {
     const kt_type counter = {.dtype = KT_I64}, scalar = {.dtype = KT_F32};
     o->iteration = kt_optimizer_add_variable(o, trace, "iteration", &counter, 0);
     if (!o->schedule)
         o->rate = kt_optimizer_add_variable(o, trace, "learning_rate", &scalar,
                                             json_number_value(o->learning_rate));
+}
+
+static void build(kt_optimizer *o, kt_trace *trace, const uint32_t *variables, uint32_t count) {
+    kt_arena *arena = trace->context->arena;
+    kt_optimizer_add_counters(o, trace);
     for (uint32_t i = 0; i < count; i++) {
         KT_PUSH(arena, &o->trained, variables[i]);
         for (int slot = 0; slot < KT_OPTIMIZER_SLOTS; slot++) KT_PUSH(arena, &o->slots, 0);
@@ -304,7 +308,7 @@ void kt_optimizer_apply(kt_optimizer *optimizer, kt_trace *trace, const kt_value
 
 kt_value kt_optimizer_loss_scale(kt_optimizer *optimizer, kt_trace *trace) {
     const kt_optimizer_frame *frame = class_of(optimizer)->frame;
-    if (frame) return frame->loss_scale(optimizer, trace);
+    if (frame && frame->loss_scale) return frame->loss_scale(optimizer, trace);
     if (isnan(optimizer->loss_scale_factor)) return 0;
     return kt_build_scalar(trace->builder, KT_F32, optimizer->loss_scale_factor);
 }

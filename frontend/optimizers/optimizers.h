@@ -15,7 +15,8 @@ kt_optimizer *kt_optimizer_read(kt_layer_context *context, const json_t *seriali
  * it is one already. */
 const json_t *kt_optimizer_scaled(kt_layer_context *context, const json_t *serialized);
 /* Adds the optimizer's variables to the graph (kind KT_VARIABLE_SLOT) for these variables, which it is to train: paths
- * "optimizer/iteration", "optimizer/learning_rate", "optimizer/dense_kernel_momentum", …, file paths
+ * "optimizer/iteration", "optimizer/learning_rate", "optimizer/dense_kernel_momentum", … (of a MultiOptimizer's members
+ * "optimizer/adam/iteration", …), file paths
  * "optimizer/vars/0", … in Keras's order. The learning rate is a variable of its own that callbacks may set, unless
  * there is a schedule. */
 void kt_optimizer_build(kt_optimizer *optimizer, kt_trace *trace, const uint32_t *variables, uint32_t count);

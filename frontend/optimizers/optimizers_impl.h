@@ -5,12 +5,12 @@
 #include "frontend/optimizers/optimizers.h"
 #include "frontend/schedules/schedules.h"
 
-/* What a class does in place of the usual frame, because it wraps another optimizer: as the functions of
+/* What a class does in place of the usual frame, because it wraps other optimizers: as the functions of
  * optimizers.h. */
 typedef struct kt_optimizer_frame {
     void (*build)(kt_optimizer *optimizer, kt_trace *trace, const uint32_t *variables, uint32_t count);
     void (*apply)(kt_optimizer *optimizer, kt_trace *trace, const kt_value *gradients);
-    kt_value (*loss_scale)(kt_optimizer *optimizer, kt_trace *trace);
+    kt_value (*loss_scale)(kt_optimizer *optimizer, kt_trace *trace); /* NULL: by the option */
 } kt_optimizer_frame;
 
 typedef struct kt_optimizer_class {
@@ -43,6 +43,7 @@ struct kt_optimizer {
     int64_t ema_overwrite_frequency, gradient_accumulation_steps;
     bool wrapped;          /* in a LossScaleOptimizer */
     kt_schedule *schedule; /* NULL: the learning rate is a number */
+    const char *folder;    /* what its variables' names begin with, "adam/"; NULL: nothing */
     /* once built: variables of the graph */
     uint32_t iteration, rate; /* no rate where there is a schedule */
     uint32_t first, count; /* numbers in Keras's file: of iteration, and how many there are by now */
@@ -72,7 +73,14 @@ struct kt_optimizer {
         {"gradient_accumulation_steps", KT_OPTION_OPTIONAL_INT,                                              \
          offsetof(kt_optimizer, gradient_accumulation_steps), "null"}
 
+/* ---- patterns.c ----------------------------------------------------------------------------------------- */
+/* Is there a part of text (whole: is it all of the text) that a regular expression matches? false, too, where it is none
+ * that Python and POSIX read alike. */
+bool kt_optimizer_matches(const char *expression, const char *text, bool whole, bool *out_understood);
+
 /* ---- slots ---------------------------------------------------------------------------------------------- */
+/* The iteration, and the learning rate where it is a number: what an optimizer has even if it trains nothing. */
+void kt_optimizer_add_counters(kt_optimizer *optimizer, kt_trace *trace);
 /* A variable "optimizer/NAME" of its own, whose elements begin as a number; its number in the graph. */
 uint32_t kt_optimizer_add_variable(kt_optimizer *optimizer, kt_trace *trace, const char *name, const kt_type *type,
                                    double begin);

@@ -209,9 +209,11 @@ typedef struct walk {
 static bool is_item(const walk *w, const char *path) {
     for (uint32_t i = 0; i < w->request->count; i++)
         if (strcmp(w->request->items[i].file_path, path) == 0) return true;
-    const char *ignored = w->request->ignored, *below = w->request->below;
+    const char *const *ignored = w->request->ignored, *below = w->request->below;
     if (below && strncmp(path, below, strlen(below)) != 0) return true;
-    return ignored && strncmp(path, ignored, strlen(ignored)) == 0;
+    for (int i = 0; i < 2; i++)
+        if (ignored[i] && strncmp(path, ignored[i], strlen(ignored[i])) == 0) return true;
+    return false;
 }
 
 /* Positive at a dataset that is no item: its path is then in the walk. */

@@ -8,8 +8,8 @@
 /* What an optimizer has before it has seen a variable. */
 static const char optimizer[] = "optimizer/", iteration[] = "optimizer/vars/0",
                   learning_rate[] = "optimizer/vars/1";
-/* Keras saves what a LossScaleOptimizer wraps a second time here. */
-static const char wrapped[] = "optimizer/inner_optimizer/";
+/* Keras saves what a LossScaleOptimizer or a MultiOptimizer wraps a second time here. */
+static const char wrapped[] = "optimizer/inner_optimizer/", members[] = "optimizer/optimizers/";
 
 struct loading {
     const kt_subject *subject;
@@ -22,6 +22,10 @@ struct loading {
 };
 
 static bool is_of_optimizer(const char *path) { return strncmp(path, optimizer, strlen(optimizer)) == 0; }
+
+static bool may_be_untrained(const struct loading *l) {
+    return l->parts == KT_LOAD_ANY || l->parts == KT_LOAD_OPTIMIZER;
+}
 
 static int cut_short(const struct loading *l) {
     kt_subject_say(l->subject, l->reader.late
@@ -79,6 +83,13 @@ static int receive_value(struct loading *l, uint32_t index, const kt_hdf5_record
     return code;
 }
 
+/* Is it a number, in the place of a tensor of an optimizer's? Optimizers that wrap others have these one
+ * behind the other before they have seen variables: check_missing judges. */
+static bool is_counter(const struct loading *l, const kt_hdf5_item *item, const kt_hdf5_record *record) {
+    return may_be_untrained(l) && record->finding == KT_HDF5_WRONG_SHAPE && record->rank == 0 &&
+           is_of_optimizer(item->file_path);
+}
+
 static int receive_items(struct loading *l) {
     for (uint32_t i = 0; i < l->count; i++) {
         kt_hdf5_record record;
@@ -86,27 +97,35 @@ static int receive_items(struct loading *l) {
         int code = 0;
         if (record.finding == KT_HDF5_FOUND)
             code = receive_value(l, i, &record);
-        else if (record.finding != KT_HDF5_MISSING)
+        else if (record.finding != KT_HDF5_MISSING && !is_counter(l, &l->items[i], &record))
             code = report(l, &l->items[i], &record);
         if (code) return code;
     }
     return 0;
 }
 
-/* Is all there that has to be? */
-static int check_missing(const struct loading *l) {
+/* Is all there that has to be? Of an optimizer that has seen no variable, the step and the learning rate are.
+ */
+static int check_missing(struct loading *l) {
     const kt_hdf5_item *first = NULL;
-    bool untrained = l->parts == KT_LOAD_ANY || l->parts == KT_LOAD_OPTIMIZER;
+    bool untrained = may_be_untrained(l);
     for (uint32_t i = 0; i < l->count; i++) {
         const char *path = l->items[i].file_path;
         if (!l->values[i]) {
             if (!first) first = &l->items[i];
             untrained = untrained && is_of_optimizer(path);
         } else if (is_of_optimizer(path)) {
-            untrained = untrained && (!strcmp(path, iteration) || !strcmp(path, learning_rate));
+            untrained = untrained && l->items[i].rank == 0;
         }
     }
-    return first && !untrained ? missing(l, first) : 0;
+    if (first && !untrained) return missing(l, first);
+    for (uint32_t i = 0; first && i < l->count; i++) {
+        const char *path = l->items[i].file_path;
+        if (!is_of_optimizer(path) || !strcmp(path, iteration) || !strcmp(path, learning_rate)) continue;
+        free(l->values[i]);
+        l->values[i] = NULL;
+    }
+    return 0;
 }
 
 static int check_others(struct loading *l) {
@@ -127,7 +146,7 @@ static int load(struct loading *l, kt_bytes file) {
                                      .items = l->items,
                                      .count = l->count,
                                      .others = true,
-                                     .ignored = l->parts == KT_LOAD_WEIGHTS ? optimizer : wrapped,
+                                     .ignored = {l->parts == KT_LOAD_WEIGHTS ? optimizer : wrapped, members},
                                      .below = l->parts == KT_LOAD_OPTIMIZER ? optimizer : NULL,
                                      .limits = kt_hdf5_usual_limits(file.count)};
     int error = kt_hdf5_start(&l->reader, &request, kt_hdf5_child);

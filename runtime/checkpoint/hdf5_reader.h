@@ -41,7 +41,7 @@ typedef struct kt_hdf5_request {
     const kt_hdf5_item *items;
     uint32_t count;
     bool others;         /* name a dataset that is no item, too */
-    const char *ignored; /* but none whose path begins so; or NULL */
+    const char *ignored[2]; /* but none whose path begins so; or NULL */
     const char *below;   /* and only one whose path begins so; or NULL: any */
     kt_hdf5_limits limits;
 } kt_hdf5_request;

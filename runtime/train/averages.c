@@ -4,11 +4,12 @@
 
 #include <string.h>
 
-/* Is slot "optimizer/dense_kernel_average" that of "dense/kernel"? */
+/* Is slot "optimizer/dense_kernel_average", or "optimizer/sgd/dense_kernel_average", that of "dense/kernel"?
+ */
 static bool is_average(const char *slot, const char *weight) {
     static const char folder[] = "optimizer/", ending[] = "_average";
     if (strncmp(slot, folder, sizeof folder - 1) != 0) return false;
-    slot += sizeof folder - 1;
+    slot = strrchr(slot, '/') + 1;
     for (; *weight; slot++, weight++)
         if (*slot != (*weight == '/' ? '_' : *weight)) return false;
     return strcmp(slot, ending) == 0;

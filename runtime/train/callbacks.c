@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char rate_path[] = "optimizer/learning_rate", iteration_path[] = "optimizer/iteration";
-
 /* ---- specifications: "monitor=val_loss,patience=3" --------------------------------------------------------
  */
 typedef struct field {
@@ -55,15 +53,17 @@ static int parse(const kt_program *program, const char *option, const char *text
 
 /* ---- variables --------------------------------------------------------------------------------------------
  */
-static void *find_variable(kt_context *context, const char *path, int32_t dtype) {
+/* How many steps the optimizer has made. */
+static int64_t find_iterations(kt_context *context) {
     const kt_program *program = kt_context_program(context);
-    for (uint32_t i = 0; i < program->variable_count; i++)
-        if (!strcmp(program->variables[i].path, path) && program->variables[i].dtype == dtype)
-            return kt_context_variable(context, i);
-    return NULL;
+    for (uint32_t i = 0; i < program->variable_count; i++) {
+        const kt_abi_variable *variable = &program->variables[i];
+        if (variable->dtype == KT_I64 && (!strcmp(variable->path, "optimizer/iteration") ||
+                                          !strcmp(variable->path, "optimizer/multi_optimizer/iteration")))
+            return *(const int64_t *)kt_context_variable(context, i);
+    }
+    return 0;
 }
-
-static float *find_rate(kt_context *context) { return find_variable(context, rate_path, KT_F32); }
 
 static size_t variable_bytes(const kt_abi_variable *variable) {
     size_t bytes = kt_abi_dtype_bytes(variable->dtype);
@@ -114,9 +114,8 @@ static int check_schedule(const kt_program *program, const char *schedule) {
 void kt_callbacks_epoch_begin(kt_callbacks *callbacks, int64_t epoch) {
     int64_t first;
     double value;
-    float *rate = find_rate(callbacks->context);
-    for (const char *at = callbacks->schedule; rate && at && *at && next_rate(&at, &first, &value);)
-        if (first <= epoch) *rate = (float)value;
+    for (const char *at = callbacks->schedule; at && *at && next_rate(&at, &first, &value);)
+        if (first <= epoch) kt_rates_set(&callbacks->rates, value);
 }
 
 /* ---- early stopping ---------------------------------------------------------------------------------------
@@ -152,11 +151,11 @@ static int early_stopping(kt_early_stopping *stop, kt_context *context, int64_t 
 
 /* ---- reduce the learning rate -----------------------------------------------------------------------------
  */
-static void reduce_rate(kt_reduce_lr *reduce, kt_context *context, const kt_log *logs, size_t count) {
+static void reduce_rates(kt_callbacks *callbacks, const kt_log *logs, size_t count) {
+    kt_reduce_lr *reduce = &callbacks->reduce;
     kt_monitor *monitor = &reduce->monitor;
     double value = 0;
-    float *rate = find_rate(context);
-    if (!kt_monitor_find(monitor, kt_context_program(context), logs, count, &value) || !rate) return;
+    if (!kt_monitor_find(monitor, callbacks->program, logs, count, &value)) return;
     if (reduce->cooling > 0) {
         reduce->cooling--;
         monitor->wait = 0;
@@ -167,8 +166,9 @@ static void reduce_rate(kt_reduce_lr *reduce, kt_context *context, const kt_log 
         monitor->wait = 0;
     } else if (reduce->cooling <= 0) {
         monitor->wait++;
-        if ((double)monitor->wait < monitor->patience || *rate <= (float)reduce->min_lr) return;
-        *rate = (float)fmax((double)*rate * reduce->factor, reduce->min_lr);
+        if ((double)monitor->wait < monitor->patience ||
+            !kt_rates_reduce(&callbacks->rates, reduce->factor, reduce->min_lr))
+            return;
         reduce->cooling = reduce->cooldown < INT32_MAX ? (int64_t)reduce->cooldown : INT32_MAX;
         monitor->wait = 0;
     }
@@ -271,10 +271,6 @@ static int read_update_freq(kt_tensorboard *board, const kt_program *program, co
                        "--tensorboard-update-freq takes epoch, batch or a number of steps, not '%s'.", text);
 }
 
-bool kt_callbacks_log_rate(const kt_fit_options *options) {
-    return options->reduce_lr || options->learning_rate_scheduler;
-}
-
 int kt_callbacks_init(kt_callbacks *callbacks, kt_context *context, const kt_fit_options *options) {
     const kt_program *program = kt_context_program(context);
     int status = 0;
@@ -285,9 +281,12 @@ int kt_callbacks_init(kt_callbacks *callbacks, kt_context *context, const kt_fit
                                 .stops_early = options->early_stopping != NULL,
                                 .reduces = options->reduce_lr != NULL,
                                 .schedule = options->learning_rate_scheduler,
+                                .logs_rates = options->reduce_lr || options->learning_rate_scheduler,
                                 .csv = {.path = options->csv_log, .separator = ','},
                                 .board = {.directory = options->tensorboard}};
-    if (kt_callbacks_log_rate(options) && !find_rate(context))
+    status = kt_rates_find(&callbacks->rates, context);
+    if (status) return status;
+    if (callbacks->logs_rates && !callbacks->rates.all)
         return kt_cli_fail(program, KT_EXIT_USAGE,
                            "%s: the learning rate follows a schedule of the optimizer, and cannot be set.",
                            options->reduce_lr ? "--reduce-lr-on-plateau" : "--learning-rate-scheduler");
@@ -329,6 +328,7 @@ int kt_callbacks_begin(kt_callbacks *callbacks, const kt_fit_options *options, i
 void kt_callbacks_deinit(kt_callbacks *callbacks) {
     if (callbacks->csv.file) (void)fclose(callbacks->csv.file);
     kt_tensorboard_end(&callbacks->board);
+    free(callbacks->rates.at);
     free(callbacks->stop.weights);
     free(callbacks->checkpoints);
 }
@@ -469,12 +469,12 @@ void kt_callbacks_epoch_end(kt_callbacks *callbacks) { swap_at_end(callbacks); }
 
 int kt_callbacks_epoch(kt_callbacks *callbacks, int64_t epoch, kt_log *logs, size_t count, bool *out_stops) {
     kt_context *context = callbacks->context;
-    const float *rate = find_rate(context);
-    const int64_t *iterations = find_variable(context, iteration_path, KT_I64);
+    const kt_rates *rates = &callbacks->rates;
     int status = 0;
     swap_at_end(callbacks);
-    if (callbacks->reduces || callbacks->schedule) logs[count - 1].value = (double)*rate;
-    if (callbacks->reduces) reduce_rate(&callbacks->reduce, context, logs, count);
+    for (size_t i = 0; callbacks->logs_rates && i < rates->count; i++)
+        logs[count - rates->count + i].value = (double)*rates->at[i].value;
+    if (callbacks->reduces) reduce_rates(callbacks, logs, count);
     if (callbacks->stops_early)
         status = early_stopping(&callbacks->stop, context, epoch, logs, count, out_stops);
     for (int i = 0; i < callbacks->checkpoint_count && status == 0; i++)
@@ -482,8 +482,8 @@ int kt_callbacks_epoch(kt_callbacks *callbacks, int64_t epoch, kt_log *logs, siz
     if (status == 0 && callbacks->csv.file)
         status = kt_csv_log_epoch(&callbacks->csv, callbacks->program, epoch, logs, count);
     if (status == 0 && callbacks->board.directory)
-        status = kt_tensorboard_epoch(&callbacks->board, callbacks->program, epoch,
-                                      iterations ? *iterations : 0, rate, logs, count);
+        status = kt_tensorboard_epoch(&callbacks->board, callbacks->program, epoch, find_iterations(context),
+                                      rates, logs, count);
     return status;
 }
 

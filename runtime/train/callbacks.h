@@ -41,6 +41,23 @@ int kt_model_checkpoint_epoch(kt_model_checkpoint *checkpoint, kt_context *conte
 int kt_model_checkpoint_step(kt_model_checkpoint *checkpoint, kt_context *context, int64_t epoch, int64_t batch,
                              const kt_log *logs, size_t count);
 
+/* ---- rates.c --------------------------------------------------------------------------------------------- */
+/* A learning rate that is a variable, and what logs call it: "learning_rate", "learning_rate_sgd". */
+typedef struct kt_rate {
+    char log_name[2 * KT_MONITOR];
+    float *value;
+} kt_rate;
+typedef struct kt_rates {
+    kt_rate *at;
+    size_t count;
+    bool all; /* no optimizer follows a schedule */
+} kt_rates;
+/* 0, or a sentence is printed: no memory. at is from malloc. */
+int kt_rates_find(kt_rates *rates, kt_context *context);
+void kt_rates_set(const kt_rates *rates, double rate);
+/* Multiplies all by factor, but for least; false where none was above that. */
+bool kt_rates_reduce(const kt_rates *rates, double factor, double least);
+
 /* ---- csv_log.c ------------------------------------------------------------------------------------------- */
 typedef struct kt_csv_log {
     const char *path;
@@ -66,9 +83,9 @@ typedef struct kt_tensorboard {
 } kt_tensorboard;
 int kt_tensorboard_begin(kt_tensorboard *board, const kt_program *program);
 int kt_tensorboard_step(kt_tensorboard *board, const kt_program *program, const kt_log *logs, size_t count);
-/* iterations: steps of the optimizer so far; rate: NULL where there is no learning rate of its own. */
+/* iterations: steps of the optimizer so far. */
 int kt_tensorboard_epoch(kt_tensorboard *board, const kt_program *program, int64_t epoch, int64_t iterations,
-                         const float *rate, const kt_log *logs, size_t count);
+                         const kt_rates *rates, const kt_log *logs, size_t count);
 void kt_tensorboard_end(kt_tensorboard *board);
 
 /* ---- callbacks.c ----------------------------------------------------------------------------------------- */
@@ -99,6 +116,8 @@ typedef struct kt_callbacks {
     bool quiet, terminates, stops_early, reduces, swaps;
     double swaps_on_epoch; /* above 0: yes */
     const char *schedule; /* "0=0.1,10=0.01"; NULL: none */
+    kt_rates rates;
+    bool logs_rates; /* behind the other logs */
     kt_reduce_lr reduce;
     kt_early_stopping stop;
     kt_model_checkpoint *checkpoints;
@@ -111,8 +130,6 @@ typedef struct kt_callbacks {
 /* Prints a sentence and returns an exit status other than 0 where options are wrong; deinit in any case. */
 int kt_callbacks_init(kt_callbacks *callbacks, kt_context *context, const kt_fit_options *options);
 void kt_callbacks_deinit(kt_callbacks *callbacks);
-/* Do they add "learning_rate" to the logs, as the last? */
-bool kt_callbacks_log_rate(const kt_fit_options *options);
 /* What callbacks know of the epochs so far, for states to resume from: from malloc; NULL: no memory. */
 char *kt_callbacks_keep(kt_callbacks *callbacks, size_t *out_bytes);
 /* Takes it up again; false where it is of another program, or there is no memory. *out_stops: the run had come to its end. */

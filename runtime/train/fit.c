@@ -20,7 +20,7 @@ typedef struct fit {
     uint32_t *sources; /* by log: in values */
     char **val_names;
     kt_log *logs, *step_logs; /* step_logs: those of training alone */
-    size_t log_count;         /* with the learning rate, where callbacks log it */
+    size_t log_count;         /* with the learning rates, where callbacks log them */
     kt_history history;
     kt_callbacks callbacks;
     bool stops;
@@ -71,10 +71,11 @@ static void insert_log(fit *f, const char *name, uint32_t source) {
 static int make_logs(fit *f) {
     const kt_abi_training *training = f->program->training;
     uint32_t count = (uint32_t)training->log_count;
+    size_t rates = f->callbacks.logs_rates ? f->callbacks.rates.count : 0;
     f->values = calloc(2 * (size_t)count + 1, sizeof *f->values);
     f->sources = calloc(2 * (size_t)count + 1, sizeof *f->sources);
     f->val_names = calloc((size_t)count + 1, sizeof *f->val_names);
-    f->logs = calloc(2 * (size_t)count + 1, sizeof *f->logs);
+    f->logs = calloc(2 * (size_t)count + rates + 1, sizeof *f->logs);
     f->step_logs = calloc((size_t)count + 1, sizeof *f->step_logs);
     if (!f->step_logs) return no_memory(f);
     if (!f->values || !f->sources || !f->val_names || !f->logs) return no_memory(f);
@@ -87,7 +88,7 @@ static int make_logs(fit *f) {
         (void)sprintf(f->val_names[i], "val_%s", name);
         insert_log(f, f->val_names[i], count + i);
     }
-    if (kt_callbacks_log_rate(f->options)) f->logs[f->log_count++].name = "learning_rate";
+    for (size_t i = 0; i < rates; i++) f->logs[f->log_count++].name = f->callbacks.rates.at[i].log_name;
     return 0;
 }
 

@@ -193,18 +193,19 @@ static int validation(kt_tensorboard *board, const kt_program *program, int64_t 
 }
 
 int kt_tensorboard_epoch(kt_tensorboard *board, const kt_program *program, int64_t epoch, int64_t iterations,
-                         const float *rate, const kt_log *logs, size_t count) {
+                         const kt_rates *rates, const kt_log *logs, size_t count) {
     static const char rate_name[] = "learning_rate";
     bool validates = false;
     int status = 0;
     for (size_t i = 0; i < count && status == 0; i++) {
         bool validated = strncmp(logs[i].name, "val_", 4) == 0;
         validates = validates || validated;
-        if (!validated && strcmp(logs[i].name, rate_name) != 0)
+        if (!validated && strncmp(logs[i].name, rate_name, sizeof rate_name - 1) != 0)
             status = scalar(&board->train, program, "epoch_", logs[i].name, "", epoch, logs[i].value);
     }
-    if (status == 0 && rate)
-        status = scalar(&board->train, program, "epoch_", rate_name, "", epoch, (double)*rate);
+    for (size_t i = 0; i < rates->count && status == 0; i++)
+        status = scalar(&board->train, program, "epoch_", rates->at[i].log_name, "", epoch,
+                        (double)*rates->at[i].value);
     if (status == 0 && fflush(board->train.file)) status = fail(&board->train, program);
     return status || !validates ? status : validation(board, program, epoch, iterations, logs, count);
 }

@@ -125,6 +125,20 @@ done
 expect_status 2 "$work/trainer" $fit --swap-ema-weights swap_on_epoch=true
 expect_errors 1
 
+# Several optimizers, from the state that Keras saved: their rates, the averages of one, and what is saved. A file from
+# before the first step gives weights alone.
+"$KERATIN" compile "$here/several.keras" --train -o "$work/several"
+"$work/several" $fit --epochs 4 --validation-split 0.25 --history "$work/history.json" --tensorboard "$work/several.board" \
+    --reduce-lr-on-plateau monitor=loss,factor=0.5,patience=1,min_delta=10,min_lr=0.003 --swap-ema-weights swap_on_epoch=false \
+    --save "$work/end.keras"
+same_history several
+"$work/several" evaluate $data --batch-size 96 --weights "$work/end.keras" |
+    tr -d '{}:,"' | awk '{ print $3, $4; print $1, $2 }' >"$work/ours"
+sed -n "s/^several_end //p" "$recorded/recorded.txt" >"$work/theirs"
+same "$work/ours" "$work/theirs" "several optimizers in the end"
+"$EVENTS" "$work/several.board/train"/events.out.tfevents.*.v2 | cut -d ' ' -f 2 | grep rate | sort -u | paste -sd , >"$work/names"
+[ "$(cat "$work/names")" = epoch_learning_rate_adam,epoch_learning_rate_sgd ] || fail "events have rates $(cat "$work/names")"
+
 # Seeds go on over steps, epochs and evaluations as in Keras, so that whole runs agree.
 "$KERATIN" compile "$here/seeded.keras" --train -o "$work/seeded"
 "$work/seeded" $fit --epochs 3 --validation-split 0.25 --history "$work/history.json"

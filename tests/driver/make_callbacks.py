@@ -104,6 +104,23 @@ model = keras.Model(inputs, layers.Dense(3, activation="softmax")(shared(shared(
 model.compile("sgd", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 model.save(FOLDER / "seeded.keras")
 histories["seeded"] = model.fit(x, y, batch_size=20, shuffle=False, epochs=3, verbose=0, validation_split=0.25).history
+# Several optimizers, one of which averages: saved after an epoch, then trained on, with rates that fall.
+keras.backend.clear_session()
+model = keras.models.load_model(FOLDER / "trainer.keras")
+first = model.layers[0].name
+model.compile(keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(
+    keras.optimizers.Adam(0.01), {f".*{first}/(kernel|bias)": keras.optimizers.SGD(0.1, momentum=0.5, use_ema=True, ema_momentum=0.9)})),
+    model.loss, metrics=["accuracy"])
+model.fit(x, y, batch_size=20, shuffle=False, verbose=0)
+model.save(FOLDER / "several.keras")
+model = keras.models.load_model(FOLDER / "several.keras")
+histories["several"] = model.fit(
+    x, y, batch_size=20, shuffle=False, epochs=4, verbose=0, validation_split=0.25,
+    callbacks=[callbacks.ReduceLROnPlateau(monitor="loss", factor=0.5, patience=1, min_delta=10.0, min_lr=0.003),
+               callbacks.SwapEMAWeights()]).history
+model.save(OUT / "several_end.keras")
+evaluated("several_end", OUT / "several_end.keras")
+(OUT / "several_end.keras").unlink()
 with open(OUT / "recorded.txt", "w") as file:
     for run, history in histories.items():
         for name, numbers in history.items():

@@ -102,6 +102,17 @@ def classes():
     case("loss_scale_adafactor", O.LossScaleOptimizer(O.Adafactor(0.1)), overflowing_gradients())
 
 
+def several():
+    case("multi", O.MultiOptimizer(O.OptimizerMap(O.SGD(0.1, momentum=0.9), {
+        "dense/.*": O.Adam(0.01), "embed+ing/embeddings": O.SGD(0.5), "embedding/embeddings": O.Adagrad(0.02),
+        "conv": O.Lion(0.3), "[c-d]onv/(kernel|bias)": O.RMSprop(0.01)}), loss_scale_factor=4.0))
+    case("multi_options", O.MultiOptimizer(O.OptimizerMap(O.Nadam(0.01), {
+        r".+/(kernel|bias|alpha|embeddings)": O.SGD(0.1, use_ema=True, global_clipnorm=1.0, gradient_accumulation_steps=2)})))
+    case("loss_scale_multi", O.LossScaleOptimizer(O.MultiOptimizer(O.OptimizerMap(
+        O.SGD(O.schedules.ExponentialDecay(0.1, 5, 0.5), weight_decay=0.1), {"dense/.*": O.Adafactor(0.1)}))),
+        overflowing_gradients())
+
+
 def options():
     case("decay", O.SGD(0.1, weight_decay=0.3))
     case("clipnorm", O.SGD(0.01, clipnorm=1.5), large_gradients())
@@ -150,6 +161,7 @@ def text(string):
 
 def main():
     classes()
+    several()
     options()
     usual = usual_gradients()
     arrays = {
@@ -165,7 +177,7 @@ def main():
         if gradients is not None:
             arrays[f"{name}/gradients"] = gradients
         keras.backend.clear_session()
-        if type(optimizer).__name__ not in configs and type(optimizer) is not O.LossScaleOptimizer:
+        if type(optimizer).__name__ not in configs and type(optimizer) not in (O.LossScaleOptimizer, O.MultiOptimizer):
             configs[type(optimizer).__name__] = type(optimizer)().get_config()
             keras.backend.clear_session()
     np.savez_compressed(os.path.join(HERE, "updates.npz"), **arrays)

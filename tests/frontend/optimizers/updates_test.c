@@ -399,6 +399,41 @@ static void bad_wrappings(void **state) {
                                                       "must hold plain regular expressions; item 0 is none.");
 }
 
+#define MULTI(map)  OF("MultiOptimizer", "\"optimizer_map\": " map)
+#define MAP(config) OF("OptimizerMap", config)
+static void bad_maps(void **state) {
+    (void)state;
+    refuse(MULTI("\"adam\""),
+           "compile/optimizer: option 'optimizer_map' of MultiOptimizer must be an OptimizerMap; "
+           "a function of a variable cannot be read.");
+    refuse(MULTI(MAP("\"default_optimizer\": \"adan\"")),
+           "compile/optimizer/optimizer_map/default_optimizer: there is no optimizer 'adan'.");
+    refuse(MULTI(MAP("\"default_optimizer\": \"sgd\", \"optimizer_map\": {\"dense/\\\\d\": \"sgd\"}")),
+           "compile/optimizer: option 'optimizer_map' of MultiOptimizer must have paths or plain regular "
+           "expressions "
+           "for keys; 'dense/\\d' is none.");
+    refuse(MULTI(MAP("\"default_optimizer\": " OF("LossScaleOptimizer", "\"inner_optimizer\": \"sgd\""))),
+           "compile/optimizer: option 'optimizer_map' of MultiOptimizer cannot hold a LossScaleOptimizer.");
+}
+
+/* Two keys for one variable: Keras, too, finds that out when it builds the optimizer. */
+static void ambiguous_map(void **state) {
+    test t = {.f = *state};
+    lab_open(&t.l);
+    char line[] = "dense/kernel 3 2";
+    add_variable(&t, line);
+    json_t *json = json_loads(MULTI(MAP("\"default_optimizer\": \"sgd\", \"optimizer_map\": "
+                                        "{\"dense/.*\": \"sgd\", \".*/kernel\": \"adam\"}")),
+                              0, NULL);
+    kt_optimizer *optimizer = kt_optimizer_read(&t.l.context, json, "compile/optimizer");
+    assert_string_equal(lab_problem(&t.l), "");
+    kt_optimizer_build(optimizer, &t.l.trace, t.trained, t.trained_count);
+    assert_non_null(
+        strstr(lab_problem(&t.l), "has two keys that match dense/kernel: 'dense/.*' and '.*/kernel'."));
+    json_decref(json);
+    lab_close(&t.l);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(updates),
@@ -406,6 +441,8 @@ int main(void) {
         cmocka_unit_test(every_option_has_a_case),
         cmocka_unit_test(bad_configurations),
         cmocka_unit_test(bad_wrappings),
+        cmocka_unit_test(bad_maps),
+        cmocka_unit_test(ambiguous_map),
     };
     return cmocka_run_group_tests(tests, open_fixture, close_fixture);
 }
