@@ -89,6 +89,7 @@ static kt_status compile(void *object) {
     const char *path = kt_arena_format(model->arena, "%s/model.so", directory);
     const kt_training_info training = {.log_names = c->request.log_names,
                                        .log_betters = c->request.log_betters,
+                                       .log_sizes = c->request.log_sizes,
                                        .log_count = c->request.log_count,
                                        .labels = c->request.labels,
                                        .label_count = c->request.label_count,

@@ -160,6 +160,7 @@ static kt_status compile_as(kt_arena *arena, const compile_command *fields, bool
         KT_TRY(kt_model_read_training(arena, fields->model, &request, &graph, diag));
         training = (kt_training_info){.log_names = request.log_names,
                                       .log_betters = request.log_betters,
+                                      .log_sizes = request.log_sizes,
                                       .log_count = request.log_count,
                                       .labels = request.labels,
                                       .label_count = request.label_count,

@@ -31,6 +31,7 @@ typedef struct kt_module_options {
 typedef struct kt_training_info {
     const char *const *log_names;
     const int32_t *log_betters; /* 1 where higher is better, -1 where lower is, 0: unknown */
+    const int32_t *log_sizes;   /* as in kt_abi_training */
     uint32_t log_count;
     const struct kt_abi_labels *labels; /* of the steps' inputs that are numbers of classes */
     uint32_t label_count;

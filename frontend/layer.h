@@ -283,6 +283,7 @@ typedef struct kt_training_request {
     const char *optimizer, *loss, *metrics; /* instead of the model's own: names (metrics: with commas), or JSON */
     const char **log_names;
     const int32_t *log_betters; /* 1 where higher is better, -1 where lower is, 0: unknown */
+    const int32_t *log_sizes;   /* as in kt_abi_training */
     uint32_t log_count;
     const struct kt_abi_labels *labels; /* of the steps' inputs that are numbers of classes (runtime/abi.h) */
     uint32_t label_count;

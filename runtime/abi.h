@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define KT_ABI_VERSION 3
+#define KT_ABI_VERSION 4
 #define KT_MAX_RANK    8
 
 /* The order is part of the contract with users of compiled libraries. */
@@ -158,7 +158,8 @@ typedef int kt_verb_fn(const kt_program *program, int argc, char **argv); /* ret
 typedef struct kt_abi_training {
     const char *const *log_names;
     const int32_t *log_betters; /* 1 where higher is better, -1 where lower is, 0: unknown */
-    uint64_t log_count;
+    const int32_t *log_sizes;   /* 0: a log of one number; else a number of a vector: of the first how many, of others -1 */
+    uint64_t log_count;         /* of numbers; those of a vector share its name */
     const char *config;   /* the archive's config.json and metadata.json, for checkpoints; NULL: there are none */
     const char *metadata;
     kt_verb_fn *evaluate, *fit; /* NULL: the program cannot */

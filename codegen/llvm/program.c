@@ -476,15 +476,16 @@ static LLVMValueRef training_table(emitter *emit) {
         LLVMFunctionType(emit->i32, (LLVMTypeRef[]){emit->pointer, emit->i32, emit->pointer}, 3, false);
     LLVMTypeRef file =
         LLVMFunctionType(emit->i32, (LLVMTypeRef[]){emit->pointer, emit->pointer, emit->pointer}, 3, false);
-    rows names = {0}, betters = {0}, table = {0};
+    rows names = {0}, betters = {0}, sizes = {0}, table = {0};
     bool program = !emit->module->options.library && !emit->module->options.loaded;
     for (uint32_t i = 0; i < training->log_count; i++) {
         KT_PUSH(emit->module->arena, &names, string_global(emit, training->log_names[i]));
         KT_PUSH(emit->module->arena, &betters, number32(emit, (uint32_t)training->log_betters[i]));
+        KT_PUSH(emit->module->arena, &sizes, number32(emit, (uint32_t)training->log_sizes[i]));
     }
     KT_PUSH(emit->module->arena, &table,
             RECORD(emit, table_global(emit, "logs", names), table_global(emit, "betters", betters),
-                   number64(emit, names.count),
+                   table_global(emit, "sizes", sizes), number64(emit, names.count),
                    training->config ? string_global(emit, training->config) : none,
                    training->metadata ? string_global(emit, training->metadata) : none,
                    program ? runtime_function(emit, "kt_verb_evaluate", verb) : none,

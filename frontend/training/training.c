@@ -166,8 +166,8 @@ typedef struct step {
     kt_model_entry entry;
     kt_value *labels, *sample_weights; /* by output, or 0 */
     KT_VECTOR(kt_value) logs;
-    KT_VECTOR(const char *) names;
-    KT_VECTOR(int32_t) betters;
+    KT_VECTOR(const char *) names; /* by number, as the next two */
+    KT_VECTOR(int32_t) betters, sizes;
 } step;
 
 static const char *port_name(const training *t, const char *what, const target *own) {
@@ -236,7 +236,8 @@ static kt_value add_losses(step *s) {
                 count = kt_dim_mul(t->graph->dims, count, type.dims[axis]);
             value = kt_build_div(b, sum, kt_build_cast(b, kt_build_size(b, count), type.dtype));
         }
-        /* On TensorFlow each batch counts once, a last smaller one too: Keras asks for its size before it is known. */
+        /* On TensorFlow each batch counts once, a last smaller one too: Keras asks for its size before it is
+         * known. */
         if (own->mean) kt_metric_mean_add(own->mean, trace, value, 0);
         if (own->weight != 1) value = kt_build_mul(b, value, kt_build_scalar(b, KT_F32, own->weight));
         total = total ? kt_build_add(b, total, value) : value;
@@ -262,9 +263,22 @@ static void descend(step *s, kt_value loss) {
 
 static void add_log(step *s, kt_metric *metric, const char *name, int better) {
     kt_arena *arena = s->t->context->arena;
-    KT_PUSH(arena, &s->logs, kt_metric_result(metric, &s->entry.trace));
-    KT_PUSH(arena, &s->names, name);
-    KT_PUSH(arena, &s->betters, better);
+    kt_builder *b = &s->entry.builder;
+    kt_value result = kt_metric_result(metric, &s->entry.trace);
+    int64_t numbers = 1;
+    KT_PUSH(arena, &s->logs, result);
+    const kt_type type = result && b->status == KT_OK ? *kt_build_type(b, result) : (kt_type){0};
+    if (type.rank > 1 || (type.rank && !kt_dim_is_const(b->graph->dims, type.dims[0], &numbers))) {
+        fail(s->t, "compile/metrics", "the metric '%s' gives what is neither a number nor a list of them.",
+             name);
+        s->entry.trace.failed = true;
+        return;
+    }
+    for (int64_t i = 0; i < numbers; i++) {
+        KT_PUSH(arena, &s->names, name);
+        KT_PUSH(arena, &s->betters, better);
+        KT_PUSH(arena, &s->sizes, type.rank ? (i ? -1 : (int32_t)numbers) : 0);
+    }
 }
 
 /* What Keras calls the metrics in logs, in the order in which update_all comes to them. */
@@ -316,20 +330,18 @@ static void give_logs(step *s) {
     training *t = s->t;
     kt_builder *b = &s->entry.builder;
     const kt_dim one = kt_dim_const(t->graph->dims, 1);
+    if (s->entry.trace.failed) return;
     for (uint32_t i = 0; i < s->logs.count; i++) {
         if (!s->logs.at[i] || b->status != KT_OK) return;
-        if (kt_build_type(b, s->logs.at[i])->rank > 0) {
-            fail(t, "compile/metrics", "the metric '%s' gives more than one number, which logs cannot hold.",
-                 s->names.at[i]);
-            s->entry.trace.failed = true;
-            return;
-        }
-        s->logs.at[i] = kt_build_reshape(b, kt_build_cast(b, s->logs.at[i], KT_F32), 1, &one);
+        const kt_type type = *kt_build_type(b, s->logs.at[i]);
+        s->logs.at[i] =
+            kt_build_reshape(b, kt_build_cast(b, s->logs.at[i], KT_F32), 1, type.rank ? type.dims : &one);
     }
     kt_value logs = s->logs.count > 1 ? kt_build_concat(b, s->logs.at, s->logs.count, 0) : s->logs.at[0];
     kt_builder_result(b, KT_ROLE_OUTPUT, "logs", 0, logs);
     t->request->log_names = s->names.at;
     t->request->log_betters = s->betters.at;
+    t->request->log_sizes = s->sizes.at;
     t->request->log_count = s->names.count;
 }
 

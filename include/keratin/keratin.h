@@ -130,7 +130,8 @@ kt_fit_history kt_model_history(const kt_model *model);
 /* The loss and the metrics of samples: out_logs has room for kt_model_log_count numbers. batch_size 0: 32. */
 int kt_model_evaluate(kt_model *model, const kt_data *data, int64_t batch_size, float *out_logs);
 int kt_model_log_count(const kt_model *model);
-const char *kt_model_log_name(const kt_model *model, int log); /* "loss", "accuracy" */
+/* "loss", "accuracy". A metric that is a vector has as many logs, of one name. */
+const char *kt_model_log_name(const kt_model *model, int log);
 /* out_outputs: room for output_count, which must be the model's; their data is from malloc, the caller's to free.
  * batch_size 0: 32. */
 int kt_model_predict(kt_model *model, const kt_buffer *inputs, int input_count, int64_t batch_size, kt_buffer *out_outputs,

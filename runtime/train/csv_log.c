@@ -8,8 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The fewest digits that are read as the same double, without an exponent from 1e-4 to 1e16. */
-void kt_python_float(double value, char out_text[KT_PYTHON_FLOAT]) {
+/* The fewest digits that are read as the same double (single: float), without an exponent from 1e-4 to 1e16.
+ */
+static void print_float(double value, bool single, char out_text[KT_PYTHON_FLOAT]) {
     enum { DIGITS = 17, FIXED_LOW = -4, FIXED_HIGH = 16 };
     char text[KT_PYTHON_FLOAT];
     int digits = 1;
@@ -19,7 +20,7 @@ void kt_python_float(double value, char out_text[KT_PYTHON_FLOAT]) {
     }
     for (; digits <= DIGITS; digits++) {
         (void)snprintf(text, sizeof text, "%.*e", digits - 1, value);
-        if (strtod(text, NULL) == value) break;
+        if (single ? strtof(text, NULL) == (float)value : strtod(text, NULL) == value) break;
     }
     const int exponent = (int)strtol(strchr(text, 'e') + 1, NULL, 10);
     const int decimals = digits - 1 - exponent;
@@ -30,6 +31,8 @@ void kt_python_float(double value, char out_text[KT_PYTHON_FLOAT]) {
     else
         (void)snprintf(out_text, KT_PYTHON_FLOAT, "%.0f.0", value);
 }
+
+void kt_python_float(double value, char out_text[KT_PYTHON_FLOAT]) { print_float(value, false, out_text); }
 
 /* Quotes in quoted text are doubled. */
 static void put_text(const kt_csv_log *log, const char *text) {
@@ -48,6 +51,26 @@ static void put(const kt_csv_log *log, bool first, const char *prefix, const cha
     put_text(log, prefix);
     put_text(log, text);
     if (quoted) (void)fputc('"', log->file);
+}
+
+/* A field that is a number, or of a vector Keras's "[1.0, 0.5]", the quotes in it; 1: no memory. */
+static int put_log(const kt_csv_log *log, const kt_log *at) {
+    char number[KT_PYTHON_FLOAT];
+    if (!at->size) {
+        kt_python_float(at->value, number);
+        put(log, false, "", number);
+        return 0;
+    }
+    char *text = malloc((size_t)at->size * (KT_PYTHON_FLOAT + 2) + 8), *end = text;
+    if (!text) return 1;
+    for (int32_t i = 0; i < at->size; i++) {
+        print_float(at[i].value, true, number);
+        end += sprintf(end, "%s%s", i ? ", " : "\"[", number);
+    }
+    memcpy(end, "]\"", 3);
+    put(log, false, "", text);
+    free(text);
+    return 0;
 }
 
 static void end_line(const kt_csv_log *log) { (void)fputs("\r\n", log->file); }
@@ -83,8 +106,10 @@ int kt_csv_log_epoch(kt_csv_log *log, const kt_program *program, int64_t epoch, 
     char text[KT_PYTHON_FLOAT];
     bool validates = false;
     if (!sorted) return kt_cli_fail(program, KT_EXIT_FAILED, "There is not enough memory.");
-    for (size_t i = 0; i < count; i++) {
-        sorted[i] = &logs[i];
+    size_t numbers = count;
+    count = 0;
+    for (size_t i = 0; i < numbers; i += kt_log_numbers(logs[i].size)) {
+        sorted[count++] = &logs[i];
         validates = validates || strncmp(logs[i].name, "val_", 4) == 0;
     }
     qsort((void *)sorted, count, sizeof *sorted, compare);
@@ -92,12 +117,11 @@ int kt_csv_log_epoch(kt_csv_log *log, const kt_program *program, int64_t epoch, 
     log->headed = true;
     (void)snprintf(text, sizeof text, "%lld", (long long)epoch);
     put(log, true, "", text);
-    for (size_t i = 0; i < count; i++) {
-        kt_python_float(sorted[i]->value, text);
-        put(log, false, "", text);
-    }
+    int failed = 0;
+    for (size_t i = 0; i < count && !failed; i++) failed = put_log(log, sorted[i]);
     for (size_t i = 0; i < count && !validates; i++) put(log, false, "", "NA");
     end_line(log);
     free((void *)sorted);
+    if (failed) return kt_cli_fail(program, KT_EXIT_FAILED, "There is not enough memory.");
     return fflush(log->file) || ferror(log->file) ? fail(log, program) : 0;
 }

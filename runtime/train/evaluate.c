@@ -29,8 +29,14 @@ int kt_evaluate_run(const kt_program *program, kt_context *context, const kt_fit
 }
 
 static int print(const kt_program *program, const float *logs) {
-    for (uint64_t i = 0; i < program->training->log_count; i++)
-        printf("%s\"%s\": %.9g", i ? ", " : "{", program->training->log_names[i], (double)logs[i]);
+    const kt_abi_training *training = program->training;
+    for (uint64_t i = 0; i < training->log_count;) {
+        int32_t size = training->log_sizes[i];
+        printf("%s\"%s\": %s", i ? ", " : "{", training->log_names[i], size ? "[" : "");
+        for (uint64_t end = i + kt_log_numbers(size), first = i; i < end; i++)
+            printf("%s%.9g", i > first ? ", " : "", (double)logs[i]);
+        if (size) (void)putchar(']');
+    }
     return puts("}") < 0 || fflush(stdout) != 0 ? KT_EXIT_FAILED : KT_EXIT_DONE;
 }
 

@@ -58,13 +58,13 @@ static void shuffle(fit *f, int64_t epoch) {
 
 /* ---- logs ------------------------------------------------------------------------------------------------
  */
-static void insert_log(fit *f, const char *name, uint32_t source) {
+static void insert_log(fit *f, const char *name, uint32_t source, int32_t size) {
     size_t at = f->log_count++;
     for (; at > 0 && strcmp(f->logs[at - 1].name, name) > 0; at--) {
         f->logs[at] = f->logs[at - 1];
         f->sources[at] = f->sources[at - 1];
     }
-    f->logs[at].name = name;
+    f->logs[at] = (kt_log){.name = name, .size = size};
     f->sources[at] = source;
 }
 
@@ -81,12 +81,12 @@ static int make_logs(fit *f) {
     if (!f->values || !f->sources || !f->val_names || !f->logs) return no_memory(f);
     for (uint32_t i = 0; i < count; i++) {
         const char *name = training->log_names[i];
-        insert_log(f, name, i);
+        insert_log(f, name, i, training->log_sizes[i]);
         if (!f->validates) continue;
         f->val_names[i] = malloc(strlen(name) + sizeof "val_");
         if (!f->val_names[i]) return no_memory(f);
         (void)sprintf(f->val_names[i], "val_%s", name);
-        insert_log(f, f->val_names[i], count + i);
+        insert_log(f, f->val_names[i], count + i, training->log_sizes[i]);
     }
     for (size_t i = 0; i < rates; i++) f->logs[f->log_count++].name = f->callbacks.rates.at[i].log_name;
     return 0;
@@ -106,7 +106,8 @@ static void give_step_logs(fit *f) {
     uint64_t count = f->program->training->log_count;
     kt_log *log = f->step_logs;
     for (size_t i = 0; i < count * (f->validates ? 2 : 1); i++)
-        if (f->sources[i] < count) *log++ = (kt_log){f->logs[i].name, (double)f->steps.logs[f->sources[i]]};
+        if (f->sources[i] < count)
+            *log++ = (kt_log){f->logs[i].name, (double)f->steps.logs[f->sources[i]], f->logs[i].size};
 }
 
 /* ---- states ----------------------------------------------------------------------------------------------

@@ -10,8 +10,12 @@
 int kt_history_add(kt_history *history, const kt_log *logs, size_t count) {
     if (!history->names) {
         history->names = calloc(count + 1, sizeof *history->names);
-        if (!history->names) return 1;
-        for (size_t i = 0; i < count; i++) history->names[i] = logs[i].name;
+        history->sizes = calloc(count + 1, sizeof *history->sizes);
+        if (!history->names || !history->sizes) return 1;
+        for (size_t i = 0; i < count; i++) {
+            history->names[i] = logs[i].name;
+            history->sizes[i] = logs[i].size;
+        }
         history->name_count = count;
     }
     if (history->epochs == history->room) {
@@ -29,6 +33,7 @@ int kt_history_add(kt_history *history, const kt_log *logs, size_t count) {
 
 void kt_history_deinit(kt_history *history) {
     free((void *)history->names);
+    free(history->sizes);
     free(history->values);
 }
 
@@ -42,15 +47,24 @@ static void write_number(FILE *file, double value) {
         (void)fprintf(file, "%.9g", value);
 }
 
+static void write_log(FILE *file, const double *values, int32_t size) {
+    if (size) (void)fputc('[', file);
+    for (size_t i = 0; i < kt_log_numbers(size); i++) {
+        if (i) (void)fputs(", ", file);
+        write_number(file, values[i]);
+    }
+    if (size) (void)fputc(']', file);
+}
+
 int kt_history_write(const kt_history *history, const char *path, char *out_error) {
     const kt_subject subject = {.path = path, .error = out_error};
     kt_whole_file whole;
     if (kt_whole_file_begin(&subject, &whole)) return 1;
-    for (size_t i = 0; i < history->name_count; i++) {
+    for (size_t i = 0; i < history->name_count; i += kt_log_numbers(history->sizes[i])) {
         (void)fprintf(whole.file, "%s\"%s\": [", i ? ", " : "{", history->names[i]);
         for (size_t k = 0; k < history->epochs; k++) {
             if (k) (void)fputs(", ", whole.file);
-            write_number(whole.file, history->values[k * history->name_count + i]);
+            write_log(whole.file, &history->values[k * history->name_count + i], history->sizes[i]);
         }
         (void)fputc(']', whole.file);
     }

@@ -83,7 +83,7 @@ static bool find_number(const place *where, const char *name, number *out) {
     out->integer = where->batch + 1;
     if (!strcmp(name, "batch") && where->batch >= 0) return true;
     for (size_t i = 0; i < where->count; i++) {
-        if (strcmp(where->logs[i].name, name) != 0) continue;
+        if (strcmp(where->logs[i].name, name) != 0 || where->logs[i].size) continue;
         *out = (number){.real = where->logs[i].value};
         return true;
     }
@@ -108,7 +108,7 @@ static int print_part(const kt_model_checkpoint *checkpoint, const kt_program *p
     char *colon = strchr(name, ':');
     if (colon) *colon++ = 0;
     if (!find_number(where, name, &value))
-        return bad_name(checkpoint, program, "asks for a log that there is not");
+        return bad_name(checkpoint, program, "asks for a log that there is not, or that is a list");
     if (!print_number(&value, colon, out, room))
         return bad_name(checkpoint, program,
                         "asks for a format that is none of Python's, as 02d, .3f or .2e, or too long");

@@ -5,16 +5,30 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What the compiler says of the log, with or without val_ in front; 0: it does not know. */
-static int better_of(const kt_abi_training *training, const char *name) {
+/* The number of a log, with or without val_ in front; log_count: there is none. */
+static size_t find_log(const kt_abi_training *training, const char *name) {
+    size_t i = 0;
     if (strncmp(name, "val_", 4) == 0) name += 4;
-    for (size_t i = 0; i < training->log_count; i++)
-        if (!strcmp(training->log_names[i], name)) return training->log_betters[i];
-    return 0;
+    while (i < training->log_count && strcmp(training->log_names[i], name) != 0) i++;
+    return i;
+}
+
+/* What the compiler says of it; 0: it does not know. */
+static int better_of(const kt_abi_training *training, const char *name) {
+    size_t i = find_log(training, name);
+    return i < training->log_count ? training->log_betters[i] : 0;
+}
+
+static bool is_vector(const kt_abi_training *training, const char *name) {
+    size_t i = find_log(training, name);
+    return i < training->log_count && training->log_sizes[i];
 }
 
 int kt_monitor_begin(kt_monitor *monitor, const kt_program *program, const char *option) {
     monitor->min_delta = fabs(monitor->min_delta);
+    if (is_vector(program->training, monitor->name))
+        return kt_cli_fail(program, KT_EXIT_USAGE, "%s: '%s' is a list of numbers, which cannot be compared.",
+                           option, monitor->name);
     if (!strcmp(monitor->mode, "min") || !strcmp(monitor->mode, "max")) {
         monitor->better = strcmp(monitor->mode, "max") == 0 ? 1 : -1;
         return 0;

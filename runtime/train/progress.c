@@ -28,11 +28,15 @@ void kt_progress_begin(kt_progress *progress, const kt_program *program, bool qu
     (void)fflush(stdout);
 }
 
-static void print_log(const char *name, double value) {
-    if (value != 0 && fabs(value) < 1e-3)
-        printf(" - %s: %.4e", name, value);
-    else
-        printf(" - %s: %.4f", name, value);
+/* Of a vector Keras shows the mean; and without a bar a number below 0 as one that is small. */
+static void print_logs(const kt_progress *progress, const kt_log *logs, size_t count) {
+    for (size_t i = 0; i < count; i += kt_log_numbers(logs[i].size)) {
+        double value = 0;
+        size_t numbers = kt_log_numbers(logs[i].size);
+        for (size_t k = 0; k < numbers; k++) value += logs[i + k].value / (double)numbers;
+        bool fixed = (progress->terminal ? fabs(value) : value) > 1e-3;
+        printf(fixed ? " - %s: %.4f" : " - %s: %.4e", logs[i].name, value);
+    }
 }
 
 static void print_time(double seconds) {
@@ -72,7 +76,7 @@ void kt_progress_step(kt_progress *progress, int64_t done, const kt_log *logs, s
     progress->shown = time;
     (void)fputs("\r\033[K", stdout);
     print_head(progress, done);
-    for (size_t i = 0; i < count; i++) print_log(logs[i].name, logs[i].value);
+    print_logs(progress, logs, count);
     (void)fflush(stdout);
 }
 
@@ -80,7 +84,7 @@ void kt_progress_end(kt_progress *progress, const kt_log *logs, size_t count) {
     if (progress->quiet) return;
     if (progress->terminal) (void)fputs("\r\033[K", stdout);
     print_head(progress, progress->steps);
-    for (size_t i = 0; i < count; i++) print_log(logs[i].name, logs[i].value);
+    print_logs(progress, logs, count);
     (void)fputc('\n', stdout);
     (void)fflush(stdout);
 }

@@ -166,6 +166,12 @@ static int scalar(const kt_events *events, const kt_program *program, const char
 }
 
 int kt_tensorboard_begin(kt_tensorboard *board, const kt_program *program) {
+    const kt_abi_training *training = program->training;
+    for (size_t i = 0; i < training->log_count; i++)
+        if (training->log_sizes[i])
+            return kt_cli_fail(program, KT_EXIT_USAGE,
+                               "--tensorboard takes logs of one number, and %s is a list.",
+                               training->log_names[i]);
     return begin(&board->train, program, board->directory, "train");
 }
 

@@ -6,18 +6,22 @@
 
 #include <stdbool.h>
 
-/* One number of an epoch's logs. */
+/* One number of an epoch's logs. Those of a log that is a vector stand one behind the other. */
 typedef struct kt_log {
     const char *name; /* "loss", "val_accuracy" */
     double value;
+    int32_t size; /* as log_sizes in kt_abi_training */
 } kt_log;
+/* How many numbers the log of a size at its first number has. */
+static inline size_t kt_log_numbers(int32_t size) { return size > 0 ? (size_t)size : 1; }
 
 /* The verbs of a training program, named by its tables (kt_abi_training). */
 kt_verb_fn kt_verb_evaluate, kt_verb_fit;
 
 /* What an epoch's logs were, epoch by epoch: Keras's History. */
 typedef struct kt_history {
-    const char **names;
+    const char **names; /* by number of an epoch, as sizes */
+    int32_t *sizes;
     size_t name_count;
     double *values; /* [epochs][names] */
     size_t epochs, room;

@@ -105,6 +105,30 @@ cmp "$work/ours" "$work/theirs" || fail "the history of two outputs has $(cat "$
 tail -n 1 "$work/lines" | grep -o ' [a-z_]*: [0-9]' | sed 's/ \(.*\):.*/\1/' | paste -sd , >"$work/ours"
 cmp "$work/ours" "$work/theirs" || fail "the progress of two outputs has $(cat "$work/ours")"
 
+# Metrics that are vectors: lists in the history, in evaluations and, quoted, in CSV; their mean in the progress line.
+"$KERATIN" compile "$here/vectors.keras" --train -o "$work/vectors"
+vectors="--data $here/trainer_x.npy --labels $here/vectors_y.npy --batch-size 20"
+"$work/vectors" fit $vectors --no-shuffle --epochs 1 --validation-split 0.25 --checkpoint "$work/vectors.run" --quiet
+"$work/vectors" fit $vectors --no-shuffle --epochs 2 --validation-split 0.25 --csv-log "$work/vectors.csv" --history "$work/vectors.json" >"$work/lines"
+grep loss "$work/lines" >"$work/vectors.txt"
+for file in csv json txt; do
+    for side in ours:$work theirs:$recorded; do
+        sed 's|^.*/step||' "${side#*:}/vectors.$file" | tr -d '"[]{}' | tr ':' ' ' >"$work/${side%%:*}"
+    done
+    same "$work/ours" "$work/theirs" "vectors.$file"
+    [ "$(tr -cd '"[]' <"$work/vectors.$file")" = "$(tr -cd '"[]' <"$recorded/vectors.$file")" ] || fail "vectors.$file has other brackets"
+done
+"$work/vectors" fit $vectors --no-shuffle --epochs 2 --validation-split 0.25 --checkpoint "$work/vectors.run" --resume --quiet --history "$work/resumed.json"
+cmp "$work/vectors.json" "$work/resumed.json" || fail "a resumed run has other vectors"
+"$work/vectors" evaluate $vectors >"$work/lines"
+expect_text '"f1_score": \[[0-9.]*, [0-9.]*, [0-9.]*\], "r2_score": \[' "$work/lines"
+for wrong in "--early-stopping monitor=val_f1_score" "--reduce-lr-on-plateau monitor=f1_score" "--tensorboard $work/vectors.board" \
+    "--model-checkpoint filepath=$work/best.keras,monitor=f1_score,save_best_only=true"; do
+    expect_status 2 "$work/vectors" fit $vectors $wrong
+    expect_errors 1
+    expect_text 'f1_score.* is a list' "$work/errors"
+done
+
 # Averages of the weights are evaluated, and with swap_on_epoch kept; in the end the model has them.
 "$KERATIN" compile "$here/trainer.keras" --train -o "$work/averaging" --metrics accuracy \
     --optimizer '{"class_name": "SGD", "config": {"learning_rate": 0.1, "use_ema": true, "ema_momentum": 0.9}}'

@@ -3,6 +3,8 @@ callbacks_test.sh.
 
 python make_callbacks.py
 """
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -121,6 +123,22 @@ histories["several"] = model.fit(
 model.save(OUT / "several_end.keras")
 evaluated("several_end", OUT / "several_end.keras")
 (OUT / "several_end.keras").unlink()
+# Metrics that are vectors.
+inputs = keras.Input((6,), name="x")
+model = keras.Model(inputs, layers.Dense(3, activation="softmax")(inputs), name="vectors")
+model.compile("sgd", loss="categorical_crossentropy",
+              metrics=["accuracy", keras.metrics.F1Score(), keras.metrics.R2Score(class_aggregation=None)])
+model.save(FOLDER / "vectors.keras")
+categories = np.eye(3, dtype="float32")[y.ravel().astype(int)]
+np.save(FOLDER / "vectors_y.npy", categories)
+lines = io.StringIO()
+with contextlib.redirect_stdout(lines):
+    history = model.fit(x, categories, batch_size=20, shuffle=False, epochs=2, verbose=2, validation_split=0.25,
+                        callbacks=[callbacks.CSVLogger(OUT / "vectors.csv")]).history
+with open(OUT / "vectors.json", "w") as file:
+    json.dump({name: np.asarray(numbers, "float64").tolist() for name, numbers in history.items()}, file)
+    file.write("\n")
+(OUT / "vectors.txt").write_text("".join(line + "\n" for line in lines.getvalue().splitlines() if "loss" in line))
 with open(OUT / "recorded.txt", "w") as file:
     for run, history in histories.items():
         for name, numbers in history.items():

@@ -88,6 +88,7 @@ static kt_status compile(void *context) {
     const char *path = kt_arena_format(c->arena, "%s/trainer.so", directory);
     const kt_training_info info = {.log_names = request.log_names,
                                    .log_betters = request.log_betters,
+                                   .log_sizes = request.log_sizes,
                                    .log_count = request.log_count,
                                    .config = request.config,
                                    .metadata = request.metadata,

@@ -137,6 +137,7 @@ static kt_status compile(test *t, const char *directory) {
     const char *path = kt_arena_format(t->arena, "%s/%s.so", directory, t->name);
     const kt_training_info training = {.log_names = t->request.log_names,
                                        .log_betters = t->request.log_betters,
+                                       .log_sizes = t->request.log_sizes,
                                        .log_count = t->request.log_count,
                                        .labels = t->request.labels,
                                        .label_count = t->request.label_count,
