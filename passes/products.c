@@ -44,7 +44,8 @@ bool kt_narrow_describe(const kt_narrowing *n, const kt_node_info *node, kt_weig
     *p = (kt_weighted){
         .node = node, .x = node->operands[0], .w = node->operands[1], .filled_x = -1, .filled_w = -1};
     const kt_type *w = kt_graph_type(n->run.graph, p->w);
-    if (kt_graph_type(n->run.graph, p->x)->dtype != KT_F32 || w->dtype != KT_F32) return false;
+    if (kt_graph_type(n->run.graph, p->x)->dtype != w->dtype) return false;
+    if (w->dtype != KT_F32 && w->dtype != KT_BF16) return false;
     if (n->fixed[p->x] || !n->fixed[p->w] || kt_type_static_elements(n->run.graph->dims, w) < 1) return false;
     if (node->op == KT_OP_conv ? !describe_conv(n, p) : !describe_dot(n, p)) return false;
     p->summed = 1;

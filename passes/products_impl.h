@@ -14,7 +14,7 @@ typedef struct kt_narrowing {
     int64_t word;         /* elements of the depth that are multiplied together */
 } kt_narrowing;
 
-/* A contraction or convolution of f32, not grouped, by weights. */
+/* A contraction or convolution of f32 or bf16, not grouped, by weights. */
 typedef struct kt_weighted {
     const kt_node_info *node;
     kt_value x, w;

@@ -59,6 +59,7 @@ typedef struct quantizing {
 
 static bool describe(const quantizing *q, const kt_node_info *node, kt_weighted *p) {
     if (!kt_narrow_describe(&q->n, node, p) || p->summed > MOST_DEPTH) return false;
+    if (kt_graph_type(q->n.run.graph, p->w)->dtype != KT_F32) return false;
     const kt_attrs_conv *attrs = node->op == KT_OP_conv ? node->attrs : NULL;
     for (uint32_t i = 0; attrs && i < attrs->input_dilation.count; i++)
         if (attrs->input_dilation.at[i] != 1) return false;
