@@ -66,25 +66,24 @@ static bool same_shape(const kt_type *a, const kt_type *b) {
 }
 
 /* Is parameter number index of a kernel read only where the results are written that it goes into? So it is
- * if elementwise operations alone lead from it to them. */
+ * if nothing but elementwise operations leads from it to them. */
 static bool is_read_in_place(const kt_graph *graph, const kt_function *kernel, uint32_t index,
                              kt_arena *arena) {
     kt_value param = kernel->params.at[index].value;
     kt_value first = kt_graph_node(graph, kernel->nodes.at[0])->first_result;
     kt_value last = kt_graph_node(graph, kernel->nodes.at[kernel->nodes.count - 1])->first_result;
-    /* By value of the kernel, which are consecutive: is it read at the result's index? */
-    bool *in_place = KT_NEW_ARRAY(arena, bool, last - first + 1);
-    for (uint32_t i = 0; i < kernel->results.count; i++) {
-        KT_ASSERT(kernel->results.at[i].value >= first && kernel->results.at[i].value <= last);
-        in_place[kernel->results.at[i].value - first] = true;
-    }
+    /* By value of the kernel, which are consecutive: is it computed at another index than the results'? */
+    bool *moved = KT_NEW_ARRAY(arena, bool, last - first + 1);
     for (uint32_t i = kernel->nodes.count; i-- > 0;) {
         const kt_node_info *node = kt_graph_node(graph, kernel->nodes.at[i]);
+        kt_value value = node->first_result;
         if (!kt_op_is(node->op, KT_ELEMENTWISE | KT_VIEW) && node->operand_count > 0) return false;
-        bool here = in_place[node->first_result - first] && kt_op_is(node->op, KT_ELEMENTWISE);
-        for (uint32_t k = 0; k < node->operand_count; k++) {
-            if (node->operands[k] == param && !here) return false;
-            if (here && node->operands[k] >= first) in_place[node->operands[k] - first] = true;
+        bool here =
+            kt_op_is(node->op, KT_ELEMENTWISE) || (is_result(kernel, value) && kt_graph_parted(graph, value));
+        here = here && !moved[value - first];
+        for (uint32_t k = 0; k < node->operand_count && !here; k++) {
+            if (node->operands[k] == param) return false;
+            if (node->operands[k] >= first) moved[node->operands[k] - first] = true;
         }
     }
     return true;
