@@ -64,6 +64,24 @@ uint32_t kt_graph_add_constant(kt_graph *graph, const kt_constant *constant) {
     return graph->constants.count - 1;
 }
 
+const kt_node_info *kt_graph_parted(const kt_graph *graph, kt_value value) {
+    const kt_node_info *node = kt_graph_definition(graph, value);
+    if (!node || node->op != KT_OP_concat || node->operand_count > KT_MOST_PARTS) return NULL;
+    const kt_type *part = kt_graph_type(graph, node->operands[0]);
+    for (uint32_t i = 1; i < node->operand_count; i++)
+        if (!kt_type_equal(part, kt_graph_type(graph, node->operands[i]))) return NULL;
+    int64_t run = 1, size;
+    for (int axis = (int)((const kt_attrs_concat *)node->attrs)->axis;
+         axis < part->rank && run < KT_LEAST_RUN; axis++)
+        if (kt_dim_is_const(graph->dims, part->dims[axis], &size)) run *= size;
+    return run >= KT_LEAST_RUN ? node : NULL;
+}
+
+const kt_type *kt_graph_places(const kt_graph *graph, kt_value value) {
+    const kt_node_info *concat = kt_graph_parted(graph, value);
+    return kt_graph_type(graph, concat ? concat->operands[0] : value);
+}
+
 /* The field of a node's attributes that names the function it runs; NULL: none. */
 static const kt_attr_info *callee_field(kt_op op) {
     const kt_op_info *info = kt_op_describe(op);

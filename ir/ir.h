@@ -129,6 +129,12 @@ kt_func kt_graph_find(const kt_graph *graph, const char *name); /* 0 if there is
 kt_func kt_graph_next(const kt_graph *graph, kt_func_kind kind, kt_func after);
 uint32_t kt_graph_add_variable(kt_graph *graph, const kt_variable *variable);
 uint32_t kt_graph_add_constant(kt_graph *graph, const kt_constant *constant);
+/* The concat that defines value, if its parts are of one type and some, each at least KT_LEAST_RUN elements side by side: a
+ * kernel then computes the same element of all parts at a time. Else NULL. */
+enum { KT_MOST_PARTS = 8, KT_LEAST_RUN = 16 };
+const kt_node_info *kt_graph_parted(const kt_graph *graph, kt_value value);
+/* The type whose places a kernel goes over to make value: that of its parts, or its own. */
+const kt_type *kt_graph_places(const kt_graph *graph, kt_value value);
 /* The function that a node runs; 0: none. */
 kt_func kt_node_callee(const kt_node_info *node);
 /* Drops functions that no entry reaches, and renumbers. */

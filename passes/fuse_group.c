@@ -9,7 +9,8 @@
  * broadcasts, slices); any other begins its own group.
  *
  * A group is of one of these kinds:
- *   elementwise  elementwise operations and views, evaluated backwards from the index of the result
+ *   elementwise  elementwise operations and views, evaluated backwards from the index of the result; a concat
+ *                of like parts at its root has the index of these
  *   heavy        one contraction, convolution or reduction; behind it elementwise operations on results of
  * its shape, with broadcasts of parameters, constants and scalars; before it, reductions only, elementwise
  *                operations and views. A contraction also takes transposes that change strides alone: of
@@ -211,6 +212,11 @@ static bool is_read_in_place(const kt_grouping *g, const kt_group *group, kt_nod
     return group->heavy && uses_result_of(g, group->heavy, node) && reads_transposed(g, group->heavy, node);
 }
 
+/* Is node the group's root, and a concat whose parts are computed at one index? */
+static bool joins_parts(const kt_grouping *g, const kt_group *group, kt_node node) {
+    return node == group->root && kt_graph_parted(g->graph, kt_graph_node(g->graph, node)->first_result);
+}
+
 /* Where a node would be evaluated, given its users in the group. */
 static unsigned place(const kt_grouping *g, const kt_group *group, kt_node node) {
     unsigned at = 0;
@@ -220,11 +226,12 @@ static unsigned place(const kt_grouping *g, const kt_group *group, kt_node node)
         if (!uses_result_of(g, user, node)) continue;
         if (is_reduction(op) || is_contraction(op))
             at |= KT_AT_OPERAND;
-        else if (kt_op_is(op, KT_ELEMENTWISE) || (user == group->root && keeps_vectors(g, user)))
+        else if (kt_op_is(op, KT_ELEMENTWISE) || (user == group->root && keeps_vectors(g, user)) ||
+                 joins_parts(g, group, user))
             at |= group->members.at[i].at;
         else
             at |= group->members.at[i].at & KT_AT_OPERAND ? KT_AT_OPERAND : KT_AT_VIEW;
-        if (repeats(op)) at |= KT_AT_REPEATED;
+        if (repeats(op) && !joins_parts(g, group, user)) at |= KT_AT_REPEATED;
         if (kt_op_is(op, KT_VIEW)) at |= group->members.at[i].at & KT_AT_REPEATED;
     }
     return at;
@@ -302,8 +309,11 @@ static bool elementwise_joins(const kt_grouping *g, kt_group *group, kt_node nod
     bool cheap = is_cheap(kt_graph_node(g->graph, node)->op);
     if (g->uniform[node]) return true;
     if (group->rows) return !g->anchored[node] && fits_rows(g, group, node);
-    /* Rows are one kernel, which a transpose is not part of. */
-    if (g->reduced[node] && kt_graph_node(g->graph, group->root)->op == KT_OP_transpose) return false;
+    /* Rows are one kernel, which a transpose or concat is not part of; contractions go on with their sums. */
+    bool parts = joins_parts(g, group, group->root);
+    if (g->reduced[node] && (parts || kt_graph_node(g->graph, group->root)->op == KT_OP_transpose))
+        return false;
+    if (g->anchored[node] && parts) return false;
     if (at == KT_AT_RESULT) return true;
     if (g->anchored[node]) return false; /* it is better off behind its contraction */
     if (group->heavy) {

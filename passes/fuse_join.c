@@ -1,11 +1,12 @@
 /* Groups that are one kernel with several results.
  *
- * Elementwise groups over one shape, of which one uses what the other computes, read and write less as one
- * kernel: an optimizer's moments and what it makes of them are read once. The earlier group moves to where
- * the later one stands, so between the two nobody may use its result. */
+ * Elementwise groups over one shape, of which one uses what the other computes, or both the same, read and
+ * write less as one kernel: an optimizer's moments and what it makes of them are read once, as is what the
+ * gates of a recurrent step are made of. The earlier group moves to where the later one stands, so between
+ * the two nobody may use its result. */
 #include "passes/fuse_impl.h"
 
-enum { MOST_NODES = 48, MOST_RESULTS = 6 };
+enum { MOST_NODES = 96, MOST_RESULTS = 6 };
 
 typedef KT_VECTOR(uint32_t) index_list;
 
@@ -13,25 +14,38 @@ typedef struct joining {
     kt_grouping *g;
     uint32_t *place;     /* by node: its place in the function */
     index_list *members; /* by node: the groups that it is a member of */
-    index_list *users;   /* by node: the places of nodes that use its results */
+    index_list *users;   /* by value: the places of nodes that use it */
+    bool *returned;      /* by value: it is a result of the function */
 } joining;
 
 static const kt_node_info *info_of(const joining *j, kt_node node) {
     return kt_graph_node(j->g->graph, node);
 }
 
-static const kt_type *type_of(const joining *j, kt_node node) {
-    return kt_graph_type(j->g->graph, info_of(j, node)->first_result);
+/* The type whose places the group's kernel goes over. */
+static const kt_type *places_of(const joining *j, const kt_group *group) {
+    return kt_graph_places(j->g->graph, info_of(j, group->root)->first_result);
 }
 
-/* Elementwise operations, and broadcasts of what comes from outside: all at the index of the result. */
+/* Is node the root of the group, or of one that joined it, and a concat of parts at the index of its result?
+ */
+static bool joins_parts(const joining *j, const kt_group *group, kt_node node) {
+    bool root = node == group->root;
+    for (uint32_t i = 0; i < group->others.count && !root; i++) root = group->others.at[i] == node;
+    return root && kt_graph_parted(j->g->graph, info_of(j, node)->first_result);
+}
+
+/* Elementwise operations, and broadcasts and slices of what comes from outside: all at the index of the
+ * result. */
 static bool is_pointwise(const joining *j, const kt_group *group) {
-    if (group->heavy || group->rows || type_of(j, group->root)->rank == 0) return false;
+    if (group->heavy || group->rows || places_of(j, group)->rank == 0) return false;
     for (uint32_t i = 0; i < group->members.count; i++) {
         const kt_member *member = &group->members.at[i];
         kt_op op = info_of(j, member->node)->op;
         if (op == KT_OP_constant || j->g->uniform[member->node]) continue;
-        if (!kt_op_is(op, KT_ELEMENTWISE) && op != KT_OP_broadcast) return false;
+        if (!kt_op_is(op, KT_ELEMENTWISE) && op != KT_OP_broadcast && op != KT_OP_slice &&
+            !joins_parts(j, group, member->node))
+            return false;
         if (member->at != KT_AT_RESULT) return false;
     }
     return true;
@@ -49,18 +63,23 @@ static bool holds(const index_list *list, uint32_t index) {
     return false;
 }
 
-/* Do the members of group `later` take the node's result at the index of theirs? */
-static bool takes_at_result(const joining *j, const kt_group *later, kt_node node) {
-    bool taken = false;
+/* Root number i of a group, those of joined ones behind its own. */
+static kt_node root_at(const kt_group *group, uint32_t i) {
+    return i ? group->others.at[i - 1] : group->root;
+}
+
+/* Do the members of group `later` take results of the earlier one, if they take any, at the index of theirs?
+ */
+static bool takes_at_result(const joining *j, const kt_group *later, const kt_group *earlier) {
     for (uint32_t i = 0; i < later->members.count; i++) {
-        const kt_node_info *user = info_of(j, later->members.at[i].node);
-        for (uint32_t k = 0; k < user->operand_count; k++) {
-            if (kt_graph_value(j->g->graph, user->operands[k])->node != node) continue;
-            if (!kt_op_is(user->op, KT_ELEMENTWISE)) return false;
-            taken = true;
-        }
+        kt_node user = later->members.at[i].node;
+        const kt_node_info *info = info_of(j, user);
+        if (kt_op_is(info->op, KT_ELEMENTWISE) || joins_parts(j, later, user)) continue;
+        for (uint32_t k = 0; k < info->operand_count; k++)
+            for (uint32_t r = 0; r <= earlier->others.count; r++)
+                if (kt_graph_value(j->g->graph, info->operands[k])->node == root_at(earlier, r)) return false;
     }
-    return taken;
+    return true;
 }
 
 /* Is a result of group `earlier` used, but by the later group, only behind that one's root? */
@@ -69,20 +88,38 @@ static bool can_wait(const joining *j, uint32_t earlier, uint32_t later) {
     uint32_t end = j->place[g->groups.at[later].root];
     const kt_group *group = &g->groups.at[earlier];
     for (uint32_t r = 0; r <= group->others.count; r++) {
-        kt_node root = r ? group->others.at[r - 1] : group->root;
-        for (uint32_t i = 0; i < j->users[root].count; i++) {
-            kt_node user = g->function->nodes.at[j->users[root].at[i]];
+        const index_list *users = &j->users[info_of(j, root_at(group, r))->first_result];
+        for (uint32_t i = 0; i < users->count; i++) {
+            kt_node user = g->function->nodes.at[users->at[i]];
             const index_list *in = &j->members[user];
             if (!g->live[user] || holds(in, earlier)) continue;
-            if (in->count == 0 && j->users[root].at[i] <= end) return false; /* it stands in the entry */
-            for (uint32_t k = 0; k < in->count; k++)
-                if (in->at[k] != later && j->place[g->groups.at[in->at[k]].root] <= end) return false;
+            if (in->count == 0 && users->at[i] <= end) return false; /* it stands in the entry */
+            for (uint32_t k = 0; k < in->count; k++) {
+                const kt_group *other = &g->groups.at[in->at[k]];
+                if (in->at[k] != later && !other->joined && j->place[other->root] <= end) return false;
+            }
         }
     }
     return true;
 }
 
-/* Moves the earlier group into the later one, members in reverse order of the function. */
+/* Does anything but the groups a and b use what node gives? */
+static bool is_used_outside(const joining *j, kt_node node, uint32_t a, uint32_t b) {
+    const kt_grouping *g = j->g;
+    kt_value value = info_of(j, node)->first_result;
+    if (j->returned[value]) return true;
+    for (uint32_t i = 0; i < j->users[value].count; i++) {
+        kt_node user = g->function->nodes.at[j->users[value].at[i]];
+        const index_list *in = &j->members[user];
+        if (g->live[user] && in->count == 0) return true;
+        for (uint32_t k = 0; k < in->count; k++)
+            if (in->at[k] != a && in->at[k] != b && !g->groups.at[in->at[k]].joined) return true;
+    }
+    return false;
+}
+
+/* Moves the earlier group into the later one, members in reverse order of the function. What only the two use
+ * is no result any more. */
 static void merge(joining *j, uint32_t earlier, uint32_t later) {
     kt_grouping *g = j->g;
     kt_arena *arena = g->run->scratch;
@@ -101,8 +138,14 @@ static void merge(joining *j, uint32_t earlier, uint32_t later) {
         KT_PUSH(arena, &into->members, member);
         if (!holds(&j->members[member.node], later)) KT_PUSH(arena, &j->members[member.node], later);
     }
-    KT_PUSH(arena, &into->others, from->root);
-    for (uint32_t i = 0; i < from->others.count; i++) KT_PUSH(arena, &into->others, from->others.at[i]);
+    into->others.count = into->others.capacity = 0;
+    into->others.at = NULL;
+    for (uint32_t i = 0; i < old.others.count; i++)
+        if (is_used_outside(j, old.others.at[i], earlier, later))
+            KT_PUSH(arena, &into->others, old.others.at[i]);
+    for (uint32_t i = 0; i <= from->others.count; i++)
+        if (is_used_outside(j, root_at(from, i), earlier, later))
+            KT_PUSH(arena, &into->others, root_at(from, i));
     g->rooted[from->root] = 0;
     from->members.count = 0;
     from->joined = true;
@@ -110,28 +153,47 @@ static void merge(joining *j, uint32_t earlier, uint32_t later) {
 
 static bool try_merge(joining *j, uint32_t earlier, uint32_t later) {
     const kt_group *a = &j->g->groups.at[earlier], *b = &j->g->groups.at[later];
-    if (a->joined || a->members.count + b->members.count > MOST_NODES ||
-        a->others.count + b->others.count + 2 > MOST_RESULTS)
-        return false;
-    if (!is_pointwise(j, a) || !same_shape(type_of(j, a->root), type_of(j, b->root))) return false;
-    if (!takes_at_result(j, b, a->root) || !can_wait(j, earlier, later)) return false;
+    uint32_t results = 0;
+    for (uint32_t i = 0; i <= a->others.count; i++)
+        results += is_used_outside(j, root_at(a, i), earlier, later);
+    for (uint32_t i = 0; i <= b->others.count; i++)
+        results += is_used_outside(j, root_at(b, i), earlier, later);
+    if (a->joined || a->members.count + b->members.count > MOST_NODES || results > MOST_RESULTS) return false;
+    if (!is_pointwise(j, a) || !same_shape(places_of(j, a), places_of(j, b))) return false;
+    if (!takes_at_result(j, b, a) || !can_wait(j, earlier, later)) return false;
     merge(j, earlier, later);
     return true;
 }
 
-/* Merges into the group all that it uses and that may be, then what those use. */
+/* Merges into the group one that makes an operand of a member, or that uses it as well. */
+static bool gather_by(joining *j, uint32_t later, const kt_node_info *member, kt_value operand) {
+    const kt_grouping *g = j->g;
+    kt_node node = kt_graph_value(g->graph, operand)->node;
+    uint32_t rooted = node ? g->rooted[node] : 0;
+    if (rooted && rooted - 1 != later && try_merge(j, rooted - 1, later)) return true;
+    if (member->op == KT_OP_broadcast || kt_graph_type(g->graph, operand)->rank == 0) return false;
+    if (node && holds(&j->members[node], later)) return false;
+    const index_list *users = &j->users[operand];
+    for (uint32_t i = 0; i < users->count; i++) {
+        kt_node user = g->function->nodes.at[users->at[i]];
+        const index_list *in = &j->members[user];
+        for (uint32_t k = 0; k < in->count && info_of(j, user)->op != KT_OP_broadcast; k++)
+            if (j->place[g->groups.at[in->at[k]].root] < j->place[g->groups.at[later].root] &&
+                try_merge(j, in->at[k], later))
+                return true;
+    }
+    return false;
+}
+
+/* Merges into the group all that may be, then what those use. */
 static void gather(joining *j, uint32_t later) {
-    kt_grouping *g = j->g;
     for (bool again = true; again;) {
         again = false;
-        kt_group *group = &g->groups.at[later];
+        const kt_group *group = &j->g->groups.at[later];
         for (uint32_t i = 0; i < group->members.count && !again; i++) {
             const kt_node_info *node = info_of(j, group->members.at[i].node);
-            for (uint32_t k = 0; k < node->operand_count && !again; k++) {
-                kt_node operand = kt_graph_value(g->graph, node->operands[k])->node;
-                uint32_t rooted = operand ? g->rooted[operand] : 0;
-                if (rooted && rooted - 1 != later) again = try_merge(j, rooted - 1, later);
-            }
+            for (uint32_t k = 0; k < node->operand_count && !again; k++)
+                again = gather_by(j, later, node, node->operands[k]);
         }
     }
 }
@@ -142,15 +204,15 @@ void kt_fuse_join(kt_grouping *g) {
     const kt_graph *graph = g->graph;
     j.place = KT_NEW_ARRAY(arena, uint32_t, graph->nodes.count);
     j.members = KT_NEW_ARRAY(arena, index_list, graph->nodes.count);
-    j.users = KT_NEW_ARRAY(arena, index_list, graph->nodes.count);
+    j.users = KT_NEW_ARRAY(arena, index_list, graph->values.count);
     for (uint32_t i = 0; i < g->function->nodes.count; i++) {
         const kt_node_info *node = kt_graph_node(graph, g->function->nodes.at[i]);
         j.place[g->function->nodes.at[i]] = i;
-        for (uint32_t k = 0; k < node->operand_count; k++) {
-            kt_node operand = kt_graph_value(graph, node->operands[k])->node;
-            if (operand) KT_PUSH(arena, &j.users[operand], i);
-        }
+        for (uint32_t k = 0; k < node->operand_count; k++) KT_PUSH(arena, &j.users[node->operands[k]], i);
     }
+    j.returned = KT_NEW_ARRAY(arena, bool, graph->values.count);
+    for (uint32_t i = 0; i < g->function->results.count; i++)
+        j.returned[g->function->results.at[i].value] = true;
     for (uint32_t i = 0; i < g->groups.count; i++)
         for (uint32_t k = 0; k < g->groups.at[i].members.count; k++)
             KT_PUSH(arena, &j.members[g->groups.at[i].members.at[k].node], i);

@@ -65,6 +65,12 @@ static bool same_shape(const kt_type *a, const kt_type *b) {
     return true;
 }
 
+static bool is_result(const kt_function *kernel, kt_value value) {
+    for (uint32_t i = 0; i < kernel->results.count; i++)
+        if (kernel->results.at[i].value == value) return true;
+    return false;
+}
+
 /* Is parameter number index of a kernel read only where the results are written that it goes into? So it is
  * if nothing but elementwise operations leads from it to them. */
 static bool is_read_in_place(const kt_graph *graph, const kt_function *kernel, uint32_t index,
@@ -94,7 +100,7 @@ bool kt_plan_reads_in_place(const kt_graph *graph, const kt_node_info *call, uin
     const kt_function *kernel = kt_graph_function(graph, kt_node_callee(call));
     for (uint32_t i = 0; i < call->result_count; i++)
         if (!same_shape(kt_graph_type(graph, call->operands[index]),
-                        kt_graph_type(graph, call->first_result + i)))
+                        kt_graph_places(graph, kernel->results.at[i].value)))
             return false;
     return kernel->nodes.count > 0 && is_read_in_place(graph, kernel, index, arena);
 }

@@ -170,6 +170,46 @@ static kt_value pad_pad(kt_simplify *s, const kt_node_info *node) {
     return kt_build_pad(s->builder, found->operands[0], found->operands[1], low, high, outer->interior.at);
 }
 
+/* The axis along which x is padded, by zeros and nothing between; -1: not such a pad. */
+static int padded_axis(const kt_simplify *s, const kt_node_info *pad) {
+    const kt_attrs_pad *attrs = pad->attrs;
+    int found = -1;
+    if (!kt_simplify_is(s, pad->operands[1], 0) || !all_equal(&attrs->interior, 0)) return -1;
+    for (int axis = 0; axis < s->type.rank; axis++) {
+        if (kt_dim_equals(s->graph->dims, attrs->low.at[axis], 0) &&
+            kt_dim_equals(s->graph->dims, attrs->high.at[axis], 0))
+            continue;
+        if (found >= 0) return -1;
+        found = axis;
+    }
+    return found;
+}
+
+/* pad(x) + pad(y) by zeros, where y begins behind x or x behind y → pad(concat(x, y)) */
+static kt_value add_pads(kt_simplify *s, const kt_node_info *node) {
+    const kt_node_info *pads[] = {kt_simplify_operand(s, node, 0, KT_OP_pad),
+                                  kt_simplify_operand(s, node, 1, KT_OP_pad)};
+    if (!pads[0] || !pads[1]) return 0;
+    int axis = padded_axis(s, pads[0]);
+    if (axis < 0 || axis != padded_axis(s, pads[1])) return 0;
+    for (int first = 0; first < 2; first++) {
+        const kt_node_info *x = pads[first], *y = pads[!first];
+        const kt_attrs_pad *before = x->attrs, *behind = y->attrs;
+        kt_dim low[KT_MAX_RANK], high[KT_MAX_RANK];
+        if (behind->low.at[axis] !=
+            kt_dim_add(s->graph->dims, before->low.at[axis], operand_type(s, x, 0)->dims[axis]))
+            continue;
+        for (int i = 0; i < s->type.rank; i++) {
+            low[i] = before->low.at[i];
+            high[i] = behind->high.at[i];
+        }
+        kt_value parts[] = {x->operands[0], y->operands[0]}, zero = x->operands[1];
+        return kt_build_pad(s->builder, kt_build_concat(s->builder, parts, 2, axis), zero, low, high,
+                            before->interior.at);
+    }
+    return 0;
+}
+
 /* concat(x) → x; concat(a, concat(b, c)) → concat(a, b, c) along one axis */
 static kt_value concat_concat(kt_simplify *s, const kt_node_info *node) {
     const kt_attrs_concat *attrs = node->attrs;
@@ -261,6 +301,7 @@ const kt_rule kt_rules_shape[] = {
     {"constant_alike",        KT_OP_constant,    constant_alike},
     {"slice_slice",           KT_OP_slice,       slice_slice},
     {"pad_pad",               KT_OP_pad,         pad_pad},
+    {"add_pads",              KT_OP_add,         add_pads},
     {"concat_concat",         KT_OP_concat,      concat_concat},
     {"reverse_reverse",       KT_OP_reverse,     reverse_reverse},
     {"reduce_nothing",        KT_OP_reduce,      reduce_nothing},

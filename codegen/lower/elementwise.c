@@ -8,13 +8,24 @@
  * belongs to the row as such is computed before its inner loops.
  *
  * Where the result itself is a pad or concat, the inner loop is cut into its parts, so that no element asks
- * which part it belongs to. */
+ * which part it belongs to. Of a concat of like parts, each turn makes the same element of all: what they
+ * have in common, as the gates of a recurrent step, is computed once. */
 #include "codegen/lower/lower_impl.h"
+
+#include <string.h>
 
 enum { GRAIN = 16384 }; /* additions that make a unit */
 
+/* A result, or a part of one that is a concat of like parts. */
+typedef struct stored {
+    uint32_t result; /* its number */
+    kt_value value;
+    const kt_node_info *concat; /* or NULL */
+    kt_dim begin;               /* of the part along the concat's axis */
+} stored;
+
 typedef struct nest {
-    const uint32_t *results; /* numbers of the kernel's results */
+    const stored *stores;
     uint32_t count;
     int rank;
     kt_dim dims[KT_MAX_RANK];
@@ -180,6 +191,21 @@ typedef struct inner_turn {
     kt_position at; /* all but the last run's index */
 } inner_turn;
 
+static int concat_axis(const stored *s) { return (int)((const kt_attrs_concat *)s->concat->attrs)->axis; }
+
+/* Where in its result that goes which belongs at this place of the nest. */
+static kt_reg store_place(kt_lower *lower, const stored *s, const kt_position *at) {
+    if (!s->concat) return kt_position_linear(lower, at).at;
+    const kt_type *type = kt_graph_type(lower->graph, s->concat->first_result);
+    kt_position whole = *at;
+    kt_dim inner;
+    int run = kt_position_lead(lower, &whole, concat_axis(s), &inner);
+    kt_reg shift = kt_loops_dim(lower->loops, kt_dim_mul(lower->dims, s->begin, inner));
+    whole.at[run] = kt_axis_add(lower, whole.at[run], kt_axis_at(shift, 0), at->lanes);
+    memcpy(whole.dims, type->dims, sizeof whole.dims);
+    return kt_position_linear(lower, &whole).at;
+}
+
 static void store_turn(kt_lower *lower, kt_reg index, kt_reg mask, void *context) {
     const inner_turn *turn = context;
     kt_position at = turn->at;
@@ -188,14 +214,12 @@ static void store_turn(kt_lower *lower, kt_reg index, kt_reg mask, void *context
     at.at[at.rank - 1] = kt_axis_at(index, at.lanes > 1);
     kt_reg *values = KT_NEW_ARRAY(lower->arena, kt_reg, turn->n->count);
     /* All results are computed before one is stored: a result may lie where an operand lay. */
-    for (uint32_t i = 0; i < turn->n->count; i++) {
-        kt_value value = lower->kernel->results.at[turn->n->results[i]].value;
-        values[i] = kt_loops_splat(lower->loops, kt_lower_value(lower, value, &at), at.lanes);
-    }
-    kt_reg place = kt_position_linear(lower, &at).at;
     for (uint32_t i = 0; i < turn->n->count; i++)
-        kt_loops_store(lower->loops, lower->kernel->params.count + turn->n->results[i], place, values[i],
-                       mask);
+        values[i] =
+            kt_loops_splat(lower->loops, kt_lower_value(lower, turn->n->stores[i].value, &at), at.lanes);
+    for (uint32_t i = 0; i < turn->n->count; i++)
+        kt_loops_store(lower->loops, lower->kernel->params.count + turn->n->stores[i].result,
+                       store_place(lower, &turn->n->stores[i], &at), values[i], mask);
 }
 
 static void plain_loop(kt_lower *lower, inner_turn *turn, kt_reg begin, kt_reg end, const char *comment) {
@@ -289,8 +313,8 @@ static bool leads(kt_lower *lower, const kt_position *at, int axis) {
 
 /* The pad or concat that the only result is, if its parts can be told apart outside the inner loop. */
 static const kt_node_info *splittable(kt_lower *lower, const inner_turn *turn) {
-    if (turn->n->count != 1) return NULL;
-    kt_value value = lower->kernel->results.at[turn->n->results[0]].value;
+    if (turn->n->count != 1 || turn->n->stores[0].concat) return NULL;
+    kt_value value = turn->n->stores[0].value;
     const kt_node_info *node = kt_graph_definition(lower->graph, value);
     if (!node || kt_graph_type(lower->graph, value)->rank != turn->at.rank) return NULL;
     if (node->op == KT_OP_concat)
@@ -409,17 +433,18 @@ static unsigned choose_runs(kt_lower *lower, const nest *n) {
     uint32_t together = 0, apart = 0;
     for (int axis = 0; axis + 1 < n->rank; axis++) {
         uint32_t splits = 0, before = 0;
+        bool led = false;
         for (uint32_t i = 0; i < n->count; i++) {
-            kt_value value = lower->kernel->results.at[n->results[i]].value;
+            kt_value value = n->stores[i].value;
             splits += kt_lower_splits(lower, value, n->rank, n->dims, 1U << axis);
             before += kt_lower_splits(lower, value, n->rank, n->dims, 0);
+            led = led || (n->stores[i].concat && concat_axis(&n->stores[i]) == axis + 1);
         }
-        if (splits <= before && axis + 1 != n->row_axes) merged |= 1U << axis;
+        if (splits <= before && axis + 1 != n->row_axes && !led) merged |= 1U << axis;
     }
     for (uint32_t i = 0; i < n->count; i++) {
-        kt_value value = lower->kernel->results.at[n->results[i]].value;
-        together += kt_lower_splits(lower, value, n->rank, n->dims, merged);
-        apart += kt_lower_splits(lower, value, n->rank, n->dims, 0);
+        together += kt_lower_splits(lower, n->stores[i].value, n->rank, n->dims, merged);
+        apart += kt_lower_splits(lower, n->stores[i].value, n->rank, n->dims, 0);
     }
     return together <= apart ? merged : 0;
 }
@@ -447,9 +472,9 @@ static void choose_rows(const kt_lower *lower, nest *n, bool *out_single) {
     if (n->rowwise) *out_single = false;
 }
 
-static nest plan_nest(kt_lower *lower, const uint32_t *results, uint32_t count) {
-    const kt_type *type = kt_graph_type(lower->graph, lower->kernel->results.at[results[0]].value);
-    nest n = {.results = results, .count = count, .rank = type->rank};
+static nest plan_nest(kt_lower *lower, const stored *stores, uint32_t count) {
+    const kt_type *type = kt_graph_type(lower->graph, stores[0].value);
+    nest n = {.stores = stores, .count = count, .rank = type->rank};
     for (int axis = 0; axis < n.rank; axis++) n.dims[axis] = type->dims[axis];
     if (n.rank == 0) n.dims[n.rank++] = kt_dim_const(lower->dims, 1);
     bool single = false;
@@ -485,12 +510,25 @@ static bool is_empty(const kt_lower *lower, const nest *n) {
     return false;
 }
 
-static bool same_shape(const kt_lower *lower, uint32_t a, uint32_t b) {
-    const kt_type *x = kt_graph_type(lower->graph, lower->kernel->results.at[a].value);
-    const kt_type *y = kt_graph_type(lower->graph, lower->kernel->results.at[b].value);
+static bool same_places(const kt_lower *lower, uint32_t a, uint32_t b) {
+    const kt_type *x = kt_graph_places(lower->graph, lower->kernel->results.at[a].value);
+    const kt_type *y = kt_graph_places(lower->graph, lower->kernel->results.at[b].value);
     bool same = x->rank == y->rank;
     for (int axis = 0; axis < x->rank && same; axis++) same = x->dims[axis] == y->dims[axis];
     return same;
+}
+
+/* Adds what is stored of result number `result`. */
+static void add_stores(const kt_lower *lower, uint32_t result, stored *stores, uint32_t *count) {
+    kt_value value = lower->kernel->results.at[result].value;
+    const kt_node_info *concat = kt_graph_parted(lower->graph, value);
+    kt_dim begin = kt_dim_const(lower->dims, 0);
+    if (!concat) stores[(*count)++] = (stored){.result = result, .value = value};
+    for (uint32_t part = 0; concat && part < concat->operand_count; part++) {
+        stored *s = &stores[(*count)++];
+        *s = (stored){result, concat->operands[part], concat, begin};
+        begin = kt_dim_add(lower->dims, begin, kt_graph_type(lower->graph, s->value)->dims[concat_axis(s)]);
+    }
 }
 
 void kt_lower_elementwise(kt_lower *lower) {
@@ -500,13 +538,14 @@ void kt_lower_elementwise(kt_lower *lower) {
     kt_dim units = kt_dim_const(lower->dims, 0);
     for (uint32_t i = 0; i < total; i++) {
         if (taken[i]) continue;
-        uint32_t *results = KT_NEW_ARRAY(lower->arena, uint32_t, total), count = 0;
+        stored *stores = KT_NEW_ARRAY(lower->arena, stored, (size_t)total * KT_MOST_PARTS);
+        uint32_t count = 0;
         for (uint32_t j = i; j < total; j++) {
-            if (taken[j] || !same_shape(lower, i, j)) continue;
+            if (taken[j] || !same_places(lower, i, j)) continue;
             taken[j] = true;
-            results[count++] = j;
+            add_stores(lower, j, stores, &count);
         }
-        nest n = plan_nest(lower, results, count);
+        nest n = plan_nest(lower, stores, count);
         if (is_empty(lower, &n)) continue;
         plans[nests++] = n;
         units = kt_dim_add(lower->dims, units, n.units);

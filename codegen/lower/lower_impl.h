@@ -81,6 +81,10 @@ int kt_position_run_end(const kt_position *at, int first); /* last axis of the r
 void kt_position_split(kt_lower *lower, kt_position *at, int axis);
 /* Makes axis a run of its own. */
 void kt_position_isolate(kt_lower *lower, kt_position *at, int axis);
+/* Makes axis the first of its run, so that the run's index can be shifted along it: returns the run's last
+ * axis, and in out_inner the elements behind a step of axis. An axis of extent 1 gets a run of its own: its
+ * index is known, while the operand, along which later axes of the run would be counted, may be longer. */
+int kt_position_lead(kt_lower *lower, kt_position *at, int axis, kt_dim *out_inner);
 /* The same element under another shape. */
 kt_position kt_position_reshape(kt_lower *lower, const kt_position *at, int rank, const kt_dim *dims);
 /* Axis a of at becomes axis map[a] of the result, or vanishes (-1); axes that none becomes stand at 0. */

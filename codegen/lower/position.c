@@ -145,6 +145,17 @@ void kt_position_isolate(kt_lower *lower, kt_position *at, int axis) {
     kt_position_split(lower, at, axis);
 }
 
+int kt_position_lead(kt_lower *lower, kt_position *at, int axis, kt_dim *out_inner) {
+    KT_ASSERT(axis >= 0 && axis < KT_MAX_RANK);
+    if (kt_dim_equals(lower->dims, at->dims[axis], 1)) kt_position_split(lower, at, axis);
+    int begin = kt_position_run_begin(at, axis);
+    if (!kt_dim_equals(lower->dims, kt_product(lower, at->dims, begin, axis), 1))
+        kt_position_split(lower, at, axis - 1);
+    int end = kt_position_run_end(at, axis);
+    *out_inner = kt_product(lower, at->dims, axis + 1, end + 1);
+    return end;
+}
+
 static void prefix_products(kt_lower *lower, const kt_dim *dims, int rank, kt_dim *out_products) {
     out_products[0] = kt_dim_const(lower->dims, 1);
     for (int i = 0; i < rank; i++) out_products[i + 1] = kt_dim_mul(lower->dims, out_products[i], dims[i]);

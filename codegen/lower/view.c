@@ -29,19 +29,6 @@ kt_reg kt_lower_broadcast(kt_lower *lower, const kt_node_info *node, const kt_po
     return kt_lower_value(lower, node->operands[0], &from);
 }
 
-/* Makes axis the first of its run, so that the run's index can be shifted along it: returns the run's last
- * axis, and in out_inner the elements behind a step of axis. An axis of extent 1 gets a run of its own: its
- * index is known, while the operand, along which later axes of the run would be counted, may be longer. */
-static int lead_run(kt_lower *lower, kt_position *at, int axis, kt_dim *out_inner) {
-    if (kt_dim_equals(lower->dims, at->dims[axis], 1)) kt_position_split(lower, at, axis);
-    int begin = kt_position_run_begin(at, axis);
-    if (!kt_dim_equals(lower->dims, kt_product(lower, at->dims, begin, axis), 1))
-        kt_position_split(lower, at, axis - 1);
-    int end = kt_position_run_end(at, axis);
-    *out_inner = kt_product(lower, at->dims, axis + 1, end + 1);
-    return end;
-}
-
 kt_reg kt_lower_slice(kt_lower *lower, const kt_node_info *node, const kt_position *at) {
     const kt_attrs_slice *attrs = node->attrs;
     const kt_type *type = kt_graph_type(lower->graph, node->operands[0]);
@@ -51,7 +38,7 @@ kt_reg kt_lower_slice(kt_lower *lower, const kt_node_info *node, const kt_positi
         if (stride == 1 && type->dims[axis] == at->dims[axis]) continue;
         if (stride != 1) kt_position_split(lower, &from, axis);
         kt_dim inner;
-        int run = lead_run(lower, &from, axis, &inner);
+        int run = kt_position_lead(lower, &from, axis, &inner);
         kt_dim start = kt_dim_mul(lower->dims, attrs->start.at[axis], inner);
         from.at[run] = kt_axis_scale(lower, from.at[run], kt_dim_const(lower->dims, stride), at->lanes);
         from.at[run] =
@@ -92,7 +79,7 @@ static void unpad_axis(kt_lower *lower, kt_position *from, int axis, const kt_at
     int64_t between = attrs->interior.at[axis] + 1;
     if (between != 1) kt_position_split(lower, from, axis);
     kt_dim inner;
-    int run = lead_run(lower, from, axis, &inner), lanes = from->lanes;
+    int run = kt_position_lead(lower, from, axis, &inner), lanes = from->lanes;
     kt_dim low = kt_dim_mul(lower->dims, attrs->low.at[axis], inner);
     kt_reg shift = kt_loops_dim(loops, kt_dim_mul_const(lower->dims, low, -1));
     kt_axis_index moved = kt_axis_add(lower, from->at[run], kt_axis_at(shift, 0), lanes);
@@ -154,7 +141,7 @@ kt_reg kt_lower_concat(kt_lower *lower, const kt_node_info *node, const kt_posit
     kt_dtype dtype = kt_graph_type(lower->graph, node->first_result)->dtype;
     kt_position whole = *at;
     kt_dim inner, begin = kt_dim_const(lower->dims, 0);
-    int run = lead_run(lower, &whole, (int)attrs->axis, &inner);
+    int run = kt_position_lead(lower, &whole, (int)attrs->axis, &inner);
     kt_reg index = kt_axis_lanes(lower, whole.at[run], at->lanes), result = 0;
     for (uint32_t part = 0; part < node->operand_count; part++) {
         kt_dim extent = kt_graph_type(lower->graph, node->operands[part])->dims[attrs->axis];

@@ -168,6 +168,25 @@ static void test_pad_concat(void **state) {
     finish(&s);
 }
 
+/* Concats of like parts: each turn makes an element of all parts, of which two have something in common. */
+static void test_parts(void **state) {
+    (void)state;
+    static const int64_t shapes[][3] = {{2, 3, 9}, {N, 2, 17}, {3, N, 16}, {1, 1, 33}, {N, 1, 16}, {2, 5, 4}};
+    suite s = begin_suite();
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        for (int axis = 0; axis < 3; axis++) {
+            begin(&s, "parts");
+            kt_value x = param_of(&s, KT_F32, 3, shapes[i]), y = param_of(&s, KT_F32, 3, shapes[i]);
+            kt_value common = kt_build_mul(&s.b, x, y);
+            kt_value parts[] = {common, kt_build_add(&s.b, common, x), y, relu(&s, x)};
+            kt_value joined = kt_build_concat(&s.b, parts, 4, axis);
+            if (axis == 1) kt_builder_result(&s.b, KT_ROLE_PLAIN, NULL, 0, kt_build_neg(&s.b, common));
+            end(&s, joined);
+        }
+    }
+    finish(&s);
+}
+
 static kt_value slice_of(suite *s, kt_value x, int rank, const int64_t *start, const int64_t *limit,
                          const int64_t *strides) {
     kt_dim from[KT_MAX_RANK] = {0}, to[KT_MAX_RANK] = {0};
@@ -415,9 +434,10 @@ static void test_window(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_elementwise), cmocka_unit_test(test_dtypes), cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_pad_concat),  cmocka_unit_test(test_views),  cmocka_unit_test(test_reduce),
-        cmocka_unit_test(test_long_sums),   cmocka_unit_test(test_rows),   cmocka_unit_test(test_window),
+        cmocka_unit_test(test_elementwise), cmocka_unit_test(test_dtypes),    cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_pad_concat),  cmocka_unit_test(test_parts),     cmocka_unit_test(test_views),
+        cmocka_unit_test(test_reduce),      cmocka_unit_test(test_long_sums), cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
