@@ -191,7 +191,9 @@ static void write_element(walk *w, int64_t element) {
 static void run_access(walk *w, const kt_code *code) {
     bool spread = code->code == KT_CODE_GATHER || code->code == KT_CODE_SCATTER;
     bool reads = code->code == KT_CODE_LOAD || code->code == KT_CODE_GATHER;
-    int width = code->code == KT_CODE_LOAD && code->flag ? 4 : 1; /* elements of a lane */
+    bool words = (code->code == KT_CODE_LOAD || code->code == KT_CODE_STORE) && code->flag;
+    int width = words ? KT_WORD_BYTES / (int)kt_dtype_bytes(w->loops->buffer_dtypes[code->buffer])
+                      : 1; /* elements of a lane */
     /* Each buffer may be read or written: only reads of the operand and writes of the result meet. */
     if (code->buffer != (reads ? w->operand : w->result)) return;
     for (int lane = 0; lane < code->lanes && !w->fault; lane++) {

@@ -254,7 +254,7 @@ kt_reg kt_loops_fma(kt_loops *loops, kt_reg a, kt_reg b, kt_reg c) {
                                    .c = c});
 }
 
-kt_reg kt_loops_dot(kt_loops *loops, kt_reg a, kt_reg b, kt_reg c) {
+kt_reg kt_loops_dot(kt_loops *loops, kt_reg a, kt_reg b, kt_reg c, bool shorts) {
     match_lanes(loops, &a, &b);
     KT_ASSERT(kt_loops_lanes(loops, a) == kt_loops_lanes(loops, c));
     return append(loops, (kt_code){.code = KT_CODE_DOT,
@@ -262,7 +262,8 @@ kt_reg kt_loops_dot(kt_loops *loops, kt_reg a, kt_reg b, kt_reg c) {
                                    .lanes = kt_loops_lanes(loops, c),
                                    .a = a,
                                    .b = b,
-                                   .c = c});
+                                   .c = c,
+                                   .flag = shorts});
 }
 
 kt_reg kt_loops_splat(kt_loops *loops, kt_reg a, int lanes) {
@@ -376,6 +377,17 @@ kt_reg kt_loops_gather(kt_loops *loops, uint32_t buffer, kt_reg indices, kt_reg 
                                    .a = indices,
                                    .mask = needed_mask(loops, mask),
                                    .buffer = buffer});
+}
+
+void kt_loops_store_words(kt_loops *loops, uint32_t buffer, kt_reg index, kt_reg value) {
+    KT_ASSERT(is_buffer(loops, buffer) && kt_loops_dtype(loops, value) == KT_I32);
+    KT_ASSERT(kt_dtype_bytes(loops->buffer_dtypes[buffer]) < KT_WORD_BYTES);
+    append_plain(loops, (kt_code){.code = KT_CODE_STORE,
+                                  .lanes = kt_loops_lanes(loops, value),
+                                  .a = index,
+                                  .b = value,
+                                  .buffer = buffer,
+                                  .flag = true});
 }
 
 void kt_loops_store(kt_loops *loops, uint32_t buffer, kt_reg index, kt_reg value, kt_reg mask) {

@@ -31,8 +31,8 @@ typedef enum kt_code_op {
     KT_CODE_DIM,       /* the value of a dimension expression, i64 */
     KT_CODE_APPLY,     /* an elementwise operation of ops.def (op) on registers of equal lanes; select, cast too */
     KT_CODE_FMA,       /* a * b + c, fused where the target can */
-    KT_CODE_DOT,       /* c + the sum of the products of a's words by b's: i32, of four bytes, unsigned by signed; or f32, of
-                        * two bf16 */
+    KT_CODE_DOT,       /* c + the sum of the products of a's words by b's: i32, of four bytes, unsigned by signed, or with flag
+                        * of two i16; or f32, of two bf16 */
     KT_CODE_INDEX,     /* i64 arithmetic: index_op */
     KT_CODE_SPLAT,     /* one lane to all */
     KT_CODE_RAMP,      /* i64 lanes: start, start + 1, … */
@@ -44,7 +44,7 @@ typedef enum kt_code_op {
     KT_CODE_LOAD,      /* buffer[index], lanes consecutive elements; optional mask (others read 0); with flag
                         * words as i32, which index counts */
     KT_CODE_GATHER,    /* buffer[index lanes]: i64 vector of element positions; optional mask */
-    KT_CODE_STORE,     /* buffer[index] = register; optional mask */
+    KT_CODE_STORE,     /* buffer[index] = register; optional mask; with flag words */
     KT_CODE_SCATTER,   /* buffer[index lanes] = register; optional mask */
     KT_CODE_PREFETCH,  /* buffer[index] will be read */
     KT_CODE_PRODUCT,   /* a product of matrices, by a call of the runtime: product */
@@ -83,7 +83,7 @@ typedef struct kt_code {
     const kt_product_call *product; /* PRODUCT */
     int64_t integer;       /* CONST; RUNS, SPREAD */
     int64_t first, step;   /* SPREAD */
-    bool flag;             /* RUNS, LOAD */
+    bool flag;             /* DOT, RUNS, LOAD, STORE */
     double number;         /* CONST of floats */
     kt_dim dim;            /* DIM */
     kt_node node;          /* of the kernel, that it was made for; 0: of none */
@@ -127,7 +127,7 @@ kt_reg kt_loops_dim(kt_loops *loops, kt_dim dim);                               
 kt_reg kt_loops_index(kt_loops *loops, kt_index_op op, kt_reg a, kt_reg b);
 kt_reg kt_loops_apply(kt_loops *loops, kt_op op, kt_dtype result, kt_reg a, kt_reg b, kt_reg c);
 kt_reg kt_loops_fma(kt_loops *loops, kt_reg a, kt_reg b, kt_reg c);
-kt_reg kt_loops_dot(kt_loops *loops, kt_reg a, kt_reg b, kt_reg c);                /* see KT_CODE_DOT */
+kt_reg kt_loops_dot(kt_loops *loops, kt_reg a, kt_reg b, kt_reg c, bool shorts);   /* see KT_CODE_DOT; shorts: of two i16 */
 kt_reg kt_loops_splat(kt_loops *loops, kt_reg a, int lanes);
 kt_reg kt_loops_ramp(kt_loops *loops, kt_reg start, int lanes);
 kt_reg kt_loops_mask(kt_loops *loops, kt_reg count, int lanes);                   /* the first count lanes */
@@ -138,8 +138,9 @@ kt_reg kt_loops_runs(kt_loops *loops, kt_reg a, kt_reg b, int run, bool odd);
 kt_reg kt_loops_spread(kt_loops *loops, kt_reg a, int lanes, int64_t first, int64_t run, int64_t step);
 kt_reg kt_loops_fold(kt_loops *loops, kt_reduction kind, kt_reg vector);
 kt_reg kt_loops_load(kt_loops *loops, uint32_t buffer, kt_reg index, int lanes, kt_reg mask);
-/* Words, of four bytes or two bf16, as i32; index counts words. */
+/* Words, of four bytes or two elements of 16 bits, as i32; index counts words. */
 kt_reg kt_loops_load_words(kt_loops *loops, uint32_t buffer, kt_reg index, int lanes);
+void kt_loops_store_words(kt_loops *loops, uint32_t buffer, kt_reg index, kt_reg value);
 kt_reg kt_loops_gather(kt_loops *loops, uint32_t buffer, kt_reg indices, kt_reg mask);
 void kt_loops_store(kt_loops *loops, uint32_t buffer, kt_reg index, kt_reg value, kt_reg mask);
 void kt_loops_scatter(kt_loops *loops, uint32_t buffer, kt_reg indices, kt_reg value, kt_reg mask);

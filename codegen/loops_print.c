@@ -123,7 +123,7 @@ static void print_value(printer *p, const kt_code *code) {
     switch (code->code) {
     case KT_CODE_APPLY: print_operands(p, kt_op_describe(code->op)->name, code); break;
     case KT_CODE_FMA: print_operands(p, "fma", code); break;
-    case KT_CODE_DOT: print_operands(p, "dot", code); break;
+    case KT_CODE_DOT: print_operands(p, code->flag ? "dot_i16" : "dot", code); break;
     case KT_CODE_INDEX: print_index(p, code); break;
     case KT_CODE_SPLAT: print_operands(p, "splat", code); break;
     case KT_CODE_RAMP: print_operands(p, "ramp", code); break;

@@ -8,9 +8,11 @@ static void multiply(double *polynomial, int degree, double root) {
     polynomial[0] *= -root;
 }
 
-kt_winograd kt_winograd_make(int tile) {
-    static const double two[] = {0, 1, -1}, four[] = {0, 2.0 / 3, -2.0 / 3, 1.5, -1.5};
-    const double *points = tile == 2 ? two : four;
+kt_winograd kt_winograd_make(int tile, bool bytes) {
+    static const double two[] = {0, 1, -1}, four[] = {0, 2.0 / 3, -2.0 / 3, 1.5, -1.5},
+                        whole[] = {0, 1, -1, 2, -2};
+    const double *points = bytes ? whole : tile == 2 ? two : four;
+    const double factor = bytes ? 24 : 1, last = bytes ? 8 : 1;
     int finite = tile + 1; /* the last point is infinity */
     kt_winograd w = {.tile = tile, .points = tile + 2};
     for (int i = 0; i < finite; i++) {
@@ -23,11 +25,13 @@ kt_winograd kt_winograd_make(int tile) {
             scale *= points[i] - points[k];
         }
         for (int k = 0; k < KT_WINOGRAD_WINDOW || k < tile; k++, power *= points[i]) {
-            if (k < KT_WINOGRAD_WINDOW) w.kernel[i][k] = power / scale;
+            if (k < KT_WINOGRAD_WINDOW) w.kernel[i][k] = factor * power / scale;
             if (k < tile) w.output[k][i] = power;
         }
     }
-    w.input[finite][0] = w.kernel[finite][KT_WINOGRAD_WINDOW - 1] = w.output[tile - 1][finite] = 1;
+    w.input[finite][0] = 1;
+    w.kernel[finite][KT_WINOGRAD_WINDOW - 1] = last;
+    w.output[tile - 1][finite] = factor / last;
     for (int k = 0; k < finite; k++) multiply(w.input[finite], k, points[k]);
     return w;
 }

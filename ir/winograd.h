@@ -8,11 +8,25 @@
  * arXiv:1509.09308). The construction is Toom and Cook's: polynomials are evaluated at points, multiplied
  * there, and interpolated. The points decide how much rounding grows. They are 0, infinity and pairs p, -p:
  * for m = 4 the pairs 2/3 and 3/2, whose product is 1, keep the error near a direct sum's, where the usual 1
- * and 2 lose a decimal digit. */
+ * and 2 lose a decimal digit.
+ *
+ * Of bytes, the points are 1 and 2, and everything is whole: kernels are multiplied by 24 along each axis, but by
+ * 8 at infinity, where `output` makes up for it. Transformed inputs and kernels fit into 16 bits. What is
+ * summed may wrap around 32 bits: outputs are times 576, and since 1 / 9 is a number modulo 2^32, only the 6 bits
+ * of 64 are lost, which results of up to 112 channels leave free. */
 #ifndef KT_IR_WINOGRAD_H
 #define KT_IR_WINOGRAD_H
 
-enum { KT_WINOGRAD_WINDOW = 3, KT_WINOGRAD_MOST_POINTS = 6 };
+#include <stdbool.h>
+
+enum {
+    KT_WINOGRAD_WINDOW = 3,
+    KT_WINOGRAD_MOST_POINTS = 6,
+    KT_WINOGRAD_MOST_BYTES = 112,           /* channels of bytes: 9 * 112 * 255 * 128 < 2^25 */
+    KT_WINOGRAD_PAIR = 2,                   /* channels of a transformed kernel of bytes that lie side by side */
+    KT_WINOGRAD_NINTH = 954437177,          /* times 9 is 1 modulo 2^32 */
+    KT_WINOGRAD_SHIFT = 6,                  /* 576 = 9 * 2^6 */
+};
 
 typedef struct kt_winograd {
     int tile, points; /* m, and m + 2 */
@@ -23,7 +37,7 @@ typedef struct kt_winograd {
     double output[KT_WINOGRAD_MOST_POINTS - 2][KT_WINOGRAD_MOST_POINTS];
 } kt_winograd;
 
-/* tile: 2 or 4. */
-kt_winograd kt_winograd_make(int tile);
+/* tile: 2 or 4; 4 of bytes. */
+kt_winograd kt_winograd_make(int tile, bool bytes);
 
 #endif

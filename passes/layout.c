@@ -334,7 +334,7 @@ static kt_value lay_conv(kt_layouting *l, const kt_node_info *node) {
     if (l->word > 1 && (attrs.groups != 1 || !in_words(l, channels))) packable = false;
     kt_value split = packable ? split_phases(l, node, x, kernel) : 0;
     if (split) return split;
-    kt_value filtered = packable && l->word == 1 ? kt_layout_winograd(l, node, x, kernel) : 0;
+    kt_value filtered = packable ? kt_layout_winograd(l, node, x, kernel) : 0;
     if (filtered) return filtered;
     bool itself = pads_itself(l, kt_graph_type(l->graph, node->operands[0]), &result, &attrs);
     x = itself ? before_pad(l, node->operands[0], &attrs) : kt_layout_pad_input(l, x, &attrs);

@@ -1,14 +1,15 @@
 /* Layout: which convolutions are computed by minimal filtering (ir/winograd.h), and their kernels'
  * transforms.
  *
- * The transform is written with nodes, in float64 and rounded once; split then moves it into `prepare`. */
+ * The transform is written with nodes, in float64 and rounded once, or whole; split then moves it into
+ * `prepare`. */
 #include "ir/winograd.h"
 #include "passes/layout_impl.h"
 
 static const double WORTH_SHARE = 0.8; /* of the products */
 
-/* Costs are vector operations a channel
- * or feature; a transform's moves count with its arithmetic. Large tiles make large kernels, which are read
+/* Costs are vector operations a channel or feature; a transform's moves count with its arithmetic. Bytes are
+ * multiplied four at a time, their transforms' 16 bits two. Large tiles make large kernels, which are read
  * once for all tiles of a few images: past MOST_KERNEL_BYTES the memory that this takes would outweigh the
  * products saved. */
 int kt_winograd_choose(const kt_dim_pool *dims, const kt_attrs_conv *attrs, const kt_type *x,
@@ -19,7 +20,8 @@ int kt_winograd_choose(const kt_dim_pool *dims, const kt_attrs_conv *attrs, cons
         int64_t input, output; /* operations of the transforms */
     } choices[] = {{2, 64, 40}, {4, 240, 150}};
     int64_t sizes[2], channels, features;
-    if (x->rank != 4 || x->dtype != KT_F32 || attrs->groups != 1) return 0;
+    bool bytes = kt_multiplies_bytes(x, kernel);
+    if (x->rank != 4 || (x->dtype != KT_F32 && !bytes) || attrs->groups != 1) return 0;
     for (int i = 0; i < 2; i++) {
         if (!kt_dim_equals(dims, kernel->dims[i], KT_WINOGRAD_WINDOW)) return 0;
         if (attrs->strides.at[i] != 1 || attrs->dilation.at[i] != 1 || attrs->input_dilation.at[i] != 1)
@@ -33,26 +35,43 @@ int kt_winograd_choose(const kt_dim_pool *dims, const kt_attrs_conv *attrs, cons
     if (channels < LEAST_CHANNELS || features < LEAST_CHANNELS || channels > MOST_CHANNELS ||
         features > MOST_CHANNELS)
         return 0;
-    int64_t least = (int64_t)((double)(sizes[0] * sizes[1] * KT_WINOGRAD_WINDOW * KT_WINOGRAD_WINDOW *
-                                       channels * features) *
-                              share);
+    if (bytes && (channels > KT_WINOGRAD_MOST_BYTES || channels % KT_WINOGRAD_PAIR != 0)) return 0;
+    const int64_t word = bytes ? KT_BYTE_QUAD : 1, pair = bytes ? KT_WINOGRAD_PAIR : 1;
+    int64_t products =
+        sizes[0] * sizes[1] * KT_WINOGRAD_WINDOW * KT_WINOGRAD_WINDOW * channels * features / word;
+    int64_t least = (int64_t)((double)products * share);
     int best = 0;
-    for (int i = 0; i < 2; i++) {
+    for (int i = bytes; i < 2; i++) {
         int64_t tile = choices[i].tile, points = (tile + 2) * (tile + 2);
         int64_t tiles = ((sizes[0] + tile - 1) / tile) * ((sizes[1] + tile - 1) / tile);
-        int64_t cost = tiles * (points * channels * features + choices[i].input * channels +
+        int64_t cost = tiles * (points * channels / pair * features + choices[i].input * channels / pair +
                                 choices[i].output * features);
-        if (points * channels * features * 4 > MOST_KERNEL_BYTES || cost >= least) continue;
+        if (points * channels * features * 4 / pair > MOST_KERNEL_BYTES || cost >= least) continue;
         least = cost;
         best = (int)tile;
     }
     return best;
 }
 
-/* kernel [3, 3, channels, features] → [panels, points^2, channels, panel] */
+/* [panels, points^2, channels, panel] → [panels, points^2, channels / 2, 2 * panel] */
+static kt_value pair_channels(kt_layouting *l, kt_value value) {
+    const kt_type type = *kt_build_type(l->builder, value);
+    kt_dim pair = kt_layout_number(l, KT_WINOGRAD_PAIR);
+    kt_dim half = kt_dim_floordiv(l->graph->dims, type.dims[2], pair);
+    value = kt_build_reshape(l->builder, value, 5,
+                             (kt_dim[]){type.dims[0], type.dims[1], half, pair, type.dims[3]});
+    value = kt_build_transpose(l->builder, value, (int64_t[]){0, 1, 2, 4, 3});
+    return kt_build_reshape(
+        l->builder, value, 4,
+        (kt_dim[]){type.dims[0], type.dims[1], half, kt_layout_number(l, KT_WINOGRAD_PAIR * l->panel)});
+}
+
+/* kernel [3, 3, channels, features] → [panels, points^2, channels, panel], of bytes in pairs of channels */
 static kt_value transform_kernel(kt_layouting *l, kt_value kernel, const kt_winograd *w, int64_t channels,
                                  int64_t features) {
     double numbers[KT_WINOGRAD_MOST_POINTS * KT_WINOGRAD_WINDOW];
+    bool bytes = kt_build_type(l->builder, kernel)->dtype == KT_I8;
+    kt_dtype dtype = bytes ? KT_I16 : KT_F32;
     for (int i = 0; i < w->points * KT_WINOGRAD_WINDOW; i++)
         numbers[i] = w->kernel[i / KT_WINOGRAD_WINDOW][i % KT_WINOGRAD_WINDOW];
     const kt_type type = {.dtype = KT_F64,
@@ -65,7 +84,7 @@ static kt_value transform_kernel(kt_layouting *l, kt_value kernel, const kt_wino
     attrs.rhs_contract.at[0] = 1;
     value = kt_build_dot_general(l->builder, matrix, value, &attrs); /* transposed; symmetric but for that */
     value = kt_build_transpose(l->builder, value, (int64_t[]){1, 0, 2, 3});
-    value = kt_build_cast(l->builder, value, KT_F32);
+    value = kt_build_cast(l->builder, value, dtype);
     kt_dim points = kt_layout_number(l, (int64_t)w->points * w->points);
     value =
         kt_build_reshape(l->builder, value, 3,
@@ -74,12 +93,13 @@ static kt_value transform_kernel(kt_layouting *l, kt_value kernel, const kt_wino
     const kt_dim none[3] = {kt_layout_number(l, 0), kt_layout_number(l, 0), kt_layout_number(l, 0)};
     const kt_dim behind[3] = {none[0], none[0], kt_layout_number(l, missing)};
     if (missing)
-        value = kt_build_pad(l->builder, value, kt_build_scalar(l->builder, KT_F32, 0), none, behind,
+        value = kt_build_pad(l->builder, value, kt_build_scalar(l->builder, dtype, 0), none, behind,
                              (int64_t[]){0, 0, 0});
     value = kt_build_reshape(l->builder, value, 4,
                              (kt_dim[]){points, kt_layout_number(l, channels), kt_layout_number(l, panels),
                                         kt_layout_number(l, l->panel)});
-    return kt_build_transpose(l->builder, value, (int64_t[]){2, 0, 1, 3});
+    value = kt_build_transpose(l->builder, value, (int64_t[]){2, 0, 1, 3});
+    return bytes ? pair_channels(l, value) : value;
 }
 
 kt_value kt_layout_winograd(kt_layouting *l, const kt_node_info *node, kt_value x, kt_value kernel) {
@@ -99,7 +119,7 @@ kt_value kt_layout_winograd(kt_layouting *l, const kt_node_info *node, kt_value 
         kt_dim missing = kt_dim_sub(dims, kt_dim_mul(dims, tiles, side), result->dims[i + 1]);
         attrs.high.at[i] = kt_dim_add(dims, attrs.high.at[i], missing);
     }
-    kt_winograd w = kt_winograd_make(tile);
+    kt_winograd w = kt_winograd_make(tile, x_type.dtype == KT_U8);
     x = kt_layout_pad_input(l, x, &attrs);
     kernel = transform_kernel(l, kernel, &w, channels, filtering.columns);
     return kt_build_winograd(l->builder, x, kernel, &filtering);

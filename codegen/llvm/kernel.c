@@ -47,9 +47,9 @@ static LLVMBasicBlockRef append_block(const walker *w, const char *name) {
  */
 
 static LLVMValueRef address(walker *w, const kt_code *code, bool in_bounds) {
-    bool words = code->code == KT_CODE_LOAD && code->flag;
+    bool words = (code->code == KT_CODE_LOAD || code->code == KT_CODE_STORE) && code->flag;
     LLVMTypeRef element =
-        kt_emit_memory_type(&w->emitter, words ? code->dtype : w->loops->buffer_dtypes[code->buffer], 1);
+        kt_emit_memory_type(&w->emitter, words ? KT_I32 : w->loops->buffer_dtypes[code->buffer], 1);
     LLVMValueRef index = w->values[code->a], base = w->buffers[code->buffer];
     LLVMBuilderRef b = w->emitter.builder;
     return in_bounds ? LLVMBuildInBoundsGEP2(b, element, base, &index, 1, "")
@@ -213,7 +213,8 @@ static LLVMValueRef emit_load(walker *w, const kt_code *code) {
 }
 
 static void emit_store(walker *w, const kt_code *code) {
-    const kt_emitter *e = emitter(w, w->loops->buffer_dtypes[code->buffer], code->lanes);
+    kt_dtype own = w->loops->buffer_dtypes[code->buffer];
+    const kt_emitter *e = emitter(w, code->flag ? KT_I32 : own, code->lanes);
     LLVMValueRef value = kt_emit_pack(e, w->values[code->b]), stored;
     bool scatters = code->code == KT_CODE_SCATTER;
     LLVMValueRef to = address(w, code, !scatters && !code->mask);
@@ -230,7 +231,7 @@ static void emit_store(walker *w, const kt_code *code) {
     } else {
         tell_sanitizer(w, to, LLVMTypeOf(value), NULL, true);
         stored = LLVMBuildStore(e->builder, value, to);
-        LLVMSetAlignment(stored, (unsigned)kt_dtype_bytes(e->dtype));
+        LLVMSetAlignment(stored, (unsigned)kt_dtype_bytes(own));
     }
     mark_access(w, stored, code->buffer);
 }
@@ -361,7 +362,8 @@ static LLVMValueRef emit_value(walker *w, const kt_code *code) {
                              code->c ? w->values[code->c] : NULL);
     }
     case KT_CODE_FMA: return kt_emit_fma(e, x, w->values[code->b], w->values[code->c]);
-    case KT_CODE_DOT: return kt_emit_dot(e, x, w->values[code->b], w->values[code->c]);
+    case KT_CODE_DOT:
+        return (code->flag ? kt_emit_dot_i16 : kt_emit_dot)(e, x, w->values[code->b], w->values[code->c]);
     case KT_CODE_INDEX: return emit_index(w, code);
     case KT_CODE_SPLAT: return kt_emit_splat(e, x);
     case KT_CODE_RAMP:

@@ -189,6 +189,7 @@ struct kt_tiling {
     int64_t panel;       /* columns of a packed panel, or 0: rows of B are contiguous */
     kt_dim panel_stride; /* from packed panel to packed panel */
     bool words;          /* k counts words of A and of B, which is packed */
+    bool shorts;         /* words are pairs of i16 */
     bool prefetch;
     kt_tile_store *store;
     void *context;

@@ -34,7 +34,7 @@ void kt_tiling_init(kt_lower *lower, kt_tiling *tiling, kt_dtype dtype, int64_t 
     /* Where words are taken apart (codegen/math/dot.c), those of B take two registers a vector, and those of
      * A two. */
     uint64_t whole = dtype == KT_F32 ? KT_CPU_AVX512BF16 : KT_CPU_AVX512VNNI;
-    bool spread = tiling->words && !(target->cpu_features & whole);
+    bool spread = tiling->words && !tiling->shorts && !(target->cpu_features & whole);
     int rows = (target->vector_registers - 1 - vectors - (spread ? vectors + 2 : 0)) / vectors;
     if (rows > target->tile_rows && vectors >= target->tile_vectors) rows = target->tile_rows;
     if (rows > MAX_ROWS) rows = MAX_ROWS;
@@ -99,7 +99,7 @@ static void multiply(kt_lower *lower, const tile *t, kt_reg a, const kt_reg *b, 
     for (int vector = 0; vector < t->vectors; vector++) {
         kt_reg number = sum_number(lower, t, row, group, vector);
         kt_reg sum = kt_loops_get(lower->loops, t->sums, number);
-        sum = t->tiling->words ? kt_loops_dot(lower->loops, a, b[vector], sum)
+        sum = t->tiling->words ? kt_loops_dot(lower->loops, a, b[vector], sum, t->tiling->shorts)
                                : kt_multiply_add(lower, a, b[vector], sum);
         kt_loops_set(lower->loops, t->sums, number, sum);
     }

@@ -6,6 +6,9 @@
  *      sums[point, tile, feature] = inputs[point] * kernel[point];
  *   3. each tile's sums are transformed to its outputs, features in lanes, and go through the epilogue.
  *
+ * Of bytes, inputs are 16 bits wide, which fill two lanes of sums, in 32; where channels lie in pairs, two
+ * are multiplied at once. Sums may wrap around: see ir/winograd.h.
+ *
  * Both intermediates are scratch memory of the kernel. A unit is some tiles by some panels; units that share
  * tiles transform them once, where one thread takes them one after the other, or again, which is little
  * beside their products. */
@@ -27,6 +30,8 @@ typedef struct winograd {
     uint32_t input;           /* x's buffer */
     int64_t rows;             /* tiles of a unit */
     int64_t channels, panel, features;
+    int64_t pair, depth; /* channels that are multiplied at once: 1, or 2 of bytes; channels / pair */
+    bool bytes;
     kt_tiling tiling;
     int64_t sums;              /* where they begin in the scratch memory */
     kt_reg point, column_tile; /* of the product at hand */
@@ -117,6 +122,7 @@ static tile_place find_tile(kt_lower *lower, const winograd *c, kt_reg tile) {
 typedef struct input_turn {
     const winograd *c;
     kt_reg from, to; /* the tile's first pixel; its place among the inputs */
+    int lanes;
 } input_turn;
 
 static void transform_inputs(kt_lower *lower, kt_reg channel, kt_reg mask, void *context) {
@@ -131,7 +137,8 @@ static void transform_inputs(kt_lower *lower, kt_reg channel, kt_reg mask, void 
             kt_dim pixel = kt_dim_add_const(lower->dims, kt_dim_mul_const(lower->dims, c->x->dims[2], i), j);
             kt_dim offset = kt_dim_mul_const(lower->dims, pixel, c->channels);
             kt_reg at = kt_plus(lower, from, kt_loops_dim(loops, offset));
-            values[i][j] = kt_loops_load(loops, c->input, at, c->tiling.lanes, mask);
+            values[i][j] = kt_loops_load(loops, c->input, at, turn->lanes, mask);
+            if (c->bytes) values[i][j] = kt_loops_apply(loops, KT_OP_cast, KT_I16, values[i][j], 0, 0);
         }
     }
     apply_both(lower, &c->w, apply_input, points, values);
@@ -153,15 +160,18 @@ static void store_sum(kt_lower *lower, const kt_tiling *tiling, kt_reg tile, kt_
     kt_reg line = kt_plus(lower, kt_times_int(lower, c->point, c->rows), tile);
     kt_reg within = kt_loops_index(loops, KT_INDEX_SUB, column, kt_times_int(lower, c->column_tile, width));
     kt_reg at = kt_plus_int(lower, kt_plus(lower, kt_times_int(lower, line, width), within), c->sums);
-    kt_loops_store(loops, tiling->a, at, sum, 0);
+    if (c->bytes)
+        kt_loops_store_words(loops, tiling->a, at, sum);
+    else
+        kt_loops_store(loops, tiling->a, at, sum, 0);
 }
 
 static void multiply(kt_lower *lower, winograd *c, kt_reg tiles) {
     kt_loops *loops = lower->loops;
     kt_reg points = kt_loops_int(loops, (int64_t)c->w.points * c->w.points);
     c->point = kt_lower_begin(lower, kt_loops_int(loops, 0), points, 1, "points");
-    kt_reg a = kt_times_int(lower, c->point, c->rows * c->channels);
-    kt_reg b = kt_times_int(lower, c->point, c->channels * c->panel);
+    kt_reg a = kt_times_int(lower, c->point, c->rows * c->depth);
+    kt_reg b = kt_times_int(lower, c->point, c->depth * c->panel);
     kt_tile_block(lower, &c->tiling, a, b, tiles, c->column_tile, kt_plus_int(lower, c->column_tile, 1));
     kt_lower_end(lower);
 }
@@ -183,16 +193,27 @@ static bool begin_inside(kt_lower *lower, const winograd *c, int axis, kt_reg at
     return true;
 }
 
+static kt_reg load_sum(kt_lower *lower, const winograd *c, kt_reg at) {
+    return c->bytes ? kt_loops_load_words(lower->loops, c->tiling.a, at, c->tiling.lanes)
+                    : kt_loops_load(lower->loops, c->tiling.a, at, c->tiling.lanes, 0);
+}
+
+/* What is 576 times as large, modulo 2^32. */
+static kt_reg divide(kt_lower *lower, kt_reg value) {
+    kt_loops *loops = lower->loops;
+    int lanes = kt_loops_lanes(loops, value);
+    value = combine(lower, KT_OP_mul, value, kt_loops_const(loops, KT_I32, lanes, KT_WINOGRAD_NINTH));
+    return combine(lower, KT_OP_shift_right, value, kt_loops_const(loops, KT_I32, lanes, KT_WINOGRAD_SHIFT));
+}
+
 static void make_outputs(kt_lower *lower, kt_reg feature, kt_reg mask, void *context) {
     const output_turn *turn = context;
     const winograd *c = turn->c;
-    kt_loops *loops = lower->loops;
     kt_reg values[MOST][MOST] = {{0}}, from = kt_plus(lower, turn->from, feature);
     int points = c->w.points, tile = c->w.tile;
     int64_t step = c->rows * kt_tile_width(&c->tiling);
     for (int p = 0; p < points * points; p++)
-        values[p / points][p % points] =
-            kt_loops_load(loops, c->tiling.a, kt_plus_int(lower, from, p * step), c->tiling.lanes, 0);
+        values[p / points][p % points] = load_sum(lower, c, kt_plus_int(lower, from, p * step));
     apply_both(lower, &c->w, apply_output, tile, values);
     kt_position at = kt_position_origin(lower, 4, c->result->dims, c->tiling.lanes);
     at.mask = mask;
@@ -206,7 +227,7 @@ static void make_outputs(kt_lower *lower, kt_reg feature, kt_reg mask, void *con
             kt_reg column = kt_plus_int(lower, kt_times_int(lower, turn->place.column, tile), j);
             bool guarded = begin_inside(lower, c, 2, column);
             at.at[2] = kt_axis_at(column, 0);
-            kt_lower_epilogue(lower, c->heavy, &at, values[i][j]);
+            kt_lower_epilogue(lower, c->heavy, &at, c->bytes ? divide(lower, values[i][j]) : values[i][j]);
             if (guarded) kt_lower_end(lower);
         }
         if (guarded_row) kt_lower_end(lower);
@@ -225,8 +246,11 @@ static void emit_inputs(kt_lower *lower, const winograd *c, kt_reg first_tile, k
     line = kt_plus(lower, line, kt_times_int(lower, place.row, c->w.tile));
     kt_reg pixel = kt_loops_index(loops, KT_INDEX_MUL, line, kt_loops_dim(loops, c->x->dims[2]));
     pixel = kt_plus(lower, pixel, kt_times_int(lower, place.column, c->w.tile));
-    input_turn inputs = {c, kt_times_int(lower, pixel, c->channels), kt_times_int(lower, tile, c->channels)};
-    kt_lower_vector_loop(lower, zero, channels, c->tiling.lanes, transform_inputs, &inputs, "channels");
+    int lanes = c->tiling.lanes * (int)c->pair;
+    while (lanes > c->tiling.lanes && c->channels % lanes != 0) lanes /= 2;
+    input_turn inputs = {c, kt_times_int(lower, pixel, c->channels), kt_times_int(lower, tile, c->channels),
+                         lanes};
+    kt_lower_vector_loop(lower, zero, channels, lanes, transform_inputs, &inputs, "channels");
     kt_lower_end(lower);
 }
 
@@ -256,7 +280,8 @@ static void emit_columns(kt_lower *lower, winograd *c, kt_reg first_tile, kt_reg
 /* How many tiles a unit takes. Those of an image fall evenly into units, unless they are too few. */
 static int64_t unit_tiles(kt_lower *lower, const winograd *c) {
     int64_t points = (int64_t)c->w.points * c->w.points;
-    int64_t bytes = points * (c->channels + kt_tile_width(&c->tiling)) * (int64_t)kt_dtype_bytes(c->x->dtype);
+    int64_t bytes =
+        points * (c->depth + kt_tile_width(&c->tiling)) * (int64_t)kt_dtype_bytes(c->tiling.dtype);
     int64_t most = KT_SCRATCH_BYTES / bytes, all = kt_dim_divisor(lower->dims, c->tiles);
     if (most > MOST_TILES) most = MOST_TILES;
     if (most < 1) most = 1;
@@ -273,12 +298,12 @@ static void emit_units(kt_lower *lower, winograd *c) {
     int64_t column_tiles = kt_divide_up(c->features, width), most = BLOCK_FEATURES / width;
     int64_t column_blocks = kt_divide_up(column_tiles, most > 1 ? most : 1);
     int64_t wide = kt_divide_up(column_tiles, column_blocks); /* column tiles of a block */
-    int64_t units_a_block = kt_divide_up(wide, UNIT_PRODUCTS / (points * c->rows * c->channels * width) + 1);
+    int64_t units_a_block = kt_divide_up(wide, UNIT_PRODUCTS / (points * c->rows * c->depth * width) + 1);
     int64_t narrow = kt_divide_up(wide, units_a_block); /* of a unit */
     units_a_block = kt_divide_up(wide, narrow);
     kt_dim tile_blocks = kt_dim_ceildiv(dims, c->tiles, kt_dim_const(dims, c->rows));
     kt_dim units = kt_dim_mul_const(dims, tile_blocks, column_blocks * units_a_block);
-    int64_t work = points * (c->channels + 8) * (c->features + 8);
+    int64_t work = points * (c->depth + 8) * (c->features + 8);
     loops->cost = kt_dim_ceildiv(dims, kt_dim_mul_const(dims, c->tiles, work),
                                  kt_dim_const(dims, KT_LANE_PRODUCTS * (int64_t)c->tiling.lanes));
     kt_reg zero = kt_loops_int(loops, 0), one = kt_loops_int(loops, 1);
@@ -316,7 +341,11 @@ static void emit_units(kt_lower *lower, winograd *c) {
 bool kt_lower_winograd_root(kt_lower *lower, const kt_node_info *node) {
     const kt_attrs_winograd *attrs = node->attrs;
     kt_dim_pool *dims = lower->dims;
-    winograd c = {.w = kt_winograd_make((int)attrs->tile),
+    bool bytes = kt_graph_type(lower->graph, node->operands[0])->dtype == KT_U8;
+    winograd c = {.w = kt_winograd_make((int)attrs->tile, bytes),
+                  .bytes = bytes,
+                  .pair = bytes ? KT_WINOGRAD_PAIR : 1,
+                  .tiling = {.words = bytes, .shorts = bytes},
                   .heavy = node->first_result,
                   .x = kt_graph_type(lower->graph, node->operands[0]),
                   .kernel = kt_graph_type(lower->graph, node->operands[1]),
@@ -327,24 +356,28 @@ bool kt_lower_winograd_root(kt_lower *lower, const kt_node_info *node) {
     if (kt_dim_equals(dims, c.x->dims[0], 0)) return true; /* no images */
     KT_ASSERT(input >= 0 && kernel >= 0 && kt_lower_has_epilogue_only(lower, node));
     c.input = (uint32_t)input;
-    kt_dim_is_const(dims, c.kernel->dims[2], &c.channels);
+    kt_dim_is_const(dims, c.kernel->dims[2], &c.depth);
     kt_dim_is_const(dims, c.kernel->dims[3], &c.panel);
+    c.channels = c.depth * c.pair;
+    c.panel /= c.pair;
     kt_dim tile = kt_dim_const(dims, attrs->tile);
     c.tiles_wide = kt_dim_ceildiv(dims, c.result->dims[2], tile);
     c.tiles = kt_dim_mul(dims, kt_dim_ceildiv(dims, c.result->dims[1], tile), c.tiles_wide);
     c.tiles = kt_dim_mul(dims, c.tiles, c.x->dims[0]);
-    kt_tiling_init(lower, &c.tiling, kt_accumulator(c.x->dtype), c.panel, kt_dim_const(dims, c.features));
+    kt_tiling_init(lower, &c.tiling, kt_accumulator(c.result->dtype), c.panel,
+                   kt_dim_const(dims, c.features));
     c.rows = unit_tiles(lower, &c);
-    c.sums = (int64_t)c.w.points * c.w.points * c.rows * c.channels;
-    int64_t scratch = c.sums + (int64_t)c.w.points * c.w.points * c.rows * kt_tile_width(&c.tiling);
-    c.tiling.a = kt_loops_scratch(lower->loops, c.tiling.dtype, scratch);
+    int64_t points = (int64_t)c.w.points * c.w.points;
+    c.sums = points * c.rows * c.depth;
+    int64_t scratch = c.sums + points * c.rows * kt_tile_width(&c.tiling);
+    c.tiling.a = kt_loops_scratch(lower->loops, bytes ? KT_I16 : c.tiling.dtype, scratch * c.pair);
     c.tiling.b = (uint32_t)kernel;
-    c.tiling.loops[0] = (kt_tile_loop){.extent = kt_dim_const(dims, c.channels),
+    c.tiling.loops[0] = (kt_tile_loop){.extent = kt_dim_const(dims, c.depth),
                                        .a_stride = kt_dim_const(dims, 1),
                                        .b_stride = kt_dim_const(dims, c.panel)};
     c.tiling.loop_count = 1;
-    c.tiling.row_stride = kt_dim_const(dims, c.channels);
-    c.tiling.panel_stride = kt_dim_const(dims, (int64_t)c.w.points * c.w.points * c.channels * c.panel);
+    c.tiling.row_stride = kt_dim_const(dims, c.depth);
+    c.tiling.panel_stride = kt_dim_const(dims, points * c.depth * c.panel);
     c.tiling.prefetch = true;
     c.tiling.store = store_sum;
     c.tiling.context = &c;

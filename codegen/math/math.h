@@ -35,6 +35,7 @@ LLVMValueRef kt_emit_splat(const kt_emitter *e, LLVMValueRef scalar);
 LLVMValueRef kt_emit_fma(const kt_emitter *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
 /* i32: c + the sum of the four products of a's bytes, unsigned, by b's, signed; exact (dot.c). */
 LLVMValueRef kt_emit_dot(const kt_emitter *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
+LLVMValueRef kt_emit_dot_i16(const kt_emitter *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c); /* likewise of two i16 */
 /* Any elementwise operation; result: the dtype it gives, which matters for casts. Unused operands are NULL.
  */
 LLVMValueRef kt_emit_apply(const kt_emitter *e, kt_op op, kt_dtype result, LLVMValueRef a, LLVMValueRef b,

@@ -23,7 +23,8 @@ typedef struct tiles {
     kt_winograd w;
     int64_t height, width; /* of the input */
     int64_t channels, features, panel;
-    const kt_number *x, *kernel; /* x: of one image */
+    int64_t pair;                /* channels that lie side by side in the kernel */
+    const kt_number *x, *kernel; /* x: of one image; all as doubles, which hold whole numbers that large */
     kt_number *inputs;           /* [points, points, channels] of a tile */
     kt_number *result;           /* of one image: [high, wide, features] */
     int64_t high, wide;
@@ -49,10 +50,11 @@ static void make_outputs(const tiles *t, int64_t row, int64_t column, int64_t fe
     for (int p = 0; p < points * points; p++) {
         const kt_number *panel = t->kernel +
                                  (feature / t->panel * points * points + p) * t->channels * t->panel +
-                                 feature % t->panel;
+                                 feature % t->panel * t->pair;
         for (int64_t channel = 0; channel < t->channels; channel++)
             sums[p / points][p % points] +=
-                t->inputs[p * t->channels + channel].real * panel[channel * t->panel].real;
+                t->inputs[p * t->channels + channel].real *
+                panel[channel / t->pair * t->pair * t->panel + channel % t->pair].real;
     }
     transform(t->w.tile, points, (const double(*)[MOST])t->w.output, sums, out);
     for (int64_t i = 0; i < t->w.tile && row + i < t->high; i++)
@@ -60,22 +62,39 @@ static void make_outputs(const tiles *t, int64_t row, int64_t column, int64_t fe
             t->result[((row + i) * t->wide + column + j) * t->features + feature].real = out[i][j];
 }
 
+static kt_number *as_doubles(kt_arena *arena, const kt_tensor *tensor) {
+    kt_number *numbers = kt_numbers_of(arena, tensor);
+    for (size_t i = 0; !kt_dtype_is_float(tensor->dtype) && i < kt_tensor_elements(tensor); i++)
+        numbers[i].real = (double)numbers[i].integer;
+    return numbers;
+}
+
+/* What is 576 times as large, as compiled code divides it modulo 2^32. */
+static void divide(kt_number *results, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t ninth = (uint32_t)(int64_t)results[i].real * KT_WINOGRAD_NINTH;
+        results[i].integer = (int32_t)ninth >> KT_WINOGRAD_SHIFT;
+    }
+}
+
 kt_status kt_eval_winograd(kt_eval_op *e) {
     const kt_attrs_winograd *attrs = e->attrs;
     const kt_tensor *x = &e->operands[0], *kernel = &e->operands[1];
-    int64_t tile = attrs->tile;
-    tiles t = {.w = kt_winograd_make((int)tile),
+    bool bytes = x->dtype == KT_U8;
+    int64_t tile = attrs->tile, pair = bytes ? KT_WINOGRAD_PAIR : 1;
+    tiles t = {.w = kt_winograd_make((int)tile, bytes),
                .height = x->dims[1],
                .width = x->dims[2],
                .channels = x->dims[3],
                .features = e->result->dims[3],
-               .panel = kernel->dims[3],
-               .kernel = kt_numbers_of(e->arena, kernel),
+               .pair = pair,
+               .panel = kernel->dims[3] / pair,
+               .kernel = as_doubles(e->arena, kernel),
                .high = e->result->dims[1],
                .wide = e->result->dims[2]};
     if (t.height != (t.high + tile - 1) / tile * tile + 2 || t.width != (t.wide + tile - 1) / tile * tile + 2)
         return kt_eval_fail(e, KT_INVALID, "winograd: the input does not consist of whole tiles.");
-    const kt_number *xs = kt_numbers_of(e->arena, x);
+    const kt_number *xs = as_doubles(e->arena, x);
     int64_t pixels = t.high * t.wide * t.features;
     t.inputs = KT_NEW_ARRAY(e->arena, kt_number, t.w.points * t.w.points * t.channels);
     t.result = KT_NEW_ARRAY(e->arena, kt_number, pixels);
@@ -88,6 +107,7 @@ kt_status kt_eval_winograd(kt_eval_op *e) {
                     make_outputs(&t, row, column, feature);
             }
         }
+        if (bytes) divide(t.result, pixels);
         kt_numbers_store(e->result->dtype, e->result->data, (size_t)(image * pixels), (size_t)pixels,
                          t.result);
     }

@@ -1,5 +1,6 @@
 /* Inference of contractions and convolutions, whose second operand may be packed into panels of columns. */
 #include "ir/infer/infer_impl.h"
+#include "ir/winograd.h"
 
 /* others: what else they may be, as the sentence says it. */
 static kt_status check_dtypes(kt_infer *infer, int constraint, bool may_differ, const char *others) {
@@ -324,19 +325,26 @@ kt_status kt_infer_conv_by_kernel(kt_infer *infer) {
 /* ---- winograd -------------------------------------------------------------------------------------------
  */
 
-/* C1 both operands have 4 axes, and are f32 or f64 both
- * C2 tile is 2 or 4
+/* C1 both operands have 4 axes, and are f32 or f64 both; or u8 and i16, whose result is i32
+ * C2 tile is 2 or 4; of bytes 4
  * C3 columns is at least 1; space has 2 entries, at least 1
  * C4 the input's height and width are space's, up to whole tiles, and 2 more
- * C5 the kernel is [ceil(columns / panel), (tile + 2)^2, channels, panel]
- * C6 there are at most 1024 channels, so that a tile fits into a kernel's scratch memory */
+ * C5 the kernel is [ceil(columns / panel), (tile + 2)^2, channels, panel]; of bytes with pairs of channels
+ * side by side, [ceil(columns / panel), (tile + 2)^2, channels / 2, 2 * panel] C6 there are at most 1024
+ * channels, so that a tile fits into a kernel's scratch memory; of bytes 112 */
 kt_status kt_infer_winograd(kt_infer *infer) {
     const kt_attrs_winograd *attrs = infer->attrs;
     const kt_type *x = &infer->operands[0], *y = &infer->operands[1];
     kt_dim_pool *pool = infer->graph->dims;
-    if (x->rank != 4 || y->rank != 4 || x->dtype != y->dtype || (x->dtype != KT_F32 && x->dtype != KT_F64))
-        return kt_infer_fail(infer, 1, "%s and %s must be f32 or f64 both, with 4 dimensions each.",
+    bool bytes = x->dtype == KT_U8 && y->dtype == KT_I16;
+    bool floats = x->dtype == y->dtype && (x->dtype == KT_F32 || x->dtype == KT_F64);
+    int64_t pair = bytes ? KT_WINOGRAD_PAIR : 1, most = bytes ? KT_WINOGRAD_MOST_BYTES : 1024;
+    if (x->rank != 4 || y->rank != 4 || !(bytes || floats))
+        return kt_infer_fail(infer, 1,
+                             "%s and %s must be f32 or f64 both, or u8 and i16, with 4 dimensions each.",
                              kt_infer_show(infer, x), kt_infer_show(infer, y));
+    if (attrs->tile != 4 && bytes)
+        return kt_infer_fail(infer, 2, "tile must be 4 for bytes, but is %lld.", (long long)attrs->tile);
     if (attrs->tile != 2 && attrs->tile != 4)
         return kt_infer_fail(infer, 2, "tile must be 2 or 4, but is %lld.", (long long)attrs->tile);
     if (attrs->columns < 1 || attrs->columns > INT32_MAX)
@@ -344,7 +352,7 @@ kt_status kt_infer_winograd(kt_infer *infer) {
                              (long long)attrs->columns);
     KT_TRY(kt_infer_count(infer, 3, "space", attrs->space.count, 2));
     kt_dim tile = kt_dim_const(pool, attrs->tile);
-    kt_type result = {.dtype = x->dtype, .rank = 4, .dims = {x->dims[0]}};
+    kt_type result = {.dtype = bytes ? KT_I32 : x->dtype, .rank = 4, .dims = {x->dims[0]}};
     for (int i = 0; i < 2; i++) {
         kt_dim size = attrs->space.at[i];
         KT_TRY(kt_infer_at_least(infer, 3, size, 1, "space[%d]", i));
@@ -354,18 +362,19 @@ kt_status kt_infer_winograd(kt_infer *infer) {
         result.dims[i + 1] = size;
     }
     int64_t panel, channels;
-    if (!kt_dim_is_const(pool, y->dims[3], &panel) || panel < 1)
+    if (!kt_dim_is_const(pool, y->dims[3], &panel) || panel < pair || panel % pair != 0)
         return kt_infer_fail(infer, 5, "the kernel %s has no panels.", kt_infer_show(infer, y));
-    if (!kt_dim_is_const(pool, y->dims[2], &channels) || channels < 1 || channels > 1024)
-        return kt_infer_fail(infer, 6, "the kernel %s must have 1 to 1024 channels.",
-                             kt_infer_show(infer, y));
+    if (!kt_dim_is_const(pool, y->dims[2], &channels) || channels < 1 || channels > most / pair)
+        return kt_infer_fail(infer, 6, "the kernel %s must have 1 to %lld channels.", kt_infer_show(infer, y),
+                             (long long)most);
     kt_dim points = kt_dim_const(pool, (attrs->tile + 2) * (attrs->tile + 2));
     kt_type wanted = {.dtype = y->dtype, .rank = 4};
-    wanted.dims[0] = kt_dim_const(pool, divide_up(attrs->columns, panel));
+    wanted.dims[0] = kt_dim_const(pool, divide_up(attrs->columns, panel / pair));
     wanted.dims[1] = points;
-    wanted.dims[2] = x->dims[3];
+    wanted.dims[2] = kt_dim_floordiv(pool, x->dims[3], kt_dim_const(pool, pair));
     wanted.dims[3] = y->dims[3];
-    if (!kt_type_equal(&wanted, y))
+    bool paired = kt_dim_divisor(pool, x->dims[3]) % pair == 0;
+    if (!paired || !kt_type_equal(&wanted, y))
         return kt_infer_fail(infer, 5, "the kernel must be %s, but is %s.", kt_infer_show(infer, &wanted),
                              kt_infer_show(infer, y));
     result.dims[3] = kt_dim_const(pool, attrs->columns);

@@ -1,4 +1,6 @@
-/* winograd: whole and cut tiles, few and many, with and without an epilogue, on panels of several widths. */
+/* winograd: whole and cut tiles, few and many, with and without an epilogue, on panels of several widths, of
+ * floats and of bytes. */
+#include "ir/winograd.h"
 #include "kernel_suite.h"
 
 #include "kt_cmocka.h"
@@ -7,8 +9,12 @@ typedef struct winograd_case {
     int64_t tile, images, high, wide, channels, features, panel;
 } winograd_case;
 
+/* dtype: of the input; u8 makes products of bytes, by a kernel of any 16 bits: results are what is left
+ * modulo 2^32, whether or not they come from a convolution. */
 static kt_value build(suite *s, kt_dtype dtype, const winograd_case *c) {
     int64_t points = (c->tile + 2) * (c->tile + 2), panels = (c->features + c->panel - 1) / c->panel;
+    int64_t pair = dtype == KT_U8 ? KT_WINOGRAD_PAIR : 1;
+    kt_dtype kernel = dtype == KT_U8 ? KT_I16 : dtype;
     kt_attrs_winograd attrs = {.tile = c->tile, .columns = c->features};
     attrs.space.count = 2;
     attrs.space.at[0] = dim_of(s, c->high);
@@ -16,7 +22,8 @@ static kt_value build(suite *s, kt_dtype dtype, const winograd_case *c) {
     int64_t high = (c->high + c->tile - 1) / c->tile * c->tile + 2;
     int64_t wide = (c->wide + c->tile - 1) / c->tile * c->tile + 2;
     kt_value x = PARAM(s, dtype, c->images, high, wide, c->channels);
-    return kt_build_winograd(&s->b, x, PARAM(s, dtype, panels, points, c->channels, c->panel), &attrs);
+    return kt_build_winograd(&s->b, x, PARAM(s, kernel, panels, points, c->channels / pair, c->panel * pair),
+                             &attrs);
 }
 
 static void test_winograd(void **state) {
@@ -37,6 +44,16 @@ static void test_winograd(void **state) {
         sum = kt_build_add(&s.b, sum, kt_build_broadcast(&s.b, b, 4, type.dims, SIZES(3)));
         kt_value rest = kt_builder_param(&s.b, KT_ROLE_PLAIN, NULL, s.b.function.params.count, &type);
         end(&s, relu(&s, kt_build_add(&s.b, sum, rest)));
+    }
+    static const winograd_case of_bytes[] = {{4, N, 4, 4, 2, 1, 4},
+                                             {4, N, 5, 7, 18, 35, 16},
+                                             {4, 3, 8, 8, 64, 32, 32},
+                                             {4, 2, 13, 9, 112, 12, 16}};
+    for (size_t i = 0; i < sizeof of_bytes / sizeof of_bytes[0]; i++) {
+        begin(&s, "bytes");
+        kt_value sums = build(&s, KT_U8, &of_bytes[i]);
+        if (i % 2) sums = kt_build_cast(&s.b, relu(&s, kt_build_cast(&s.b, sums, KT_F32)), KT_U8);
+        end(&s, sums);
     }
     begin(&s, "f64");
     end(&s, build(&s, KT_F64, &cases[3]));

@@ -92,6 +92,38 @@ for name in mlp convnet; do
         fi
     done
 done
+# Convolutions by minimal filtering give the same bits as those without: of any numbers, and of the largest.
+filtered() { # CHANNELS FEATURES WEIGHTS
+    cat >"$work/filtered.kir" <<EOF
+graph "filtered"
+symbols batch
+variable @a : f32[3,3,$1,$2] = $3
+entry @predict(
+  input 0 "x" %0: f32[batch,8,15,$1],
+  variable @a %1: f32[3,3,$1,$2]
+) {
+  %2 = conv(%0, %1) strides=[1,1] low=[1,1] high=[1,1] dilation=[1,1] input_dilation=[1,1] groups=1 : f32[batch,8,15,$2] @ "conv"
+  return output 0 "y" %2
+}
+EOF
+    calibrated "$work/many.csv" "$work/filtered.kir" -O1 -o "$work/direct"
+    "$work/direct" --input "$work/many.csv" --output "$work/direct.csv"
+    for how in '--cpu x86-64' '--cpu x86-64-v3' '--cpu cascadelake' --cpu=native; do
+        # shellcheck disable=SC2086
+        calibrated "$work/many.csv" "$work/filtered.kir" $how -o "$work/bytes"
+        if "$work/bytes" --input "$work/many.csv" --output "$work/bytes.csv" 2>"$work/errors"; then
+            cmp "$work/direct.csv" "$work/bytes.csv" || fail "$how filters to other numbers: $*"
+        else
+            expect_text ' CPU ' "$work/errors"
+        fi
+    done
+    calibrated "$work/many.csv" "$work/filtered.kir" --emit=optimized -o "$work/optimized.kir"
+    expect_text 'winograd.* : i32' "$work/optimized.kir"
+}
+numbers 14400 7 | awk '{ printf "%s%s", $0, NR % 4800 ? "," : "\n" }' >"$work/many.csv"
+filtered 40 33 "[$(list 11880 8)]"
+yes 1 | head -13440 | paste -sd, - >"$work/many.csv"
+for weight in 1 -1; do filtered 112 16 "all $weight"; done
 # Ranges of one sample, of one value, and of one sign, beside 0.
 for value in 0 5 -5; do
     yes -- "$value" | head -30 | paste -sd, - >"$work/same.csv"

@@ -429,6 +429,13 @@ static void winograd(void **state) {
     BAD(winograd, &attrs, "winograd C5", "f32[1,14,10,3]", "f32[2,36,4,16]");
     BAD(winograd, &attrs, "winograd C5", "f32[1,14,10,3]", "f32[2,36,3,0]");
     BAD(winograd, &attrs, "winograd C6", "f32[1,14,10,1025]", "f32[2,36,1025,16]");
+    GOOD(winograd, &attrs, "i32[batch,9,8,20]", "u8[batch,14,10,112]", "i16[2,36,56,32]");
+    BAD(winograd, &attrs, "winograd C1", "u8[1,14,10,4]", "i8[2,36,2,32]");
+    BAD(winograd, &attrs, "winograd C5", "u8[1,14,10,5]", "i16[2,36,2,32]");
+    BAD(winograd, &attrs, "winograd C5", "u8[1,14,10,4]", "i16[2,36,2,31]");
+    BAD(winograd, &attrs, "winograd C6", "u8[1,14,10,114]", "i16[2,36,57,32]");
+    attrs.tile = 2;
+    BAD(winograd, &attrs, "winograd C2", "u8[1,12,10,4]", "i16[2,16,2,32]");
     attrs.tile = 3;
     BAD(winograd, &attrs, "winograd C2", "f32[1,14,10,3]", "f32[2,36,3,16]");
     attrs = (kt_attrs_winograd){.tile = 2, .space = dims_of(f, "height, 8"), .columns = 20};
