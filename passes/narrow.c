@@ -25,9 +25,9 @@ static kt_value cast_to(kt_builder *b, kt_value x, kt_dtype dtype) {
     return kt_build_type(b, x)->dtype == dtype ? x : kt_build_cast(b, x, dtype);
 }
 
-static kt_value as_bf16(kt_narrowing *n, kt_value x, const void *context) {
+static kt_value as_bf16(kt_narrowing *n, kt_value old, const void *context) {
     (void)context;
-    return cast_to(n->builder, x, KT_BF16);
+    return cast_to(n->builder, kt_builder_lookup(n->builder, old), KT_BF16);
 }
 
 static bool narrows(const kt_narrowing *n, const kt_node_info *node, kt_weighted *p) {

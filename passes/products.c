@@ -70,7 +70,7 @@ kt_value kt_narrow_value(kt_narrowing *n, kt_value old, kt_narrow_fn *convert, c
         old = node->operands[0];
         node = kt_graph_definition(n->run.graph, old);
     }
-    kt_value x = convert(n, kt_builder_lookup(n->builder, old), context);
+    kt_value x = convert(n, old, context);
     while (behind.count) {
         node = behind.at[--behind.count];
         x = kt_pass_build_like(n->builder, node, &x, node->attrs);

@@ -29,7 +29,7 @@ bool kt_narrow_describe(const kt_narrowing *n, const kt_node_info *node, kt_weig
 
 /* The old value, made narrower by convert: before the reshapes, transposes and largest of windows that lead to it, which
  * do the same to what is narrower, so that the operation before them ends with it if nobody else reads what it gives. */
-typedef kt_value kt_narrow_fn(kt_narrowing *n, kt_value x, const void *context);
+typedef kt_value kt_narrow_fn(kt_narrowing *n, kt_value old, const void *context);
 kt_value kt_narrow_value(kt_narrowing *n, kt_value old, kt_narrow_fn *convert, const void *context);
 
 /* value with so many more of fill behind it along axis, and around it what a convolution wants, where conv is not NULL. */

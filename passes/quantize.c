@@ -7,6 +7,9 @@
  * what pads x changes nothing. The sums, and what zero adds to them, are whole numbers, the same on every
  * CPU.
  *
+ * Scales and biases between two products of which only bytes are read take 1 / step in, and a largest of 0
+ * falls away where 0 is the smallest byte.
+ *
  * x is made bytes before the reshapes, transposes and largest of windows that lead to the product, which do
  * the same to bytes: so the last operation of the layer before it writes bytes, if nobody else reads its
  * floats. The weights, which are fixed, are made bytes in `prepare`. Channels that are no whole fours are
@@ -44,9 +47,16 @@ typedef struct as_bytes {
     grid grid;
 } as_bytes;
 
+/* What a quantised product is: value times scales, one for each of the weights' own axes. */
+typedef struct as_sums {
+    kt_value value, scales;
+    kt_ints own;
+} as_sums;
+
 typedef struct quantizing {
     kt_narrowing n;
     as_bytes *known;    /* by old value; value 0: not known */
+    as_sums *sums;      /* likewise */
     kt_table predicted; /* by location: how many products `predict` has there */
     kt_table counted;   /* the same of the function at work */
     kt_table named;     /* and how many of them have a name by now */
@@ -153,12 +163,56 @@ static grid grid_of(const kt_observed *range) {
     return g;
 }
 
-static kt_value as_grid(kt_narrowing *n, kt_value x, const void *context) {
+/* value * factor + offset, of all elements alike */
+static kt_value rescale(kt_builder *b, kt_value value, double factor, double offset) {
+    value = kt_build_mul(b, value, kt_build_like(b, value, factor));
+    return offset ? kt_build_add(b, value, kt_build_like(b, value, offset)) : value;
+}
+
+/* The operand of an addition that repeats something fixed, a bias: 0 or 1; -1: there is none. */
+static int find_bias(const quantizing *q, const kt_node_info *node) {
+    for (int i = 1; node->op == KT_OP_add && i >= 0; i--) {
+        const kt_node_info *bias = kt_graph_definition(q->n.run.graph, node->operands[i]);
+        if (bias && bias->op == KT_OP_broadcast && q->n.fixed[bias->operands[0]]) return i;
+    }
+    return -1;
+}
+
+/* old * factor + offset, where what is multiplied and added already takes part in that if nobody else reads
+ * what it gives: scales of sums, and biases. */
+static kt_value rescale_old(quantizing *q, kt_value old, double factor, double offset) {
+    kt_builder *b = q->n.builder;
+    const kt_node_info *node = kt_graph_definition(q->n.run.graph, old);
+    const as_sums *sums = &q->sums[old];
+    int at = node && q->n.uses[old] == 1 ? find_bias(q, node) : -1;
+    if (at >= 0) {
+        const kt_node_info *bias = kt_graph_definition(q->n.run.graph, node->operands[at]);
+        kt_value numbers = rescale(b, kt_builder_lookup(b, bias->operands[0]), factor, offset);
+        kt_value x = rescale_old(q, node->operands[!at], factor, 0);
+        return kt_build_add(b, x, kt_pass_build_like(b, bias, &numbers, bias->attrs));
+    }
+    if (!sums->value || q->n.uses[old] != 1) return rescale(b, kt_builder_lookup(b, old), factor, offset);
+    kt_value scales = rescale(b, sums->scales, factor, 0);
+    scales = kt_quantize_spread(b, scales, kt_build_type(b, sums->value), &sums->own);
+    kt_value x = kt_build_mul(b, sums->value, scales);
+    return offset ? kt_build_add(b, x, kt_build_like(b, x, offset)) : x;
+}
+
+/* What is behind a largest of 0, which the smallest byte is anyway, if nobody else reads that. */
+static kt_value before_relu(const quantizing *q, kt_value old) {
+    const kt_node_info *node = kt_graph_definition(q->n.run.graph, old);
+    double least;
+    if (!node || node->op != KT_OP_maximum || q->n.uses[old] != 1) return old;
+    bool zero = kt_pass_splat(q->n.run.graph, node->operands[1], &least) && least == 0;
+    return zero ? node->operands[0] : old;
+}
+
+static kt_value as_grid(kt_narrowing *n, kt_value old, const void *context) {
+    quantizing *q = (quantizing *)n;
     const grid *g = context;
+    if (g->zero == 0) old = before_relu(q, old);
     /* The conversion truncates and saturates. */
-    x = kt_build_mul(n->builder, x, kt_build_like(n->builder, x, 1 / g->step));
-    x = kt_build_add(n->builder, x, kt_build_like(n->builder, x, g->zero + 0.5));
-    return kt_build_cast(n->builder, x, KT_U8);
+    return kt_build_cast(n->builder, rescale_old(q, old, 1 / g->step, g->zero + 0.5), KT_U8);
 }
 
 /* Of values that several products take, the bytes are made once. */
@@ -197,9 +251,11 @@ static void quantize(quantizing *q, const kt_weighted *p, const kt_observed *ran
         offsets = kt_build_mul(b, offsets, kt_build_like(b, offsets, x.grid.zero));
         sums = kt_build_sub(b, sums, kt_quantize_spread(b, offsets, result, &p->own));
     }
+    sums = kt_build_cast(b, sums, KT_F32);
     kt_value scales = kt_build_mul(b, steps, kt_build_like(b, steps, x.grid.step));
+    q->sums[p->node->first_result] = (as_sums){sums, scales, p->own};
     scales = kt_quantize_spread(b, scales, result, &p->own);
-    kt_builder_replace(b, p->node->first_result, kt_build_mul(b, kt_build_cast(b, sums, KT_F32), scales));
+    kt_builder_replace(b, p->node->first_result, kt_build_mul(b, sums, scales));
 }
 
 /* ---- functions ------------------------------------------------------------------------------------------
@@ -221,6 +277,7 @@ static kt_status rewrite(quantizing *q, kt_func func, bool observes) {
     q->named = (kt_table){0};
     q->n.uses = kt_pass_uses(&q->n.run, &old);
     q->known = KT_NEW_ARRAY(q->n.run.scratch, as_bytes, graph->values.count);
+    q->sums = KT_NEW_ARRAY(q->n.run.scratch, as_sums, graph->values.count);
     if (observes) find_batch(q, &old);
     kt_builder_begin_rewrite(&builder, graph, func, q->n.run.diag);
     for (uint32_t i = 0; i < old.nodes.count; i++) {

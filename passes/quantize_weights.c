@@ -79,8 +79,8 @@ static kt_value quantize_lookup(const weights *s, const kt_node_info *node) {
 static kt_value quantize_node(const weights *s, const kt_node_info *node) {
     kt_weighted p;
     if (is_lookup(s, node)) return quantize_lookup(s, node);
-    bool product = node->op == KT_OP_dot_general && kt_narrow_describe(&s->n, node, &p);
-    return product ? quantize_product(s, &p) : 0;
+    if (node->op != KT_OP_dot_general || !kt_narrow_describe(&s->n, node, &p)) return 0;
+    return kt_graph_type(s->n.run.graph, p.w)->dtype == KT_F32 ? quantize_product(s, &p) : 0;
 }
 
 static kt_status rewrite(weights *s, kt_func func) {
