@@ -264,10 +264,11 @@ static kt_status add_steps(planning *p, const kt_function *function, uint32_t fi
         uint32_t number = p->plan->loops.count, begin = p->plan->steps.count, end = begin;
         /* Once more, now for this scan: another may have the same step. */
         KT_TRY(read_function(p, step, &end));
-        const kt_plan_loop loop = {begin, end, attrs->length, attrs->reverse != 0};
+        const kt_plan_loop loop = {begin, end, attrs->length, attrs->reverse != 0, attrs->carried == 0};
         KT_PUSH(p->arena, &p->plan->loops, loop);
         connect_step(p, node, number, begin, end - 1);
         KT_TRY(add_steps(p, step, begin));
+        if (p->plan->loops.count > number + 1) p->plan->loops.at[number].apart = false;
     }
     return KT_OK;
 }

@@ -33,6 +33,7 @@ typedef struct kt_plan_loop {
     uint32_t first_step, end_step;
     kt_dim length;
     bool reverse;
+    bool apart; /* nothing is carried, and no loop is inside: turns may run side by side */
 } kt_plan_loop;
 
 typedef struct kt_plan {

@@ -71,6 +71,7 @@ typedef struct kt_abi_loop {
     uint32_t length;                 /* value index: how often */
     uint32_t reverse;                /* slices are taken from the last to the first */
     uint32_t first_move, move_count; /* into kt_abi_entry.moves */
+    uint32_t apart;                  /* 1: no turn reads what another writes, and no loop is inside */
 } kt_abi_loop;
 
 /* What an input of training's steps may hold that is numbers of classes. */

@@ -5,10 +5,9 @@
  * last few bindings of each entry are kept, so that a call with known symbols only puts the caller's pointers
  * in place and runs the steps. The workspace is one for the whole context, as large as the largest call so
  * far. */
+#include "runtime/context_impl.h"
 #include "runtime/labels.h"
-#include "runtime/runtime.h"
 #include "runtime/weights.h"
-#include "runtime/workspace.h"
 
 #include <sched.h>
 #include <stdarg.h>
@@ -20,17 +19,6 @@
 /* No machine has more, and sizes below it can be added without care. */
 #define MAX_WORKSPACE ((int64_t)1 << 46)
 enum { ERROR_BYTES = 256, BINDINGS = 4, MAX_THREADS = 1024 };
-
-struct binding {
-    int64_t *symbols;
-    int64_t *values;
-    int64_t *offsets; /* a buffer; only those in the arena mean something */
-    int64_t *parts;   /* a step */
-    int64_t *turns;   /* a loop: the slice that it stands at */
-    void **args;
-    const char *base; /* the workspace that args point into; NULL: not yet */
-    int64_t workspace_bytes;
-};
 
 struct entry_state {
     struct binding *bindings[BINDINGS]; /* the last used first */
@@ -201,43 +189,23 @@ int kt_context_threads(const kt_context *context) { return kt_pool_threads(conte
 
 /* ---- bindings ---------------------------------------------------------------------------------------- */
 
-static struct binding *allocate_binding(const kt_abi_entry *entry) {
+static struct binding *allocate_binding(const kt_abi_entry *entry, int threads) {
     size_t numbers = (size_t)entry->symbol_count + entry->value_count + entry->buffer_count +
-                     entry->step_count + entry->loop_count;
-    struct binding *binding =
-        calloc(1, sizeof *binding + numbers * sizeof(int64_t) + entry->arg_count * sizeof(void *));
+                     entry->step_count + 3 * (size_t)entry->loop_count;
+    size_t lanes = threads > 1 && kt_lanes_possible(entry) ? (size_t)threads : 0;
+    struct binding *binding = calloc(1, sizeof *binding + numbers * sizeof(int64_t) +
+                                            (1 + lanes) * entry->arg_count * sizeof(void *));
     if (!binding) return NULL;
     binding->symbols = (int64_t *)(binding + 1);
     binding->values = binding->symbols + entry->symbol_count;
     binding->offsets = binding->values + entry->value_count;
     binding->parts = binding->offsets + entry->buffer_count;
     binding->turns = binding->parts + entry->step_count;
-    binding->args = (void **)(binding->turns + entry->loop_count);
+    binding->lanes = binding->turns + entry->loop_count;
+    binding->lane_bytes = binding->lanes + entry->loop_count;
+    binding->args = (void **)(binding->lane_bytes + entry->loop_count);
+    binding->lane_args = binding->args + entry->arg_count;
     return binding;
-}
-
-/* Gives every buffer of the arena its offset; false: no memory. */
-static bool place_buffers(const kt_abi_entry *entry, struct binding *binding) {
-    kt_lifetime *lifetimes = malloc((entry->buffer_count + 1) * sizeof *lifetimes);
-    uint32_t *order = malloc((entry->buffer_count + 1) * sizeof *order);
-    bool ok = lifetimes && order;
-    if (ok) {
-        uint32_t count = 0;
-        for (uint32_t i = 0; i < entry->buffer_count; i++) {
-            const kt_abi_buffer *buffer = &entry->buffers[i];
-            if (buffer->place != KT_PLACE_ARENA) continue;
-            lifetimes[count++] = (kt_lifetime){
-                .bytes = binding->values[buffer->bytes], .first = buffer->first, .last = buffer->last};
-        }
-        binding->workspace_bytes = kt_workspace_assign(lifetimes, count, order);
-        count = 0;
-        for (uint32_t i = 0; i < entry->buffer_count; i++) {
-            if (entry->buffers[i].place == KT_PLACE_ARENA) binding->offsets[i] = lifetimes[count++].offset;
-        }
-    }
-    free(lifetimes);
-    free(order);
-    return ok;
 }
 
 /* What decides whether threads pay, as far as machines are alike in it. */
@@ -287,6 +255,15 @@ static void share_out(const kt_abi_entry *entry, struct binding *binding, int th
         if (binding->parts[i] > 1) shared += time * count_turns(entry, binding, i);
     }
     for (uint32_t i = 0; shared < NANOSECONDS_A_CALL && i < entry->step_count; i++) binding->parts[i] = 1;
+    for (uint32_t i = 0; i < entry->loop_count; i++) {
+        const kt_abi_loop *loop = &entry->loops[i];
+        int64_t length = binding->values[loop->length];
+        double time = 0;
+        for (uint32_t k = loop->first_step; k < loop->end_step; k++)
+            time += (double)binding->values[entry->steps[k].cost] * count_turns(entry, binding, k);
+        binding->lanes[i] = length < threads ? length : threads;
+        if (!loop->apart || time < NANOSECONDS_A_CALL) binding->lanes[i] = 1;
+    }
 }
 
 static int make_binding(kt_context *context, const kt_abi_entry *entry, const int64_t *symbols,
@@ -296,7 +273,8 @@ static int make_binding(kt_context *context, const kt_abi_entry *entry, const in
         return fail(context, KT_ERROR_ARGUMENT, "The dimension '%s' is %lld, but must be at least 1.",
                     entry->symbols[i].name, (long long)symbols[i]);
     }
-    struct binding *binding = allocate_binding(entry);
+    int threads = kt_pool_threads(context->pool);
+    struct binding *binding = allocate_binding(entry, threads);
     if (!binding)
         return fail(context, KT_ERROR_MEMORY, "There is no memory to bind the dimensions of '%s'.",
                     entry->name);
@@ -314,7 +292,8 @@ static int make_binding(kt_context *context, const kt_abi_entry *entry, const in
         code = fail(context, KT_ERROR_ARGUMENT,
                     "The dimensions do not fit '%s': a tensor would have a size below 0.", entry->name);
     }
-    if (code == 0 && !place_buffers(entry, binding)) {
+    if (code == 0) share_out(entry, binding, threads);
+    if (code == 0 && !kt_lanes_place(entry, binding)) {
         code =
             fail(context, KT_ERROR_MEMORY, "There is no memory to plan the workspace of '%s'.", entry->name);
     }
@@ -322,7 +301,6 @@ static int make_binding(kt_context *context, const kt_abi_entry *entry, const in
         free(binding);
         return code;
     }
-    share_out(entry, binding, kt_pool_threads(context->pool));
     *out_binding = binding;
     return 0;
 }
@@ -405,27 +383,18 @@ static int missing_pointer(kt_context *context, const kt_abi_entry *entry, const
     return 0;
 }
 
-struct call {
-    kt_context *context;
-    const kt_abi_entry *entry;
-    uint32_t index;
-    struct binding *binding;
-    const void *const *inputs;
-    void *const *outputs;
-};
-
-static char *buffer_place(const struct call *call, uint32_t index) {
+char *kt_buffer_place(const struct call *call, uint32_t index) {
     const kt_abi_buffer *buffer = &call->entry->buffers[index];
     switch ((kt_abi_place)buffer->place) {
     case KT_PLACE_INPUT: return (char *)call->inputs[buffer->index];
     case KT_PLACE_OUTPUT: return call->outputs[buffer->index];
     case KT_PLACE_CONSTANT: return (char *)(call->context->constants + buffer->index);
-    case KT_PLACE_ARENA: return call->context->workspace + call->binding->offsets[index];
+    case KT_PLACE_ARENA: return call->workspace + call->binding->offsets[index];
     case KT_PLACE_VARIABLE:
     case KT_PLACE_NEXT: return variable_place(call->context, buffer);
     case KT_PLACE_SLICE: break;
     }
-    return buffer_place(call, (uint32_t)buffer->index) +
+    return kt_buffer_place(call, (uint32_t)buffer->index) +
            call->binding->turns[buffer->first] * call->binding->values[buffer->bytes];
 }
 
@@ -456,11 +425,12 @@ static void run_steps(const struct call *call, uint32_t begin, uint32_t end, uin
         }
         const kt_abi_loop *loop = &entry->loops[number];
         int64_t length = call->binding->values[loop->length];
-        for (int64_t turn = 0; turn < length; turn++) {
+        int64_t done = call->context->observe ? 0 : kt_lanes_run(call, number);
+        for (int64_t turn = done; turn < length; turn++) {
             call->binding->turns[number] = loop->reverse ? length - 1 - turn : turn;
             for (uint32_t k = 0; k < loop->move_count; k++) {
                 uint32_t arg = entry->moves[loop->first_move + k];
-                call->binding->args[arg] = buffer_place(call, entry->args[arg]);
+                call->binding->args[arg] = kt_buffer_place(call, entry->args[arg]);
             }
             *next_loop = number + 1;
             run_steps(call, i, loop->end_step, next_loop);
@@ -523,7 +493,7 @@ int kt_context_call(kt_context *context, uint32_t index, const int64_t *symbols,
         if (buffer->place == KT_PLACE_INPUT) binding->args[i] = (void *)inputs[buffer->index];
         if (buffer->place == KT_PLACE_OUTPUT) binding->args[i] = outputs[buffer->index];
     }
-    struct call call = {context, entry, index, binding, inputs, outputs};
+    struct call call = {context, context->pool, context->workspace, entry, index, binding, inputs, outputs};
     uint32_t loop = 0;
     run_steps(&call, 0, entry->step_count, &loop);
     if (context->variables) keep_variables(&call);

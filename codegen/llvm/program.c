@@ -234,10 +234,10 @@ static LLVMValueRef loop_table(emitter *emit, value_list *values, const kt_plan 
                 if (i >= loop->first_step && moves_with(plan, step->args.at[j], number))
                     KT_PUSH(emit->module->arena, &moves, number32(emit, arg));
         }
-        LLVMValueRef row =
-            RECORD(emit, number32(emit, loop->first_step), number32(emit, loop->end_step),
-                   number32(emit, value_position(emit, values, loop->length)), number32(emit, loop->reverse),
-                   number32(emit, first_move), number32(emit, moves.count - first_move));
+        LLVMValueRef row = RECORD(emit, number32(emit, loop->first_step), number32(emit, loop->end_step),
+                                  number32(emit, value_position(emit, values, loop->length)),
+                                  number32(emit, loop->reverse), number32(emit, first_move),
+                                  number32(emit, moves.count - first_move), number32(emit, loop->apart));
         KT_PUSH(emit->module->arena, &table, row);
     }
     *out_moves = table_global(emit, "moves", moves);

@@ -154,7 +154,7 @@ static void short_steps(void **state) {
     (void)state;
     static const kt_abi_step step = {note_parts,   "note",      "",          0,          0,
                                      SHARED_UNITS, SHARED_COST, SHARED_COST, SHARED_COST};
-    static const kt_abi_loop loops[] = {{0, 1, SHARED_TURNS, 0, 0, 0}, {0, 1, SHARED_TURNS, 0, 0, 0}};
+    static const kt_abi_loop loops[] = {{0, 1, SHARED_TURNS, 0, 0, 0, 0}, {0, 1, SHARED_TURNS, 0, 0, 0, 0}};
     for (uint32_t depth = 0; depth <= 2; depth++) {
         const kt_abi_entry entry = {.name = "predict",
                                     .bind = shared_bind,
@@ -173,10 +173,100 @@ static void short_steps(void **state) {
     }
 }
 
+enum { TURN_COUNT, TURN_UNITS, TURN_COST, TURN_SLICE, TURN_STACK, TURN_WIDE, TURN_VALUES };
+enum { TURN_NUMBERS = 8, TURN_WIDENED = 3 };
+static void turns_bind(const int64_t *symbols, int64_t *values) {
+    values[TURN_COUNT] = symbols[0];
+    values[TURN_UNITS] = 1;
+    values[TURN_COST] = 30000;
+    values[TURN_SLICE] = TURN_NUMBERS * sizeof(float);
+    values[TURN_STACK] = symbols[0] * values[TURN_SLICE];
+    values[TURN_WIDE] = TURN_WIDENED * values[TURN_SLICE];
+}
+
+static void turns_widen(void *const *args, const int64_t *symbols, int64_t part, int64_t parts) {
+    (void)symbols, (void)part, (void)parts;
+    for (int i = 0; i < TURN_WIDENED * TURN_NUMBERS; i++)
+        ((float *)args[1])[i] = ((const float *)args[0])[i / TURN_WIDENED] + 1;
+}
+
+static void turns_narrow(void *const *args, const int64_t *symbols, int64_t part, int64_t parts) {
+    (void)symbols, (void)part, (void)parts;
+    for (int i = 0; i < TURN_NUMBERS; i++) {
+        float sum = 0;
+        for (int k = 0; k < TURN_WIDENED; k++) sum += ((const float *)args[0])[TURN_WIDENED * i + k];
+        ((float *)args[1])[i] = sum;
+    }
+}
+
+/* Turns side by side keep what lives within them apart, whatever their number is by the threads'. */
+static void turns_side_by_side(void **state) {
+    (void)state;
+    static const kt_abi_symbol symbols[] = {{"batch", 0, 0}};
+    static const kt_abi_buffer buffers[] = {
+        {KT_PLACE_INPUT, TURN_STACK, 0, 0, 0}, {KT_PLACE_OUTPUT, TURN_STACK, 0, 0, 0},
+        {KT_PLACE_SLICE, TURN_SLICE, 0, 0, 0}, {KT_PLACE_ARENA, TURN_WIDE, 0, 0, 1},
+        {KT_PLACE_ARENA, TURN_SLICE, 0, 1, 2}, {KT_PLACE_ARENA, TURN_WIDE, 0, 2, 3},
+        {KT_PLACE_SLICE, TURN_SLICE, 1, 0, 0},
+    };
+    static const uint32_t args[] = {2, 3, 3, 4, 4, 5, 5, 6}, moves[] = {0, 7};
+    static const kt_abi_step steps[] = {
+        {turns_widen, "widen", "", 0, 2, TURN_UNITS, TURN_COST, TURN_COST, TURN_COST, 0},
+        {turns_narrow, "narrow", "", 2, 2, TURN_UNITS, TURN_COST, TURN_COST, TURN_COST, 0},
+        {turns_widen, "widen", "", 4, 2, TURN_UNITS, TURN_COST, TURN_COST, TURN_COST, 0},
+        {turns_narrow, "narrow", "", 6, 2, TURN_UNITS, TURN_COST, TURN_COST, TURN_COST, 0},
+    };
+    for (uint32_t reverse = 0; reverse <= 1; reverse++) {
+        const kt_abi_loop loop = {0, 4, TURN_COUNT, reverse, 0, 2, 1};
+        const kt_abi_entry entry = {
+            .name = "predict",
+            .bind = turns_bind,
+            .value_count = TURN_VALUES,
+            .symbol_count = 1,
+            .input_count = 1,
+            .output_count = 1,
+            .inputs = toy_inputs,
+            .outputs = toy_outputs,
+            .buffer_count = 7,
+            .arg_count = 8,
+            .step_count = 4,
+            .loop_count = 1,
+            .symbols = symbols,
+            .buffers = buffers,
+            .args = args,
+            .steps = steps,
+            .loops = &loop,
+            .moves = moves,
+        };
+        kt_program program = toy_program;
+        program.entries = &entry;
+        for (int threads = 1; threads <= 3; threads++) {
+            kt_context *context = kt_context_create(&program, threads, NULL);
+            assert_non_null(context);
+            for (int64_t turns = 1; turns <= 7; turns++) {
+                float x[7 * TURN_NUMBERS], y[7 * TURN_NUMBERS];
+                for (int i = 0; i < turns * TURN_NUMBERS; i++) x[i] = (float)i;
+                assert_int_equal(kt_context_call(context, 0, &turns, (const void *[]){x}, (void *[]){y}), 0);
+                for (int i = 0; i < turns * TURN_NUMBERS; i++)
+                    assert_true(y[i] == TURN_WIDENED * (TURN_WIDENED * (x[i] + 1) + 1));
+                int64_t lanes = turns < threads ? turns : threads;
+                assert_true(kt_context_workspace_bytes(context, 0, &turns) >=
+                            lanes * (TURN_WIDENED + 1) * TURN_NUMBERS * (int64_t)sizeof(float));
+            }
+            kt_context_destroy(context);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(batches), cmocka_unit_test(two_contexts_at_once), cmocka_unit_test(wrong_calls),
-        cmocka_unit_test(by_name), cmocka_unit_test(unfit_machines),       cmocka_unit_test(short_steps),
+        cmocka_unit_test(batches),
+        cmocka_unit_test(two_contexts_at_once),
+        cmocka_unit_test(wrong_calls),
+        cmocka_unit_test(by_name),
+        cmocka_unit_test(unfit_machines),
+        cmocka_unit_test(short_steps),
+        cmocka_unit_test(turns_side_by_side),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,47 @@
+/* What the files of a context share: a binding, and a call that is under way. */
+#ifndef KT_RUNTIME_CONTEXT_IMPL_H
+#define KT_RUNTIME_CONTEXT_IMPL_H
+
+#include "runtime/runtime.h"
+
+#include <stdbool.h>
+
+struct binding {
+    int64_t *symbols;
+    int64_t *values;
+    int64_t *offsets;    /* a buffer; only those in the arena mean something */
+    int64_t *parts;      /* a step */
+    int64_t *turns;      /* a loop: the slice that it stands at */
+    int64_t *lanes;      /* a loop: how many of its turns run side by side */
+    int64_t *lane_bytes; /* a loop of several lanes: from one's workspace to the next's */
+    void **args;
+    void **lane_args; /* the same once more for each lane */
+    const char *base; /* the workspace that args point into; NULL: not yet */
+    int64_t workspace_bytes;
+};
+
+struct call {
+    kt_context *context;
+    kt_pool *pool;
+    char *workspace;
+    const kt_abi_entry *entry;
+    uint32_t index;
+    struct binding *binding;
+    const void *const *inputs;
+    void *const *outputs;
+};
+
+/* Where a buffer lies, for the slices that loops stand at. */
+char *kt_buffer_place(const struct call *call, uint32_t index);
+
+/* ---- lanes.c: turns of a loop side by side ----------------------------------------------------------------
+ */
+/* Is there a loop whose turns may run so? */
+bool kt_lanes_possible(const kt_abi_entry *entry);
+/* Gives every buffer of the arena its offset, for the first lane of its loop, and the binding its lane_bytes
+ * and workspace_bytes; false: no memory. */
+bool kt_lanes_place(const kt_abi_entry *entry, struct binding *binding);
+/* Runs as many turns of a loop as fill its lanes evenly, and returns how many: 0 if it has but one. */
+int64_t kt_lanes_run(const struct call *call, uint32_t loop);
+
+#endif
