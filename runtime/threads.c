@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-enum { SPINS = 2000 }; /* some ten to a hundred microseconds */
+enum { SPINS = 8000 }; /* some ten to some hundred microseconds: as long as a step that is not shared */
 
 struct kt_pool {
     _Atomic uint64_t ticket; /* job number << 32 | parts to hand out */

@@ -7,6 +7,7 @@
 
 enum {
     BLOCK_BYTES = 192 * 1024, /* of B, in a unit */
+    WHOLE_BYTES = 256 * 1024, /* of B, where it needs no second block, so that units are rows */
     BLOCK_TILES = 16,         /* of rows, in a unit */
     INLINE_WEIGHT = 24,       /* a heavier epilogue gets a loop of its own */
     REPEATED_WEIGHT = 12, /* so does this, where there would be many copies of it: of each height of tiles */
@@ -287,6 +288,7 @@ static int64_t block_tiles(const kt_lower *lower, const kt_tiling *tiling, kt_di
     int64_t bytes = (deep > 0 ? deep : 1) * kt_tile_width(tiling) * (int64_t)kt_dtype_bytes(tiling->dtype);
     int64_t count = bytes < BLOCK_BYTES ? BLOCK_BYTES / bytes : 1;
     if (kt_dim_is_const(lower->dims, tiles, &all) && all > 0) {
+        if (all * bytes <= WHOLE_BYTES) return all;
         int64_t blocks = kt_divide_up(all, count);
         count = kt_divide_up(all, blocks);
     }
