@@ -7,7 +7,8 @@
 
 enum {
     BLOCK_BYTES = 192 * 1024, /* of B, in a unit */
-    WHOLE_BYTES = 256 * 1024, /* of B, where it needs no second block, so that units are rows */
+    WHOLE_BYTES = 256 * 1024, /* of B, where units are rows */
+    HALVED_ROWS = 128,        /* as many or more go into two units at least */
     BLOCK_TILES = 16,         /* of rows, in a unit */
     INLINE_WEIGHT = 24,       /* a heavier epilogue gets a loop of its own */
     REPEATED_WEIGHT = 12, /* so does this, where there would be many copies of it: of each height of tiles */
@@ -282,13 +283,15 @@ static bool defers(const kt_lower *lower, const kt_product_shape *shape, const k
 }
 
 /* How many column tiles make a block. */
-static int64_t block_tiles(const kt_lower *lower, const kt_tiling *tiling, kt_dim depth, kt_dim tiles) {
-    int64_t deep = 128, all;
+static int64_t block_tiles(const kt_lower *lower, const kt_tiling *tiling, kt_dim rows, kt_dim depth,
+                           kt_dim tiles) {
+    int64_t deep = 128, all, known = 0;
+    kt_dim_is_const(lower->dims, rows, &known);
     kt_dim_is_const(lower->dims, depth, &deep);
     int64_t bytes = (deep > 0 ? deep : 1) * kt_tile_width(tiling) * (int64_t)kt_dtype_bytes(tiling->dtype);
     int64_t count = bytes < BLOCK_BYTES ? BLOCK_BYTES / bytes : 1;
     if (kt_dim_is_const(lower->dims, tiles, &all) && all > 0) {
-        if (all * bytes <= WHOLE_BYTES) return all;
+        if (known >= HALVED_ROWS && all * bytes <= WHOLE_BYTES) return all;
         int64_t blocks = kt_divide_up(all, count);
         count = kt_divide_up(all, blocks);
     }
@@ -299,8 +302,10 @@ static int64_t block_tiles(const kt_lower *lower, const kt_tiling *tiling, kt_di
  * that tiles of two heights at most are needed. */
 static kt_dim block_rows(kt_lower *lower, const kt_tiling *tiling, kt_dim rows) {
     int64_t wanted = (int64_t)tiling->rows * BLOCK_TILES, known, best = wanted, least_idle = tiling->rows;
-    if (kt_dim_is_const(lower->dims, rows, &known))
+    if (kt_dim_is_const(lower->dims, rows, &known)) {
+        if (known >= HALVED_ROWS && wanted > (known + 1) / 2) wanted = (known + 1) / 2;
         return kt_dim_const(lower->dims, kt_unit_share(known, wanted));
+    }
     int64_t divisor = kt_dim_divisor(lower->dims, rows);
     for (int64_t high = wanted / 2; divisor > 0 && high <= wanted * 2; high++) {
         /* Rows that would still fit into the block's tiles, of as many as are wanted. */
@@ -349,7 +354,7 @@ void kt_lower_product(kt_lower *lower, const kt_product_shape *shape) {
     tiling.panel_stride = kt_dim_mul(dims, shape->depth, shape->b.depth);
     tiling.prefetch = shape->panel != 0;
     kt_dim tiles = kt_dim_ceildiv(dims, shape->columns, kt_dim_const(dims, kt_tile_width(&tiling)));
-    int64_t wide = block_tiles(lower, &tiling, shape->depth, tiles);
+    int64_t wide = block_tiles(lower, &tiling, shape->rows, shape->depth, tiles);
     kt_dim high = block_rows(lower, &tiling, shape->rows);
     bool even = kt_dim_equals(dims, kt_dim_mod(dims, shape->rows, high), 0);
     p.deferred = defers(lower, shape, &tiling, even);
