@@ -34,6 +34,11 @@ struct call {
 /* Where a buffer lies, for the slices that loops stand at. */
 char *kt_buffer_place(const struct call *call, uint32_t index);
 
+/* ---- share_out.c
+ * ------------------------------------------------------------------------------------------- */
+/* Decides parts and lanes, by values; overwrites offsets. */
+void kt_share_out(const kt_abi_entry *entry, struct binding *binding, int threads);
+
 /* ---- lanes.c: turns of a loop side by side ----------------------------------------------------------------
  */
 /* Is there a loop whose turns may run so? */

@@ -1,0 +1,106 @@
+/* Into how many parts each step of a binding goes: as many as there are threads or one, whichever takes less
+ * time after the steps before it. What counts beside a step's own time is what must be moved from core to
+ * core: a thread whose rows were written on its own core has them in its cache. */
+#include "runtime/context_impl.h"
+
+/* What decides whether threads pay, as far as machines are alike in it. */
+enum {
+    NANOSECONDS_A_PART = 2500,  /* beside which handing a part to a thread is little */
+    NANOSECONDS_A_CALL = 20000, /* of all parts: less is done before threads have woken up */
+    NANOSECONDS_A_STEP = 1000,  /* to hand out its parts, and to wait for the last */
+    READ_BYTES = 32,            /* in a nanosecond, from cache */
+    MOVED_BYTES = 5,            /* the same, of what another core has written */
+    CACHED_BYTES = 1 << 18,     /* more would not be in the core's own cache anyway */
+};
+
+/* On which cores a buffer was written. */
+enum home {
+    NOT_WRITTEN,
+    AT_CALLER,
+    BY_ROWS,   /* by parts of its leading axes */
+    SCATTERED, /* by parts of other kinds */
+};
+
+static enum home first_home(const kt_abi_entry *entry, uint32_t index) {
+    const kt_abi_buffer *buffer = &entry->buffers[index];
+    while (buffer->place == KT_PLACE_SLICE) buffer = &entry->buffers[buffer->index];
+    bool written = buffer->place == KT_PLACE_ARENA || buffer->place == KT_PLACE_OUTPUT;
+    return written ? NOT_WRITTEN : AT_CALLER;
+}
+
+/* How many of a buffer's bytes each core, or the one that has most to fetch, moves to read what it needs of
+ * it. */
+static double moved_bytes(double bytes, enum home home, bool by_rows, double parts, double threads) {
+    if (home == NOT_WRITTEN) return 0;
+    if (parts == 1) return home == AT_CALLER ? 0 : bytes * (threads - 1) / threads;
+    /* What rows begin to go to other cores for serves the steps behind, too. */
+    if (home == AT_CALLER) return by_rows ? bytes / parts / 2 : bytes;
+    if (!by_rows) return bytes * (parts - 1) / parts;
+    return home == BY_ROWS ? 0 : bytes * (parts - 1) / parts / parts;
+}
+
+/* What a step takes in nanoseconds by one thread, without moving anything, as an estimate. */
+static double step_time(const kt_abi_entry *entry, const struct binding *binding, const kt_abi_step *step) {
+    double read = 0, time = (double)binding->values[step->cost];
+    for (uint32_t i = 0; i < step->arg_count; i++)
+        read += (double)binding->values[entry->buffers[entry->args[step->first_arg + i]].bytes];
+    return time > read / READ_BYTES ? time : read / READ_BYTES;
+}
+
+/* The same in parts, and what is moved from core to core for them. */
+static double shared_time(const kt_abi_entry *entry, const struct binding *binding, const kt_abi_step *step,
+                          double parts, double threads) {
+    double moved = 0;
+    for (uint32_t i = 0; i < step->arg_count; i++) {
+        uint32_t index = entry->args[step->first_arg + i];
+        if (entry->buffers[index].place == KT_PLACE_CONSTANT) continue;
+        moved += moved_bytes((double)binding->values[entry->buffers[index].bytes],
+                             (enum home)binding->offsets[index], step->leading, parts, threads);
+    }
+    if (moved > CACHED_BYTES) moved = CACHED_BYTES;
+    return step_time(entry, binding, step) / parts + moved / MOVED_BYTES +
+           (parts > 1 ? NANOSECONDS_A_STEP : 0);
+}
+
+/* How often a step runs in a call. */
+static double count_turns(const kt_abi_entry *entry, const struct binding *binding, uint32_t step) {
+    double turns = 1;
+    for (uint32_t i = 0; i < entry->loop_count; i++) {
+        const kt_abi_loop *loop = &entry->loops[i];
+        if (loop->first_step <= step && step < loop->end_step) turns *= (double)binding->values[loop->length];
+    }
+    return turns;
+}
+
+/* Homes of buffers are kept where their offsets will be. */
+void kt_share_out(const kt_abi_entry *entry, struct binding *binding, int threads) {
+    double shared = 0;
+    for (uint32_t i = 0; i < entry->buffer_count; i++) binding->offsets[i] = first_home(entry, i);
+    for (uint32_t i = 0; i < entry->step_count; i++) {
+        const kt_abi_step *step = &entry->steps[i];
+        double time = step_time(entry, binding, step), parts = time / NANOSECONDS_A_PART;
+        double units = (double)binding->values[step->units];
+        if (parts > threads) parts = threads;
+        if (parts > units) parts = units;
+        parts = parts < 2 ? 1 : (double)(int64_t)parts;
+        if (shared_time(entry, binding, step, parts, threads) >=
+            shared_time(entry, binding, step, 1, threads))
+            parts = 1;
+        binding->parts[i] = (int64_t)parts;
+        if (parts > 1) shared += time * count_turns(entry, binding, i);
+        for (uint32_t k = 0; k < step->arg_count; k++) {
+            int64_t *home = &binding->offsets[entry->args[step->first_arg + k]];
+            if (*home == NOT_WRITTEN) *home = parts == 1 ? AT_CALLER : step->leading ? BY_ROWS : SCATTERED;
+        }
+    }
+    for (uint32_t i = 0; shared < NANOSECONDS_A_CALL && i < entry->step_count; i++) binding->parts[i] = 1;
+    for (uint32_t i = 0; i < entry->loop_count; i++) {
+        const kt_abi_loop *loop = &entry->loops[i];
+        int64_t length = binding->values[loop->length];
+        double time = 0;
+        for (uint32_t k = loop->first_step; k < loop->end_step; k++)
+            time += (double)binding->values[entry->steps[k].cost] * count_turns(entry, binding, k);
+        binding->lanes[i] = length < threads ? length : threads;
+        if (!loop->apart || time < NANOSECONDS_A_CALL) binding->lanes[i] = 1;
+    }
+}
