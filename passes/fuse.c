@@ -7,7 +7,8 @@
  *
  * What a scan carries lies in one buffer that each turn overwrites. So it starts in a buffer that a kernel
  * made for it, and a step's kernel may write it only when nobody in the step reads the old one any more;
- * where that does not hold, a copy is made, at the end of the step.
+ * where that does not hold, a copy is made, at the end of the step. What a step stacks up besides is written
+ * by the kernel that makes it, or that overwrites it, if that goes element by element.
  *
  * requires  no calls of composites (inline); contractions in the form that layout leaves
  * keeps     `prepare`, which is run by the evaluator, unless it is to be compiled
@@ -56,9 +57,14 @@ typedef struct outline {
     KT_VECTOR(kt_value) params;
 } outline;
 
+static void add_param(fusing *f, outline *o, kt_value value) {
+    if (o->place[value]) return;
+    KT_PUSH(f->run.scratch, &o->params, value);
+    o->place[value] = o->params.count;
+}
+
 static void find_params(fusing *f, outline *o) {
     const kt_graph *graph = f->run.graph;
-    uint32_t count = 0;
     o->place = KT_NEW_ARRAY(f->run.scratch, kt_value, graph->values.count);
     for (uint32_t i = 0; i < o->node_count; i++) {
         const kt_node_info *node = kt_graph_node(graph, o->nodes[i]);
@@ -66,12 +72,10 @@ static void find_params(fusing *f, outline *o) {
     }
     for (uint32_t i = 0; i < o->node_count; i++) {
         const kt_node_info *node = kt_graph_node(graph, o->nodes[i]);
-        for (uint32_t k = 0; k < node->operand_count; k++) {
-            if (o->place[node->operands[k]]) continue;
-            o->place[node->operands[k]] = ++count;
-            KT_PUSH(f->run.scratch, &o->params, node->operands[k]);
-        }
+        for (uint32_t k = 0; k < node->operand_count; k++) add_param(f, o, node->operands[k]);
     }
+    for (uint32_t i = 0; i < o->result_count; i++) add_param(f, o, o->results[i]);
+    uint32_t count = o->params.count;
     for (uint32_t i = 0; i < o->node_count; i++) {
         const kt_node_info *node = kt_graph_node(graph, o->nodes[i]);
         for (uint32_t k = 0; k < node->result_count; k++) o->place[node->first_result + k] = ++count;
@@ -121,8 +125,9 @@ static kt_status make_kernel(fusing *f, const outline *o, kt_func *out_kernel) {
     return KT_OK;
 }
 
-/* Adds a call in place of a group. */
-static kt_status call_group(fusing *f, const kt_group *group, kt_builder *builder) {
+/* Adds a call in place of a group. copies: by result of the function; those that the call gives are set. */
+static kt_status call_group(fusing *f, const kt_function *function, const kt_group *group,
+                            kt_builder *builder, kt_value *copies) {
     kt_graph *graph = f->run.graph;
     uint32_t count = group->members.count;
     kt_node *nodes = KT_NEW_ARRAY(f->run.scratch, kt_node, count);
@@ -135,12 +140,14 @@ static kt_status call_group(fusing *f, const kt_group *group, kt_builder *builde
         bool shared = node->op == KT_OP_constant || node->op == KT_OP_broadcast;
         if (!shared || count == 1) locs[loc_count++] = node->loc;
     }
-    uint32_t result_count = group->others.count + 1;
+    uint32_t own = group->others.count + 1, result_count = own + group->copies.count;
     kt_value *results = KT_NEW_ARRAY(f->run.scratch, kt_value, result_count);
     kt_value *called = KT_NEW_ARRAY(f->run.scratch, kt_value, result_count);
     results[0] = kt_graph_node(graph, group->root)->first_result;
-    for (uint32_t i = 1; i < result_count; i++)
+    for (uint32_t i = 1; i < own; i++)
         results[i] = kt_graph_node(graph, group->others.at[i - 1])->first_result;
+    for (uint32_t i = own; i < result_count; i++)
+        results[i] = function->results.at[group->copies.at[i - own]].value;
     outline o = {.nodes = nodes, .node_count = count, .results = results, .result_count = result_count};
     kt_func kernel = 0;
     find_params(f, &o);
@@ -149,7 +156,8 @@ static kt_status call_group(fusing *f, const kt_group *group, kt_builder *builde
     for (uint32_t i = 0; i < o.params.count; i++) operands[i] = kt_builder_lookup(builder, o.params.at[i]);
     builder->loc = loc_count ? kt_loc_fuse(graph, locs, loc_count) : kt_graph_node(graph, group->root)->loc;
     kt_build_call(builder, kernel, operands, o.params.count, called);
-    for (uint32_t i = 0; i < result_count; i++) kt_builder_replace(builder, results[i], called[i]);
+    for (uint32_t i = 0; i < own; i++) kt_builder_replace(builder, results[i], called[i]);
+    for (uint32_t i = own; i < result_count; i++) copies[group->copies.at[i - own]] = called[i];
     return KT_OK;
 }
 
@@ -238,9 +246,8 @@ static bool may_overwrite(fusing *f, const kt_function *step, kt_value result, k
     return written;
 }
 
-/* Makes copies of those results of a step that it carries and that may not be written where they are made. */
-static kt_status copy_carried(fusing *f, kt_builder *step, kt_func func) {
-    const kt_graph *graph = f->run.graph;
+/* How many values a step carries; 0: func is no step. */
+static uint32_t count_carried(const kt_graph *graph, kt_func func) {
     uint32_t carried = 0;
     for (kt_func caller = 1; caller < graph->functions.count; caller++) {
         const kt_function *function = kt_graph_function(graph, caller);
@@ -250,6 +257,12 @@ static kt_status copy_carried(fusing *f, kt_builder *step, kt_func func) {
                 carried = (uint32_t)((const kt_attrs_scan *)node->attrs)->carried;
         }
     }
+    return carried;
+}
+
+/* Makes copies of those results of a step that it carries and that may not be written where they are made. */
+static kt_status copy_carried(fusing *f, kt_builder *step, uint32_t carried) {
+    const kt_graph *graph = f->run.graph;
     for (uint32_t i = 0; i < carried; i++) {
         kt_port *result = &step->function.results.at[i];
         if (may_overwrite(f, &step->function, buffer_of(graph, result->value),
@@ -265,13 +278,16 @@ static kt_status fuse_entry(fusing *f, kt_func func) {
     const kt_function old = *kt_graph_function(graph, func);
     kt_grouping grouping;
     kt_fuse_group(&f->run, &old, &grouping);
+    uint32_t carried = old.kind == KT_FUNC_STEP ? count_carried(graph, func) : 0;
     if (f->run.options->level > 0) kt_fuse_join(&grouping);
+    if (f->run.options->level > 0 && old.kind == KT_FUNC_STEP) kt_fuse_copy(&grouping, carried);
+    kt_value *copies = KT_NEW_ARRAY(f->run.scratch, kt_value, old.results.count);
     kt_builder builder;
     kt_builder_begin_rewrite(&builder, graph, func, f->run.diag);
     for (uint32_t i = 0; i < old.nodes.count; i++) {
         kt_node node = old.nodes.at[i];
         if (grouping.rooted[node])
-            KT_TRY(call_group(f, &grouping.groups.at[grouping.rooted[node] - 1], &builder));
+            KT_TRY(call_group(f, &old, &grouping.groups.at[grouping.rooted[node] - 1], &builder, copies));
         else if (grouping.live[node] && kt_graph_node(graph, node)->op == KT_OP_scan)
             KT_TRY(copy_scan(f, &builder, node, grouping.uses));
         else if (grouping.live[node] && kt_fuse_stays(kt_graph_node(graph, node)))
@@ -280,13 +296,13 @@ static kt_status fuse_entry(fusing *f, kt_func func) {
     for (uint32_t i = 0; i < old.results.count; i++) {
         const kt_port *result = &old.results.at[i];
         if (kt_pass_returns_parameter(&old, result)) continue; /* there is nothing to write */
-        kt_value value = kt_builder_lookup(&builder, result->value);
+        kt_value value = copies[i] ? copies[i] : kt_builder_lookup(&builder, result->value);
         kt_value buffer = buffer_of(graph, value);
         if (!is_written(graph, buffer) || is_taken(&builder, graph, buffer))
             KT_TRY(copy_value(f, &builder, value, &value));
         kt_builder_result(&builder, result->role, result->name, result->index, value);
     }
-    if (old.kind == KT_FUNC_STEP && builder.status == KT_OK) KT_TRY(copy_carried(f, &builder, func));
+    if (old.kind == KT_FUNC_STEP && builder.status == KT_OK) KT_TRY(copy_carried(f, &builder, carried));
     return kt_builder_finish(&builder, NULL);
 }
 

@@ -20,6 +20,7 @@ typedef struct kt_member {
 typedef struct kt_group {
     kt_node root;                 /* its result is the kernel's; all others are used within the group only */
     KT_VECTOR(kt_node) others;    /* roots of groups that joined: their results are the kernel's too */
+    KT_VECTOR(uint32_t) copies;   /* results of the function, by number, that the kernel writes once more */
     bool joined;                  /* it did, and is no group any more */
     kt_node heavy;                /* the contraction, convolution or reduction, or 0 */
     bool rows;                    /* a row kernel: any number of reductions over the same trailing axes */
@@ -47,5 +48,7 @@ bool kt_fuse_stays(const kt_node_info *node);
 void kt_fuse_group(kt_pass_run *run, const kt_function *function, kt_grouping *out_grouping);
 /* Joins elementwise groups into kernels of several results. */
 void kt_fuse_join(kt_grouping *grouping);
+/* Has the kernels of a step write what it gives twice, or gives on as it is, where they have it at hand. */
+void kt_fuse_copy(kt_grouping *grouping, uint32_t carried);
 
 #endif

@@ -219,3 +219,34 @@ void kt_fuse_join(kt_grouping *g) {
     for (uint32_t i = 0; i < g->groups.count; i++) /* the last of the function first */
         if (!g->groups.at[i].joined && is_pointwise(&j, &g->groups.at[i])) gather(&j, i);
 }
+
+/* ---- copies ---------------------------------------------------------------------------------------------
+ */
+
+/* The elementwise group that makes value; NULL: none. */
+static kt_group *find_maker(joining *j, kt_value value) {
+    kt_node node = kt_graph_value(j->g->graph, value)->node;
+    for (uint32_t i = 0; i < j->g->groups.count && node; i++) {
+        kt_group *group = &j->g->groups.at[i];
+        for (uint32_t r = 0; r <= group->others.count && !group->joined; r++)
+            if (root_at(group, r) == node) return is_pointwise(j, group) ? group : NULL;
+    }
+    return NULL;
+}
+
+void kt_fuse_copy(kt_grouping *g, uint32_t carried) {
+    joining j = {.g = g};
+    const kt_function *step = g->function;
+    for (uint32_t i = carried; i < step->results.count; i++) {
+        kt_value value = step->results.at[i].value, made = value;
+        bool again = false;
+        for (uint32_t k = 0; k < i; k++) {
+            again = again || step->results.at[k].value == value;
+            /* What is carried in its place overwrites it. */
+            if (k < carried && step->params.at[k].value == value) made = step->results.at[k].value;
+        }
+        kt_group *group = again || made != value ? find_maker(&j, made) : NULL;
+        if (group && same_shape(places_of(&j, group), kt_graph_type(g->graph, value)))
+            KT_PUSH(g->run->scratch, &group->copies, i);
+    }
+}

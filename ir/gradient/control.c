@@ -10,6 +10,8 @@
  * too. */
 #include "ir/gradient/gradient_impl.h"
 
+#include "ir/element.h"
+
 typedef KT_VECTOR(kt_value) value_list;
 
 /* Adds the nodes of a function to the builder; map: by value, of the function the one in the builder. */
@@ -217,6 +219,14 @@ static bool can_stack(const reversing *r, kt_value value) {
     return type_of(r, value).rank < KT_MAX_RANK;
 }
 
+/* Does the pad put zeros around what it moves? So it does behind a slice. */
+static bool pads_zeros(const kt_graph *graph, const kt_node_info *pad) {
+    const kt_node_info *fill = kt_graph_definition(graph, pad->operands[1]);
+    if (!fill || fill->op != KT_OP_constant) return false;
+    const kt_attrs_constant *constant = fill->attrs;
+    return kt_element_float(constant->type.dtype, constant->literal.data, 0) == 0;
+}
+
 /* Can the sum of value, of turn, over all turns be made of stacks? Products get their operands stacked; other
  * sums must find theirs. */
 static bool sums_apart(const reversing *r, kt_value value) {
@@ -229,6 +239,7 @@ static bool sums_apart(const reversing *r, kt_value value) {
         return ((const kt_attrs_reduce *)node->attrs)->kind == KT_REDUCE_SUM && can_stack(r, x[0]) &&
                r->stacked[x[0] - r->base];
     case KT_OP_add: return sums_apart(r, x[0]) && sums_apart(r, x[1]);
+    case KT_OP_pad: return pads_zeros(r->builder->graph, node) && sums_apart(r, x[0]);
     case KT_OP_transpose:
     case KT_OP_reshape: return sums_apart(r, x[0]);
     default: return false;
@@ -453,8 +464,10 @@ static kt_value sum_stacks(way_back *w, kt_value value) {
         b->loc = node.loc;
         return kt_build_node(b, node.op, operands, 1, &attrs);
     }
-    for (uint32_t k = 0; k < node.operand_count; k++) operands[k] = sum_stacks(w, node.operands[k]);
+    bool pads = node.op == KT_OP_pad;
+    for (uint32_t k = 0; k < node.operand_count - pads; k++) operands[k] = sum_stacks(w, node.operands[k]);
     b->loc = node.loc;
+    if (pads) operands[1] = kt_build_scalar(b, kt_build_type(b, operands[0])->dtype, 0);
     return kt_build_node(b, node.op, operands, node.operand_count, node.attrs);
 }
 
