@@ -1,5 +1,5 @@
 /* keratin compile and keratin run. */
-#include "cli/cli.h"
+#include "cli/tune.h"
 #include "support/file.h"
 
 #include <errno.h>
@@ -16,14 +16,18 @@ typedef struct compile_command {
     const char *output, *emit, *name, *target, *cpu, *features, *contractions, *dump_dir, *print_after,
         *report, *weights, *libc, *optimizer, *loss, *metrics, *precision, *quantize, *calibrate;
     cli_list shapes;
-    int64_t batch;
+    int64_t batch, tune_threads, tune_seconds;
     int level;
-    bool time_passes, debug, train;
+    bool time_passes, debug, train, tune;
+    const char *tuning_file;
+    kt_tuning *tuning; /* NULL: choices are the cost model's */
+    bool loaded;       /* only to be measured: kt_compile_options.loaded */
     kt_emit form;
     kt_quantization quantization; /* once calibrated */
     const char *note;             /* on it */
     bool multiplies_bytes;        /* the target's CPU has instructions for it */
     bool multiplies_pairs;        /* of bf16, likewise */
+    bool runs_here;               /* this machine runs code for the target */
 } compile_command;
 
 #define FIELD(field) offsetof(compile_command, field)
@@ -59,6 +63,13 @@ const cli_option cli_compile_options[] = {
      FIELD(calibrate)},
     {"--libc", "glibc|musl", "link dynamically, or one static executable [glibc]", CLI_TEXT, FIELD(libc)},
     {"-O", "0|1|2|3", "how much to optimise; -O0 keeps one kernel a node [-O2]", CLI_LEVEL, FIELD(level)},
+    {"--tune", NULL, "measure on this machine which tiles and layouts are fastest, and keep that in a file",
+     CLI_FLAG, FIELD(tune)},
+    {"--tuning-file", "FILE",
+     "what --tune has measured; without --tune, only read [read by --tune alone: ~/.cache/keratin/tuning]",
+     CLI_TEXT, FIELD(tuning_file)},
+    {"--tune-threads", "N", "how many threads the program will have [1]", CLI_SIZE, FIELD(tune_threads)},
+    {"--tune-seconds", "N", "how long --tune may search [300]", CLI_SIZE, FIELD(tune_seconds)},
     {"-g", NULL,
      "debug information: code by lines of the graph, which is among the dumps, or written as OUT.kir",
      CLI_FLAG, FIELD(debug), true},
@@ -147,8 +158,11 @@ static kt_status compile_as(kt_arena *arena, const compile_command *fields, bool
                                   .quantization = fields->quantize ? &fields->quantization : NULL,
                                   .bf16 = is_rounded(fields),
                                   .note = fields->note,
+                                  .tuning = fields->tuning,
+                                  .loaded = fields->loaded,
                                   .verify = cli_verifies()};
-    cli_apply_variables(&options);
+    if (!fields->loaded) cli_apply_variables(&options);
+    if (fields->tuning) fields->tuning->choices.count = 0;
     bool told = is_told_loss(fields);
     kt_training_request request = {.train = fields->train,
                                    .if_compiled = !told,
@@ -168,7 +182,7 @@ static kt_status compile_as(kt_arena *arena, const compile_command *fields, bool
                                       .metadata = request.metadata,
                                       .train = request.train};
         if (request.log_count) options.training = &training;
-        if (request.warning)
+        if (request.warning && !fields->loaded)
             (void)fprintf(stderr, "keratin: warning: %s: %s\n", fields->model, request.warning);
     } else {
         KT_TRY(kt_model_read(arena, fields->model, &graph, diag));
@@ -203,13 +217,70 @@ static kt_status read_and_compile(kt_arena *arena, const compile_command *fields
     return KT_OK;
 }
 
+/* ---- tuning
+ * ---------------------------------------------------------------------------------------------------- */
+/* The model with the tuning's choices, to be measured. */
+static kt_status compile_candidate(kt_arena *arena, void *context, kt_tuning *tuning, const char *output,
+                                   kt_diag *diag) {
+    compile_command fields = *(const compile_command *)context;
+    fields.form = KT_EMIT_SHARED;
+    fields.output = output;
+    fields.name = "tuned";
+    fields.tuning = tuning;
+    fields.loaded = true;
+    fields.libc = fields.weights = fields.dump_dir = fields.report = fields.print_after = NULL;
+    fields.time_passes = fields.debug = false;
+    return compile_as(arena, &fields, false, diag);
+}
+
+static const int64_t default_seconds = 300;
+
+static kt_status compile_tuned(kt_arena *arena, compile_command *fields, kt_diag *diag) {
+    kt_target target;
+    KT_TRY(kt_target_describe(fields->target, fields->cpu, fields->features, arena, &target, diag));
+    const cli_tuning_request request = {
+        .model = fields->model,
+        .file = fields->tuning_file,
+        .measures = fields->tune,
+        .level = fields->level,
+        .threads = fields->tune_threads ? (int)fields->tune_threads : 1,
+        .seconds = (double)(fields->tune_seconds ? fields->tune_seconds : default_seconds),
+        .target = &target,
+        .compile = compile_candidate,
+        .context = fields};
+    fields->tuning = KT_NEW(arena, kt_tuning);
+    KT_TRY(cli_tune(arena, &request, fields->tuning, diag));
+    KT_TRY(read_and_compile(arena, fields, diag));
+    cli_tuning_tell(&request, fields->tuning);
+    return KT_OK;
+}
+
+/* What --tune and --tuning-file do not go with: NULL, or a sentence. */
+static const char *refuse_tuning(const compile_command *fields) {
+    if (!fields->tune && fields->tune_seconds) return "--tune-seconds is for --tune.";
+    if (!fields->tune && !fields->tuning_file)
+        return fields->tune_threads ? "--tune-threads is for --tune and --tuning-file." : NULL;
+    if (fields->tune_threads > INT32_MAX) return "--tune-threads is more than there can be.";
+    if (calls_blas(fields)) return "OpenBLAS chooses by itself: --tune wants --contractions=own.";
+    if (fields->tune && !fields->runs_here)
+        return "--tune measures, and this machine cannot run code for that target; tune where the program "
+               "will run, "
+               "and give the file here by --tuning-file.";
+    if (fields->tune && !strcmp(fields->model, "-"))
+        return "--tune wants the model as a file, which is read more than once.";
+    return NULL;
+}
+
 static kt_status compile_body(kt_arena *arena, void *context, kt_diag *diag) {
     compile_command *fields = context;
     const cli_calibration calibration = {fields->model, fields->calibrate, &fields->shapes, fields->level};
     fields->quantization.weights_only = keeps_bytes(fields);
     if (fields->calibrate)
         KT_TRY(cli_calibrate(arena, &calibration, &fields->quantization, &fields->note, diag));
-    KT_TRY(read_and_compile(arena, fields, diag));
+    if (fields->tune || fields->tuning_file)
+        KT_TRY(compile_tuned(arena, fields, diag));
+    else
+        KT_TRY(read_and_compile(arena, fields, diag));
     if (is_rounded(fields) && !fields->multiplies_pairs)
         (void)fprintf(
             stderr,
@@ -266,13 +337,14 @@ static void note_features(compile_command *fields, const kt_target *target) {
     uint64_t features = target->arch == KT_ARCH_X86_64 ? target->cpu_features : 0;
     fields->multiplies_bytes = features & KT_CPU_AVX512VNNI;
     fields->multiplies_pairs = features & KT_CPU_AVX512BF16;
+    fields->runs_here = target->at_home && !(target->cpu_features & ~kt_cpu_features());
 }
 
 /* What is wrong with --target, --cpu and --features is the usage. */
 static kt_status check_target(kt_arena *arena, void *context, kt_diag *diag) {
     target_check *check = context;
     compile_command *fields = check->fields;
-    kt_target target;
+    kt_target target = {0};
     kt_diag found = {0};
     (void)diag;
     if (kt_target_describe(fields->target, fields->cpu, fields->features, arena, &target, &found) != KT_OK)
@@ -333,6 +405,8 @@ int cli_run_compile(const cli_command *command, int argc, char **argv) {
     target_check check = {.command = command, .fields = &fields};
     exit_status = cli_guarded(check_target, &check, NULL);
     if (exit_status || check.exit) return exit_status ? exit_status : check.exit;
+    refused = refuse_tuning(&fields);
+    if (refused) return cli_usage_error(command, "%s", refused);
     return cli_guarded(compile_body, &fields, strcmp(fields.model, "-") ? fields.model : "standard input");
 }
 

@@ -97,6 +97,7 @@ typedef struct kt_compile_options {
     const kt_training_info *training; /* NULL: the program only predicts */
     const kt_quantization *quantization; /* NULL: nothing is quantised */
     bool bf16;             /* products by weights round their operands to bfloat16 */
+    kt_tuning *tuning;     /* what choices are made by, and are noted in; NULL: the cost model alone */
     const char *note;      /* for the report; or NULL */
     bool verify;           /* the graph after every pass, and the plans against the kernels */
     bool loaded;           /* KT_EMIT_SHARED: without the runtime, and no header; exports NAME_program, a kt_program */

@@ -67,6 +67,7 @@ static kt_status run_passes(job *work, bool bind_only) {
         .prepares = options->weights_file,
         .quantization = options->quantization,
         .bf16 = options->bf16,
+        .tuning = work->target.tuning,
         .verify = options->verify,
         .after = kt_inspect_pass,
         .after_context = &work->inspection,
@@ -90,8 +91,24 @@ static kt_status make_plans(job *work) {
     return KT_OK;
 }
 
-static void print_plans(const job *work, kt_text *text) {
-    for (uint32_t i = 0; i < work->plans.count; i++) kt_plan_print(work->graph, &work->plans.at[i], text);
+/* The plans, and how kernels will be computed, which is found by lowering them. */
+static kt_status print_plans(const job *work, kt_text *text) {
+    kt_tuning *tuning = work->target.tuning;
+    kt_graph *graph = work->graph;
+    for (uint32_t i = 0; i < work->plans.count; i++) kt_plan_print(graph, &work->plans.at[i], text);
+    kt_text_add(text, "layouts:\n");
+    uint32_t layouts = tuning->choices.count;
+    for (uint32_t i = 0; i < layouts; i++) kt_choice_print(&tuning->choices.at[i], text);
+    kt_text_add(text, "kernels:\n");
+    for (kt_func func = kt_graph_next(graph, KT_FUNC_KERNEL, 0); func;
+         func = kt_graph_next(graph, KT_FUNC_KERNEL, func)) {
+        kt_loops loops;
+        KT_TRY(kt_lower_kernel(graph, func, &work->target, work->arena, &loops, work->diag));
+        if (loops.choice.form) kt_choice_print(&loops.choice, text);
+    }
+    /* They are noted again when code is made of them. */
+    if (work->options->emit != KT_EMIT_PLAN) tuning->choices.count = layouts;
+    return KT_OK;
 }
 
 /* Where debug information says that code comes from: the graph behind the last pass, which is among the
@@ -236,7 +253,7 @@ static kt_status make_form(job *work, kt_page_source *page) {
     KT_TRY(make_plans(work));
     kt_inspect_stage(&work->inspection, "plan", kt_seconds_now() - start);
     if (options->dump_dir || options->emit == KT_EMIT_PLAN) {
-        print_plans(work, &text);
+        KT_TRY(print_plans(work, &text));
         KT_TRY(kt_inspect_plan(&work->inspection, work->name, &text));
         if (options->emit == KT_EMIT_PLAN) return add_text(work, options->output, &text);
     }
@@ -271,6 +288,11 @@ static kt_status compile(void *context) {
     work->name = program_name(work);
     KT_TRY(kt_target_describe(options->triple, options->cpu, options->features, work->arena, &work->target,
                               work->diag));
+    work->target.tuning = options->tuning;
+    if (!work->target.tuning) {
+        work->target.tuning = KT_NEW(work->arena, kt_tuning);
+        work->target.tuning->arena = work->arena;
+    }
     work->target.blas = options->blas;
     work->target.musl = options->musl;
     /* A library for another machine trains, but does not save; a program is refused there (kt_link_check). */

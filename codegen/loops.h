@@ -111,6 +111,7 @@ typedef struct kt_loops {
     kt_dim units;               /* of the parallel loop; 1 where there is none */
     bool leading;               /* units go along the leading axes of operands and results */
     kt_dim cost;                /* estimated nanoseconds of computing, for the decision to use threads */
+    kt_choice choice;           /* what was decided on the way */
     kt_node node;               /* whose code is being added */
     KT_VECTOR(kt_code) code;
     KT_VECTOR(kt_cell_info) cells;   /* [0] unused */

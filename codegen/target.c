@@ -293,7 +293,14 @@ int kt_target_lanes(const kt_target *target, kt_dtype dtype) {
     return target->vector_bytes / (int)(bytes ? bytes : 1);
 }
 
+const char *kt_target_machine(const kt_target *target, int level, int threads, kt_arena *arena) {
+    return kt_arena_format(arena, "%s %s %s -O%d %d %s", target->triple, target->cpu,
+                           *target->features ? target->features : "-", level, threads,
+                           threads == 1 ? "thread" : "threads");
+}
+
 kt_pass_target kt_target_for_passes(const kt_target *target) {
-    return (kt_pass_target){.panel_columns = target->tile_vectors * kt_target_lanes(target, KT_F32),
-                            .blas = target->blas};
+    int lanes = kt_target_lanes(target, KT_F32);
+    return (kt_pass_target){
+        .panel_columns = target->tile_vectors * lanes, .vector_columns = lanes, .blas = target->blas};
 }

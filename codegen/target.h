@@ -18,6 +18,7 @@ typedef struct kt_target {
     bool musl; /* programs are static executables with musl's libc; set by the user of this struct */
     bool blas; /* products and convolutions of f32 and f64 are calls of OpenBLAS; set by the user of this struct */
     bool trains; /* what is linked can save and load models (runtime/checkpoint/); set by the user of this struct */
+    kt_tuning *tuning; /* what kernels are chosen by, and are noted in; set by the user of this struct, or NULL */
     /* Contractions: rows of a tile at most, vectors across it, for f32. */
     int tile_rows, tile_vectors;
 } kt_target;
@@ -26,6 +27,8 @@ typedef struct kt_target {
 kt_status kt_target_describe(const char *triple, const char *cpu, const char *features, kt_arena *arena,
                              kt_target *out_target, kt_diag *diag) KT_MUST_USE;
 int kt_target_lanes(const kt_target *target, kt_dtype dtype); /* elements of a vector register */
+/* What records of a tuning file are for: the target, -O, and how many threads the program will have. */
+const char *kt_target_machine(const kt_target *target, int level, int threads, kt_arena *arena);
 kt_pass_target kt_target_for_passes(const kt_target *target);
 
 typedef struct kt_target_entry { const char *triple, *cpu, *doc; } kt_target_entry;

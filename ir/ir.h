@@ -280,6 +280,8 @@ typedef struct kt_print_options {
 } kt_print_options;
 /* options may be NULL: all false. */
 void kt_graph_print(const kt_graph *graph, const kt_print_options *options, kt_text *out_text);
+/* An operation alone, on one line and without names: operands and results by their types. */
+void kt_operation_print(const kt_graph *graph, const kt_node_info *node, kt_text *out_text);
 void kt_function_print(const kt_graph *graph, const kt_function *function, const kt_print_options *options, kt_text *out_text);
 /* text is NUL-terminated; the graph lives in arena. Problems carry "line N". */
 kt_status kt_graph_parse(kt_arena *arena, const char *text, size_t length, kt_graph **out_graph, kt_diag *diag) KT_MUST_USE;

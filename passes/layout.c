@@ -24,7 +24,7 @@
  * breaks    nothing; does nothing a second time */
 #include "passes/layout_impl.h"
 
-enum { REPAYING_ROWS = 32 };
+enum { REPAYING_ROWS = 32, MOST_PANEL_VECTORS = 4 };
 
 /* What is transposed to matrix, or 0. */
 static kt_value before_transpose(const kt_layouting *l, kt_value matrix) {
@@ -93,15 +93,27 @@ static kt_dim product(kt_layouting *l, const kt_dim *dims, uint32_t count) {
     return result;
 }
 
-/* Is this second operand to be packed? old: the value in the old function; rows: how many rows of the first
- * operand it is multiplied by. What changes from call to call is packed in each, which many rows repay. */
-static bool packs(const kt_layouting *l, kt_value old, kt_dim rows) {
+/* Is this second operand to be packed, and into which panels? old: the value in the old function; rows: how
+ * many rows of the first operand it is multiplied by. What changes from call to call is packed in each, which
+ * many rows repay. */
+static bool packs(kt_layouting *l, kt_value old, kt_dim rows) {
     const kt_type *type = kt_graph_type(l->graph, old);
     int64_t known;
     if (l->panel == 0 || (!kt_dtype_is_float(type->dtype) && l->word == 1)) return false;
-    if (l->fixed[old]) return true;
+    if (!l->fixed[old] && !kt_type_is_static(l->graph->dims, type)) return false;
     bool many = !kt_dim_is_const(l->graph->dims, rows, &known) || known >= REPAYING_ROWS;
-    return many && kt_type_is_static(l->graph->dims, type);
+    int64_t wanted = l->fixed[old] || many ? l->own_panel : 0;
+    const char *why = l->fixed[old] ? "weights are packed once"
+                      : many        ? "rows repay packing in each call"
+                                    : "few rows do not repay packing in each call";
+    if (l->vector == 0) return wanted > 0;
+    l->choice.form = "layout";
+    l->panel = kt_choose(&l->choice, KT_KNOB_panel, wanted,
+                         (kt_range){.least = l->word > 1 ? l->vector : 0,
+                                    .most = MOST_PANEL_VECTORS * l->vector,
+                                    .step = l->vector},
+                         why);
+    return l->panel > 0;
 }
 
 /* ---- convolution ----------------------------------------------------------------------------------------
@@ -150,6 +162,8 @@ static kt_value pack_conv(kt_layouting *l, kt_value x, kt_value kernel, kt_attrs
         kernel = pack_words(l, kernel);
         attrs.panel = l->panel;
         attrs.columns = features;
+    } else {
+        l->choice.form = NULL;
     }
     return kt_build_conv(l->builder, x, kernel, &attrs);
 }
@@ -331,7 +345,7 @@ static kt_value lay_conv(kt_layouting *l, const kt_node_info *node) {
     bool packable = packs(l, node->operands[1], product(l, result.dims, result.rank - 1));
     /* Words of channels must be whole. */
     kt_dim channels = kt_graph_type(l->graph, node->operands[0])->dims[result.rank - 1];
-    if (l->word > 1 && (attrs.groups != 1 || !in_words(l, channels))) packable = false;
+    if (l->word > 1 && (attrs.groups != 1 || !in_words(l, channels))) packable = false, l->choice.form = NULL;
     kt_value split = packable ? split_phases(l, node, x, kernel) : 0;
     if (split) return split;
     kt_value filtered = packable ? kt_layout_winograd(l, node, x, kernel) : 0;
@@ -474,13 +488,14 @@ static kt_value lay_dot_general(kt_layouting *l, const kt_node_info *node) {
     kt_attrs_dot_general attrs = {.lhs_contract = {1, {batch + (no_rows ? 1 : lhs.own.count)}}};
     int64_t columns = 0;
     attrs.wide = old->wide;
-    if (packed && in_words(l, y_type.dims[0]) && kt_dim_is_const(l->graph->dims, y_type.dims[1], &columns) &&
-        columns > 0) {
+    if (packed && !in_words(l, y_type.dims[0])) packed = false, l->choice.form = NULL;
+    if (packed && kt_dim_is_const(l->graph->dims, y_type.dims[1], &columns) && columns > 0) {
         y = pack(l, y, 1, columns, y_type.dims[0]);
         y = pack_words(l, y);
         attrs.panel = l->panel;
         attrs.columns = columns;
     } else {
+        if (packed) l->choice.form = NULL;
         attrs.rhs_contract = (kt_ints){1, {batch}};
         attrs.lhs_batch.count = attrs.rhs_batch.count = batch;
         for (uint32_t i = 0; i < batch; i++) attrs.lhs_batch.at[i] = attrs.rhs_batch.at[i] = i;
@@ -500,11 +515,22 @@ static int64_t word_of(const kt_graph *graph, const kt_node_info *node) {
                            wide != 0);
 }
 
+static void begin_choice(kt_layouting *l, const kt_pass_run *run, const kt_node_info *node) {
+    const kt_tuning *tuning = run->options->tuning;
+    kt_text key = {.arena = run->scratch}, path = {.arena = run->scratch};
+    if (tuning && (node->op == KT_OP_conv || node->op == KT_OP_dot_general)) {
+        kt_operation_print(l->graph, node, &key);
+        kt_loc_print(l->graph, node->loc, &path);
+    }
+    kt_choice_begin(&l->choice, tuning, kt_text_string(&path), kt_text_string(&key));
+}
+
 static kt_status layout(kt_pass_run *run, kt_func func) {
     kt_builder builder;
     kt_layouting l = {.graph = run->graph,
                       .builder = &builder,
-                      .panel = run->options->target.panel_columns,
+                      .own_panel = run->options->target.panel_columns,
+                      .vector = run->options->target.vector_columns,
                       .level = run->options->level};
     l.fixed = kt_pass_fixed(run, kt_graph_function(run->graph, func));
     kt_builder_begin_rewrite(&builder, run->graph, func, run->diag);
@@ -513,12 +539,15 @@ static kt_status layout(kt_pass_run *run, kt_func func) {
         const kt_node_info *node = kt_graph_node(run->graph, old.nodes.at[i]);
         kt_value laid = 0;
         builder.loc = node->loc;
+        l.panel = l.own_panel;
+        begin_choice(&l, run, node);
         l.unpacked = kt_pass_calls_blas(run, node);
         l.word = word_of(run->graph, node);
         bool is_fixed = node->result_count == 1 && l.fixed[node->first_result]; /* the evaluator runs it */
         if (node->op == KT_OP_conv && !is_fixed) laid = lay_conv(&l, node);
         if (node->op == KT_OP_conv_by_kernel && !is_fixed) laid = lay_conv_by_kernel(&l, node);
         if (node->op == KT_OP_dot_general && !is_fixed) laid = lay_dot_general(&l, node);
+        kt_tuning_note(run->options->tuning, &l.choice);
         if (laid)
             kt_builder_replace(&builder, node->first_result, laid);
         else

@@ -8,7 +8,9 @@ typedef struct kt_layouting {
     kt_graph *graph;
     kt_builder *builder;
     const bool *fixed; /* by old value */
-    int64_t panel;
+    int64_t own_panel, vector; /* columns of the target's panels, and of its vectors */
+    int64_t panel;             /* of those for the node at hand */
+    kt_choice choice;          /* for the node at hand */
     int level;     /* -O */
     int64_t word;  /* elements of the node at hand that are multiplied together; 1: each by itself */
     bool unpacked; /* the node at hand becomes calls that take matrices as they are */
@@ -27,8 +29,8 @@ kt_value kt_layout_pad_input(kt_layouting *l, kt_value x, kt_attrs_conv *attrs);
 kt_value kt_layout_winograd(kt_layouting *l, const kt_node_info *node, kt_value x, kt_value kernel);
 
 /* The tile by which a convolution is cheapest by minimal filtering; 0: none costs less than that share of its
- * products. */
+ * products. out_most: the largest that can be; 0: none. */
 int kt_winograd_choose(const kt_dim_pool *dims, const kt_attrs_conv *attrs, const kt_type *x, const kt_type *kernel,
-                       const kt_type *result, double share);
+                       const kt_type *result, double share, int *out_most);
 
 #endif

@@ -6,6 +6,11 @@
 #include "ir/winograd.h"
 #include "passes/layout_impl.h"
 
+/* Tiles of 2 x 2 are for floats alone. */
+static int64_t least_tile(const kt_type *x, const kt_type *kernel) {
+    return kt_multiplies_bytes(x, kernel) ? 4 : 2;
+}
+
 static const double WORTH_SHARE = 0.8; /* of the products */
 
 /* Costs are vector operations a channel or feature; a transform's moves count with its arithmetic. Bytes are
@@ -13,7 +18,7 @@ static const double WORTH_SHARE = 0.8; /* of the products */
  * once for all tiles of a few images: past MOST_KERNEL_BYTES the memory that this takes would outweigh the
  * products saved. */
 int kt_winograd_choose(const kt_dim_pool *dims, const kt_attrs_conv *attrs, const kt_type *x,
-                       const kt_type *kernel, const kt_type *result, double share) {
+                       const kt_type *kernel, const kt_type *result, double share, int *out_most) {
     enum { LEAST_CHANNELS = 8, MOST_CHANNELS = 512, MOST_PIXELS = 1 << 16, MOST_KERNEL_BYTES = 4 << 20 };
     static const struct {
         int tile;
@@ -21,6 +26,7 @@ int kt_winograd_choose(const kt_dim_pool *dims, const kt_attrs_conv *attrs, cons
     } choices[] = {{2, 64, 40}, {4, 240, 150}};
     int64_t sizes[2], channels, features;
     bool bytes = kt_multiplies_bytes(x, kernel);
+    *out_most = 0;
     if (x->rank != 4 || (x->dtype != KT_F32 && !bytes) || attrs->groups != 1) return 0;
     for (int i = 0; i < 2; i++) {
         if (!kt_dim_equals(dims, kernel->dims[i], KT_WINOGRAD_WINDOW)) return 0;
@@ -46,7 +52,9 @@ int kt_winograd_choose(const kt_dim_pool *dims, const kt_attrs_conv *attrs, cons
         int64_t tiles = ((sizes[0] + tile - 1) / tile) * ((sizes[1] + tile - 1) / tile);
         int64_t cost = tiles * (points * channels / pair * features + choices[i].input * channels / pair +
                                 choices[i].output * features);
-        if (points * channels * features * 4 / pair > MOST_KERNEL_BYTES || cost >= least) continue;
+        if (points * channels * features * 4 / pair > MOST_KERNEL_BYTES) continue;
+        *out_most = (int)tile;
+        if (cost >= least) continue;
         least = cost;
         best = (int)tile;
     }
@@ -108,7 +116,12 @@ kt_value kt_layout_winograd(kt_layouting *l, const kt_node_info *node, kt_value 
     const kt_type kernel_type = *kt_build_type(l->builder, kernel), x_type = *kt_build_type(l->builder, x);
     const kt_type *result = kt_graph_type(l->graph, node->first_result);
     if (l->unpacked || attrs.panel || l->level < 2) return 0;
-    int tile = kt_winograd_choose(dims, &attrs, &x_type, &kernel_type, result, WORTH_SHARE);
+    int most, tile = kt_winograd_choose(dims, &attrs, &x_type, &kernel_type, result, WORTH_SHARE, &most);
+    if (!most) return 0;
+    tile = (int)kt_choose(&l->choice, KT_KNOB_winograd, tile,
+                          (kt_range){.most = most, .step = least_tile(&x_type, &kernel_type)},
+                          tile ? "saves more products than its transforms cost"
+                               : "transforms would cost more than the products saved");
     if (!tile) return 0;
     kt_attrs_winograd filtering = {.tile = tile, .space = {2, {result->dims[1], result->dims[2]}}};
     int64_t channels;

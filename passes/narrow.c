@@ -35,9 +35,10 @@ static bool narrows(const kt_narrowing *n, const kt_node_info *node, kt_weighted
     if (!kt_narrow_describe(n, node, p)) return false;
     const kt_type *x = kt_graph_type(graph, p->x), *result = kt_graph_type(graph, node->first_result);
     if (x->dtype == KT_BF16) return result->dtype == KT_BF16;
+    int most;
     bool filtered =
-        node->op == KT_OP_conv &&
-        kt_winograd_choose(graph->dims, node->attrs, x, kt_graph_type(graph, p->w), result, PAIRS_SHARE) > 0;
+        node->op == KT_OP_conv && kt_winograd_choose(graph->dims, node->attrs, x, kt_graph_type(graph, p->w),
+                                                     result, PAIRS_SHARE, &most) > 0;
     return n->run.options->bf16 && !filtered;
 }
 

@@ -5,11 +5,12 @@
 #ifndef KT_PASSES_PASSES_H
 #define KT_PASSES_PASSES_H
 
-#include "ir/ir.h"
+#include "passes/choice.h"
 
 /* The few facts about the machine that a graph pass may use; the whole description is codegen/target.h's. */
 typedef struct kt_pass_target {
     int panel_columns; /* how many columns of a packed second operand a contraction kernel takes at once */
+    int vector_columns; /* of these, in a vector; 0: panels of another width are of no use */
     bool blas;         /* products and convolutions of f32 and f64 are calls: never packed, kernels of their own */
 } kt_pass_target;
 
@@ -42,6 +43,7 @@ typedef struct kt_pass_options {
     bool prepares; /* `prepare` will run where the program does, on weights in a file: it is fused too */
     const kt_quantization *quantization; /* NULL: nothing is quantised */
     bool bf16;                         /* products by weights round their operands to bfloat16 */
+    kt_tuning *tuning; /* what layouts are chosen by, and are noted in; NULL: the cost model alone */
     bool verify; /* after every pass */
     /* Called after each pass of kt_passes_run, for dumps and times; may be NULL. */
     void (*after)(void *context, const char *pass, const kt_graph *graph, double seconds, bool changed);

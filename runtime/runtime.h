@@ -80,6 +80,11 @@ int kt_pool_threads(const kt_pool *pool);
 /* Runs kernel on parts 0 … parts-1, one of them on the calling thread; returns when all are done. */
 void kt_pool_run(kt_pool *pool, kt_kernel_fn *kernel, void *const *args, const int64_t *symbols, int64_t parts);
 
+/* Made-up inputs of an entry, and room for its outputs behind them, for these symbols: floats in [0, 1); integers are 0 and 1, which are
+ * good as indices, too. NULL: there is no memory. */
+void **kt_made_up_create(const kt_abi_entry *entry, const int64_t *symbols);
+void kt_made_up_destroy(const kt_abi_entry *entry, void **tensors); /* NULL is allowed */
+
 /* ---- tensor_io/: tensors in files ---------------------------------------------------------------------------- *
  * Readers never trust the file: sizes are checked before memory is taken. Each returns 0, or 1 with a sentence
  * in out_error (room for KT_IO_ERROR), naming the file. */

@@ -6,11 +6,12 @@
 #include "codegen/lower/lower_impl.h"
 
 enum {
-    BLOCK_BYTES = 192 * 1024, /* of B, in a unit */
-    WHOLE_BYTES = 256 * 1024, /* of B, where units are rows */
-    HALVED_ROWS = 128,        /* as many or more go into two units at least */
-    BLOCK_TILES = 16,         /* of rows, in a unit */
-    INLINE_WEIGHT = 24,       /* a heavier epilogue gets a loop of its own */
+    BLOCK_BYTES = 192 * 1024,   /* of B, in a unit */
+    WHOLE_BYTES = 256 * 1024,   /* of B, where units are rows */
+    HALVED_ROWS = 128,          /* as many or more go into two units at least */
+    BLOCK_TILES = 16,           /* of rows, in a unit */
+    MOST_BLOCK_TILES = 1 << 12, /* where their number is not known */
+    INLINE_WEIGHT = 24,         /* a heavier epilogue gets a loop of its own */
     REPEATED_WEIGHT = 12, /* so does this, where there would be many copies of it: of each height of tiles */
     DEEP_LEAST_ROWS = 8,  /* of what is packed as it is multiplied */
     DEEP_LEAST_COLUMNS = 8,
@@ -275,36 +276,44 @@ static void finish_block(kt_lower *lower, const kt_tiling *tiling, kt_reg rows, 
     kt_lower_end(lower);
 }
 
-static bool defers(const kt_lower *lower, const kt_product_shape *shape, const kt_tiling *tiling, bool even) {
+/* Is the epilogue to have a loop of its own, which goes over sums that were stored in the result? */
+static bool defers(kt_lower *lower, const kt_product_shape *shape, const kt_tiling *tiling, bool even) {
     int most = even ? INLINE_WEIGHT : REPEATED_WEIGHT;
-    if (lower->kernel->results.count != 1 || kt_lower_weight(lower) <= most) return false;
-    return kt_graph_type(lower->graph, lower->kernel->results.at[0].value)->dtype == tiling->dtype &&
-           kt_graph_type(lower->graph, shape->heavy)->dtype == tiling->dtype;
+    if (lower->kernel->results.count != 1 ||
+        kt_graph_type(lower->graph, lower->kernel->results.at[0].value)->dtype != tiling->dtype ||
+        kt_graph_type(lower->graph, shape->heavy)->dtype != tiling->dtype || lower->kernel->nodes.count == 1)
+        return false;
+    return kt_choose(&lower->loops->choice, KT_KNOB_apart, kt_lower_weight(lower) > most,
+                     (kt_range){.most = 1}, "by how much follows the product") != 0;
 }
 
 /* How many column tiles make a block. */
-static int64_t block_tiles(const kt_lower *lower, const kt_tiling *tiling, kt_dim rows, kt_dim depth,
+static int64_t block_tiles(kt_lower *lower, const kt_tiling *tiling, kt_dim rows, kt_dim depth,
                            kt_dim tiles) {
-    int64_t deep = 128, all, known = 0;
+    int64_t deep = 128, all = 0, known = 0;
     kt_dim_is_const(lower->dims, rows, &known);
     kt_dim_is_const(lower->dims, depth, &deep);
     int64_t bytes = (deep > 0 ? deep : 1) * kt_tile_width(tiling) * (int64_t)kt_dtype_bytes(tiling->dtype);
     int64_t count = bytes < BLOCK_BYTES ? BLOCK_BYTES / bytes : 1;
     if (kt_dim_is_const(lower->dims, tiles, &all) && all > 0) {
-        if (known >= HALVED_ROWS && all * bytes <= WHOLE_BYTES) return all;
-        int64_t blocks = kt_divide_up(all, count);
-        count = kt_divide_up(all, blocks);
+        bool whole = known >= HALVED_ROWS && all * bytes <= WHOLE_BYTES;
+        count = whole ? all : kt_divide_up(all, kt_divide_up(all, count));
+        if (!whole && count > 2) count = (count + 3) / 4 * 4;
+    } else if (count > 2) {
+        count = (count + 3) / 4 * 4;
     }
-    return count > 2 ? (count + 3) / 4 * 4 : count;
+    return kt_choose(&lower->loops->choice, KT_KNOB_wide, count,
+                     (kt_range){.least = 1, .most = all > 0 ? all : MOST_BLOCK_TILES},
+                     "what the cache keeps of B");
 }
 
-/* How many rows make a block: about BLOCK_TILES tiles, and where that can be an even part of all rows, so
- * that tiles of two heights at most are needed. */
-static kt_dim block_rows(kt_lower *lower, const kt_tiling *tiling, kt_dim rows) {
+/* About BLOCK_TILES tiles, and where that can be an even part of all rows, so that tiles of two heights at
+ * most are needed. */
+static int64_t wanted_rows(kt_lower *lower, const kt_tiling *tiling, kt_dim rows) {
     int64_t wanted = (int64_t)tiling->rows * BLOCK_TILES, known, best = wanted, least_idle = tiling->rows;
     if (kt_dim_is_const(lower->dims, rows, &known)) {
         if (known >= HALVED_ROWS && wanted > (known + 1) / 2) wanted = (known + 1) / 2;
-        return kt_dim_const(lower->dims, kt_unit_share(known, wanted));
+        return kt_unit_share(known, wanted);
     }
     int64_t divisor = kt_dim_divisor(lower->dims, rows);
     for (int64_t high = wanted / 2; divisor > 0 && high <= wanted * 2; high++) {
@@ -314,7 +323,17 @@ static kt_dim block_rows(kt_lower *lower, const kt_tiling *tiling, kt_dim rows) 
         best = high;
         least_idle = idle;
     }
-    return kt_dim_const(lower->dims, best);
+    return best;
+}
+
+/* How many rows make a block. */
+static kt_dim block_rows(kt_lower *lower, const kt_tiling *tiling, kt_dim rows) {
+    int64_t known = 0, wanted = wanted_rows(lower, tiling, rows);
+    kt_dim_is_const(lower->dims, rows, &known);
+    return kt_dim_const(lower->dims,
+                        kt_choose(&lower->loops->choice, KT_KNOB_high, wanted,
+                                  (kt_range){.least = 1, .most = known > 0 ? known : MOST_BLOCK_TILES},
+                                  "some tiles, evenly"));
 }
 
 kt_reg kt_lower_matrix_begin(kt_lower *lower, const kt_product_shape *shape, kt_reg batch,
@@ -348,6 +367,7 @@ void kt_lower_product(kt_lower *lower, const kt_product_shape *shape) {
                         .store = store_sum,
                         .context = &p};
     kt_dtype dtype = kt_graph_type(lower->graph, shape->heavy)->dtype;
+    loops->choice.form = "product of matrices";
     kt_tiling_init(lower, &tiling, kt_accumulator(dtype), shape->panel, shape->columns);
     tiling.loops[0] =
         (kt_tile_loop){.extent = shape->depth, .a_stride = shape->a.depth, .b_stride = shape->b.depth};

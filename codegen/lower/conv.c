@@ -10,6 +10,7 @@
 enum {
     BLOCK_BYTES = 256 * 1024, /* of the kernel, in a unit */
     UNIT_PRODUCTS = 1 << 17,  /* multiply-adds in a unit, about */
+    MOST_LINES = 1 << 12,     /* of a unit */
 };
 
 typedef struct convolution {
@@ -236,9 +237,13 @@ static void emit_lines(kt_lower *lower, const convolution *c, kt_tiling *tiling)
     kt_dim lines = kt_product(lower, c->result->dims, 0, c->spatial);
     int64_t bytes = guess(lower, depth) * kt_tile_width(tiling) * (int64_t)kt_dtype_bytes(tiling->dtype);
     int64_t wide = BLOCK_BYTES / bytes + 1, all = guess(lower, tiles), blocks = kt_divide_up(all, wide);
-    wide = kt_divide_up(all, blocks);
+    loops->choice.form = "rows of an image";
+    wide = kt_choose(&loops->choice, KT_KNOB_wide, kt_divide_up(all, blocks),
+                     (kt_range){.least = 1, .most = all}, "what the cache keeps of the kernel");
     int64_t products = guess(lower, width) * guess(lower, depth) * wide * kt_tile_width(tiling);
-    kt_dim high = kt_dim_const(dims, UNIT_PRODUCTS / products + 1);
+    kt_dim high = kt_dim_const(dims, kt_choose(&loops->choice, KT_KNOB_high, UNIT_PRODUCTS / products + 1,
+                                               (kt_range){.least = 1, .most = MOST_LINES},
+                                               "products enough for a unit"));
     kt_dim line_blocks = kt_dim_ceildiv(dims, lines, high);
     kt_dim column_blocks = kt_dim_ceildiv(dims, tiles, kt_dim_const(dims, wide));
     kt_dim per_group = kt_dim_mul(dims, line_blocks, column_blocks);

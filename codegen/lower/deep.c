@@ -11,9 +11,12 @@
 
 enum {
     BLOCK_DEPTH = 256,
+    LEAST_BLOCK_DEPTH = 32,
+    MOST_BLOCK_DEPTH = 512,
     AHEAD = 8,        /* depths from the one that is packed to the one that is prefetched */
     COLUMN_TILES = 4, /* of a unit, at most, as are ROW_TILES */
     ROW_TILES = 12,
+    MOST_TILES = 64,        /* likewise, if so chosen */
     SUM_BYTES = 192 * 1024, /* of a unit's sums, at most */
     NEAR_BYTES = 512,       /* from one depth to the next: tiles read it as it lies */
     LEAST_ROWS = 6,         /* of a tile whose rows are read as they lie */
@@ -35,6 +38,7 @@ typedef struct deep {
     kt_tiling tiling;
     uint32_t scratch;
     int blocked;                     /* the axis that blocks are parts of; those behind it are whole */
+    int64_t depth;                   /* of a block, at most */
     int64_t behind, length;          /* product of the extents behind; of the blocked axis, in a block */
     int64_t row_tiles, column_tiles; /* of a unit */
     int64_t sums;                    /* where they begin */
@@ -64,8 +68,8 @@ static void pack_depth(kt_lower *lower, const deep *d, const side *s, kt_reg fro
     kt_reg tile = kt_loops_is_int(loops, s->tiles, &count)
                       ? kt_lower_unroll(lower, count, "tiles")
                       : kt_lower_begin(lower, kt_loops_int(loops, 0), s->tiles, 1, "tiles");
-    kt_reg to = kt_plus(lower, kt_times_int(lower, tile, BLOCK_DEPTH * s->pitch),
-                        kt_times_int(lower, depth, s->pitch));
+    kt_reg to =
+        kt_plus(lower, kt_times_int(lower, tile, d->depth * s->pitch), kt_times_int(lower, depth, s->pitch));
     for (int64_t within = 0; within < s->pitch; within += lanes) {
         kt_reg element = kt_plus(lower, kt_times_int(lower, tile, s->extent), kt_loops_int(loops, within));
         kt_reg rest = kt_minus(lower, kt_loops_dim(loops, s->all), kt_plus(lower, s->first, element));
@@ -175,7 +179,7 @@ static void multiply(kt_lower *lower, deep *d, kt_reg turns) {
            b_at = b->packed ? kt_loops_int(loops, b->scratch) : kt_plus(lower, b->begin, b->first);
     set_depth(lower, d, turns);
     d->row_tile = kt_lower_begin(lower, zero, a->tiles, 1, "row tiles");
-    kt_reg a_at = a->packed ? kt_plus(lower, kt_times_int(lower, d->row_tile, BLOCK_DEPTH * a->pitch),
+    kt_reg a_at = a->packed ? kt_plus(lower, kt_times_int(lower, d->row_tile, d->depth * a->pitch),
                                       kt_loops_int(loops, a->scratch))
                             : kt_plus(lower, kt_plus(lower, a->begin, a->first),
                                       kt_times_int(lower, d->row_tile, a->extent));
@@ -258,14 +262,44 @@ static int64_t greatest_divisor(int64_t all, int64_t most) {
 
 /* Blocks are parts of the innermost axis that does not fit into one with those behind it. */
 static void choose_blocks(kt_lower *lower, deep *d) {
+    d->depth = kt_choose(&lower->loops->choice, KT_KNOB_deep, BLOCK_DEPTH,
+                         (kt_range){.least = LEAST_BLOCK_DEPTH, .most = MOST_BLOCK_DEPTH},
+                         "what the cache keeps of panels");
     d->blocked = d->shape->axis_count - 1;
     d->behind = 1;
     for (; d->blocked > 0; d->blocked--) {
         int64_t extent = known_or_none(lower, d->shape->axes[d->blocked].extent);
-        if (extent < 1 || extent * d->behind > BLOCK_DEPTH / 2) break;
+        if (extent < 1 || extent * d->behind > d->depth / 2) break;
         d->behind *= extent;
     }
-    d->length = BLOCK_DEPTH / d->behind;
+    d->length = d->depth / d->behind;
+}
+
+/* How many elements of scratch memory a unit takes; sets where its parts begin. */
+static int64_t lay_out_scratch(deep *d) {
+    side *a = &d->rows;
+    int64_t width = kt_tile_width(&d->tiling);
+    a->scratch = d->columns.packed ? d->column_tiles * d->depth * width : 0;
+    d->sums = a->scratch + (a->packed ? d->row_tiles * d->depth * a->pitch : 0);
+    return d->sums + d->row_tiles * a->extent * d->column_tiles * width;
+}
+
+/* How many tiles a unit takes; returns the elements of its scratch memory. */
+static int64_t choose_tiles(kt_lower *lower, deep *d, int64_t rows, int64_t columns) {
+    kt_choice *choice = &lower->loops->choice;
+    const kt_range range = {.least = 1, .most = MOST_TILES};
+    int64_t width = kt_tile_width(&d->tiling), extent = d->rows.extent;
+    int64_t room = KT_SCRATCH_BYTES / (int64_t)kt_dtype_bytes(d->tiling.dtype);
+    d->column_tiles = kt_choose(choice, KT_KNOB_wide, even_part(kt_divide_up(columns, width), COLUMN_TILES),
+                                range, "tiles enough to reuse what is packed");
+    int64_t most = SUM_BYTES / (extent * d->column_tiles * width * (int64_t)kt_dtype_bytes(d->tiling.dtype));
+    if (most > ROW_TILES) most = ROW_TILES;
+    d->row_tiles = kt_choose(choice, KT_KNOB_high, even_part(kt_divide_up(rows, extent), most > 1 ? most : 1),
+                             range, "what the cache keeps of sums");
+    while (lay_out_scratch(d) > room && d->row_tiles > 1) d->row_tiles--;
+    while (lay_out_scratch(d) > room && d->column_tiles > 1) d->column_tiles--;
+    KT_ASSERT(lay_out_scratch(d) <= room);
+    return lay_out_scratch(d);
 }
 
 static void plan_unit(kt_lower *lower, deep *d) {
@@ -290,20 +324,13 @@ static void plan_unit(kt_lower *lower, deep *d) {
     if (a->packed) tiling->rows = (int)even_part(rows, tiling->rows);
     a->extent = tiling->rows;
     a->pitch = kt_divide_up(a->extent, tiling->lanes) * tiling->lanes;
-    d->column_tiles = even_part(kt_divide_up(columns, width), COLUMN_TILES);
-    int64_t most = SUM_BYTES / (a->extent * d->column_tiles * width * bytes);
-    d->row_tiles = even_part(kt_divide_up(rows, a->extent), most < ROW_TILES ? most : ROW_TILES);
-    a->scratch = b->packed ? d->column_tiles * BLOCK_DEPTH * width : 0;
-    d->sums = a->scratch + (a->packed ? d->row_tiles * BLOCK_DEPTH * a->pitch : 0);
-    int64_t elements = d->sums + d->row_tiles * a->extent * d->column_tiles * width;
-    KT_ASSERT(elements * bytes <= KT_SCRATCH_BYTES);
-    d->scratch = kt_loops_scratch(lower->loops, tiling->dtype, elements);
+    d->scratch = kt_loops_scratch(lower->loops, tiling->dtype, choose_tiles(lower, d, rows, columns));
     tiling->a = a->packed ? d->scratch : a->buffer;
     tiling->b = b->packed ? d->scratch : b->buffer;
     tiling->row_stride = kt_dim_const(lower->dims, 1);
     tiling->columns = kt_dim_const(lower->dims, d->column_tiles * width);
     tiling->panel = b->packed ? width : 0;
-    tiling->panel_stride = kt_dim_const(lower->dims, BLOCK_DEPTH * width);
+    tiling->panel_stride = kt_dim_const(lower->dims, d->depth * width);
     tiling->store = add_sum;
     tiling->context = d;
 }
@@ -312,6 +339,7 @@ void kt_lower_deep(kt_lower *lower, const kt_deep_shape *shape) {
     kt_loops *loops = lower->loops;
     kt_dim_pool *dims = lower->dims;
     deep d = {.shape = shape};
+    loops->choice.form = "deep product";
     choose_blocks(lower, &d);
     plan_unit(lower, &d);
     kt_dim rows = kt_dim_ceildiv(dims, shape->rows, kt_dim_const(dims, d.tiling.rows)); /* of tiles */

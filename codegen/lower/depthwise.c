@@ -9,6 +9,7 @@
 
 enum {
     UNIT_PRODUCTS = 1 << 16, /* multiply-adds in a unit, about */
+    MOST_LINES = 1 << 12,    /* of a unit */
     MOST_PLACES = 12,        /* of a tile: each costs instructions */
     MOST_PRODUCTS = 160,     /* of a row of the window, in a tile: these are expanded */
 };
@@ -156,9 +157,7 @@ static void emit_row(kt_lower *lower, const depthwise *d) {
 }
 
 /* As many places as fall evenly into a row, or nearly so. */
-static int64_t tile_places(const kt_lower *lower, int64_t width) {
-    int64_t most = lower->target->vector_registers - 4;
-    if (most > MOST_PLACES) most = MOST_PLACES;
+static int64_t tile_places(int64_t width, int64_t most) {
     for (int64_t places = most; 2 * places >= most; places--)
         if (width % places == 0) return places;
     int64_t tiles = kt_divide_up(width, most);
@@ -169,9 +168,16 @@ static bool is_known(const kt_lower *lower, kt_dim dim, int64_t *out_size) {
     return kt_dim_is_const(lower->dims, dim, out_size) && *out_size >= 0;
 }
 
+/* Few enough products to be expanded, and tiles at both ends of a row alone reach outside. */
+static bool suits_tiles(const depthwise *d) {
+    int64_t tiles = kt_divide_up(d->width, d->places);
+    return d->places * d->window <= MOST_PRODUCTS &&
+           (tiles <= 2 || is_inside(d, d->places, (tiles - 1) * d->places));
+}
+
 /* Whether this is such a convolution, whose rows are known; plans its tiles. */
 static bool plan(kt_lower *lower, depthwise *d) {
-    int64_t channels, features, high, tiles;
+    int64_t channels, features, high;
     int last = d->spatial - 1;
     if (d->attrs->panel || !is_known(lower, d->x->dims[d->spatial + 1], &channels) ||
         channels != d->attrs->groups || !is_known(lower, d->result->dims[d->spatial + 1], &features) ||
@@ -185,10 +191,13 @@ static bool plan(kt_lower *lower, depthwise *d) {
         !is_known(lower, d->result->dims[last + 1], &d->width) || d->width == 0)
         return false;
     d->lanes = kt_lower_lanes(lower, 1, d->x->dims[d->spatial + 1]);
-    d->places = tile_places(lower, d->width);
-    tiles = kt_divide_up(d->width, d->places);
-    if (d->places * d->window > MOST_PRODUCTS) return false;
-    return tiles <= 2 || is_inside(d, d->places, (tiles - 1) * d->places);
+    int64_t most = lower->target->vector_registers - 4;
+    if (most > MOST_PLACES) most = MOST_PLACES;
+    d->places =
+        kt_choose(&lower->loops->choice, KT_KNOB_rows, tile_places(d->width, most),
+                  (kt_range){.least = 1, .most = most}, "places fall evenly into a row, or nearly so");
+    if (!suits_tiles(d)) d->places = kt_choose_model(&lower->loops->choice, KT_KNOB_rows);
+    return suits_tiles(d);
 }
 
 bool kt_lower_depthwise(kt_lower *lower, const kt_node_info *heavy, uint32_t x, uint32_t w) {
@@ -210,6 +219,12 @@ bool kt_lower_depthwise(kt_lower *lower, const kt_node_info *heavy, uint32_t x, 
     kt_dim row_work = kt_dim_mul_const(dims, window, d.width * d.attrs->groups);
     kt_dim grain = kt_dim_const(dims, UNIT_PRODUCTS), one = kt_dim_const(dims, 1);
     kt_dim high = kt_dim_ceildiv(dims, grain, kt_dim_max(dims, row_work, one)); /* rows of a unit */
+    int64_t known;
+    loops->choice.form = "depthwise";
+    if (kt_dim_is_const(dims, high, &known))
+        high = kt_dim_const(dims, kt_choose(&loops->choice, KT_KNOB_high, known,
+                                            (kt_range){.least = 1, .most = MOST_LINES},
+                                            "products enough for a unit"));
     kt_dim units = kt_dim_ceildiv(dims, rows, high);
     loops->leading = true;
     loops->cost = kt_dim_ceildiv(dims, kt_dim_mul(dims, rows, row_work),

@@ -15,6 +15,7 @@
 
 enum {
     UNIT_PRODUCTS = 1 << 21, /* multiply-adds in a unit */
+    MOST_LINES = 1 << 22,    /* of a unit */
     MOST_LANES = 16,
     MOST_SPAN = 4,    /* vectors that the channels of a vector of features lie in */
     MOST_PIXELS = 12, /* of a tile: each costs instructions, as do places of the window */
@@ -260,7 +261,11 @@ static void emit_lines(kt_lower *lower, grouped *g, kt_dim lines_per_unit, kt_di
     kt_reg x = kt_lower_line_begin(lower, g->x, g->result, &g->attrs->strides, g->line);
     kt_reg zero = kt_loops_int(loops, 0);
     if (kt_dim_is_const(lower->dims, width, &known)) {
-        emit_line(lower, g, zero, choose_pixels(known, most), x);
+        int64_t fit = known < most ? known : most;
+        int64_t pixels = kt_choose(&loops->choice, KT_KNOB_rows, choose_pixels(known, most),
+                                   (kt_range){.least = 1, .most = fit > 1 ? fit : 1},
+                                   "sums enough in flight, and few computed twice");
+        emit_line(lower, g, zero, pixels, x);
     } else {
         /* Rows that are too short for a tile go pixel by pixel. */
         kt_reg fits =
@@ -300,6 +305,9 @@ bool kt_lower_grouped(kt_lower *lower, const kt_node_info *heavy, uint32_t x, ui
     kt_dim_is_const(dims, per_line, &products);
     kt_dim work = kt_dim_mul(dims, lines, per_line);
     lower->loops->cost = kt_dim_ceildiv(dims, work, kt_dim_const(dims, 2 * (int64_t)g.lanes.lanes));
-    emit_lines(lower, &g, kt_dim_const(dims, UNIT_PRODUCTS / (products + 1) + 1), lines);
+    lower->loops->choice.form = "in groups";
+    int64_t high = kt_choose(&lower->loops->choice, KT_KNOB_high, UNIT_PRODUCTS / (products + 1) + 1,
+                             (kt_range){.least = 1, .most = MOST_LINES}, "products enough for a unit");
+    emit_lines(lower, &g, kt_dim_const(dims, high), lines);
     return true;
 }

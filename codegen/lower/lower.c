@@ -28,12 +28,35 @@ static bool lower_by_root(kt_lower *lower) {
     return false;
 }
 
+/* The kernel's text without names, on one line. */
+static const char *kernel_key(const kt_graph *graph, const kt_function *kernel, const kt_target *target,
+                              kt_arena *arena) {
+    if (!target->tuning) return "";
+    kt_text text = {.arena = arena};
+    kt_function_print(graph, kernel, &(kt_print_options){.elide = true, .anonymous = true}, &text);
+    size_t length = 0;
+    for (size_t i = 0; i < text.length; i++) {
+        bool space = text.at[i] == '\n' || text.at[i] == ' ';
+        if (!space || (length && text.at[length - 1] != ' ')) text.at[length++] = space ? ' ' : text.at[i];
+    }
+    text.at[length] = 0;
+    return kt_text_string(&text);
+}
+
+static uint64_t hash_code(const kt_loops *loops) {
+    kt_text text = {.arena = loops->arena};
+    kt_loops_print(loops, &text);
+    return kt_hash_bytes(text.at, text.length, 0);
+}
+
 kt_status kt_lower_kernel(kt_graph *graph, kt_func kernel, const kt_target *target, kt_arena *arena,
                           kt_loops *out_loops, kt_diag *diag) {
     (void)diag;
     const kt_function *function = kt_graph_function(graph, kernel);
     KT_ASSERT(function->kind == KT_FUNC_KERNEL);
     kt_loops_init(out_loops, arena, graph, function, target);
+    kt_choice *choice = &out_loops->choice;
+    kt_choice_begin(choice, target->tuning, function->name, kernel_key(graph, function, target, arena));
     kt_lower lower = {.graph = graph,
                       .dims = graph->dims,
                       .kernel = function,
@@ -41,7 +64,12 @@ kt_status kt_lower_kernel(kt_graph *graph, kt_func kernel, const kt_target *targ
                       .arena = arena,
                       .loops = out_loops};
     if (function->nodes.count) out_loops->node = function->nodes.at[function->nodes.count - 1];
-    if (!lower_by_root(&lower) && !kt_lower_transposed(&lower)) kt_lower_elementwise(&lower);
+    if (!lower_by_root(&lower)) {
+        choice->form = NULL;
+        if (!kt_lower_transposed(&lower)) kt_lower_elementwise(&lower);
+    }
+    if (target->tuning && target->tuning->compares) choice->code = hash_code(out_loops);
+    kt_tuning_note(target->tuning, choice);
     kt_dim one = kt_dim_const(graph->dims, 1);
     out_loops->cost = kt_dim_max(graph->dims, one, out_loops->cost);
     return KT_OK;

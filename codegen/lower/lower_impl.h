@@ -190,12 +190,12 @@ struct kt_tiling {
     kt_dim panel_stride; /* from packed panel to packed panel */
     bool words;          /* k counts words of A and of B, which is packed */
     bool shorts;         /* words are pairs of i16 */
-    bool prefetch;
+    bool prefetch;       /* of B, as far ahead as is chosen */
     kt_tile_store *store;
     void *context;
 };
 
-/* Tile sizes for sums of dtype; panel 0: B is not packed. */
+/* Chooses tile sizes for sums of dtype; panel 0: B is not packed. */
 void kt_tiling_init(kt_lower *lower, kt_tiling *tiling, kt_dtype dtype, int64_t panel, kt_dim columns);
 int kt_tile_width(const kt_tiling *tiling); /* columns */
 /* The block of rows [0, rows) and column tiles [first, last), from a_base and b_base on. */

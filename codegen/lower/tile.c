@@ -15,35 +15,48 @@
 
 enum {
     PREFETCH_BYTES = 8192,
+    MOST_PREFETCH_BYTES = 1 << 16,
     LINE_BYTES = 64,
     MAX_ROWS = 14,
     MAX_VECTORS = 8,
     SUMS_IN_FLIGHT = 8,
-    PREFETCH_ROWS = 3
+    PREFETCH_ROWS = 3,
+    MOST_SUMS_IN_FLIGHT = 32,
+    UNROLLED = 2, /* steps of the depth */
+    MOST_UNROLLED = 8,
 };
 
 void kt_tiling_init(kt_lower *lower, kt_tiling *tiling, kt_dtype dtype, int64_t panel, kt_dim columns) {
     const kt_target *target = lower->target;
+    kt_choice *choice = &lower->loops->choice;
     int lanes = target->vector_bytes / (int)kt_dtype_bytes(dtype), vectors = target->tile_vectors;
+    int own_panel = vectors * kt_target_lanes(target, KT_F32);
     if (lanes > 16) lanes = 16;
     while (panel > 0 && lanes > 1 && panel % lanes != 0) lanes /= 2;
+    if (panel > own_panel) vectors = (int)(panel * vectors / own_panel);
+    if (vectors > MAX_VECTORS) vectors = MAX_VECTORS;
     while (panel > 0 && panel % (lanes * vectors) != 0) vectors--;
     int64_t known;
     if (kt_dim_is_const(lower->dims, columns, &known))
         while (panel == 0 && vectors > 1 && known <= (int64_t)lanes * (vectors - 1)) vectors--;
+    vectors = (int)kt_choose(choice, KT_KNOB_vectors, vectors,
+                             (kt_range){.least = 1, .most = MAX_VECTORS, .divides = panel / lanes},
+                             panel ? "a panel's" : "the target's, as columns fill them");
     /* Where words are taken apart (codegen/math/dot.c), those of B take two registers a vector, and those of
      * A two. */
     uint64_t whole = dtype == KT_F32 ? KT_CPU_AVX512BF16 : KT_CPU_AVX512VNNI;
     bool spread = tiling->words && !tiling->shorts && !(target->cpu_features & whole);
-    int rows = (target->vector_registers - 1 - vectors - (spread ? vectors + 2 : 0)) / vectors;
-    if (rows > target->tile_rows && vectors >= target->tile_vectors) rows = target->tile_rows;
-    if (rows > MAX_ROWS) rows = MAX_ROWS;
+    int fit = (target->vector_registers - 1 - vectors - (spread ? vectors + 2 : 0)) / vectors;
+    if (fit > MAX_ROWS) fit = MAX_ROWS;
+    if (fit < 1) fit = 1;
+    int rows = fit > target->tile_rows && vectors >= target->tile_vectors ? target->tile_rows : fit;
     tiling->dtype = dtype;
     tiling->panel = panel;
     tiling->columns = columns;
     tiling->lanes = lanes;
     tiling->vectors = vectors;
-    tiling->rows = rows > 1 ? rows : 1;
+    tiling->rows = (int)kt_choose(choice, KT_KNOB_rows, rows, (kt_range){.least = 1, .most = fit},
+                                  rows == fit ? "sums and operands fill the registers" : "the target's");
 }
 
 int kt_tile_width(const kt_tiling *tiling) { return tiling->lanes * tiling->vectors; }
@@ -81,10 +94,20 @@ static kt_reg load_b(kt_lower *lower, const tile *t, kt_reg place, int vector) {
     return as_sum(lower, t, kt_loops_load(lower->loops, t->tiling->b, at, t->tiling->lanes, mask));
 }
 
+/* What the tile will read of B in a while, as it now reads at place. */
 static void prefetch_b(kt_lower *lower, const tile *t, kt_reg place) {
-    int64_t bytes = (int64_t)kt_dtype_bytes(lower->loops->buffer_dtypes[t->tiling->b]);
-    kt_reg each = kt_loops_int(lower->loops, t->tiling->words ? KT_WORD_BYTES / bytes : 1);
-    kt_loops_prefetch(lower->loops, t->tiling->b, kt_loops_index(lower->loops, KT_INDEX_MUL, place, each));
+    kt_loops *loops = lower->loops;
+    if (!t->tiling->prefetch || t->rows < PREFETCH_ROWS) return;
+    int64_t ahead = kt_choose(&loops->choice, KT_KNOB_ahead, PREFETCH_BYTES,
+                              (kt_range){.most = MOST_PREFETCH_BYTES, .step = LINE_BYTES}, "as measured");
+    int64_t element = (int64_t)kt_dtype_bytes(loops->buffer_dtypes[t->tiling->b]),
+            bytes = t->tiling->words ? (int64_t)kt_dtype_bytes(t->tiling->dtype) : element,
+            end = ahead > 0 ? ahead + kt_tile_width(t->tiling) * bytes : 0;
+    kt_reg each = kt_loops_int(loops, t->tiling->words ? KT_WORD_BYTES / element : 1);
+    for (; ahead < end; ahead += LINE_BYTES) {
+        kt_reg at = kt_plus(lower, place, kt_loops_int(loops, ahead / bytes));
+        kt_loops_prefetch(loops, t->tiling->b, kt_loops_index(loops, KT_INDEX_MUL, at, each));
+    }
 }
 
 static kt_reg load_a(kt_lower *lower, const tile *t, kt_reg place, int row) {
@@ -113,12 +136,7 @@ static void step(kt_lower *lower, const tile *t, kt_reg a, kt_reg b) {
     for (int group = 0; group < t->groups; group++) {
         kt_reg place = kt_plus(lower, column_place, column_offset(lower, t, group));
         for (int vector = 0; vector < t->vectors; vector++) rhs[vector] = load_b(lower, t, place, vector);
-        if (t->tiling->prefetch && t->rows >= PREFETCH_ROWS) {
-            kt_dtype dtype = t->tiling->words ? t->tiling->dtype : lower->loops->buffer_dtypes[t->tiling->b];
-            int64_t bytes = (int64_t)kt_dtype_bytes(dtype), width = kt_tile_width(t->tiling) * bytes;
-            for (int64_t ahead = PREFETCH_BYTES; ahead < PREFETCH_BYTES + width; ahead += LINE_BYTES)
-                prefetch_b(lower, t, kt_plus(lower, place, kt_loops_int(lower->loops, ahead / bytes)));
-        }
+        prefetch_b(lower, t, place);
         for (int row = 0; row < t->rows; row++) {
             if (group == 0) lhs[row] = load_a(lower, t, row_place, row);
             multiply(lower, t, lhs[row], rhs, row, group);
@@ -135,7 +153,10 @@ static void walk(kt_lower *lower, const tile *t, int level, kt_reg a, kt_reg b) 
     }
     const kt_tile_loop *loop = &t->tiling->loops[level];
     bool innermost = level == t->tiling->loop_count - 1;
-    int unroll = innermost ? 2 : 1;
+    int unroll = 1;
+    if (innermost)
+        unroll = (int)kt_choose(&loops->choice, KT_KNOB_unroll, UNROLLED,
+                                (kt_range){.least = 1, .most = MOST_UNROLLED}, "hides the loop's own cost");
     kt_reg extent = loop->turns ? loop->turns : kt_loops_dim(loops, loop->extent),
            turns = kt_loops_int(loops, unroll);
     kt_reg rest = kt_loops_index(loops, KT_INDEX_MOD, extent, turns);
@@ -151,7 +172,14 @@ static void walk(kt_lower *lower, const tile *t, int level, kt_reg a, kt_reg b) 
         kt_lower_end(lower);
     }
     bool constant = kt_loops_is_int(loops, rest, &known);
-    if (constant && known == 0) return;
+    if (unroll == 1 || (constant && known == 0)) return;
+    if (unroll > 2 && !(constant && known == 1)) {
+        kt_reg k = kt_lower_begin(lower, whole, extent, 1, "k");
+        walk(lower, t, level + 1, kt_plus(lower, a, kt_times_dim(lower, k, loop->a_stride)),
+             kt_plus(lower, b, kt_times_dim(lower, k, loop->b_stride)));
+        kt_lower_end(lower);
+        return;
+    }
     if (!constant) kt_lower_if(lower, kt_loops_index(loops, KT_INDEX_LT, kt_loops_int(loops, 0), rest));
     walk(lower, t, level + 1, kt_plus(lower, a, kt_times_dim(lower, whole, loop->a_stride)),
          kt_plus(lower, b, kt_times_dim(lower, whole, loop->b_stride)));
@@ -238,10 +266,14 @@ static void tail_tile(kt_lower *lower, const block *k, int rows, kt_reg row, kt_
     emit_tile(lower, t, row, kt_loops_index(loops, KT_INDEX_MUL, full, width));
 }
 
-static int groups_for(const kt_lower *lower, const kt_tiling *tiling, int rows) {
-    int groups = 1, vectors = tiling->vectors;
+static int groups_for(kt_lower *lower, const kt_tiling *tiling, int rows) {
+    int groups = 1, vectors = tiling->vectors, sums = SUMS_IN_FLIGHT;
     if (tiling->panel > kt_tile_width(tiling)) return 1;
-    while (rows * groups * vectors < SUMS_IN_FLIGHT) {
+    if (rows * vectors < MOST_SUMS_IN_FLIGHT / 2)
+        sums = (int)kt_choose(&lower->loops->choice, KT_KNOB_sums, SUMS_IN_FLIGHT,
+                              (kt_range){.least = 1, .most = MOST_SUMS_IN_FLIGHT},
+                              "hide the multiply-add's latency");
+    while (rows * groups * vectors < sums) {
         int operands = rows == 1 ? 1 : rows;
         if (rows * groups * 2 * vectors + vectors + operands > lower->target->vector_registers) break;
         groups *= 2;

@@ -282,11 +282,13 @@ static int64_t unit_tiles(kt_lower *lower, const winograd *c) {
     int64_t points = (int64_t)c->w.points * c->w.points;
     int64_t bytes =
         points * (c->depth + kt_tile_width(&c->tiling)) * (int64_t)kt_dtype_bytes(c->tiling.dtype);
-    int64_t most = KT_SCRATCH_BYTES / bytes, all = kt_dim_divisor(lower->dims, c->tiles);
-    if (most > MOST_TILES) most = MOST_TILES;
+    int64_t room = KT_SCRATCH_BYTES / bytes, most = room < MOST_TILES ? room : MOST_TILES,
+            all = kt_dim_divisor(lower->dims, c->tiles);
     if (most < 1) most = 1;
-    if (2 * all < most && !kt_dim_is_const(lower->dims, c->tiles, NULL)) return most;
-    return kt_unit_share(all, most);
+    bool few = 2 * all < most && !kt_dim_is_const(lower->dims, c->tiles, NULL);
+    return kt_choose(&lower->loops->choice, KT_KNOB_high, few ? most : kt_unit_share(all, most),
+                     (kt_range){.least = 1, .most = room > 1 ? room : 1},
+                     "tiles fall evenly into units, which the cache keeps");
 }
 
 /* Blocks of tiles by blocks of columns, each in units of some columns, in turn. The first unit that a part
@@ -296,10 +298,14 @@ static void emit_units(kt_lower *lower, winograd *c) {
     kt_dim_pool *dims = lower->dims;
     int64_t width = kt_tile_width(&c->tiling), points = (int64_t)c->w.points * c->w.points;
     int64_t column_tiles = kt_divide_up(c->features, width), most = BLOCK_FEATURES / width;
-    int64_t column_blocks = kt_divide_up(column_tiles, most > 1 ? most : 1);
-    int64_t wide = kt_divide_up(column_tiles, column_blocks); /* column tiles of a block */
+    int64_t wide = kt_divide_up(column_tiles, kt_divide_up(column_tiles, most > 1 ? most : 1));
+    wide = kt_choose(&loops->choice, KT_KNOB_wide, wide, (kt_range){.least = 1, .most = column_tiles},
+                     "features enough to share transformed tiles");
+    int64_t column_blocks = kt_divide_up(column_tiles, wide);
     int64_t units_a_block = kt_divide_up(wide, UNIT_PRODUCTS / (points * c->rows * c->depth * width) + 1);
-    int64_t narrow = kt_divide_up(wide, units_a_block); /* of a unit */
+    int64_t narrow =
+        kt_choose(&loops->choice, KT_KNOB_narrow, kt_divide_up(wide, units_a_block),
+                  (kt_range){.least = 1, .most = wide}, "products enough for a unit"); /* of a unit */
     units_a_block = kt_divide_up(wide, narrow);
     kt_dim tile_blocks = kt_dim_ceildiv(dims, c->tiles, kt_dim_const(dims, c->rows));
     kt_dim units = kt_dim_mul_const(dims, tile_blocks, column_blocks * units_a_block);
@@ -364,6 +370,7 @@ bool kt_lower_winograd_root(kt_lower *lower, const kt_node_info *node) {
     c.tiles_wide = kt_dim_ceildiv(dims, c.result->dims[2], tile);
     c.tiles = kt_dim_mul(dims, kt_dim_ceildiv(dims, c.result->dims[1], tile), c.tiles_wide);
     c.tiles = kt_dim_mul(dims, c.tiles, c.x->dims[0]);
+    lower->loops->choice.form = "Winograd's tiles";
     kt_tiling_init(lower, &c.tiling, kt_accumulator(c.result->dtype), c.panel,
                    kt_dim_const(dims, c.features));
     c.rows = unit_tiles(lower, &c);

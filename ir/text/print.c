@@ -283,22 +283,11 @@ static uint32_t line_number(printer *p) {
     return p->lines + 1;
 }
 
-static void print_node(printer *p, const kt_node_info *node) {
+/* Attributes and types of results: the same for a node by itself and in a function. */
+static void print_rest(const printer *p, const kt_node_info *node) {
     kt_text *out = p->out;
     const kt_op_info *op = kt_op_describe(node->op);
     const kt_type *result = node->result_count ? kt_graph_type(p->graph, node->first_result) : NULL;
-    kt_text_add(out, "  ");
-    for (uint32_t i = 0; i < node->result_count; i++) {
-        if (i) kt_text_add(out, ", ");
-        print_definition(p, node->first_result + i);
-    }
-    if (node->result_count) kt_text_add(out, " = ");
-    kt_text_add(out, op->name);
-    for (uint32_t i = 0; i < node->operand_count; i++) {
-        kt_text_add(out, i ? ", " : "(");
-        print_value(p, node->operands[i]);
-    }
-    if (node->operand_count) kt_text_add(out, ")");
     for (uint32_t i = 0; i < op->attr_count; i++) {
         const kt_attr_info *attr = &op->attrs[i];
         const void *field = (const char *)node->attrs + attr->offset;
@@ -310,6 +299,34 @@ static void print_node(printer *p, const kt_node_info *node) {
         kt_text_add(out, i ? ", " : " : ");
         kt_type_print(p->graph->dims, kt_graph_type(p->graph, node->first_result + i), out);
     }
+}
+
+void kt_operation_print(const kt_graph *graph, const kt_node_info *node, kt_text *out_text) {
+    const printer p = {.graph = graph, .out = out_text, .options = {.elide = true}};
+    kt_text_add(out_text, kt_op_describe(node->op)->name);
+    for (uint32_t i = 0; i < node->operand_count; i++) {
+        kt_text_add(out_text, i ? ", " : "(");
+        kt_type_print(graph->dims, kt_graph_type(graph, node->operands[i]), out_text);
+    }
+    if (node->operand_count) kt_text_add(out_text, ")");
+    print_rest(&p, node);
+}
+
+static void print_node(printer *p, const kt_node_info *node) {
+    kt_text *out = p->out;
+    kt_text_add(out, "  ");
+    for (uint32_t i = 0; i < node->result_count; i++) {
+        if (i) kt_text_add(out, ", ");
+        print_definition(p, node->first_result + i);
+    }
+    if (node->result_count) kt_text_add(out, " = ");
+    kt_text_add(out, kt_op_describe(node->op)->name);
+    for (uint32_t i = 0; i < node->operand_count; i++) {
+        kt_text_add(out, i ? ", " : "(");
+        print_value(p, node->operands[i]);
+    }
+    if (node->operand_count) kt_text_add(out, ")");
+    print_rest(p, node);
     if (node->loc && !p->options.anonymous) {
         kt_text_add(out, " @ ");
         print_location(p, node->loc);

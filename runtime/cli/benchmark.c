@@ -32,46 +32,19 @@ static long long peak_bytes(void) {
     return kilobytes * 1024;
 }
 
-/* Numbers in [0, 1) for floats; 0 and 1 for integers, so that they are good as indices too. */
-static bool make_tensor(const kt_buffer *shape, kt_buffer *out_buffer) {
-    int64_t elements = 1;
-    uint64_t seed = 1;
-    for (int i = 0; i < shape->rank; i++) {
-        if (__builtin_mul_overflow(elements, shape->dims[i], &elements)) return false;
-    }
-    kt_buffer numbers = *shape;
-    numbers.dtype = KT_F32;
-    float *data = (uint64_t)elements < PTRDIFF_MAX / 16 ? malloc((size_t)elements * sizeof *data + 1) : NULL;
-    if (!data) return false;
-    bool is_float = shape->dtype <= KT_BF16 || shape->dtype == KT_C64;
-    for (int64_t i = 0; i < elements; i++) {
-        seed = seed * 6364136223846793005u + 1442695040888963407u;
-        data[i] = is_float ? (float)(seed >> 40) * 0x1p-24f : (float)(seed >> 63);
-    }
-    numbers.data = data;
-    bool ok = true;
-    if (shape->dtype == KT_F32) {
-        *out_buffer = numbers;
-    } else {
-        ok = kt_buffer_convert(&numbers, shape->dtype, out_buffer) == 0;
-        free(data);
-    }
-    return ok;
-}
-
 struct bench {
     kt_context *context;
-    uint32_t index;
+    uint32_t index, input_count;
     int64_t *symbols;
-    const void **inputs;
-    void **outputs;
+    void **tensors; /* inputs, then outputs */
 };
 
 /* Seconds that a run takes, over `repeats` of them; below 0: it failed. */
 static double time_runs(const struct bench *bench, int repeats) {
     double start = now();
     for (int i = 0; i < repeats; i++) {
-        if (kt_context_call(bench->context, bench->index, bench->symbols, bench->inputs, bench->outputs))
+        if (kt_context_call(bench->context, bench->index, bench->symbols, (const void *const *)bench->tensors,
+                            bench->tensors + bench->input_count))
             return -1;
     }
     return (now() - start) / repeats;
@@ -131,27 +104,17 @@ static int run(const kt_program *program, const kt_cli_options *options, const k
                struct bench *bench) {
     int status = choose_symbols(program, options, entry, bench->symbols);
     if (status) return status;
-    kt_buffer shape = {0}, buffer = {0};
     int64_t *values = calloc(entry->value_count + 1, sizeof *values);
     if (!values) return kt_cli_fail(program, KT_EXIT_FAILED, "There is not enough memory.");
     entry->bind(bench->symbols, values);
     /* A program with a fixed batch runs that one, whatever was asked for. */
     bool counts = entry->input_count > 0 && entry->inputs[0].rank > 0;
     int64_t batch = counts ? values[entry->inputs[0].dims[0]] : options->batch;
-    for (uint32_t i = 0; i < entry->input_count + entry->output_count; i++) {
-        bool is_input = i < entry->input_count;
-        const kt_abi_tensor *tensor = is_input ? &entry->inputs[i] : &entry->outputs[i - entry->input_count];
-        shape.dtype = tensor->dtype;
-        shape.rank = tensor->rank;
-        for (int axis = 0; axis < tensor->rank; axis++) shape.dims[axis] = values[tensor->dims[axis]];
-        if (!make_tensor(&shape, &buffer)) {
-            free(values);
-            return kt_cli_fail(program, KT_EXIT_FAILED, "There is not enough memory for '%s'.", tensor->name);
-        }
-        bench->inputs[i] = buffer.data;
-    }
     free(values);
-    bench->outputs = (void **)(bench->inputs + entry->input_count);
+    bench->tensors = kt_made_up_create(entry, bench->symbols);
+    if (!bench->tensors)
+        return kt_cli_fail(program, KT_EXIT_FAILED, "There is not enough memory for the tensors of '%s'.",
+                           entry->name);
     return measure(program, entry, bench, batch);
 }
 
@@ -159,22 +122,18 @@ int kt_cli_benchmark(const kt_program *program, const kt_cli_options *options) {
     char error[256];
     const kt_abi_entry *entry = kt_cli_find_entry(program, options->entry);
     if (!entry) return kt_cli_fail(program, KT_EXIT_USAGE, "There is no entry point '%s'.", options->entry);
-    size_t tensors = (size_t)entry->input_count + entry->output_count;
-    struct bench bench = {.index = (uint32_t)(entry - program->entries)};
+    struct bench bench = {.index = (uint32_t)(entry - program->entries), .input_count = entry->input_count};
     bench.context = kt_context_create_from(
         program, (int)(options->threads < INT32_MAX ? options->threads : INT32_MAX), options->weights, error);
     if (!bench.context) return kt_cli_fail(program, KT_EXIT_FAILED, "%s", error);
     kt_profile *profile;
     int status = kt_cli_profile_begin(bench.context, program, options, &profile);
     bench.symbols = calloc(entry->symbol_count + 1, sizeof *bench.symbols);
-    bench.inputs = calloc(tensors + 1, sizeof *bench.inputs);
     if (status == KT_EXIT_DONE)
-        status = bench.symbols && bench.inputs
-                     ? run(program, options, entry, &bench)
-                     : kt_cli_fail(program, KT_EXIT_FAILED, "There is not enough memory.");
+        status = bench.symbols ? run(program, options, entry, &bench)
+                               : kt_cli_fail(program, KT_EXIT_FAILED, "There is not enough memory.");
     status = kt_cli_profile_end(profile, program, options, status);
-    for (size_t i = 0; bench.inputs && i < tensors; i++) free((void *)bench.inputs[i]);
-    free(bench.inputs);
+    kt_made_up_destroy(entry, bench.tensors);
     free(bench.symbols);
     kt_context_destroy(bench.context);
     return status;

@@ -181,6 +181,7 @@ void run_suite(suite *s, const char *cpu, const int64_t (*symbols)[2], int count
     kt_target target;
     check(s, kt_target_describe(NULL, cpu, NULL, s->arena, &target, &s->diag));
     if (!kernel_runner_runs(&target)) return;
+    target.tuning = s->tuning;
     kt_kernel_fn **functions = KT_NEW_ARRAY(s->arena, kt_kernel_fn *, s->kernels.count);
     kernel_runner_load(s->arena, &target, 2, lower_all(s, &target), s->kernels.count, functions);
     for (uint32_t i = 0; i < s->kernels.count; i++)
@@ -190,6 +191,7 @@ void run_suite(suite *s, const char *cpu, const int64_t (*symbols)[2], int count
 void compile_suite(suite *s, const char *cpu) {
     kt_target target;
     check(s, kt_target_describe("x86_64-unknown-linux-gnu", cpu, NULL, s->arena, &target, &s->diag));
+    target.tuning = s->tuning;
     kernel_runner_module(s->arena, &target, 0, lower_all(s, &target), s->kernels.count);
 }
 

@@ -11,6 +11,7 @@ typedef struct suite {
     kt_diag diag;
     kt_builder b;
     kt_dim n, t; /* symbols */
+    kt_tuning *tuning; /* what kernels are chosen by; NULL: the cost model alone */
     KT_VECTOR(kt_func) kernels;
 } suite;
 

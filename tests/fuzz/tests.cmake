@@ -42,7 +42,7 @@ endforeach()
 if(KT_SANITIZE MATCHES address AND CMAKE_C_COMPILER_ID MATCHES Clang)
   # The readers once more, optimised, and with what libFuzzer needs to see where it has been.
   add_library(fuzz_instrumented STATIC ${fuzz}/fuzz.c ${fuzz}/json.c)
-  foreach(part support ir frontend runtime train)
+  foreach(part support ir passes frontend runtime train)
     get_target_property(sources keratin_${part} SOURCES)
     get_target_property(links keratin_${part} LINK_LIBRARIES)
     list(FILTER sources EXCLUDE REGEX "runtime/main\\.c$")
