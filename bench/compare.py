@@ -93,6 +93,19 @@ def compile_trainers(names):
         subprocess.check_call([KERATIN, "compile", FOLDER / f"{name}.keras", "-o", out, *options])
 
 
+def measure_memory(names):
+    """Bytes of a step beside weights and slots, planned by Keratin and by XLA."""
+    worker, rows = Worker("jax", 1), {}
+    for name in names:
+        batch, loss = training.BATCHES[name], training.loss_name(training.sample(FOLDER, name, 1)[1])
+        options = ["--train", "--optimizer=adam", f"--loss={loss}", f"--batch={batch}", "--emit=plan"]
+        plan = FOLDER / f"{name}.plan"
+        subprocess.check_call([KERATIN, "compile", FOLDER / f"{name}.keras", "-o", plan, *options])
+        rows[name] = {"keratin": training.keratin_memory(plan.read_text()), **worker.ask(step_memory=name, batch=batch)}
+    worker.close()
+    return rows
+
+
 def open_row(workers, name, batch):
     """The systems that agree with Keras, by how much they differ, and what is wrong with the others."""
     differences, errors, live = {}, {}, []
@@ -234,6 +247,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(prog="bench/compare", description="Keratin against other systems.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="models to measure [all, and write the page]")
     parser.add_argument("--train", action="store_true", help="time training steps instead of predictions")
+    parser.add_argument("--memory", action="store_true", help="with --train and names, compare what steps need, too")
     parser.add_argument("--threads", type=int, nargs="*", help="thread counts [1 2, as far as there are processors]")
     parser.add_argument("--systems", nargs="*", help="systems to measure [all]")
     parser.add_argument("--rounds", type=int, default=25, help="rounds of each row, at most [25]")
@@ -278,6 +292,9 @@ def main():
         for row, read in zip(measured, peak["read"]):
             row |= {"peak_flops": peak["flops"], "peak_read": read}
         results["rows"] += measured
+    if options.train and (options.page or options.memory):
+        results["memory"] = measure_memory(names)
+        print("\n".join(report.memory_table(results["memory"])))
     if options.page and options.train:
         options.page.write_text(report.training_page(results, interval))
     elif options.page:

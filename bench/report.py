@@ -2,6 +2,8 @@
 
 import numpy as np
 
+import training
+
 NAMES = {
     "keratin": "Keratin",
     "keratin-openblas": "Keratin with OpenBLAS",
@@ -120,6 +122,15 @@ def failures(results):
     return ["## Failures", ""] + [f"- {model}, {batch}, {NAMES[system]}: {error}" for model, batch, system, error in found]
 
 
+def memory_table(rows):
+    lines = ["| model, batch | Keratin KB | JAX (XLA) KB | XLA's by Keratin's |", "| --- | ---: | ---: | ---: |"]
+    for name, row in rows.items():
+        own, other = row["keratin"], row.get("bytes")
+        rest = f"{other / 1e3:,.1f} | {other / own:.2f}" if other else "– | –"
+        lines.append(f"| {name}, {training.BATCHES[name]} | {own / 1e3:,.1f} | {rest} |")
+    return lines
+
+
 def training_page(results, interval):
     machine, settings = results["machine"], results["settings"]
     lines = [
@@ -136,7 +147,10 @@ def training_page(results, interval):
         f"- {machine['keratin']}; {', '.join(machine['packages'])}.",
         "",
     ]
-    lines += [*time_tables(results, interval, bounded=False), *failures(results)]
+    lines += time_tables(results, interval, bounded=False)
+    lines += ["## Memory of a step", "", "Beside weights, optimizer state and the batch: what Keratin's plan shares out, and temporaries and",
+              "outputs in XLA's `memory_analysis` of JAX's step.", "", *memory_table(results["memory"]), ""]
+    lines += failures(results)
     return "\n".join(lines).rstrip() + "\n"
 
 

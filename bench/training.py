@@ -6,6 +6,7 @@ weights of its own. Labels are made from a seed.
 """
 
 import ctypes
+import re
 
 import numpy as np
 
@@ -79,7 +80,8 @@ def tensorflow_xla(*arguments):
     return tensorflow(*arguments, jit=True)
 
 
-def jax(folder, name, x, y, threads):
+def jax_step(folder, name, x, y):
+    """The compiled step, and its state and batch."""
     import jax
     import keras
 
@@ -98,7 +100,24 @@ def jax(folder, name, x, y, threads):
 
     state = values(model.trainable_variables), values(model.non_trainable_variables), values(optimizer.variables)
     inputs, labels = jax.device_put(x), jax.device_put(y)
-    function = jax.jit(step, donate_argnums=0).lower(state, inputs, labels).compile()
+    return jax.jit(step, donate_argnums=0).lower(state, inputs, labels).compile(), state, inputs, labels
+
+
+def jax_memory(folder, name, batch):
+    """What XLA needs for a step beside its arguments, in which new weights and slots take the place of the old."""
+    memory = jax_step(folder, name, *sample(folder, name, batch))[0].memory_analysis()
+    return memory.temp_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
+
+
+def keratin_memory(plan):
+    """The same by a plan of a fixed batch, as --emit=plan prints it: the arena, and next values beside their variables."""
+    step = re.split(r"(?m)^plan of ", plan.split("plan of train_step\n")[1])[0]
+    arena = int(re.search(r"(?m)^arena.*: (\d+) bytes;", step)[1])
+    return arena + sum(int(size) for size in re.findall(r"(\d+) bytes, next value of", step))
+
+
+def jax(folder, name, x, y, threads):
+    function, state, inputs, labels = jax_step(folder, name, x, y)
     state = [state]
 
     def call():

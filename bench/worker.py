@@ -192,6 +192,8 @@ if __name__ == "__main__":
             elif "train" in request:
                 call = arrays = None
                 call, arrays, answer = open_training(request["train"], request["batch"])
+            elif "step_memory" in request:
+                answer = {"bytes": training.jax_memory(FOLDER, request["step_memory"], request["batch"])}
             elif "burst" in request:
                 answer = burst(call, request["burst"])
             else:

@@ -161,8 +161,7 @@ static kt_status call_group(fusing *f, const kt_function *function, const kt_gro
     return KT_OK;
 }
 
-/* What value is another name of, behind reshapes. */
-static kt_value buffer_of(const kt_graph *graph, kt_value value) {
+kt_value kt_fuse_buffer(const kt_graph *graph, kt_value value) {
     const kt_node_info *node = kt_graph_definition(graph, value);
     while (node && node->op == KT_OP_reshape) {
         value = node->operands[0];
@@ -194,7 +193,7 @@ static kt_status copy_value(fusing *f, kt_builder *builder, kt_value value, kt_v
 
 static bool is_taken(const kt_builder *builder, const kt_graph *graph, kt_value buffer) {
     for (uint32_t i = 0; i < builder->function.results.count; i++)
-        if (buffer_of(graph, builder->function.results.at[i].value) == buffer) return true;
+        if (kt_fuse_buffer(graph, builder->function.results.at[i].value) == buffer) return true;
     return false;
 }
 
@@ -239,7 +238,7 @@ static bool may_overwrite(fusing *f, const kt_function *step, kt_value result, k
         bool writes = node->op == KT_OP_call && result - node->first_result < node->result_count;
         written = written || writes;
         for (uint32_t k = 0; k < node->operand_count && written; k++)
-            if (buffer_of(graph, node->operands[k]) == param &&
+            if (kt_fuse_buffer(graph, node->operands[k]) == param &&
                 !(writes && kt_plan_reads_in_place(graph, node, k, f->run.scratch)))
                 return false;
     }
@@ -265,7 +264,7 @@ static kt_status copy_carried(fusing *f, kt_builder *step, uint32_t carried) {
     const kt_graph *graph = f->run.graph;
     for (uint32_t i = 0; i < carried; i++) {
         kt_port *result = &step->function.results.at[i];
-        if (may_overwrite(f, &step->function, buffer_of(graph, result->value),
+        if (may_overwrite(f, &step->function, kt_fuse_buffer(graph, result->value),
                           step->function.params.at[i].value))
             continue;
         KT_TRY(copy_value(f, step, result->value, &result->value));
@@ -297,12 +296,14 @@ static kt_status fuse_entry(fusing *f, kt_func func) {
         const kt_port *result = &old.results.at[i];
         if (kt_pass_returns_parameter(&old, result)) continue; /* there is nothing to write */
         kt_value value = copies[i] ? copies[i] : kt_builder_lookup(&builder, result->value);
-        kt_value buffer = buffer_of(graph, value);
+        kt_value buffer = kt_fuse_buffer(graph, value);
         if (!is_written(graph, buffer) || is_taken(&builder, graph, buffer))
             KT_TRY(copy_value(f, &builder, value, &value));
         kt_builder_result(&builder, result->role, result->name, result->index, value);
     }
     if (old.kind == KT_FUNC_STEP && builder.status == KT_OK) KT_TRY(copy_carried(f, &builder, carried));
+    if (old.kind == KT_FUNC_ENTRY && f->run.options->level > 0 && builder.status == KT_OK)
+        kt_fuse_order(&f->run, &builder.function);
     return kt_builder_finish(&builder, NULL);
 }
 

@@ -50,5 +50,9 @@ void kt_fuse_group(kt_pass_run *run, const kt_function *function, kt_grouping *o
 void kt_fuse_join(kt_grouping *grouping);
 /* Has the kernels of a step write what it gives twice, or gives on as it is, where they have it at hand. */
 void kt_fuse_copy(kt_grouping *grouping, uint32_t carried);
+/* What value is another name of, behind reshapes. */
+kt_value kt_fuse_buffer(const kt_graph *graph, kt_value value);
+/* Puts the calls of an entry in an order in which less is alive at once. */
+void kt_fuse_order(kt_pass_run *run, kt_function *function);
 
 #endif
