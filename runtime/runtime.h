@@ -118,6 +118,7 @@ typedef int kt_read_rows_fn(void *object, int array, const int64_t *rows, int64_
 kt_stream *kt_stream_from(kt_read_rows_fn *read, void *object, int array, const kt_buffer *shape);
 void kt_stream_close(kt_stream *stream); /* NULL is allowed */
 int32_t kt_stream_dtype(const kt_stream *stream); /* as it is stored */
+int kt_stream_is_file(const kt_stream *stream);     /* else rows come from a function */
 /* count rows, which must be there, of the first dimension, in dtype: those of rows, or from first on if that is NULL. One
  * thread at a time. */
 int kt_stream_read(kt_stream *stream, const int64_t *rows, int64_t first, int64_t count, int32_t dtype, void *out,

@@ -93,6 +93,8 @@ int kt_stream_open(const char *path, int64_t least_bytes, kt_stream **out_stream
     return 0;
 }
 
+int kt_stream_is_file(const kt_stream *stream) { return !stream->read; }
+
 int32_t kt_stream_dtype(const kt_stream *stream) { return stream->head.buffer.dtype; }
 
 void kt_stream_close(kt_stream *stream) {

@@ -178,6 +178,7 @@ static int run_epoch(fit *f, int64_t epoch) {
         if (hooks && hooks->batch_end(hooks->object, i, f->steps.logs)) f->stops = true;
         if (f->stops) break;
     }
+    kt_steps_settle(&f->steps); /* where they ended early */
     take_logs(f, &f->steps, 0);
     int status = f->validates ? validate(f) : 0;
     if (status) return status;
@@ -257,11 +258,11 @@ int kt_fit_run(const kt_program *program, kt_context *context, const kt_fit_opti
     free(f.values);
     free(f.logs);
     free(f.step_logs);
-    free(f.order);
     kt_callbacks_deinit(&f.callbacks);
     kt_history_deinit(&f.history);
     kt_steps_deinit(&f.steps);
     kt_steps_deinit(&f.validation_steps);
+    free(f.order);
     kt_dataset_deinit(&f.data);
     kt_dataset_deinit(&f.validation);
     return status;

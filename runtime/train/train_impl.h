@@ -74,9 +74,32 @@ int kt_dataset_read(kt_dataset *dataset, const kt_program *program, const kt_fit
 int64_t kt_trained_samples(const kt_fit_options *options, int64_t samples);
 void kt_dataset_deinit(kt_dataset *dataset);
 
+/* ---- batches.c ------------------------------------------------------------------------------------------- */
+typedef struct kt_batch {
+    void **rows;         /* by input: room of its own; NULL: not yet, or never */
+    const void **inputs; /* by input: what the step is given */
+    int64_t samples;
+    char error[KT_IO_ERROR];
+} kt_batch;
+typedef struct kt_steps kt_steps;
+int kt_batch_init(kt_batch *batch, uint32_t inputs); /* 0, or 1: out of memory */
+void kt_batch_deinit(kt_batch *batch, uint32_t inputs);
+/* Fills in the batch of a step; 0, or 1 with a sentence in batch->error. */
+int kt_batch_gather(const kt_steps *steps, kt_batch *batch, int64_t number);
+/* Is gathering so much work that a thread should do it? */
+bool kt_batches_need_thread(const kt_steps *steps);
+
+/* ---- reader.c -------------------------------------------------------------------------------------------- */
+/* A thread that gathers one batch at a time; every ask is followed by a wait, or by destroy. */
+typedef struct kt_reader kt_reader;
+kt_reader *kt_reader_create(const kt_steps *steps); /* NULL: it is not to be had */
+void kt_reader_destroy(kt_reader *reader);
+void kt_reader_ask(kt_reader *reader, kt_batch *batch, int64_t number);
+int kt_reader_wait(kt_reader *reader); /* what kt_batch_gather returned */
+
 /* ---- steps.c --------------------------------------------------------------------------------------------- */
 /* An entry run over samples of a dataset, batch by batch. */
-typedef struct kt_steps {
+struct kt_steps {
     const kt_program *program;
     kt_context *context;
     const kt_dataset *dataset;
@@ -84,18 +107,22 @@ typedef struct kt_steps {
     int64_t first, end;   /* the samples */
     const int64_t *order; /* by position, which of them; NULL: as they stand */
     int64_t batch_size;
-    void **batch;         /* by input: a gathered batch */
-    const void **inputs;
+    kt_batch batches[2];  /* of this step and of the next */
+    kt_reader *reader;    /* NULL: batches are gathered when they are wanted */
+    int64_t asked;        /* which step's it gathers; -1: none */
+    bool begun;
     int64_t *symbols;
     float *logs;
-} kt_steps;
+};
 /* name: "train_step" or "evaluate_step". */
 int kt_steps_init(kt_steps *steps, kt_context *context, const kt_program *program, const kt_dataset *dataset,
                   const char *name, int64_t first, int64_t end, int64_t batch_size);
 void kt_steps_deinit(kt_steps *steps);
 int64_t kt_steps_count(const kt_steps *steps);
-/* Runs step i; steps->logs then holds what it says. */
+/* Runs step i; steps->logs then holds what it says. The batch of step i + 1 may then be gathered already: data and order
+ * must stay as they are until that has run, too, or the steps are settled. */
 int kt_steps_run(kt_steps *steps, int64_t i);
+void kt_steps_settle(kt_steps *steps);
 
 /* ---- averages.c ------------------------------------------------------------------------------------------ */
 /* Gives all weights of which the optimizer keeps moving averages those values; swap: and the averages the weights'. */
