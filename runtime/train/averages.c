@@ -44,6 +44,14 @@ static uint32_t find_average(const kt_program *program, const kt_abi_variable *w
     return i;
 }
 
+void kt_drop_averages(kt_context *context) {
+    const kt_program *program = kt_context_program(context);
+    for (uint32_t i = 0; i < program->variable_count; i++) {
+        uint32_t slot = find_average(program, &program->variables[i]);
+        if (slot < program->variable_count) take(context, slot, i, false);
+    }
+}
+
 void kt_take_averages(kt_context *context, bool swap) {
     const kt_program *program = kt_context_program(context);
     for (uint32_t i = 0; i < program->variable_count; i++) {

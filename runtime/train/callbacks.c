@@ -460,10 +460,15 @@ void kt_callbacks_test(kt_callbacks *callbacks) {
     if (callbacks->swaps) kt_take_averages(callbacks->context, true);
 }
 
-/* Unlike Keras, which leaves the averages in the model until the next epoch begins, and in the end takes the
- * weights for averages where training stops early. */
+/* Keras leaves the averages in the model until the next epoch begins. */
 static void swap_at_end(kt_callbacks *callbacks) {
     if (callbacks->swaps_on_epoch > 0) kt_take_averages(callbacks->context, true);
+}
+void kt_callbacks_finish_averages(kt_callbacks *callbacks, bool early) {
+    /* As Keras, which then takes the weights, swapped out in the last epoch but not in again, for the
+     * averages. */
+    if (early && callbacks->swaps_on_epoch > 0) kt_drop_averages(callbacks->context);
+    kt_take_averages(callbacks->context, false);
 }
 void kt_callbacks_epoch_end(kt_callbacks *callbacks) { swap_at_end(callbacks); }
 

@@ -146,6 +146,8 @@ bool kt_callbacks_back_up(kt_callbacks *callbacks);
 void kt_callbacks_test(kt_callbacks *callbacks);
 /* After an epoch; *out_stops is set if it is the last. */
 int kt_callbacks_epoch(kt_callbacks *callbacks, int64_t epoch, kt_log *logs, size_t count, bool *out_stops);
+/* What becomes of averages of weights when training ends, early or not. */
+void kt_callbacks_finish_averages(kt_callbacks *callbacks, bool early);
 /* When all have looked at an epoch. */
 void kt_callbacks_epoch_end(kt_callbacks *callbacks);
 /* When training ends. */

@@ -38,12 +38,13 @@ static bool parse_class_weights(const char *text, class_weights *out) {
     return out->count > 0;
 }
 
-/* The class of a label: its number, or where its label has several numbers, which is the largest. */
+/* The class of a label: its number, rounded as by Keras, or where its label has several numbers, which is the
+ * largest. */
 static int64_t class_of(const void *label, int32_t dtype, int64_t numbers) {
     const float *row = label;
     int64_t best = 0;
     if (dtype == KT_I32) return *(const int32_t *)label;
-    if (numbers == 1) return (int64_t)row[0];
+    if (numbers == 1) return (int64_t)nearbyintf(row[0]);
     for (int64_t i = 1; i < numbers; i++)
         if (row[i] > row[best]) best = i;
     return best;

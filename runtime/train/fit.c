@@ -235,7 +235,8 @@ static int run(fit *f) {
         status = run_epoch(f, epoch);
         if (status == 0 && backup->directory[0] && !backup->every) status = checkpoint(f);
     }
-    if (!status && options->epochs > 0) kt_take_averages(f->context, false);
+    if (!status && options->epochs > 0)
+        kt_callbacks_finish_averages(&f->callbacks, (int64_t)f->history.epochs < options->epochs);
     if (!status) kt_callbacks_end(&f->callbacks);
     if (hooks && !status) hooks->train_end(hooks->object, &f->history);
     if (!status && options->save) failed = kt_training_save(f->context, options->save, error);

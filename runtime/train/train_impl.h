@@ -127,6 +127,8 @@ void kt_steps_settle(kt_steps *steps);
 /* ---- averages.c ------------------------------------------------------------------------------------------ */
 /* Gives all weights of which the optimizer keeps moving averages those values; swap: and the averages the weights'. */
 void kt_take_averages(kt_context *context, bool swap);
+/* Gives the averages the weights' values. */
+void kt_drop_averages(kt_context *context);
 bool kt_has_averages(const kt_program *program);
 
 /* ---- progress.c ------------------------------------------------------------------------------------------ */

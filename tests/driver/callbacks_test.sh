@@ -146,6 +146,13 @@ for swap in False True; do
         same "$work/ours" "$work/theirs" "$file.keras with swap_on_epoch=$swap"
     done
 done
+"$work/averaging" $fit --epochs 6 --history "$work/history.json" --swap-ema-weights swap_on_epoch=true \
+    --early-stopping monitor=loss,min_delta=10,patience=2 --save "$work/end.keras"
+same_history swapped_early
+"$work/averaging" evaluate $data --batch-size 96 --weights "$work/end.keras" |
+    tr -d '{}:,"' | awk '{ print $3, $4; print $1, $2 }' >"$work/ours"
+sed -n "s/^swapped_early_end //p" "$recorded/recorded.txt" >"$work/theirs"
+same "$work/ours" "$work/theirs" "what is left where training stops early with swap_on_epoch"
 expect_status 2 "$work/trainer" $fit --swap-ema-weights swap_on_epoch=true
 expect_errors 1
 

@@ -83,6 +83,12 @@ for swap in (False, True):
         evaluated(f"swapped_{swap}_{file}", kept / f"{file}.keras")
     shutil.rmtree(kept)
 
+# Where training stops early, the weights are what it ends with.
+fit("swapped_early", callbacks.SwapEMAWeights(swap_on_epoch=True), callbacks.EarlyStopping(monitor="loss", min_delta=10, patience=2),
+    optimizer=averaging(), epochs=6).save(OUT / "early.keras")
+evaluated("swapped_early_end", OUT / "early.keras")
+(OUT / "early.keras").unlink()
+
 # Logs of two outputs, and their names and order.
 inputs = keras.Input((6,), name="x")
 outputs = [layers.Dense(3, activation="softmax", name="zeta")(inputs), layers.Dense(1, name="alpha")(inputs)]
