@@ -9,7 +9,7 @@
  * tiles; where it is not, one size is chosen when the kernel runs, and the last tile overlaps the one before,
  * computing some rows twice. The sums of a row do not depend on the tile that it falls into.
  *
- * Packed B is prefetched far ahead where a line serves some rows. One or two rows read it as fast as it
+ * Packed B is prefetched far ahead where a line serves some rows. Up to four rows read it as fast as it
  * comes: there prefetches only disturb the streams that the processor itself finds. */
 #include "codegen/lower/lower_impl.h"
 
@@ -20,7 +20,7 @@ enum {
     MAX_ROWS = 14,
     MAX_VECTORS = 8,
     SUMS_IN_FLIGHT = 8,
-    PREFETCH_ROWS = 3,
+    PREFETCH_ROWS = 5,
     MOST_SUMS_IN_FLIGHT = 32,
     UNROLLED = 2, /* steps of the depth */
     MOST_UNROLLED = 8,
