@@ -32,8 +32,7 @@ static bool is_reduction(kt_op op) {
 /* Goes through its result in an order of its own, so that nothing is computed along with it. */
 static bool is_alone(kt_op op) { return op == KT_OP_cumulative || op == KT_OP_scatter; }
 
-/* Does computing it for every element of a larger shape cost little? */
-static bool is_cheap(kt_op op) {
+bool kt_fuse_is_cheap(kt_op op) {
     switch (op) {
     case KT_OP_neg:
     case KT_OP_abs:
@@ -112,8 +111,7 @@ static void find_uniform(kt_grouping *g, kt_node node) {
     g->uniform[node] = uniform;
 }
 
-/* Is it a contraction whose kernel can go on with its sums? */
-static bool takes_epilogue(const kt_grouping *g, kt_node node) {
+bool kt_fuse_takes_epilogue(const kt_grouping *g, kt_node node) {
     const kt_node_info *info = kt_graph_node(g->graph, node);
     return is_contraction(info->op) && !kt_pass_calls_blas(g->run, info);
 }
@@ -125,8 +123,8 @@ static void find_anchored(kt_grouping *g, kt_node node) {
         kt_node before = defining(g, info->operands[i]);
         if (!before || g->uses[info->operands[i]] != 1) continue;
         kt_op op = kt_graph_node(g->graph, before)->op;
-        g->anchored[node] = g->anchored[node] || takes_epilogue(g, before) || op == KT_OP_reduce_window ||
-                            g->anchored[before];
+        g->anchored[node] = g->anchored[node] || kt_fuse_takes_epilogue(g, before) ||
+                            op == KT_OP_reduce_window || g->anchored[before];
     }
 }
 
@@ -306,7 +304,7 @@ static bool join_rows(const kt_grouping *g, kt_group *group, kt_node node, kt_no
  */
 
 static bool elementwise_joins(const kt_grouping *g, kt_group *group, kt_node node, unsigned at) {
-    bool cheap = is_cheap(kt_graph_node(g->graph, node)->op);
+    bool cheap = kt_fuse_is_cheap(kt_graph_node(g->graph, node)->op);
     if (g->uniform[node]) return true;
     if (group->rows) return !g->anchored[node] && fits_rows(g, group, node);
     /* Rows are one kernel, which a transpose or concat is not part of; contractions go on with their sums. */
@@ -368,7 +366,7 @@ static bool joins(const kt_grouping *g, kt_group *group, kt_node node, unsigned 
     if (info->op == KT_OP_iota)
         return !group->rows && !(group->heavy && is_contraction(kt_graph_node(g->graph, group->heavy)->op));
     if (kt_op_is(info->op, KT_VIEW)) return view_joins(g, group, node, at);
-    return (takes_epilogue(g, node) || is_reduction(info->op)) && heavy_joins(g, group, node, at);
+    return (kt_fuse_takes_epilogue(g, node) || is_reduction(info->op)) && heavy_joins(g, group, node, at);
 }
 
 static void add_member(const kt_grouping *g, kt_group *group, kt_node node, unsigned at) {
@@ -387,13 +385,23 @@ static void begin_group(kt_grouping *g, kt_node node) {
 /* ---- users ----------------------------------------------------------------------------------------------
  */
 
-typedef KT_VECTOR(uint32_t) index_list;
+/* May node be computed in each of these groups, once for each element? */
+static bool joins_all(const kt_grouping *g, kt_node node, const kt_fuse_groups *users) {
+    for (uint32_t i = 0; i < users->count; i++) {
+        KT_ASSERT(users->at[i] < g->groups.count && g->groups.at);
+        kt_group group = g->groups.at[users->at[i]];
+        unsigned at = place(g, &group, node);
+        if (at & (KT_AT_VIEW | KT_AT_REPEATED) || !joins(g, &group, node, at)) return false;
+    }
+    return true;
+}
 
-/* Sorts node into the groups that use it; users: indices of groups; escapes: it is used outside of groups
- * too. */
-static void sort_node(kt_grouping *g, kt_node node, const index_list *users, bool escapes,
-                      index_list *out_joined) {
-    bool everywhere = may_be_repeated(g, node);
+/* Sorts node into the groups that use it. */
+static void sort_node(kt_grouping *g, kt_node node, kt_fuse_groups *out_joined) {
+    const kt_fuse_groups *users = &g->users[kt_graph_node(g->graph, node)->first_result];
+    bool escapes = g->escapes[node];
+    bool everywhere =
+        may_be_repeated(g, node) || (kt_fuse_is_made_again(g, node, users) && joins_all(g, node, users));
     bool alone = users->count == 1 && !escapes;
     for (uint32_t i = 0; i < users->count; i++) {
         KT_ASSERT(users->at[i] < g->groups.count && g->groups.at);
@@ -414,7 +422,7 @@ bool kt_fuse_stays(const kt_node_info *node) {
     return node->op == KT_OP_reshape || kt_op_is(node->op, KT_CALLS);
 }
 
-static void add_index(kt_pass_run *run, index_list *list, uint32_t index) {
+static void add_index(kt_pass_run *run, kt_fuse_groups *list, uint32_t index) {
     for (uint32_t i = 0; i < list->count; i++)
         if (list->at[i] == index) return;
     KT_PUSH(run->scratch, list, index);
@@ -435,21 +443,21 @@ void kt_fuse_group(kt_pass_run *run, const kt_function *function, kt_grouping *o
         find_anchored(g, function->nodes.at[i]);
         find_reduced(g, function->nodes.at[i]);
     }
-    index_list *users =
-        KT_NEW_ARRAY(run->scratch, index_list, graph->nodes.count); /* groups that use a node */
-    bool *escapes = KT_NEW_ARRAY(run->scratch, bool, graph->nodes.count);
+    g->users = KT_NEW_ARRAY(run->scratch, kt_fuse_groups, graph->values.count);
+    g->escapes = KT_NEW_ARRAY(run->scratch, bool, graph->nodes.count);
     for (uint32_t i = 0; i < function->results.count; i++)
-        escapes[defining(g, function->results.at[i].value)] = true;
+        g->escapes[defining(g, function->results.at[i].value)] = true;
     for (uint32_t i = function->nodes.count; i-- > 0;) {
         kt_node node = function->nodes.at[i];
         const kt_node_info *info = kt_graph_node(graph, node);
-        index_list joined = {0};
+        kt_fuse_groups joined = {0};
         if (!g->live[node]) continue;
-        if (!kt_fuse_stays(info)) sort_node(g, node, &users[node], escapes[node], &joined);
+        if (!kt_fuse_stays(info)) sort_node(g, node, &joined);
         for (uint32_t k = 0; k < info->operand_count; k++) {
             kt_node operand = defining(g, info->operands[k]);
-            if (kt_fuse_stays(info)) escapes[operand] = true;
-            for (uint32_t j = 0; j < joined.count; j++) add_index(run, &users[operand], joined.at[j]);
+            if (kt_fuse_stays(info)) g->escapes[operand] = true;
+            for (uint32_t j = 0; j < joined.count; j++)
+                add_index(run, &g->users[info->operands[k]], joined.at[j]);
         }
     }
 }

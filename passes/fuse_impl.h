@@ -29,6 +29,8 @@ typedef struct kt_group {
     KT_VECTOR(kt_member) members; /* in reverse order of the function */
 } kt_group;
 
+typedef KT_VECTOR(uint32_t) kt_fuse_groups; /* numbers of groups */
+
 typedef struct kt_grouping {
     kt_pass_run *run;
     const kt_graph *graph;
@@ -38,12 +40,20 @@ typedef struct kt_grouping {
     bool *anchored;       /* by node: an elementwise operation that can be the epilogue of a contraction */
     kt_node *reduced; /* by node: the reduction of rows that it works on the result of, elementwise; or 0 */
     bool *uniform;    /* by node: a scalar computed from sizes and small constants */
+    kt_fuse_groups *users;      /* by value: groups that use it, of those that there are so far */
+    bool *escapes;              /* by node: it is used outside of groups */
     KT_VECTOR(kt_group) groups; /* by root, in reverse order of the function */
     uint32_t *rooted;           /* by node: 1 + the group whose root it is, or 0 */
 } kt_grouping;
 
 /* Is node left in the entry as it is: a reshape, a call? */
 bool kt_fuse_stays(const kt_node_info *node);
+/* Does computing it for every element of a larger shape cost little? */
+bool kt_fuse_is_cheap(kt_op op);
+/* Is it a contraction whose kernel can go on with its sums? */
+bool kt_fuse_takes_epilogue(const kt_grouping *grouping, kt_node node);
+/* Is node better computed in each of these groups, all that use it, than kept? */
+bool kt_fuse_is_made_again(const kt_grouping *grouping, kt_node node, const kt_fuse_groups *into);
 /* Sorts the other live nodes of function into groups. */
 void kt_fuse_group(kt_pass_run *run, const kt_function *function, kt_grouping *out_grouping);
 /* Joins elementwise groups into kernels of several results. */

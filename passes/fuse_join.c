@@ -3,7 +3,8 @@
  * Elementwise groups over one shape, of which one uses what the other computes, or both the same, read and
  * write less as one kernel: an optimizer's moments and what it makes of them are read once, as is what the
  * gates of a recurrent step are made of. The earlier group moves to where the later one stands, so between
- * the two nobody may use its result. */
+ * the two nobody may use its result. It may hold a contraction, whose sums are kept for others, too, and that
+ * then writes both. */
 #include "passes/fuse_impl.h"
 
 enum { MOST_NODES = 96, MOST_RESULTS = 6 };
@@ -15,7 +16,7 @@ typedef struct joining {
     uint32_t *place;     /* by node: its place in the function */
     index_list *members; /* by node: the groups that it is a member of */
     index_list *users;   /* by value: the places of nodes that use it */
-    bool *returned;      /* by value: it is a result of the function */
+    bool *returned;      /* by value: it, or a view of it, is a result of the function */
 } joining;
 
 static const kt_node_info *info_of(const joining *j, kt_node node) {
@@ -47,6 +48,18 @@ static bool is_pointwise(const joining *j, const kt_group *group) {
             !joins_parts(j, group, member->node))
             return false;
         if (member->at != KT_AT_RESULT) return false;
+    }
+    return true;
+}
+
+/* A contraction with what follows it elementwise. */
+static bool is_product(const joining *j, const kt_group *group) {
+    if (!group->heavy || !kt_fuse_takes_epilogue(j->g, group->heavy)) return false;
+    for (uint32_t i = 0; i < group->members.count; i++) {
+        kt_op op = info_of(j, group->members.at[i].node)->op;
+        bool behind = kt_op_is(op, KT_ELEMENTWISE) || op == KT_OP_broadcast || op == KT_OP_constant;
+        bool operand = group->members.at[i].at == KT_AT_OPERAND;
+        if (!behind && !operand && group->members.at[i].node != group->heavy) return false;
     }
     return true;
 }
@@ -118,6 +131,24 @@ static bool is_used_outside(const joining *j, kt_node node, uint32_t a, uint32_t
     return false;
 }
 
+/* Can the later group be what follows the sums of the earlier one, which are kept? Not where it writes what
+ * the function returns: that could be a variable, written in place by elementwise kernels only. */
+static bool follows_product(const joining *j, uint32_t earlier, uint32_t later) {
+    const kt_grouping *g = j->g;
+    const kt_group *from = &g->groups.at[earlier], *into = &g->groups.at[later];
+    kt_value sums = info_of(j, from->root)->first_result;
+    bool uses = false;
+    for (uint32_t i = 0; i < into->members.count; i++) {
+        const kt_node_info *node = info_of(j, into->members.at[i].node);
+        if (!kt_op_is(node->op, KT_ELEMENTWISE) && node->op != KT_OP_broadcast && node->op != KT_OP_constant)
+            return false;
+        for (uint32_t k = 0; k < node->operand_count; k++) uses = uses || node->operands[k] == sums;
+    }
+    for (uint32_t r = 0; r <= into->others.count; r++)
+        if (j->returned[info_of(j, root_at(into, r))->first_result]) return false;
+    return uses && is_product(j, from) && is_used_outside(j, from->root, earlier, later);
+}
+
 /* Moves the earlier group into the later one, members in reverse order of the function. What only the two use
  * is no result any more. */
 static void merge(joining *j, uint32_t earlier, uint32_t later) {
@@ -146,6 +177,7 @@ static void merge(joining *j, uint32_t earlier, uint32_t later) {
     for (uint32_t i = 0; i <= from->others.count; i++)
         if (is_used_outside(j, root_at(from, i), earlier, later))
             KT_PUSH(arena, &into->others, root_at(from, i));
+    into->heavy = from->heavy;
     g->rooted[from->root] = 0;
     from->members.count = 0;
     from->joined = true;
@@ -159,7 +191,8 @@ static bool try_merge(joining *j, uint32_t earlier, uint32_t later) {
     for (uint32_t i = 0; i <= b->others.count; i++)
         results += is_used_outside(j, root_at(b, i), earlier, later);
     if (a->joined || a->members.count + b->members.count > MOST_NODES || results > MOST_RESULTS) return false;
-    if (!is_pointwise(j, a) || !same_shape(places_of(j, a), places_of(j, b))) return false;
+    if (b->heavy || (!is_pointwise(j, a) && !follows_product(j, earlier, later))) return false;
+    if (!same_shape(places_of(j, a), places_of(j, b))) return false;
     if (!takes_at_result(j, b, a) || !can_wait(j, earlier, later)) return false;
     merge(j, earlier, later);
     return true;
@@ -198,6 +231,18 @@ static void gather(joining *j, uint32_t later) {
     }
 }
 
+static void find_returned(joining *j) {
+    const kt_grouping *g = j->g;
+    j->returned = KT_NEW_ARRAY(g->run->scratch, bool, g->graph->values.count);
+    for (uint32_t i = 0; i < g->function->results.count; i++)
+        j->returned[g->function->results.at[i].value] = true;
+    for (uint32_t i = g->function->nodes.count; i-- > 0;) {
+        const kt_node_info *node = info_of(j, g->function->nodes.at[i]);
+        if (node->op == KT_OP_reshape && j->returned[node->first_result])
+            j->returned[node->operands[0]] = true;
+    }
+}
+
 void kt_fuse_join(kt_grouping *g) {
     joining j = {.g = g};
     kt_arena *arena = g->run->scratch;
@@ -210,9 +255,7 @@ void kt_fuse_join(kt_grouping *g) {
         j.place[g->function->nodes.at[i]] = i;
         for (uint32_t k = 0; k < node->operand_count; k++) KT_PUSH(arena, &j.users[node->operands[k]], i);
     }
-    j.returned = KT_NEW_ARRAY(arena, bool, graph->values.count);
-    for (uint32_t i = 0; i < g->function->results.count; i++)
-        j.returned[g->function->results.at[i].value] = true;
+    find_returned(&j);
     for (uint32_t i = 0; i < g->groups.count; i++)
         for (uint32_t k = 0; k < g->groups.at[i].members.count; k++)
             KT_PUSH(arena, &j.members[g->groups.at[i].members.at[k].node], i);

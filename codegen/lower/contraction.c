@@ -218,8 +218,9 @@ void kt_lower_epilogue(kt_lower *lower, kt_value heavy, const kt_position *at, k
 
 typedef struct product {
     const kt_product_shape *shape;
-    kt_reg batch, row; /* of the unit */
-    bool deferred;     /* sums are stored as they are; a loop over the unit applies the epilogue */
+    kt_reg batch, row;    /* of the unit */
+    bool deferred;        /* sums are stored as they are; a loop over the unit applies the epilogue */
+    uint32_t deferred_to; /* the number of the result that they are stored as */
 } product;
 
 /* The position of result (batch, row, column …). */
@@ -243,8 +244,10 @@ static void store_sum(kt_lower *lower, const kt_tiling *tiling, kt_reg row, kt_r
                       kt_reg mask) {
     const product *p = tiling->context;
     kt_position at = result_place(lower, p, row, column, tiling->lanes, mask);
+    uint32_t to = p->deferred_to;
     if (p->deferred)
-        kt_loops_store(lower->loops, lower->kernel->params.count, result_index(lower, 0, &at), sum, mask);
+        kt_loops_store(lower->loops, lower->kernel->params.count + to, result_index(lower, to, &at), sum,
+                       mask);
     else
         kt_lower_epilogue(lower, p->shape->heavy, &at, sum);
 }
@@ -258,8 +261,9 @@ typedef struct finish {
 static void finish_turn(kt_lower *lower, kt_reg column, kt_reg mask, void *context) {
     const finish *f = context;
     kt_position at = result_place(lower, f->p, f->row, column, f->lanes, mask);
-    kt_reg place = result_index(lower, 0, &at);
-    kt_reg sum = kt_loops_load(lower->loops, lower->kernel->params.count, place, f->lanes, mask);
+    uint32_t from = f->p->deferred_to;
+    kt_reg place = result_index(lower, from, &at);
+    kt_reg sum = kt_loops_load(lower->loops, lower->kernel->params.count + from, place, f->lanes, mask);
     kt_lower_epilogue(lower, f->p->shape->heavy, &at, sum);
 }
 
@@ -276,15 +280,20 @@ static void finish_block(kt_lower *lower, const kt_tiling *tiling, kt_reg rows, 
     kt_lower_end(lower);
 }
 
-/* Is the epilogue to have a loop of its own, which goes over sums that were stored in the result? */
-static bool defers(kt_lower *lower, const kt_product_shape *shape, const kt_tiling *tiling, bool even) {
+/* Is the epilogue to have a loop of its own? Sums wait in a result that can hold them. */
+static void choose_deferring(kt_lower *lower, product *p, const kt_tiling *tiling, bool even) {
     int most = even ? INLINE_WEIGHT : REPEATED_WEIGHT;
-    if (lower->kernel->results.count != 1 ||
-        kt_graph_type(lower->graph, lower->kernel->results.at[0].value)->dtype != tiling->dtype ||
-        kt_graph_type(lower->graph, shape->heavy)->dtype != tiling->dtype || lower->kernel->nodes.count == 1)
-        return false;
-    return kt_choose(&lower->loops->choice, KT_KNOB_apart, kt_lower_weight(lower) > most,
-                     (kt_range){.most = 1}, "by how much follows the product") != 0;
+    const kt_function *kernel = lower->kernel;
+    if (kt_graph_type(lower->graph, p->shape->heavy)->dtype != tiling->dtype || kernel->nodes.count == 1)
+        return;
+    uint32_t to = 0;
+    while (to < kernel->results.count &&
+           kt_graph_type(lower->graph, kernel->results.at[to].value)->dtype != tiling->dtype)
+        to++;
+    if (to == kernel->results.count) return;
+    p->deferred_to = to;
+    p->deferred = kt_choose(&lower->loops->choice, KT_KNOB_apart, kt_lower_weight(lower) > most,
+                            (kt_range){.most = 1}, "by how much follows the product") != 0;
 }
 
 /* How many column tiles make a block. */
@@ -377,7 +386,7 @@ void kt_lower_product(kt_lower *lower, const kt_product_shape *shape) {
     int64_t wide = block_tiles(lower, &tiling, shape->rows, shape->depth, tiles);
     kt_dim high = block_rows(lower, &tiling, shape->rows);
     bool even = kt_dim_equals(dims, kt_dim_mod(dims, shape->rows, high), 0);
-    p.deferred = defers(lower, shape, &tiling, even);
+    choose_deferring(lower, &p, &tiling, even);
     kt_dim row_blocks = kt_dim_ceildiv(dims, shape->rows, high);
     kt_dim column_blocks = kt_dim_ceildiv(dims, tiles, kt_dim_const(dims, wide));
     kt_dim per_batch = kt_dim_mul(dims, row_blocks, column_blocks);

@@ -49,6 +49,11 @@ static void test_dense(void **state) {
     }
     begin(&s, "gelu");
     end(&s, gelu(&s, add_bias(&s, dense(&s, KT_F32, N, 64, 70, true))));
+    begin(&s, "kept"); /* sums wait in the second result, which is the first of their type */
+    kt_value kept = add_bias(&s, dense(&s, KT_F32, N, 64, 70, true));
+    kt_builder_result(&s.b, KT_ROLE_PLAIN, NULL, 0, kt_build_gt(&s.b, kept, kt_build_like(&s.b, kept, 0)));
+    kt_builder_result(&s.b, KT_ROLE_PLAIN, NULL, 1, gelu(&s, kept));
+    end(&s, kept);
     begin(&s, "swish"); /* heavy enough where it would be repeated */
     kt_value sum = add_bias(&s, dense(&s, KT_F32, N, 33, 37, true));
     end(&s, kt_build_mul(&s.b, sum, kt_build_logistic(&s.b, sum)));
