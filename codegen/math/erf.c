@@ -7,6 +7,6 @@ LLVMValueRef kt_emit_erf(const kt_emitter *e, LLVMValueRef x) {
     LLVMValueRef size = magnitude(e, x), one = num(e, 1);
     LLVMValueRef small = mad(e, size, POLYNOMIAL(e, mul(e, size, size), erf_excess), size);
     LLVMValueRef limited = clamp(e, size, 0, e->dtype == KT_F64 ? 6 : 4);
-    LLVMValueRef large = sub(e, one, kt_emit_exp(e, POLYNOMIAL(e, limited, log_erfc)));
+    LLVMValueRef large = sub(e, one, kt_emit_exp_normal(e, POLYNOMIAL(e, limited, log_erfc)));
     return with_sign(e, choose(e, below(e, size, one), small, large), x);
 }

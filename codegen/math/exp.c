@@ -52,6 +52,11 @@ LLVMValueRef kt_emit_exp_scaled(const kt_emitter *e, LLVMValueRef x, LLVMValueRe
     return mul(e, value, power_of_two(e, LLVMBuildSub(e->builder, n, half, "")));
 }
 
+LLVMValueRef kt_emit_exp_normal(const kt_emitter *e, LLVMValueRef x) {
+    reduced part = reduce(e, x, NULL);
+    return mul(e, add(e, num(e, 1), small_expm1(e, part.r)), power_of_two(e, part.n));
+}
+
 LLVMValueRef kt_emit_exp(const kt_emitter *e, LLVMValueRef x) { return kt_emit_exp_scaled(e, x, NULL, 0); }
 
 /* 2^n (e^r - 1) + (2^n - 1), of which the second term is exact where it matters; halved, so that 2^n fits. */

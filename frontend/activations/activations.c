@@ -185,7 +185,7 @@ static kt_value exponential(kt_builder *b, kt_value x, const double *p) {
 
 static kt_value gelu(kt_builder *b, kt_value x, const double *p) {
     if (p[0] == 0) {
-        kt_value bell = kt_build_erf(b, divide(b, x, M_SQRT2));
+        kt_value bell = kt_build_erf(b, scale(b, x, M_SQRT1_2));
         return kt_build_mul(b, scale(b, x, 0.5), add_number(b, bell, 1));
     }
     kt_value cube = kt_build_mul(b, kt_build_mul(b, x, x), x);
