@@ -59,6 +59,14 @@ static void add_dense(suite *s, int64_t rows, int64_t depth, int64_t columns) {
     end(s, bias_relu(s, kt_build_dot_general(&s->b, x, w, &attrs), columns));
 }
 
+/* As gradients of weights are: x^T * dy. */
+static void add_by_columns(suite *s, int64_t rows, int64_t columns) {
+    begin(s, kt_arena_format(s->arena, "by columns %lldx%lld", (long long)rows, (long long)columns));
+    kt_attrs_dot_general attrs = {.lhs_contract = {1, {1}}, .rhs_contract = {1, {0}}};
+    kt_value x = PARAM(s, KT_F32, N, rows), dy = PARAM(s, KT_F32, N, columns);
+    end(s, kt_build_dot_general(&s->b, kt_build_transpose(&s->b, x, (int64_t[]){1, 0}), dy, &attrs));
+}
+
 static void add_conv(suite *s, int64_t size, int64_t channels, int64_t window, int64_t features) {
     begin(s, kt_arena_format(s->arena, "conv %lldx%lld %lldx%lldx%lld->%lld", (long long)window,
                              (long long)window, (long long)size, (long long)size, (long long)channels,
@@ -183,6 +191,9 @@ int main(int argc, char **argv) {
     suite s = begin_suite();
     add_dense(&s, N, 512, 512);
     add_dense(&s, N, 784, 128);
+    static const int64_t by_columns[][2] = {{64, 64}, {256, 256}, {256, 1024}, {1024, 256}, {784, 512}};
+    enum { BY_COLUMNS = sizeof by_columns / sizeof *by_columns };
+    for (int i = 0; i < BY_COLUMNS; i++) add_by_columns(&s, by_columns[i][0], by_columns[i][1]);
     add_conv(&s, 56, 64, 3, 64);
     add_conv(&s, 28, 128, 3, 128);
     add_conv(&s, 7, 512, 3, 512);
@@ -192,7 +203,7 @@ int main(int argc, char **argv) {
                                          {14, 32, 16, 1}, {14, 32, 32, 1}, {7, 32, 4, 1},  {28, 32, 4, 2},
                                          {28, 32, 2, 1},  {28, 32, 3, 1},  {28, 20, 5, 1}, {28, 20, 6, 1},
                                          {28, 20, 7, 1}};
-    enum { GROUPED = sizeof grouped / sizeof *grouped, PRODUCTS = 7 + 2 * GROUPED };
+    enum { GROUPED = sizeof grouped / sizeof *grouped, PRODUCTS = 7 + BY_COLUMNS + 2 * GROUPED };
     for (int i = 0; i < GROUPED; i++)
         add_grouped(&s, grouped[i][0], grouped[i][1], grouped[i][2], grouped[i][3]);
     add_softmax(&s, 512);
@@ -222,7 +233,12 @@ int main(int argc, char **argv) {
     static const int64_t batches[] = {1, 8, 32, 128};
     for (uint32_t i = 0; i < s.kernels.count; i++)
         for (int j = 0; j < (i < 2 ? 4 : 1); j++)
-            measure(&s, i, run[i], i < PRODUCTS ? batches[j] : 512, peak);
+            measure(&s, i, run[i],
+                    i < 2                ? batches[j]
+                    : i < 2 + BY_COLUMNS ? 2048
+                    : i < PRODUCTS       ? 1
+                                         : 512,
+                    peak);
     end_suite(&s);
     return 0;
 }

@@ -10,11 +10,11 @@
 #include "codegen/lower/lower_impl.h"
 
 enum {
-    BLOCK_DEPTH = 256,
+    BLOCK_DEPTH = 128,
     LEAST_BLOCK_DEPTH = 32,
     MOST_BLOCK_DEPTH = 512,
     AHEAD = 8,        /* depths from the one that is packed to the one that is prefetched */
-    COLUMN_TILES = 4, /* of a unit, at most, as are ROW_TILES */
+    COLUMN_TILES = 8, /* of a unit, at most, as are ROW_TILES */
     ROW_TILES = 12,
     MOST_TILES = 64,        /* likewise, if so chosen */
     SUM_BYTES = 192 * 1024, /* of a unit's sums, at most */
@@ -30,6 +30,7 @@ typedef struct side {
     kt_dim all;
     kt_reg begin, first, tiles; /* begin: of the block at hand, in the buffer */
     int64_t extent, pitch;      /* of a packed tile: elements, and how far depths are apart */
+    int64_t panel;              /* from one packed tile to the next: no power of two, as caches want it */
     int64_t scratch;            /* where its panels begin */
 } side;
 
@@ -68,8 +69,7 @@ static void pack_depth(kt_lower *lower, const deep *d, const side *s, kt_reg fro
     kt_reg tile = kt_loops_is_int(loops, s->tiles, &count)
                       ? kt_lower_unroll(lower, count, "tiles")
                       : kt_lower_begin(lower, kt_loops_int(loops, 0), s->tiles, 1, "tiles");
-    kt_reg to =
-        kt_plus(lower, kt_times_int(lower, tile, d->depth * s->pitch), kt_times_int(lower, depth, s->pitch));
+    kt_reg to = kt_plus(lower, kt_times_int(lower, tile, s->panel), kt_times_int(lower, depth, s->pitch));
     for (int64_t within = 0; within < s->pitch; within += lanes) {
         kt_reg element = kt_plus(lower, kt_times_int(lower, tile, s->extent), kt_loops_int(loops, within));
         kt_reg rest = kt_minus(lower, kt_loops_dim(loops, s->all), kt_plus(lower, s->first, element));
@@ -179,10 +179,10 @@ static void multiply(kt_lower *lower, deep *d, kt_reg turns) {
            b_at = b->packed ? kt_loops_int(loops, b->scratch) : kt_plus(lower, b->begin, b->first);
     set_depth(lower, d, turns);
     d->row_tile = kt_lower_begin(lower, zero, a->tiles, 1, "row tiles");
-    kt_reg a_at = a->packed ? kt_plus(lower, kt_times_int(lower, d->row_tile, d->depth * a->pitch),
-                                      kt_loops_int(loops, a->scratch))
-                            : kt_plus(lower, kt_plus(lower, a->begin, a->first),
-                                      kt_times_int(lower, d->row_tile, a->extent));
+    kt_reg a_at =
+        a->packed
+            ? kt_plus(lower, kt_times_int(lower, d->row_tile, a->panel), kt_loops_int(loops, a->scratch))
+            : kt_plus(lower, kt_plus(lower, a->begin, a->first), kt_times_int(lower, d->row_tile, a->extent));
     kt_tile_block(lower, tiling, a_at, b_at, kt_loops_int(loops, tiling->rows), zero, b->tiles);
     kt_lower_end(lower);
 }
@@ -277,11 +277,12 @@ static void choose_blocks(kt_lower *lower, deep *d) {
 
 /* How many elements of scratch memory a unit takes; sets where its parts begin. */
 static int64_t lay_out_scratch(deep *d) {
-    side *a = &d->rows;
-    int64_t width = kt_tile_width(&d->tiling);
-    a->scratch = d->columns.packed ? d->column_tiles * d->depth * width : 0;
-    d->sums = a->scratch + (a->packed ? d->row_tiles * d->depth * a->pitch : 0);
-    return d->sums + d->row_tiles * a->extent * d->column_tiles * width;
+    side *a = &d->rows, *b = &d->columns;
+    a->panel = d->depth * a->pitch + d->tiling.lanes;
+    b->panel = d->depth * b->pitch + d->tiling.lanes;
+    a->scratch = b->packed ? d->column_tiles * b->panel : 0;
+    d->sums = a->scratch + (a->packed ? d->row_tiles * a->panel : 0);
+    return d->sums + d->row_tiles * a->extent * d->column_tiles * b->extent;
 }
 
 /* How many tiles a unit takes; returns the elements of its scratch memory. */
@@ -330,7 +331,7 @@ static void plan_unit(kt_lower *lower, deep *d) {
     tiling->row_stride = kt_dim_const(lower->dims, 1);
     tiling->columns = kt_dim_const(lower->dims, d->column_tiles * width);
     tiling->panel = b->packed ? width : 0;
-    tiling->panel_stride = kt_dim_const(lower->dims, d->depth * width);
+    tiling->panel_stride = kt_dim_const(lower->dims, b->panel);
     tiling->store = add_sum;
     tiling->context = d;
 }
