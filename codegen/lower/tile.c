@@ -128,20 +128,39 @@ static void multiply(kt_lower *lower, const tile *t, kt_reg a, const kt_reg *b, 
     }
 }
 
+static void load_columns(kt_lower *lower, const tile *t, kt_reg place, kt_reg *rhs) {
+    for (int vector = 0; vector < t->vectors; vector++) rhs[vector] = load_b(lower, t, place, vector);
+    prefetch_b(lower, t, place);
+}
+
 /* One k, at offsets a and b. Elements of A are loaded where they are first used: the code generator keeps to
  * about this order, and if all of them waited, they would push sums out of their registers. */
 static void step(kt_lower *lower, const tile *t, kt_reg a, kt_reg b) {
     kt_reg lhs[MAX_ROWS], rhs[MAX_VECTORS];
     kt_reg row_place = kt_plus(lower, t->a, a), column_place = kt_plus(lower, t->b, b);
     for (int group = 0; group < t->groups; group++) {
-        kt_reg place = kt_plus(lower, column_place, column_offset(lower, t, group));
-        for (int vector = 0; vector < t->vectors; vector++) rhs[vector] = load_b(lower, t, place, vector);
-        prefetch_b(lower, t, place);
+        load_columns(lower, t, kt_plus(lower, column_place, column_offset(lower, t, group)), rhs);
         for (int row = 0; row < t->rows; row++) {
             if (group == 0) lhs[row] = load_a(lower, t, row_place, row);
             multiply(lower, t, lhs[row], rhs, row, group);
         }
     }
+}
+
+/* Do the vectors of `unroll` k fit into registers besides the sums? */
+static bool fits_together(const kt_lower *lower, const tile *t, int unroll) {
+    return t->groups == 1 && !t->tiling->words &&
+           (t->rows + unroll) * t->vectors + unroll <= lower->target->vector_registers;
+}
+
+/* `unroll` k at once, row by row: rows that are apart by much the same places of a cache push each other out,
+ * so what lies side by side in one is better read together. */
+static void step_together(kt_lower *lower, const tile *t, int unroll, const kt_reg *a, const kt_reg *b) {
+    kt_reg rhs[MOST_UNROLLED][MAX_VECTORS];
+    for (int i = 0; i < unroll; i++) load_columns(lower, t, kt_plus(lower, t->b, b[i]), rhs[i]);
+    for (int row = 0; row < t->rows; row++)
+        for (int i = 0; i < unroll; i++)
+            multiply(lower, t, load_a(lower, t, kt_plus(lower, t->a, a[i]), row), rhs[i], row, 0);
 }
 
 /* Loop number level and those inside it. */
@@ -157,6 +176,7 @@ static void walk(kt_lower *lower, const tile *t, int level, kt_reg a, kt_reg b) 
     if (innermost)
         unroll = (int)kt_choose(&loops->choice, KT_KNOB_unroll, UNROLLED,
                                 (kt_range){.least = 1, .most = MOST_UNROLLED}, "hides the loop's own cost");
+    bool together = innermost && fits_together(lower, t, unroll);
     kt_reg extent = loop->turns ? loop->turns : kt_loops_dim(loops, loop->extent),
            turns = kt_loops_int(loops, unroll);
     kt_reg rest = kt_loops_index(loops, KT_INDEX_MOD, extent, turns);
@@ -164,11 +184,14 @@ static void walk(kt_lower *lower, const tile *t, int level, kt_reg a, kt_reg b) 
     int64_t known;
     if (!kt_loops_is_int(loops, whole, &known) || known > 0) {
         kt_reg k = kt_lower_begin(lower, kt_loops_int(loops, 0), whole, unroll, "k");
+        kt_reg a_at[MOST_UNROLLED], b_at[MOST_UNROLLED];
         for (int i = 0; i < unroll; i++) {
             kt_reg at = kt_plus(lower, k, kt_loops_int(loops, i));
-            walk(lower, t, level + 1, kt_plus(lower, a, kt_times_dim(lower, at, loop->a_stride)),
-                 kt_plus(lower, b, kt_times_dim(lower, at, loop->b_stride)));
+            a_at[i] = kt_plus(lower, a, kt_times_dim(lower, at, loop->a_stride));
+            b_at[i] = kt_plus(lower, b, kt_times_dim(lower, at, loop->b_stride));
+            if (!together) walk(lower, t, level + 1, a_at[i], b_at[i]);
         }
+        if (together) step_together(lower, t, unroll, a_at, b_at);
         kt_lower_end(lower);
     }
     bool constant = kt_loops_is_int(loops, rest, &known);
