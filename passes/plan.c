@@ -284,6 +284,7 @@ static kt_status plan_entry(void *context) {
     for (kt_value value = 0; value < graph->values.count; value++) p->buffer[value] = NO_BUFFER;
     KT_TRY(read_function(p, p->entry, &step));
     KT_TRY(add_ports(p));
+    if (!kt_plan_finds_batch(graph, p->plan->entry, p->arena, &p->plan->batch)) p->plan->batch = KT_NO_BATCH;
     return add_steps(p, p->entry, 0);
 }
 

@@ -36,8 +36,10 @@ typedef struct kt_plan_loop {
     bool apart; /* nothing is carried, and no loop is inside: turns may run side by side */
 } kt_plan_loop;
 
+#define KT_NO_BATCH UINT32_MAX
 typedef struct kt_plan {
     kt_func entry;
+    uint32_t batch; /* the symbol that says how many samples there are, if none of them is made of another; else KT_NO_BATCH */
     KT_VECTOR(kt_plan_buffer) buffers;
     KT_VECTOR(kt_plan_step) steps;
     KT_VECTOR(kt_plan_loop) loops; /* by first_step, outer ones first */
@@ -46,6 +48,10 @@ typedef struct kt_plan {
 /* Does the kernel that call runs read operand number index only where it writes its results, all of the operand's shape, so
  * that it and one of them may lie in one buffer? */
 bool kt_plan_reads_in_place(const kt_graph *graph, const kt_node_info *call, uint32_t index, kt_arena *arena);
+
+/* Is each sample of the outputs made of the same sample of the inputs alone? Those lie on first axes then, of a size that is
+ * a symbol. */
+bool kt_plan_finds_batch(const kt_graph *graph, kt_func entry, kt_arena *arena, uint32_t *out_symbol);
 
 kt_status kt_plan_entry(const kt_graph *graph, kt_func entry, kt_arena *arena, kt_plan *out_plan,
                         kt_diag *diag) KT_MUST_USE;

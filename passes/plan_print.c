@@ -70,6 +70,8 @@ void kt_plan_print(const kt_graph *graph, const kt_plan *plan, kt_text *out_text
             print_loop(graph, plan, loop, out_text);
         print_step(graph, plan, i, out_text);
     }
+    if (plan->batch != KT_NO_BATCH)
+        kt_text_format(out_text, "samples apart, by %s\n", kt_dim_symbol_name(graph->dims, plan->batch));
     kt_text_format(out_text,
                    "arena, with all symbols 1: %" PRId64 " bytes; unshared %" PRId64 ", lower bound %" PRId64
                    "\n",

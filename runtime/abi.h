@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define KT_ABI_VERSION 4
+#define KT_ABI_VERSION 5
 #define KT_MAX_RANK    8
 
 /* The order is part of the contract with users of compiled libraries. */
@@ -107,6 +107,8 @@ typedef struct kt_abi_entry {
     uint32_t value_count;
     uint32_t symbol_count, input_count, output_count, buffer_count, arg_count, step_count, check_count,
         loop_count;
+    uint32_t batch; /* 1 + the symbol that says how many samples there are on the first axes of all inputs and outputs, if none
+                     * of them is made of another; else 0 */
     const kt_abi_symbol *symbols;
     const kt_abi_tensor *inputs, *outputs;
     const kt_abi_buffer *buffers;

@@ -18,6 +18,7 @@
 
 /* No machine has more, and sizes below it can be added without care. */
 #define MAX_WORKSPACE ((int64_t)1 << 46)
+#define NO_PLAN       "There is no memory to plan the workspace of '%s'."
 enum { ERROR_BYTES = 256, BINDINGS = 4, MAX_THREADS = 1024 };
 
 struct entry_state {
@@ -34,6 +35,7 @@ struct kt_context {
     char *variables; /* the program's, and behind them what they become; NULL: there are none */
     void (*observe)(void *observer, kt_pool *pool, const kt_step_call *call); /* NULL: nobody looks on */
     void *observer;
+    bool shares_forced; /* shares.c */
     char error[KT_IO_ERROR];
     struct entry_state entries[];
 };
@@ -115,10 +117,15 @@ kt_context *kt_context_create(const kt_program *program, int threads, char *out_
     return kt_context_create_from(program, threads, NULL, out_error);
 }
 
+static void free_binding(struct binding *binding) {
+    if (binding) kt_shares_free(binding);
+    free(binding);
+}
+
 void kt_context_destroy(kt_context *context) {
     if (!context) return;
     for (uint32_t i = 0; i < context->program->entry_count; i++) {
-        for (int j = 0; j < BINDINGS; j++) free(context->entries[i].bindings[j]);
+        for (int j = 0; j < BINDINGS; j++) free_binding(context->entries[i].bindings[j]);
     }
     kt_pool_destroy(context->pool);
     free(context->workspace);
@@ -185,6 +192,7 @@ void kt_context_observe(kt_context *context, void (*run)(void *, kt_pool *, cons
     context->observe = run;
     context->observer = observer;
 }
+void kt_context_force_shares(kt_context *context) { context->shares_forced = true; }
 int kt_context_threads(const kt_context *context) { return kt_pool_threads(context->pool); }
 
 /* ---- bindings ---------------------------------------------------------------------------------------- */
@@ -193,8 +201,9 @@ static struct binding *allocate_binding(const kt_abi_entry *entry, int threads) 
     size_t numbers = (size_t)entry->symbol_count + entry->value_count + entry->buffer_count +
                      entry->step_count + 3 * (size_t)entry->loop_count;
     size_t lanes = threads > 1 && kt_lanes_possible(entry) ? (size_t)threads : 0;
-    struct binding *binding = calloc(1, sizeof *binding + numbers * sizeof(int64_t) +
-                                            (1 + lanes) * entry->arg_count * sizeof(void *));
+    size_t pointers = (1 + lanes) * entry->arg_count + entry->input_count + entry->output_count;
+    struct binding *binding =
+        calloc(1, sizeof *binding + numbers * sizeof(int64_t) + pointers * sizeof(void *));
     if (!binding) return NULL;
     binding->symbols = (int64_t *)(binding + 1);
     binding->values = binding->symbols + entry->symbol_count;
@@ -204,18 +213,19 @@ static struct binding *allocate_binding(const kt_abi_entry *entry, int threads) 
     binding->lanes = binding->turns + entry->loop_count;
     binding->lane_bytes = binding->lanes + entry->loop_count;
     binding->args = (void **)(binding->lane_bytes + entry->loop_count);
-    binding->lane_args = binding->args + entry->arg_count;
+    binding->inputs = (const void **)(binding->args + entry->arg_count);
+    binding->outputs = (void **)(binding->inputs + entry->input_count);
+    binding->lane_args = binding->outputs + entry->output_count;
     return binding;
 }
 
-static int make_binding(kt_context *context, const kt_abi_entry *entry, const int64_t *symbols,
-                        struct binding **out_binding) {
+int kt_binding_make(kt_context *context, const kt_abi_entry *entry, const int64_t *symbols, int threads,
+                    struct binding **out_binding) {
     for (uint32_t i = 0; i < entry->symbol_count; i++) {
         if (symbols[i] >= 1) continue;
         return fail(context, KT_ERROR_ARGUMENT, "The dimension '%s' is %lld, but must be at least 1.",
                     entry->symbols[i].name, (long long)symbols[i]);
     }
-    int threads = kt_pool_threads(context->pool);
     struct binding *binding = allocate_binding(entry, threads);
     if (!binding)
         return fail(context, KT_ERROR_MEMORY, "There is no memory to bind the dimensions of '%s'.",
@@ -235,12 +245,12 @@ static int make_binding(kt_context *context, const kt_abi_entry *entry, const in
                     "The dimensions do not fit '%s': a tensor would have a size below 0.", entry->name);
     }
     if (code == 0) kt_share_out(entry, binding, threads);
-    if (code == 0 && !kt_lanes_place(entry, binding)) {
-        code =
-            fail(context, KT_ERROR_MEMORY, "There is no memory to plan the workspace of '%s'.", entry->name);
-    }
+    if (code == 0 && !kt_lanes_place(entry, binding)) code = KT_ERROR_MEMORY;
+    if (code == 0 && threads > 1)
+        code = kt_shares_make(context, entry, binding, threads, context->shares_forced);
+    if (code == KT_ERROR_MEMORY) code = fail(context, code, NO_PLAN, entry->name);
     if (code) {
-        free(binding);
+        free_binding(binding);
         return code;
     }
     *out_binding = binding;
@@ -263,9 +273,9 @@ static int find_binding(kt_context *context, uint32_t index, const int64_t *symb
     while (at < BINDINGS && bindings[at] && !has_symbols(bindings[at], symbols, entry->symbol_count)) at++;
     struct binding *found = at < BINDINGS ? bindings[at] : NULL;
     if (!found) {
-        int code = make_binding(context, entry, symbols, &found);
+        int code = kt_binding_make(context, entry, symbols, kt_pool_threads(context->pool), &found);
         if (code) return code;
-        if (at == BINDINGS) free(bindings[--at]);
+        if (at == BINDINGS) free_binding(bindings[--at]);
     }
     for (; at > 0; at--) bindings[at] = bindings[at - 1];
     bindings[0] = found;
@@ -278,9 +288,40 @@ static char *variable_place(const kt_context *context, const kt_abi_buffer *buff
     return context->variables + half + buffer->index;
 }
 
-/* Makes the workspace large enough, and points the arguments that do not change from call to call. */
-static int point_arguments(kt_context *context, const kt_abi_entry *entry, struct binding *binding) {
-    int64_t bytes = binding->workspace_bytes > 0 ? binding->workspace_bytes : 64;
+static int64_t whole_lines(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+/* What the binding needs of the workspace: as a whole, when steps are observed, or for its shares. */
+static int64_t needed_workspace(const struct binding *binding) {
+    int64_t shares = 0, own = binding->workspace_bytes > 0 ? binding->workspace_bytes : 64;
+    for (int64_t i = 0; i < binding->share_count; i++) {
+        int64_t bytes = binding->shares[i]->workspace_bytes;
+        shares =
+            bytes < MAX_WORKSPACE && shares < MAX_WORKSPACE ? shares + whole_lines(bytes) : MAX_WORKSPACE;
+    }
+    return own > shares ? own : shares;
+}
+
+/* Points the arguments that do not change from call to call. */
+static void point_arguments(kt_context *context, const kt_abi_entry *entry, struct binding *binding,
+                            char *workspace) {
+    binding->base = workspace;
+    for (uint32_t i = 0; i < entry->arg_count; i++) {
+        const kt_abi_buffer *buffer = &entry->buffers[entry->args[i]];
+        if (buffer->place == KT_PLACE_CONSTANT)
+            binding->args[i] = (void *)(context->constants + buffer->index);
+        if (buffer->place == KT_PLACE_ARENA) binding->args[i] = workspace + binding->offsets[entry->args[i]];
+        if (buffer->place == KT_PLACE_VARIABLE || buffer->place == KT_PLACE_NEXT)
+            binding->args[i] = variable_place(context, buffer);
+    }
+    for (int64_t i = 0; i < binding->share_count; i++) {
+        point_arguments(context, entry, binding->shares[i], workspace);
+        workspace += whole_lines(binding->shares[i]->workspace_bytes);
+    }
+}
+
+/* Makes the workspace large enough, and points arguments into it. */
+static int place_binding(kt_context *context, const kt_abi_entry *entry, struct binding *binding) {
+    int64_t bytes = needed_workspace(binding);
     if (bytes > context->workspace_bytes) {
         free(context->workspace);
         context->workspace_bytes = 0;
@@ -297,16 +338,7 @@ static int point_arguments(kt_context *context, const kt_abi_entry *entry, struc
             }
         }
     }
-    binding->base = context->workspace;
-    for (uint32_t i = 0; i < entry->arg_count; i++) {
-        const kt_abi_buffer *buffer = &entry->buffers[entry->args[i]];
-        if (buffer->place == KT_PLACE_CONSTANT)
-            binding->args[i] = (void *)(context->constants + buffer->index);
-        if (buffer->place == KT_PLACE_ARENA)
-            binding->args[i] = context->workspace + binding->offsets[entry->args[i]];
-        if (buffer->place == KT_PLACE_VARIABLE || buffer->place == KT_PLACE_NEXT)
-            binding->args[i] = variable_place(context, buffer);
-    }
+    point_arguments(context, entry, binding, context->workspace);
     return 0;
 }
 
@@ -383,6 +415,17 @@ static void run_steps(const struct call *call, uint32_t begin, uint32_t end, uin
     }
 }
 
+void kt_call_run(const struct call *call) {
+    const kt_abi_entry *entry = call->entry;
+    for (uint32_t i = 0; i < entry->arg_count; i++) {
+        const kt_abi_buffer *buffer = &entry->buffers[entry->args[i]];
+        if (buffer->place == KT_PLACE_INPUT) call->binding->args[i] = (void *)call->inputs[buffer->index];
+        if (buffer->place == KT_PLACE_OUTPUT) call->binding->args[i] = call->outputs[buffer->index];
+    }
+    uint32_t loop = 0;
+    run_steps(call, 0, entry->step_count, &loop);
+}
+
 /* Variables become what the call made of them. */
 static void keep_variables(const struct call *call) {
     const kt_context *context = call->context;
@@ -427,17 +470,14 @@ int kt_context_call(kt_context *context, uint32_t index, const int64_t *symbols,
         if (code) return code;
     }
     if (!binding->base) {
-        code = point_arguments(context, entry, binding);
+        code = place_binding(context, entry, binding);
         if (code) return code;
     }
-    for (uint32_t i = 0; i < entry->arg_count; i++) {
-        const kt_abi_buffer *buffer = &entry->buffers[entry->args[i]];
-        if (buffer->place == KT_PLACE_INPUT) binding->args[i] = (void *)inputs[buffer->index];
-        if (buffer->place == KT_PLACE_OUTPUT) binding->args[i] = outputs[buffer->index];
-    }
     struct call call = {context, context->pool, context->workspace, entry, index, binding, inputs, outputs};
-    uint32_t loop = 0;
-    run_steps(&call, 0, entry->step_count, &loop);
+    if (binding->shares && !context->observe)
+        kt_shares_run(&call);
+    else
+        kt_call_run(&call);
     if (context->variables) keep_variables(&call);
     return 0;
 }

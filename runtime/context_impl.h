@@ -16,8 +16,13 @@ struct binding {
     int64_t *lane_bytes; /* a loop of several lanes: from one's workspace to the next's */
     void **args;
     void **lane_args; /* the same once more for each lane */
-    const char *base; /* the workspace that args point into; NULL: not yet */
+    const void **inputs; /* of a share's call */
+    void **outputs;
+    char *base; /* the workspace that args point into; NULL: not yet */
     int64_t workspace_bytes;
+    double nanoseconds; /* that a call takes, as an estimate */
+    int64_t share_count, first_sample;
+    struct binding **shares; /* of its samples, which threads go through side by side; NULL: there are none */
 };
 
 struct call {
@@ -31,13 +36,20 @@ struct call {
     void *const *outputs;
 };
 
+/* Binds the symbols for a call by so many threads; a share is bound for one. */
+int kt_binding_make(kt_context *context, const kt_abi_entry *entry, const int64_t *symbols, int threads,
+                    struct binding **out_binding);
+/* Runs all steps. */
+void kt_call_run(const struct call *call);
 /* Where a buffer lies, for the slices that loops stand at. */
 char *kt_buffer_place(const struct call *call, uint32_t index);
 
 /* ---- share_out.c
  * ------------------------------------------------------------------------------------------- */
-/* Decides parts and lanes, by values; overwrites offsets. */
+/* Decides parts and lanes, by values, and estimates the time of a call; overwrites offsets. */
 void kt_share_out(const kt_abi_entry *entry, struct binding *binding, int threads);
+/* Does a call take less time in shares, of which this is the largest? */
+bool kt_shares_pay(const kt_abi_entry *entry, const struct binding *whole, const struct binding *share);
 
 /* ---- lanes.c: turns of a loop side by side ----------------------------------------------------------------
  */
@@ -48,5 +60,13 @@ bool kt_lanes_possible(const kt_abi_entry *entry);
 bool kt_lanes_place(const kt_abi_entry *entry, struct binding *binding);
 /* Runs as many turns of a loop as fill its lanes evenly, and returns how many: 0 if it has but one. */
 int64_t kt_lanes_run(const struct call *call, uint32_t loop);
+
+/* ---- shares.c: samples of a batch side by side ------------------------------------------------------------
+ */
+/* Gives the binding its shares, where there can be some and they pay, or they are forced. */
+int kt_shares_make(kt_context *context, const kt_abi_entry *entry, struct binding *whole, int threads,
+                   bool forced);
+void kt_shares_free(struct binding *whole);
+void kt_shares_run(const struct call *call);
 
 #endif

@@ -68,6 +68,9 @@ typedef struct kt_pool kt_pool;
 void kt_context_observe(kt_context *context, void (*run)(void *observer, kt_pool *pool, const kt_step_call *call),
                         void *observer);
 
+/* From now on batches of new sizes are shared out by samples wherever that is possible, whether it pays or not: for tests. */
+void kt_context_force_shares(kt_context *context);
+
 /* The features among KT_CPU_… that this CPU and its operating system have; a name for the first missing one. */
 uint64_t kt_cpu_features(void);
 const char *kt_cpu_feature_name(uint64_t feature);

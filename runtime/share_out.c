@@ -5,12 +5,13 @@
 
 /* What decides whether threads pay, as far as machines are alike in it. */
 enum {
-    NANOSECONDS_A_PART = 2500,  /* beside which handing a part to a thread is little */
-    NANOSECONDS_A_CALL = 20000, /* of all parts: less is done before threads have woken up */
-    NANOSECONDS_A_STEP = 1000,  /* to hand out its parts, and to wait for the last */
-    READ_BYTES = 32,            /* in a nanosecond, from cache */
-    MOVED_BYTES = 5,            /* the same, of what another core has written */
-    CACHED_BYTES = 1 << 18,     /* more would not be in the core's own cache anyway */
+    NANOSECONDS_A_PART = 2500,   /* beside which handing a part to a thread is little */
+    NANOSECONDS_A_CALL = 20000,  /* of all parts: less is done before threads have woken up */
+    NANOSECONDS_A_BATCH = 10000, /* the same of shares, for which threads are called but once */
+    NANOSECONDS_A_STEP = 1000,   /* to hand out its parts, and to wait for the last */
+    READ_BYTES = 32,             /* in a nanosecond, from cache */
+    MOVED_BYTES = 5,             /* the same, of what another core has written */
+    CACHED_BYTES = 1 << 18,      /* more would not be in the core's own cache anyway */
 };
 
 /* On which cores a buffer was written. */
@@ -74,7 +75,7 @@ static double count_turns(const kt_abi_entry *entry, const struct binding *bindi
 
 /* Homes of buffers are kept where their offsets will be. */
 void kt_share_out(const kt_abi_entry *entry, struct binding *binding, int threads) {
-    double shared = 0;
+    double shared = 0, alone = 0, together = 0;
     for (uint32_t i = 0; i < entry->buffer_count; i++) binding->offsets[i] = first_home(entry, i);
     for (uint32_t i = 0; i < entry->step_count; i++) {
         const kt_abi_step *step = &entry->steps[i];
@@ -87,13 +88,17 @@ void kt_share_out(const kt_abi_entry *entry, struct binding *binding, int thread
             shared_time(entry, binding, step, 1, threads))
             parts = 1;
         binding->parts[i] = (int64_t)parts;
-        if (parts > 1) shared += time * count_turns(entry, binding, i);
+        double turns = count_turns(entry, binding, i);
+        if (parts > 1) shared += time * turns;
+        alone += time * turns;
+        together += shared_time(entry, binding, step, parts, threads) * turns;
         for (uint32_t k = 0; k < step->arg_count; k++) {
             int64_t *home = &binding->offsets[entry->args[step->first_arg + k]];
             if (*home == NOT_WRITTEN) *home = parts == 1 ? AT_CALLER : step->leading ? BY_ROWS : SCATTERED;
         }
     }
     for (uint32_t i = 0; shared < NANOSECONDS_A_CALL && i < entry->step_count; i++) binding->parts[i] = 1;
+    binding->nanoseconds = shared < NANOSECONDS_A_CALL ? alone : together;
     for (uint32_t i = 0; i < entry->loop_count; i++) {
         const kt_abi_loop *loop = &entry->loops[i];
         int64_t length = binding->values[loop->length];
@@ -103,4 +108,17 @@ void kt_share_out(const kt_abi_entry *entry, struct binding *binding, int thread
         binding->lanes[i] = length < threads ? length : threads;
         if (!loop->apart || time < NANOSECONDS_A_CALL) binding->lanes[i] = 1;
     }
+}
+
+bool kt_shares_pay(const kt_abi_entry *entry, const struct binding *whole, const struct binding *share) {
+    double moved = 0, samples = (double)share->symbols[entry->batch - 1];
+    for (uint32_t i = 0; i < entry->loop_count; i++)
+        if (whole->lanes[i] > 1) return false; /* there, samples go side by side already */
+    for (uint32_t i = 0; i < entry->buffer_count; i++)
+        if (entry->buffers[i].place == KT_PLACE_INPUT || entry->buffers[i].place == KT_PLACE_OUTPUT)
+            moved += (double)share->values[entry->buffers[i].bytes];
+    if (moved > CACHED_BYTES) moved = CACHED_BYTES;
+    double all = share->nanoseconds * (double)whole->symbols[entry->batch - 1] / samples;
+    return all >= NANOSECONDS_A_BATCH &&
+           share->nanoseconds + moved / MOVED_BYTES + NANOSECONDS_A_STEP < whole->nanoseconds;
 }

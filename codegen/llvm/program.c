@@ -305,12 +305,13 @@ static kt_status entry_row(emitter *emit, const kt_plan *plan, const LLVMValueRe
     if (!prepares) checks = check_table(emit, &values, &check_count);
     LLVMValueRef moves, loops = loop_table(emit, &values, plan, &moves);
     LLVMValueRef bind = bind_function(emit, function->name, &values);
+    uint32_t batch = plan->batch == KT_NO_BATCH ? 0 : emit->module->symbol_slots[plan->batch] + 1;
     *out_row = RECORD(emit, string_global(emit, function->name), bind, number32(emit, values.dims.count),
                       number32(emit, symbol_count), number32(emit, input_count), number32(emit, output_count),
                       number32(emit, plan->buffers.count), number32(emit, arg_count),
                       number32(emit, plan->steps.count), number32(emit, check_count),
-                      number32(emit, plan->loops.count), symbols, inputs, outputs, buffers, args, steps,
-                      checks, loops, moves);
+                      number32(emit, plan->loops.count), number32(emit, batch), symbols, inputs, outputs,
+                      buffers, args, steps, checks, loops, moves);
     return KT_OK;
 }
 

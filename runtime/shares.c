@@ -1,0 +1,74 @@
+/* Shares of a batch: each thread takes some of the samples through all steps.
+ *
+ * Where no sample is made of another, that needs no more of the threads than to begin and to end together;
+ * parts of each step would have them wait for each other at every one, and move what passes between steps
+ * from core to core. On the other hand each thread reads all weights then. A share is a binding of its own,
+ * of fewer samples, with a workspace of its own. */
+#include "runtime/context_impl.h"
+
+#include <stdlib.h>
+
+static int64_t samples_before(int64_t samples, int64_t share, int64_t shares) {
+    return share * (samples / shares) + (share < samples % shares ? share : samples % shares);
+}
+
+int kt_shares_make(kt_context *context, const kt_abi_entry *entry, struct binding *whole, int threads,
+                   bool forced) {
+    int64_t samples = entry->batch ? whole->symbols[entry->batch - 1] : 1;
+    int64_t count = samples < threads ? samples : threads;
+    if (count < 2) return 0;
+    int64_t *symbols = malloc(entry->symbol_count * sizeof *symbols);
+    whole->shares = calloc((size_t)count, sizeof *whole->shares);
+    int code = symbols && whole->shares ? 0 : KT_ERROR_MEMORY;
+    for (int64_t i = 0; i < count && code == 0; i++) {
+        for (uint32_t k = 0; k < entry->symbol_count; k++) symbols[k] = whole->symbols[k];
+        int64_t first = samples_before(samples, i, count);
+        symbols[entry->batch - 1] = samples_before(samples, i + 1, count) - first;
+        code = kt_binding_make(context, entry, symbols, 1, &whole->shares[i]);
+        if (code) break;
+        whole->shares[i]->first_sample = first;
+        whole->share_count = i + 1;
+        /* The first is the largest. */
+        if (i == 0 && !forced && !kt_shares_pay(entry, whole, whole->shares[0])) {
+            kt_shares_free(whole);
+            break;
+        }
+    }
+    free(symbols);
+    return code;
+}
+
+void kt_shares_free(struct binding *whole) {
+    for (int64_t i = 0; i < whole->share_count; i++) free(whole->shares[i]);
+    free(whole->shares);
+    whole->shares = NULL;
+    whole->share_count = 0;
+}
+
+/* A kernel for the pool: a part is a share. args leads to the call of all samples. */
+static void run_share(void *const *args, const int64_t *symbols, int64_t part, int64_t parts) {
+    const struct call *whole = (const void *)args;
+    const kt_abi_entry *entry = whole->entry;
+    struct binding *own = whole->binding->shares[part];
+    int64_t samples = own->symbols[entry->batch - 1];
+    (void)symbols, (void)parts;
+    for (uint32_t i = 0; i < entry->buffer_count; i++) {
+        const kt_abi_buffer *buffer = &entry->buffers[i];
+        int64_t before = own->first_sample * (own->values[buffer->bytes] / samples);
+        if (buffer->place == KT_PLACE_INPUT)
+            own->inputs[buffer->index] = (const char *)whole->inputs[buffer->index] + before;
+        if (buffer->place == KT_PLACE_OUTPUT)
+            own->outputs[buffer->index] = (char *)whole->outputs[buffer->index] + before;
+    }
+    struct call call = *whole;
+    call.workspace = own->base;
+    call.binding = own;
+    call.inputs = own->inputs;
+    call.outputs = own->outputs;
+    kt_call_run(&call);
+}
+
+void kt_shares_run(const struct call *call) {
+    kt_pool_run(call->pool, run_share, (void *const *)call, call->binding->symbols,
+                call->binding->share_count);
+}
