@@ -69,12 +69,18 @@ static bool find_axis(const following *f, kt_value value, sample_axis *out_axis)
     return false;
 }
 
+/* Is each sample of the value as large, however many there are? */
+static bool is_sampled(const following *f, kt_value value) {
+    kt_dim all = kt_type_elements(f->graph->dims, kt_graph_type(f->graph, value)), outer = f->outer[value];
+    kt_dim inner = quotient(f, all, kt_dim_mul(f->graph->dims, outer, f->batch));
+    return inner && !depends(f, inner) && !depends(f, outer);
+}
+
 /* Says that the samples of the node's result lie on an axis. */
 static bool lie(following *f, const kt_node_info *node, int64_t axis, kt_dim outer) {
     const kt_type *type = kt_graph_type(f->graph, node->first_result);
     f->outer[node->first_result] = kt_dim_mul(f->graph->dims, before(f, type, (int)axis), outer);
-    sample_axis found;
-    return find_axis(f, node->first_result, &found);
+    return is_sampled(f, node->first_result);
 }
 
 /* ---- operations -----------------------------------------------------------------------------------------
@@ -317,24 +323,35 @@ static bool follow(following *f, const kt_function *function) {
     return true;
 }
 
+/* What the inputs' first axes have in common, and it is a symbol; 0: there is no such thing. */
+static kt_dim find_batch(const kt_graph *graph, const kt_function *entry, uint32_t *out_symbol) {
+    kt_dim batch = 0;
+    for (uint32_t i = 0; i < entry->params.count; i++) {
+        const kt_type *type = kt_graph_type(graph, entry->params.at[i].value);
+        if (entry->params.at[i].role != KT_ROLE_INPUT) continue;
+        if (type->rank == 0 || (batch && type->dims[0] != batch)) return 0;
+        batch = type->dims[0];
+    }
+    return batch && kt_dim_is_symbol(graph->dims, batch, out_symbol) ? batch : 0;
+}
+
 bool kt_plan_finds_batch(const kt_graph *graph, kt_func entry, kt_arena *arena, uint32_t *out_symbol) {
     const kt_function *function = kt_graph_function(graph, entry);
-    following f = {.graph = graph, .outer = KT_NEW_ARRAY(arena, kt_dim, graph->values.count)};
-    kt_dim one = kt_dim_const(graph->dims, 1);
+    kt_dim_pool *dims = graph->dims;
+    kt_dim one = kt_dim_const(dims, 1), *without = KT_NEW_ARRAY(arena, kt_dim, kt_dim_symbol_count(dims));
+    following f = {.graph = graph,
+                   .batch = find_batch(graph, function, out_symbol),
+                   .without = without,
+                   .outer = KT_NEW_ARRAY(arena, kt_dim, graph->values.count)};
+    if (!f.batch) return false;
+    for (uint32_t i = 0; i < kt_dim_symbol_count(dims); i++)
+        without[i] = i == *out_symbol ? one : kt_dim_symbol(dims, kt_dim_symbol_name(dims, i));
     for (uint32_t i = 0; i < function->params.count; i++) {
         const kt_port *param = &function->params.at[i];
-        const kt_type *type = kt_graph_type(graph, param->value);
         if (param->role != KT_ROLE_INPUT) continue;
-        if (type->rank == 0 || (f.batch && type->dims[0] != f.batch)) return false;
-        f.batch = type->dims[0];
         f.outer[param->value] = one;
+        if (!is_sampled(&f, param->value)) return false;
     }
-    if (!f.batch || !kt_dim_is_symbol(graph->dims, f.batch, out_symbol)) return false;
-    uint32_t symbols = kt_dim_symbol_count(graph->dims);
-    kt_dim *without = KT_NEW_ARRAY(arena, kt_dim, symbols);
-    for (uint32_t i = 0; i < symbols; i++)
-        without[i] = i == *out_symbol ? one : kt_dim_symbol(graph->dims, kt_dim_symbol_name(graph->dims, i));
-    f.without = without;
     if (!follow(&f, function)) return false;
     for (uint32_t i = 0; i < function->results.count; i++)
         if (function->results.at[i].role != KT_ROLE_OUTPUT || f.outer[function->results.at[i].value] != one)

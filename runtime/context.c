@@ -600,5 +600,5 @@ int kt_context_output_shape(kt_context *context, const char *name, int index, co
 int64_t kt_context_workspace_bytes(kt_context *context, uint32_t index, const int64_t *symbols) {
     struct binding *binding = NULL;
     if (index >= context->program->entry_count) return -1;
-    return find_binding(context, index, symbols, &binding) ? -1 : binding->workspace_bytes;
+    return find_binding(context, index, symbols, &binding) ? -1 : needed_workspace(binding);
 }

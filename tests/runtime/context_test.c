@@ -199,7 +199,8 @@ static void turns_narrow(void *const *args, const int64_t *symbols, int64_t part
     }
 }
 
-/* Turns side by side keep what lives within them apart, whatever their number is by the threads'. */
+/* Turns side by side, and shares of a batch, keep what lives within them apart, whatever their number is by the
+ * threads'. */
 static void turns_side_by_side(void **state) {
     (void)state;
     static const kt_abi_symbol symbols[] = {{"batch", 0, 0}};
@@ -216,8 +217,9 @@ static void turns_side_by_side(void **state) {
         {turns_widen, "widen", "", 4, 2, TURN_UNITS, TURN_COST, TURN_COST, TURN_COST, 0},
         {turns_narrow, "narrow", "", 6, 2, TURN_UNITS, TURN_COST, TURN_COST, TURN_COST, 0},
     };
-    for (uint32_t reverse = 0; reverse <= 1; reverse++) {
-        const kt_abi_loop loop = {0, 4, TURN_COUNT, reverse, 0, 2, 1};
+    for (uint32_t variant = 0; variant < 4; variant++) {
+        uint32_t reverse = variant % 2, shares = variant / 2;
+        const kt_abi_loop loop = {0, 4, TURN_COUNT, reverse, 0, 2, !shares};
         const kt_abi_entry entry = {
             .name = "predict",
             .bind = turns_bind,
@@ -231,6 +233,7 @@ static void turns_side_by_side(void **state) {
             .arg_count = 8,
             .step_count = 4,
             .loop_count = 1,
+            .batch = shares,
             .symbols = symbols,
             .buffers = buffers,
             .args = args,
@@ -243,6 +246,7 @@ static void turns_side_by_side(void **state) {
         for (int threads = 1; threads <= 3; threads++) {
             kt_context *context = kt_context_create(&program, threads, NULL);
             assert_non_null(context);
+            if (shares) kt_context_force_shares(context);
             for (int64_t turns = 1; turns <= 7; turns++) {
                 float x[7 * TURN_NUMBERS], y[7 * TURN_NUMBERS];
                 for (int i = 0; i < turns * TURN_NUMBERS; i++) x[i] = (float)i;
