@@ -93,16 +93,24 @@ static kt_dim product(kt_layouting *l, const kt_dim *dims, uint32_t count) {
     return result;
 }
 
-/* Is this second operand to be packed, and into which panels? old: the value in the old function; rows: how
- * many rows of the first operand it is multiplied by. What changes from call to call is packed in each, which
- * many rows repay. */
-static bool packs(kt_layouting *l, kt_value old, kt_dim rows) {
+/* The target's panels, or as many vectors as fewer columns take: no zeros are read then. */
+static int64_t panel_for(const kt_layouting *l, kt_dim columns) {
+    int64_t known;
+    if (l->vector == 0 || !kt_dim_is_const(l->graph->dims, columns, &known) || known < 1) return l->own_panel;
+    int64_t width = (known + l->vector - 1) / l->vector * l->vector;
+    return width < l->own_panel ? width : l->own_panel;
+}
+
+/* Is this second operand, of so many columns, to be packed, and into which panels? old: the value in the old
+ * function; rows: how many rows of the first operand it is multiplied by. What changes from call to call is
+ * packed in each, which many rows repay. */
+static bool packs(kt_layouting *l, kt_value old, kt_dim rows, kt_dim columns) {
     const kt_type *type = kt_graph_type(l->graph, old);
     int64_t known;
     if (l->panel == 0 || (!kt_dtype_is_float(type->dtype) && l->word == 1)) return false;
     if (!l->fixed[old] && !kt_type_is_static(l->graph->dims, type)) return false;
     bool many = !kt_dim_is_const(l->graph->dims, rows, &known) || known >= REPAYING_ROWS;
-    int64_t wanted = l->fixed[old] || many ? l->own_panel : 0;
+    int64_t wanted = l->fixed[old] || many ? panel_for(l, columns) : 0;
     const char *why = l->fixed[old] ? "weights are packed once"
                       : many        ? "rows repay packing in each call"
                                     : "few rows do not repay packing in each call";
@@ -342,7 +350,8 @@ static kt_value lay_conv(kt_layouting *l, const kt_node_info *node) {
     kt_value x = kt_builder_lookup(l->builder, node->operands[0]);
     kt_value kernel = kt_builder_lookup(l->builder, node->operands[1]);
     const kt_type result = *kt_graph_type(l->graph, node->first_result);
-    bool packable = packs(l, node->operands[1], product(l, result.dims, result.rank - 1));
+    bool packable =
+        packs(l, node->operands[1], product(l, result.dims, result.rank - 1), result.dims[result.rank - 1]);
     /* Words of channels must be whole. */
     kt_dim channels = kt_graph_type(l->graph, node->operands[0])->dims[result.rank - 1];
     if (l->word > 1 && (attrs.groups != 1 || !in_words(l, channels))) packable = false, l->choice.form = NULL;
@@ -466,6 +475,15 @@ static kt_dim rows_of(kt_layouting *l, kt_value x, const kt_ints *own) {
     return before ? product(l, type.dims, own->count) : kt_layout_number(l, 1);
 }
 
+/* How many elements the axes hold together. */
+static kt_dim elements_of(kt_layouting *l, kt_value value, const kt_ints *axes) {
+    const kt_type *type = kt_build_type(l->builder, value);
+    kt_dim count = kt_layout_number(l, 1);
+    for (uint32_t i = 0; i < axes->count; i++)
+        count = kt_dim_mul(l->graph->dims, count, type->dims[axes->at[i]]);
+    return count;
+}
+
 static kt_value lay_dot_general(kt_layouting *l, const kt_node_info *node) {
     const kt_attrs_dot_general *old = node->attrs;
     kt_value x = kt_builder_lookup(l->builder, node->operands[0]),
@@ -475,8 +493,8 @@ static kt_value lay_dot_general(kt_layouting *l, const kt_node_info *node) {
     sides rhs = find_sides(kt_build_type(l->builder, y), &old->rhs_batch, &old->rhs_contract);
     /* A product of vectors has one row. */
     bool no_rows = lhs.own.count == 0;
-    bool packed =
-        lhs.batch->count == 0 && !l->unpacked && packs(l, node->operands[1], rows_of(l, x, &lhs.own));
+    bool packed = lhs.batch->count == 0 && !l->unpacked &&
+                  packs(l, node->operands[1], rows_of(l, x, &lhs.own), elements_of(l, y, &rhs.own));
     kt_value bytes =
         packed && kt_build_type(l->builder, x)->dtype == KT_F32 ? kt_layout_bytes(l, node->operands[1]) : 0;
     if (bytes) y = bytes;
