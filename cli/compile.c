@@ -261,6 +261,10 @@ static const char *refuse_tuning(const compile_command *fields) {
     if (!fields->tune && !fields->tuning_file)
         return fields->tune_threads ? "--tune-threads is for --tune and --tuning-file." : NULL;
     if (fields->tune_threads > INT32_MAX) return "--tune-threads is more than there can be.";
+    if (fields->tune && (fields->form == KT_EMIT_GRAPH || fields->form == KT_EMIT_HEADER))
+        return "--tune is for code, and there is none in a graph or a header.";
+    if (fields->tuning_file && (!*fields->tuning_file || !strcmp(fields->tuning_file, "-")))
+        return "--tuning-file wants the name of a file.";
     if (calls_blas(fields)) return "OpenBLAS chooses by itself: --tune wants --contractions=own.";
     if (fields->tune && !fields->runs_here)
         return "--tune measures, and this machine cannot run code for that target; tune where the program "
@@ -363,6 +367,9 @@ int cli_run_compile(const cli_command *command, int argc, char **argv) {
     if (!fields.output) return cli_usage_error(command, "-o OUT is missing.");
     if (cli_overwrites(fields.model, fields.output))
         return cli_usage_error(command, "%s is the model itself; write elsewhere.", fields.output);
+    if ((fields.calibrate && cli_overwrites(fields.calibrate, fields.output)) ||
+        (fields.tuning_file && cli_overwrites(fields.tuning_file, fields.output)))
+        return cli_usage_error(command, "%s is read as well; write elsewhere.", fields.output);
     exit_status = choose_form(command, &fields);
     if (exit_status) return exit_status;
     if (!strcmp(fields.output, "-") && fields.form <= KT_EMIT_OBJECT)

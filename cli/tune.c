@@ -33,6 +33,7 @@ typedef struct subject {
     int knob;          /* that is being settled */
     int64_t candidates[MOST_CANDIDATES];
     uint32_t count, next; /* candidates */
+    bool settled;         /* nothing is left to try */
     bool proposes, tries; /* proposed is a value of the knob; it is in the trial at hand */
     bool differs;         /* the trial came to other code than the best values */
 } subject;
@@ -185,7 +186,7 @@ static bool propose(subject *one) {
  */
 /* Does the list "a, b, c" hold the path? */
 static bool lists(const char *list, const char *path) {
-    size_t length = strlen(path);
+    size_t length = strcspn(path, ","); /* of several, the first stands for all */
     for (const char *at = list; *at;) {
         size_t part = strcspn(at, ",");
         if (part == length && !strncmp(at, path, length)) return true;
@@ -322,8 +323,12 @@ static kt_status try_subjects(search *s, const variant *base, uint32_t begin, ui
 static kt_status settle(search *s, const variant *base) {
     while (has_time(s)) {
         uint32_t trying = 0;
-        for (uint32_t i = 0; i < s->subjects.count; i++)
-            trying += s->subjects.at[i].proposes = propose(&s->subjects.at[i]);
+        for (uint32_t i = 0; i < s->subjects.count; i++) {
+            subject *one = &s->subjects.at[i];
+            one->proposes = propose(one);
+            one->settled = !one->proposes;
+            trying += one->proposes;
+        }
         tell_progress(s, trying);
         if (!trying) break;
         KT_TRY(try_subjects(s, base, 0, s->subjects.count));
@@ -338,6 +343,8 @@ static kt_status conclude(search *s, const variant *base) {
     for (uint32_t i = 0; i < s->subjects.count; i++) {
         const subject *one = &s->subjects.at[i];
         bool gains = ok && one->ratio < 1;
+        /* What time was too short for is left to another search. */
+        if (!ok || one->seconds[0] <= 0 || !(one->settled || gains)) continue;
         kt_tuned record = kt_tuned_none(s->known->machine, one->key);
         for (int knob = 0; knob < KT_KNOB_COUNT; knob++)
             record.values[knob] = gains ? one->basis.decisions[knob].value : KT_UNDECIDED;

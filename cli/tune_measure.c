@@ -7,6 +7,7 @@
 #include "cli/tune.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -224,7 +225,7 @@ bool cli_tuned_measure(const kt_program *const programs[2], int threads, double 
     pid_t child = fork();
     if (child == 0) run_child(programs, threads, seconds, &times);
     int status = 1;
-    while (child > 0 && waitpid(child, &status, 0) < 0) {}
+    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) {}
     *out_times = times;
     return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }

@@ -86,6 +86,30 @@ static bool lie(following *f, const kt_node_info *node, int64_t axis, kt_dim out
 /* ---- operations -----------------------------------------------------------------------------------------
  */
 
+/* Does a position or a size in its attributes depend on how many samples there are? */
+static bool measures_batch(const following *f, const kt_node_info *node) {
+    switch (node->op) {
+    case KT_OP_size: return depends(f, ((const kt_attrs_size *)node->attrs)->dim);
+    case KT_OP_slice: {
+        const kt_attrs_slice *attrs = node->attrs;
+        return any_depends(f, &attrs->start) || any_depends(f, &attrs->limit);
+    }
+    case KT_OP_pad: {
+        const kt_attrs_pad *attrs = node->attrs;
+        return any_depends(f, &attrs->low) || any_depends(f, &attrs->high);
+    }
+    case KT_OP_reduce_window: {
+        const kt_attrs_reduce_window *attrs = node->attrs;
+        return any_depends(f, &attrs->low) || any_depends(f, &attrs->high);
+    }
+    case KT_OP_conv: {
+        const kt_attrs_conv *attrs = node->attrs;
+        return any_depends(f, &attrs->low) || any_depends(f, &attrs->high);
+    }
+    default: return false;
+    }
+}
+
 /* What is made of nothing that samples differ in, but has an axis for them. */
 static bool repeats(following *f, const kt_node_info *node) {
     const kt_type *type = kt_graph_type(f->graph, node->first_result);
@@ -95,7 +119,7 @@ static bool repeats(following *f, const kt_node_info *node) {
         if (axis >= 0 || !quotient(f, type->dims[i], f->batch)) return false;
         axis = i;
     }
-    if (node->op == KT_OP_size) return !depends(f, ((const kt_attrs_size *)node->attrs)->dim);
+    if (measures_batch(f, node)) return false;
     if (axis < 0) return node->op != KT_OP_philox;
     if (node->op == KT_OP_iota && ((const kt_attrs_iota *)node->attrs)->axis == axis) return false;
     if (node->op != KT_OP_iota && node->op != KT_OP_broadcast) return false;
@@ -122,8 +146,7 @@ static bool follow_slice(following *f, const kt_node_info *node, sample_axis at)
 
 static bool follow_pad(following *f, const kt_node_info *node, sample_axis at) {
     const kt_attrs_pad *attrs = node->attrs;
-    if (f->outer[node->operands[1]] || any_depends(f, &attrs->low) || any_depends(f, &attrs->high))
-        return false;
+    if (f->outer[node->operands[1]] || measures_batch(f, node)) return false;
     if (!is_zero(f, attrs->low.at[at.axis]) || !is_zero(f, attrs->high.at[at.axis]) ||
         attrs->interior.at[at.axis])
         return false;
@@ -134,7 +157,7 @@ static bool follow_window(following *f, const kt_node_info *node, sample_axis at
     const kt_attrs_reduce_window *attrs = node->attrs;
     bool single = attrs->window.at[at.axis] == 1 && attrs->strides.at[at.axis] == 1 &&
                   is_zero(f, attrs->low.at[at.axis]) && is_zero(f, attrs->high.at[at.axis]);
-    if (!single || any_depends(f, &attrs->low) || any_depends(f, &attrs->high)) return false;
+    if (!single || measures_batch(f, node)) return false;
     return lie(f, node, at.axis, at.outer);
 }
 
@@ -220,6 +243,7 @@ static bool follow_arg_reduce(following *f, const kt_node_info *node, sample_axi
 
 /* The first operand's samples lie on its first axis, and the rest is the same for all. */
 static bool follow_conv(following *f, const kt_node_info *node, sample_axis at) {
+    if (measures_batch(f, node)) return false;
     for (uint32_t i = 1; i < node->operand_count; i++)
         if (f->outer[node->operands[i]]) return false;
     return at.axis == 0 && lie(f, node, 0, at.outer);

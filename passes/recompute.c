@@ -11,7 +11,7 @@
 
 enum {
     FAR = 40,          /* nodes from its definition to a reader */
-    MOST = 8,          /* nodes that are computed again for one reader */
+    MOST = 12,         /* nodes that are computed again for one reader */
     SMALL = 64 * 1024, /* bytes */
     MUCH = 512,        /* operations for an element that is read */
 };
@@ -86,15 +86,15 @@ static bool is_expanded(const recomputing *r, kt_value value, uint32_t place) {
     return r->kept[value] < place && is_cheap(node);
 }
 
-/* How many nodes compute what node gives again at a place; more than MOST: it cannot be. */
-static uint32_t cost(const recomputing *r, const kt_node_info *node, uint32_t place) {
-    uint32_t nodes = is_cheap(node);
-    for (uint32_t k = 0; k < node->operand_count && nodes <= MOST; k++) {
+/* How many nodes compute what node gives again at a place; more than most: it cannot be. */
+static uint32_t cost(const recomputing *r, const kt_node_info *node, uint32_t place, uint32_t most) {
+    uint32_t nodes = 1;
+    for (uint32_t k = 0; k < node->operand_count && nodes <= most; k++) {
         kt_value operand = node->operands[k];
         if (is_expanded(r, operand, place))
-            nodes += cost(r, definition(r, operand), place);
+            nodes += cost(r, definition(r, operand), place, most - nodes);
         else if (definition(r, operand) && !is_small(r, operand) && r->kept[operand] + FAR < place)
-            return MOST + 1;
+            return most + 1;
     }
     return nodes;
 }
@@ -119,7 +119,7 @@ static void decide(recomputing *r, const kt_node_info *node) {
         uint32_t place = readers->at[first - 1];
         if (place < r->made[value] + FAR || place >= r->function.nodes.count) break;
         const kt_node_info *reader = kt_graph_node(r->run->graph, r->function.nodes.at[place]);
-        if (!takes_in(r, reader, node) || cost(r, node, place) > MOST) break;
+        if (!takes_in(r, reader, node) || cost(r, node, place, MOST) > MOST) break;
         first--;
     }
     if (first == readers->count || first == 0) return;
@@ -153,6 +153,7 @@ static kt_value compute(recomputing *r, kt_builder *builder, kt_value value, uin
         operands[k] = expanded ? compute(r, builder, node->operands[k], place)
                                : kt_builder_lookup(builder, node->operands[k]);
     }
+    builder->loc = node->loc;
     return kt_pass_build_like(builder, node, operands, node->attrs);
 }
 
@@ -164,6 +165,7 @@ static void copy_reader(recomputing *r, kt_builder *builder, const kt_node_info 
         bool again = r->again[value] && place >= r->again[value];
         operands[k] = again ? compute(r, builder, value, place) : kt_builder_lookup(builder, value);
     }
+    builder->loc = node->loc;
     kt_builder_replace(builder, node->first_result, kt_pass_build_like(builder, node, operands, node->attrs));
 }
 

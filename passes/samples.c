@@ -416,6 +416,8 @@ static bool is_candidate(const kt_graph *graph, const kt_function *entry) {
     if (entry->kind != KT_FUNC_ENTRY || kt_pass_is_prepare(entry)) return false;
     for (uint32_t i = 0; i < entry->results.count; i++)
         if (entry->results.at[i].role != KT_ROLE_OUTPUT) return false;
+    for (uint32_t i = 0; i < entry->params.count; i++)
+        if (kt_graph_type(graph, entry->params.at[i].value)->rank == KT_MAX_RANK) return false;
     for (uint32_t i = 0; i < entry->nodes.count; i++) {
         const kt_node_info *node = kt_graph_node(graph, entry->nodes.at[i]);
         if (node->result_count == 0 || kt_graph_type(graph, node->first_result)->rank == KT_MAX_RANK)

@@ -326,17 +326,16 @@ static int place_binding(kt_context *context, const kt_abi_entry *entry, struct 
         free(context->workspace);
         context->workspace_bytes = 0;
         context->workspace = bytes < MAX_WORKSPACE ? aligned_alloc(64, (size_t)bytes) : NULL;
-        if (!context->workspace) {
-            return fail(context, KT_ERROR_MEMORY, "There is no memory for the workspace of '%s', %lld bytes.",
-                        entry->name, (long long)bytes);
-        }
-        context->workspace_bytes = bytes;
-        /* The new block may lie where the old one did, but all bindings must look again all the same. */
+        /* The new block may lie where the old one did, or there may be none: all bindings must look again. */
         for (uint32_t i = 0; i < context->program->entry_count; i++) {
             for (int j = 0; j < BINDINGS; j++) {
                 if (context->entries[i].bindings[j]) context->entries[i].bindings[j]->base = NULL;
             }
         }
+        if (!context->workspace)
+            return fail(context, KT_ERROR_MEMORY, "There is no memory for the workspace of '%s', %lld bytes.",
+                        entry->name, (long long)bytes);
+        context->workspace_bytes = bytes;
     }
     point_arguments(context, entry, binding, context->workspace);
     return 0;

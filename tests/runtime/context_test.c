@@ -44,6 +44,21 @@ static void batches(void **state) {
     kt_context_destroy(NULL);
 }
 
+/* A call that is too large for any memory leaves the context fit for the sizes that it knows. */
+static void too_large(void **state) {
+    (void)state;
+    float number = 0;
+    kt_context *context = kt_context_create(&toy_program, 2, NULL);
+    assert_non_null(context);
+    predict_and_check(context, 7);
+    const int64_t symbols[] = {(int64_t)1 << 44, (int64_t)1 << 44};
+    assert_int_equal(kt_context_call(context, 0, symbols, (const void *[]){&number, &number},
+                                     (void *[]){&number, &number}),
+                     KT_ERROR_MEMORY);
+    predict_and_check(context, 7);
+    kt_context_destroy(context);
+}
+
 static void *one_user(void *argument) {
     kt_context *context = kt_context_create(&toy_program, *(const int *)argument, NULL);
     if (!context) abort();
@@ -265,6 +280,7 @@ static void turns_side_by_side(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(batches),
+        cmocka_unit_test(too_large),
         cmocka_unit_test(two_contexts_at_once),
         cmocka_unit_test(wrong_calls),
         cmocka_unit_test(by_name),
