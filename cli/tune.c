@@ -344,7 +344,7 @@ static kt_status conclude(search *s, const variant *base) {
         const subject *one = &s->subjects.at[i];
         bool gains = ok && one->ratio < 1;
         /* What time was too short for is left to another search. */
-        if (!ok || one->seconds[0] <= 0 || !(one->settled || gains)) continue;
+        if (!ok || !(one->settled || gains)) continue;
         kt_tuned record = kt_tuned_none(s->known->machine, one->key);
         for (int knob = 0; knob < KT_KNOB_COUNT; knob++)
             record.values[knob] = gains ? one->basis.decisions[knob].value : KT_UNDECIDED;
