@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -58,10 +57,13 @@ static bool read_number(const char *text, int64_t *out_number) {
     return *text >= '0' && *text <= '9' && !*end && !errno;
 }
 
+/* Of a kernel. Up to there a time that was read is printed as it stood. */
+#define MOST_MICROSECONDS 1e9
+
 static bool read_seconds(char **rest, double *out_seconds) {
     char *end;
     double number = strtod(*rest, &end);
-    if (end == *rest || !isfinite(number) || number < 0) return false;
+    if (end == *rest || !(number >= 0 && number <= MOST_MICROSECONDS)) return false;
     *rest = end + (*end == ' ');
     *out_seconds = number * 1e-6;
     return true;
