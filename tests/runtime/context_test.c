@@ -214,8 +214,8 @@ static void turns_narrow(void *const *args, const int64_t *symbols, int64_t part
     }
 }
 
-/* Turns side by side, and shares of a batch, keep what lives within them apart, whatever their number is by the
- * threads'. */
+/* Turns side by side, and shares of a batch, keep what lives within them apart, whatever their number is by
+ * the threads'. */
 static void turns_side_by_side(void **state) {
     (void)state;
     static const kt_abi_symbol symbols[] = {{"batch", 0, 0}};
