@@ -88,26 +88,13 @@ static bool lie(following *f, const kt_node_info *node, int64_t axis, kt_dim out
 
 /* Does a position or a size in its attributes depend on how many samples there are? */
 static bool measures_batch(const following *f, const kt_node_info *node) {
-    switch (node->op) {
-    case KT_OP_size: return depends(f, ((const kt_attrs_size *)node->attrs)->dim);
-    case KT_OP_slice: {
-        const kt_attrs_slice *attrs = node->attrs;
-        return any_depends(f, &attrs->start) || any_depends(f, &attrs->limit);
+    const kt_op_info *op = kt_op_describe(node->op);
+    for (uint32_t i = 0; i < op->attr_count; i++) {
+        const void *field = (const char *)node->attrs + op->attrs[i].offset;
+        if (op->attrs[i].kind == KT_ATTR_dim && depends(f, *(const kt_attr_dim *)field)) return true;
+        if (op->attrs[i].kind == KT_ATTR_dims && any_depends(f, field)) return true;
     }
-    case KT_OP_pad: {
-        const kt_attrs_pad *attrs = node->attrs;
-        return any_depends(f, &attrs->low) || any_depends(f, &attrs->high);
-    }
-    case KT_OP_reduce_window: {
-        const kt_attrs_reduce_window *attrs = node->attrs;
-        return any_depends(f, &attrs->low) || any_depends(f, &attrs->high);
-    }
-    case KT_OP_conv: {
-        const kt_attrs_conv *attrs = node->attrs;
-        return any_depends(f, &attrs->low) || any_depends(f, &attrs->high);
-    }
-    default: return false;
-    }
+    return false;
 }
 
 /* What is made of nothing that samples differ in, but has an axis for them. */
@@ -119,8 +106,7 @@ static bool repeats(following *f, const kt_node_info *node) {
         if (axis >= 0 || !quotient(f, type->dims[i], f->batch)) return false;
         axis = i;
     }
-    if (measures_batch(f, node)) return false;
-    if (axis < 0) return node->op != KT_OP_philox;
+    if (axis < 0) return node->op != KT_OP_philox && !measures_batch(f, node);
     if (node->op == KT_OP_iota && ((const kt_attrs_iota *)node->attrs)->axis == axis) return false;
     if (node->op != KT_OP_iota && node->op != KT_OP_broadcast) return false;
     return lie(f, node, axis, kt_dim_const(f->graph->dims, 1));

@@ -22,4 +22,14 @@ expect_errors() {
 expect_text() {
     grep -q -e "$1" "$2" || fail "no '$1' in: $(head -c 600 "$2")"
 }
+# What keratin compile refuses, with one sentence and without a file.
+expect_refused() { # STATUS SENTENCE ARGUMENTS
+    wanted=$1
+    sentence=$2
+    shift 2
+    expect_status "$wanted" "$KERATIN" compile "$@" -o "$work/refused"
+    expect_errors 1
+    expect_text "$sentence" "$work/errors"
+    [ ! -e "$work/refused" ] || fail "$* left a file"
+}
 digits=$SOURCE/examples/digits

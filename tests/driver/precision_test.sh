@@ -176,16 +176,8 @@ for how in 'sapphirerapids 0' 'cascadelake 1' 'haswell 1'; do
     [ "$found" = "${how#* }" ] || fail "vdpbf16ps and ${how% *}"
 done
 
-refused() { # SENTENCE ARGUMENTS
-    sentence=$1
-    shift
-    expect_status 2 "$KERATIN" compile "$@" -o "$work/refused"
-    expect_errors 1
-    expect_text "$sentence" "$work/errors"
-    [ ! -e "$work/refused" ] || fail "$* left a file"
-}
-refused 'is f32 or bf16' "$mlp" --precision=f16
-refused 'does not go with --quantize' "$mlp" --precision=bf16 --quantize=int8 --calibrate "$work/x.csv"
-refused 'mixed_bfloat16' "$SOURCE/tests/driver/trainer.keras" --precision=bf16 --train
-refused 'shows in --emit=optimized' "$mlp" --precision=bf16 --emit=graph
+expect_refused 2 'is f32 or bf16' "$mlp" --precision=f16
+expect_refused 2 'does not go with --quantize' "$mlp" --precision=bf16 --quantize=int8 --calibrate "$work/x.csv"
+expect_refused 2 'mixed_bfloat16' "$SOURCE/tests/driver/trainer.keras" --precision=bf16 --train
+expect_refused 2 'shows in --emit=optimized' "$mlp" --precision=bf16 --emit=graph
 exit 0

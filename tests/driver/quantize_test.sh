@@ -154,33 +154,24 @@ calibrated "$work/x.csv" "$mlp" --report "$work/report.html" -o "$work/other"
 expect_text '"note": "2 contractions and convolutions multiply bytes' "$work/report.html"
 
 # What does not fit together is wrong usage; what is wrong with the data or the model, wrong input.
-refused() { # STATUS SENTENCE ARGUMENTS
-    wanted=$1
-    sentence=$2
-    shift 2
-    expect_status "$wanted" "$KERATIN" compile "$@" -o "$work/refused"
-    expect_errors 1
-    expect_text "$sentence" "$work/errors"
-    [ ! -e "$work/refused" ] || fail "$* left a file"
-}
 int8="--quantize=int8 --calibrate $work/x.csv"
-refused 2 'wants data: --calibrate FILE' "$mlp" --quantize=int8
-refused 2 'is for --quantize' "$mlp" --calibrate "$work/x.csv"
-refused 2 'is for int8 and int8-weights' "$mlp" --quantize=int4 --calibrate "$work/x.csv"
-refused 2 'changes the weights' "$SOURCE/tests/driver/trainer.keras" $int8 --train
-refused 2 'inside the program' "$mlp" $int8 --weights=file
-refused 2 'multiplies no bytes' "$mlp" $int8 --contractions=openblas
-refused 2 'shows in --emit=optimized' "$mlp" $int8 --emit=graph
-refused 2 'as files' - $int8
+expect_refused 2 'wants data: --calibrate FILE' "$mlp" --quantize=int8
+expect_refused 2 'is for --quantize' "$mlp" --calibrate "$work/x.csv"
+expect_refused 2 'is for int8 and int8-weights' "$mlp" --quantize=int4 --calibrate "$work/x.csv"
+expect_refused 2 'changes the weights' "$SOURCE/tests/driver/trainer.keras" $int8 --train
+expect_refused 2 'inside the program' "$mlp" $int8 --weights=file
+expect_refused 2 'multiplies no bytes' "$mlp" $int8 --contractions=openblas
+expect_refused 2 'shows in --emit=optimized' "$mlp" $int8 --emit=graph
+expect_refused 2 'as files' - $int8
 sed '1s/^[^,]*/nan/' "$work/x.csv" >"$work/nan.csv"
-refused 1 'nan.csv: Element 0 is nan' "$mlp" --quantize=int8 --calibrate "$work/nan.csv"
-refused 1 'missing.npy: ' "$mlp" --quantize=int8 --calibrate "$work/missing.npy"
+expect_refused 1 'nan.csv: Element 0 is nan' "$mlp" --quantize=int8 --calibrate "$work/nan.csv"
+expect_refused 1 'missing.npy: ' "$mlp" --quantize=int8 --calibrate "$work/missing.npy"
 { npy '2, 29' && head -c 58 /dev/zero; } >"$work/narrow.npy"
-refused 1 'narrow.npy: .*29' "$mlp" --quantize=int8 --calibrate "$work/narrow.npy"
+expect_refused 1 'narrow.npy: .*29' "$mlp" --quantize=int8 --calibrate "$work/narrow.npy"
 npy '0, 30' >"$work/none.npy"
-refused 1 'none.npy: There are no samples' "$mlp" --quantize=int8 --calibrate "$work/none.npy"
+expect_refused 1 'none.npy: There are no samples' "$mlp" --quantize=int8 --calibrate "$work/none.npy"
 sed 's/^[^,]*,[^,]*/3e38,-3e38/' "$work/x.csv" >"$work/huge.csv"
-refused 1 'huge.csv: Sample 0 gives .* before second/matmul' "$mlp" --quantize=int8 --calibrate "$work/huge.csv"
+expect_refused 1 'huge.csv: Sample 0 gives .* before second/matmul' "$mlp" --quantize=int8 --calibrate "$work/huge.csv"
 cat >"$work/none.kir" <<'EOF'
 graph "none"
 symbols batch
@@ -189,7 +180,7 @@ entry @predict(input 0 "x" %0: f32[batch,30]) {
   return output 0 "y" %1
 }
 EOF
-refused 1 'nothing to quantise' "$work/none.kir" $int8
+expect_refused 1 'nothing to quantise' "$work/none.kir" $int8
 
 # A convnet, whose second convolution reads what a window left of the first one: right as often as in floats.
 fashion=$SOURCE/examples/fashion

@@ -44,18 +44,9 @@ expect_text 'gather(.*) .*: i8\[batch,9,12\]' "$work/optimized.kir"
 quantized --calibrate "$here/words_x.npy" -o "$work/bytes"
 expect_text 'Weights of contractions and of tables are bytes; on the calibration data: .* departs by at most .* of 11 rows\.$' "$work/notes"
 
-refused() { # STATUS SENTENCE ARGUMENTS
-    wanted=$1
-    sentence=$2
-    shift 2
-    expect_status "$wanted" "$KERATIN" compile "$@" -o "$work/refused"
-    expect_errors 1
-    expect_text "$sentence" "$work/errors"
-    [ ! -e "$work/refused" ] || fail "$* left a file"
-}
-refused 2 'changes the weights' "$here/trainer.keras" --quantize=int8-weights --train
-refused 2 'multiplies no bytes' "$model" --quantize=int8-weights --contractions=openblas
-refused 2 'as files' - --quantize=int8-weights --calibrate "$here/words_x.npy"
+expect_refused 2 'changes the weights' "$here/trainer.keras" --quantize=int8-weights --train
+expect_refused 2 'multiplies no bytes' "$model" --quantize=int8-weights --contractions=openblas
+expect_refused 2 'as files' - --quantize=int8-weights --calibrate "$here/words_x.npy"
 cat >"$work/none.kir" <<'EOF'
 graph "none"
 symbols batch
@@ -64,5 +55,5 @@ entry @predict(input 0 "x" %0: f32[batch,30]) {
   return output 0 "y" %1
 }
 EOF
-refused 1 'none.kir: .*nothing to quantise' "$work/none.kir" --quantize=int8-weights
+expect_refused 1 'none.kir: .*nothing to quantise' "$work/none.kir" --quantize=int8-weights
 exit 0
