@@ -92,16 +92,15 @@ LLVMValueRef kt_emit_tanh(const kt_emitter *e, LLVMValueRef x) {
     return with_sign(e, wide ? tanh_f64(e, size) : tanh_f32(e, size), x);
 }
 
-/* With p = e^-|x|, which cannot overflow, so that small results keep their digits: 1 / (1 + p) and p / (1 +
- * p). The latter would lose more than two units, so it gets back what rounding took from 1 + p: times the
- * result and 1 / (1 + p), which is 1 less the result. */
+/* 1 / (1 + e^-x), both halves of the fraction times 2^-k, so that e^-x fits where the result is subnormal. Of
+ * e^-x = 2^n + 2^n (e^r - 1) the first term comes last: the rest is small where they are near 1. */
 LLVMValueRef kt_emit_logistic(const kt_emitter *e, LLVMValueRef x) {
-    LLVMValueRef power = kt_emit_exp(e, negate(e, magnitude(e, x))), one = num(e, 1);
-    LLVMValueRef negative = below(e, x, num(e, 0)), bottom = add(e, one, power);
-    LLVMValueRef value = quotient(e, choose(e, negative, power, one), bottom);
-    LLVMValueRef excess = sub(e, sub(e, bottom, one), power);
-    LLVMValueRef mended = mad(e, mul(e, excess, value), sub(e, one, value), value);
-    return choose(e, negative, mended, value);
+    bool wide = e->dtype == KT_F64;
+    int shift = wide ? 56 : 24;
+    reduced part = reduce(e, clamp(e, negate(e, x), wide ? -40 : -20, wide ? 746 : 104.5), NULL);
+    LLVMValueRef one = num(e, ldexp(1, -shift));
+    LLVMValueRef scale = power_of_two(e, LLVMBuildSub(e->builder, part.n, bits_num(e, shift), ""));
+    return quotient(e, one, add(e, scale, mad(e, scale, small_expm1(e, part.r), one)));
 }
 
 LLVMValueRef kt_emit_sinh(const kt_emitter *e, LLVMValueRef x) {
