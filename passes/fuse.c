@@ -18,10 +18,18 @@
 
 #include <string.h>
 
+/* By value of the graph; made once and grown with it, so that a kernel costs what it holds. */
+typedef struct by_value {
+    kt_value *at;
+    uint32_t count;
+} by_value;
+
 typedef struct fusing {
     kt_pass_run run;
     kt_table kernels; /* from what a kernel computes to its function */
     kt_table names;   /* by name: how many kernels have it */
+    by_value numbers; /* 1 + the number in the kernel that is outlined, parameters first; else all 0 */
+    by_value copies;  /* what stands for a value in the kernel that is made */
 } fusing;
 
 enum { LONGEST_NAME = 48 };
@@ -53,22 +61,28 @@ typedef struct outline {
     uint32_t node_count;
     const kt_value *results;
     uint32_t result_count;
-    kt_value *place; /* by value: 1 + its number in the kernel, parameters first, or 0 */
     KT_VECTOR(kt_value) params;
 } outline;
 
+static void make_room(fusing *f, by_value *table) {
+    uint32_t values = f->run.graph->values.count;
+    if (values <= table->count) return;
+    table->count = 2 * values;
+    table->at = KT_NEW_ARRAY(f->run.scratch, kt_value, table->count);
+}
+
 static void add_param(fusing *f, outline *o, kt_value value) {
-    if (o->place[value]) return;
+    if (f->numbers.at[value]) return;
     KT_PUSH(f->run.scratch, &o->params, value);
-    o->place[value] = o->params.count;
+    f->numbers.at[value] = o->params.count;
 }
 
 static void find_params(fusing *f, outline *o) {
     const kt_graph *graph = f->run.graph;
-    o->place = KT_NEW_ARRAY(f->run.scratch, kt_value, graph->values.count);
+    make_room(f, &f->numbers);
     for (uint32_t i = 0; i < o->node_count; i++) {
         const kt_node_info *node = kt_graph_node(graph, o->nodes[i]);
-        for (uint32_t k = 0; k < node->result_count; k++) o->place[node->first_result + k] = UINT32_MAX;
+        for (uint32_t k = 0; k < node->result_count; k++) f->numbers.at[node->first_result + k] = UINT32_MAX;
     }
     for (uint32_t i = 0; i < o->node_count; i++) {
         const kt_node_info *node = kt_graph_node(graph, o->nodes[i]);
@@ -78,7 +92,15 @@ static void find_params(fusing *f, outline *o) {
     uint32_t count = o->params.count;
     for (uint32_t i = 0; i < o->node_count; i++) {
         const kt_node_info *node = kt_graph_node(graph, o->nodes[i]);
-        for (uint32_t k = 0; k < node->result_count; k++) o->place[node->first_result + k] = ++count;
+        for (uint32_t k = 0; k < node->result_count; k++) f->numbers.at[node->first_result + k] = ++count;
+    }
+}
+
+static void forget_numbers(fusing *f, const outline *o) {
+    for (uint32_t i = 0; i < o->params.count; i++) f->numbers.at[o->params.at[i]] = 0;
+    for (uint32_t i = 0; i < o->node_count; i++) {
+        const kt_node_info *node = kt_graph_node(f->run.graph, o->nodes[i]);
+        for (uint32_t k = 0; k < node->result_count; k++) f->numbers.at[node->first_result + k] = 0;
     }
 }
 
@@ -93,18 +115,20 @@ static void kernel_key(fusing *f, const outline *o, kt_text *key) {
     for (uint32_t i = 0; i < o->node_count; i++) {
         const kt_node_info *node = kt_graph_node(graph, o->nodes[i]);
         kt_value *operands = KT_NEW_ARRAY(f->run.scratch, kt_value, node->operand_count);
-        for (uint32_t k = 0; k < node->operand_count; k++) operands[k] = o->place[node->operands[k]];
+        for (uint32_t k = 0; k < node->operand_count; k++) operands[k] = f->numbers.at[node->operands[k]];
         kt_pass_key(key, node, operands, true);
     }
     for (uint32_t i = 0; i < o->result_count; i++)
-        kt_text_add_bytes(key, &o->place[o->results[i]], sizeof(kt_value));
+        kt_text_add_bytes(key, &f->numbers.at[o->results[i]], sizeof(kt_value));
 }
 
 /* The kernel that computes what is outlined: one that is there already, or a new one. */
-static kt_status make_kernel(fusing *f, const outline *o, kt_func *out_kernel) {
+static kt_status make_kernel(fusing *f, outline *o, kt_func *out_kernel) {
     kt_graph *graph = f->run.graph;
     kt_text key = {.arena = f->run.scratch};
+    find_params(f, o);
     kernel_key(f, o, &key);
+    forget_numbers(f, o);
     const uint32_t *known = kt_table_find(&f->kernels, key.at, key.length);
     if (known) {
         *out_kernel = *known;
@@ -112,7 +136,8 @@ static kt_status make_kernel(fusing *f, const outline *o, kt_func *out_kernel) {
     }
     kt_builder builder;
     kt_builder_begin(&builder, graph, KT_FUNC_KERNEL, kernel_name(f, o->nodes, o->node_count), f->run.diag);
-    kt_value *map = KT_NEW_ARRAY(f->run.scratch, kt_value, graph->values.count);
+    make_room(f, &f->copies);
+    kt_value *map = f->copies.at;
     for (uint32_t i = 0; i < o->params.count; i++) {
         const kt_type type = *kt_graph_type(graph, o->params.at[i]);
         map[o->params.at[i]] = kt_builder_param(&builder, KT_ROLE_PLAIN, NULL, i, &type);
@@ -150,7 +175,6 @@ static kt_status call_group(fusing *f, const kt_function *function, const kt_gro
         results[i] = function->results.at[group->copies.at[i - own]].value;
     outline o = {.nodes = nodes, .node_count = count, .results = results, .result_count = result_count};
     kt_func kernel = 0;
-    find_params(f, &o);
     KT_TRY(make_kernel(f, &o, &kernel));
     kt_value *operands = KT_NEW_ARRAY(f->run.scratch, kt_value, o.params.count);
     for (uint32_t i = 0; i < o.params.count; i++) operands[i] = kt_builder_lookup(builder, o.params.at[i]);
@@ -183,7 +207,6 @@ static kt_status copy_value(fusing *f, kt_builder *builder, kt_value value, kt_v
     kt_node node = kt_graph_value(graph, result)->node;
     outline o = {.nodes = &node, .node_count = 1, .results = &result, .result_count = 1};
     kt_func kernel = 0;
-    find_params(f, &o);
     KT_TRY(make_kernel(f, &o, &kernel));
     const kt_node_info *definition = kt_graph_definition(graph, value);
     builder->loc = definition ? definition->loc : 0;
