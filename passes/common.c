@@ -122,18 +122,28 @@ static void fix_params(kt_pass_run *run, const kt_function *step, bool *fixed) {
     for (uint32_t i = 0; i < step->params.count; i++) fixed[step->params.at[i].value] = called && all[i];
 }
 
-/* Does nothing depend on symbols, in a node and the step that it calls? */
-static bool is_sized(const kt_graph *graph, const kt_node_info *node) {
+bool kt_pass_any_size(const kt_node_info *node, kt_pass_size_test *test, const void *context) {
+    const kt_op_info *op = kt_op_describe(node->op);
+    for (uint32_t i = 0; i < op->attr_count; i++) {
+        const void *field = (const char *)node->attrs + op->attrs[i].offset;
+        if (op->attrs[i].kind == KT_ATTR_dim && test(context, *(const kt_attr_dim *)field)) return true;
+        const kt_dims none = {0}, *dims = op->attrs[i].kind == KT_ATTR_dims ? field : &none;
+        for (uint32_t k = 0; k < dims->count; k++)
+            if (test(context, dims->at[k])) return true;
+    }
+    return false;
+}
+
+static bool is_symbolic(const void *dims, kt_dim dim) { return !kt_dim_is_const(dims, dim, NULL); }
+
+bool kt_pass_is_sized(const kt_graph *graph, const kt_node_info *node) {
     for (uint32_t k = 0; k < node->result_count; k++)
         if (!kt_type_is_static(graph->dims, kt_graph_type(graph, node->first_result + k))) return false;
-    if (node->op == KT_OP_size)
-        return kt_dim_is_const(graph->dims, ((const kt_attrs_size *)node->attrs)->dim, NULL);
-    if (node->op != KT_OP_scan) return true;
-    const kt_attrs_scan *attrs = node->attrs;
-    const kt_function *step = kt_graph_function(graph, attrs->body);
-    bool sized = kt_dim_is_const(graph->dims, attrs->length, NULL);
+    bool sized = !kt_pass_any_size(node, is_symbolic, graph->dims);
+    if (node->op != KT_OP_scan) return sized;
+    const kt_function *step = kt_graph_function(graph, kt_node_callee(node));
     for (uint32_t i = 0; i < step->nodes.count && sized; i++)
-        sized = is_sized(graph, kt_graph_node(graph, step->nodes.at[i]));
+        sized = kt_pass_is_sized(graph, kt_graph_node(graph, step->nodes.at[i]));
     return sized;
 }
 
@@ -150,7 +160,7 @@ bool *kt_pass_fixed(kt_pass_run *run, const kt_function *function) {
         const kt_node_info *node = kt_graph_node(graph, function->nodes.at[i]);
         bool all = true;
         for (uint32_t k = 0; k < node->operand_count; k++) all = all && fixed[node->operands[k]];
-        all = all && is_sized(graph, node);
+        all = all && kt_pass_is_sized(graph, node);
         for (uint32_t k = 0; k < node->result_count; k++) fixed[node->first_result + k] = all;
     }
     return fixed;

@@ -18,9 +18,8 @@ static bool worth_folding(const kt_graph *graph, const kt_node_info *node) {
     int64_t elements = kt_type_static_elements(graph->dims, type);
     int64_t most = MOST_ELEMENTS, products = 1;
     if (node->op == KT_OP_constant || node->result_count != 1 || kt_op_is(node->op, KT_CALLS)) return false;
-    if (type->dtype == KT_STRING || elements < 0) return false;
-    if (node->op == KT_OP_size)
-        return kt_dim_is_const(graph->dims, ((const kt_attrs_size *)node->attrs)->dim, NULL);
+    if (type->dtype == KT_STRING || !kt_pass_is_sized(graph, node)) return false;
+    if (node->op == KT_OP_size) return true;
     if (node->op == KT_OP_iota) return elements <= KT_SMALL_CONSTANT;
     if (node->op == KT_OP_broadcast || node->op == KT_OP_pad) most = KT_SMALL_CONSTANT;
     if (node->op == KT_OP_broadcast && kt_graph_type(graph, node->operands[0])->rank == 0) return false;

@@ -32,7 +32,13 @@ kt_status kt_pass_drop_dead(kt_pass_run *run, kt_func func);
 uint32_t *kt_pass_uses(kt_pass_run *run, const kt_function *function);
 /* Does the result of an entry hand a variable on as it is? */
 bool kt_pass_returns_parameter(const kt_function *function, const kt_port *result);
-/* By value of the graph: is it computed from variables and constants alone, with static shapes? A variable
+/* Does the test hold for a size or a position among the node's attributes? */
+typedef bool kt_pass_size_test(const void *context, kt_dim dim);
+bool kt_pass_any_size(const kt_node_info *node, kt_pass_size_test *test, const void *context);
+/* Do no symbols say what the node, and the step that it calls, computes: no size of a result, no size or position among
+ * attributes? */
+bool kt_pass_is_sized(const kt_graph *graph, const kt_node_info *node);
+/* By value of the graph: is it computed from variables and constants alone, whatever symbols are? A variable
  * that the function changes is not fixed. Of a step's parameters, those are that stay and are fixed in the
  * function around. */
 bool *kt_pass_fixed(kt_pass_run *run, const kt_function *function);

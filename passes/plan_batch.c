@@ -4,6 +4,7 @@
  * Of each value it is followed where the batch lies among its elements, in row-major order: `outer` times,
  * all samples in turn, each with as many elements side by side. No reshape changes that. An operation keeps
  * samples apart if the axis that they lie on is one that it goes along element by element. */
+#include "passes/passes_impl.h"
 #include "passes/plan.h"
 
 typedef struct following {
@@ -21,14 +22,9 @@ typedef struct sample_axis {
 
 static bool follow(following *f, const kt_function *function);
 
-static bool depends(const following *f, kt_dim dim) {
+static bool depends(const void *context, kt_dim dim) {
+    const following *f = context;
     return kt_dim_substitute(f->graph->dims, dim, f->without) != dim;
-}
-
-static bool any_depends(const following *f, const kt_dims *dims) {
-    for (uint32_t i = 0; i < dims->count; i++)
-        if (depends(f, dims->at[i])) return true;
-    return false;
 }
 
 static bool is_zero(const following *f, kt_dim dim) { return kt_dim_equals(f->graph->dims, dim, 0); }
@@ -88,13 +84,7 @@ static bool lie(following *f, const kt_node_info *node, int64_t axis, kt_dim out
 
 /* Does a position or a size in its attributes depend on how many samples there are? */
 static bool measures_batch(const following *f, const kt_node_info *node) {
-    const kt_op_info *op = kt_op_describe(node->op);
-    for (uint32_t i = 0; i < op->attr_count; i++) {
-        const void *field = (const char *)node->attrs + op->attrs[i].offset;
-        if (op->attrs[i].kind == KT_ATTR_dim && depends(f, *(const kt_attr_dim *)field)) return true;
-        if (op->attrs[i].kind == KT_ATTR_dims && any_depends(f, field)) return true;
-    }
-    return false;
+    return kt_pass_any_size(node, depends, f);
 }
 
 /* What is made of nothing that samples differ in, but has an axis for them. */
