@@ -1,47 +1,36 @@
-/* GFLOP/s of single kernels on one core, beside the machine's own peak of multiply-adds: a line each.
+/* Single kernels on one core, a line each: what they reach of what the core can do in the same vectors.
  *
- *   cmake --build --preset release --target bench_kernels && build/release/bin/bench_kernels [assembly-file]
- */
+ *   cmake --build --preset release --target bench_kernels
+ *   taskset -c 0 build/release/bin/bench_kernels [--cpu=CPU] [ASSEMBLY]
+ *
+ * Products and convolutions are held against the peak of multiply-adds; those that rather wait for memory, as
+ * products of one row, against the reading of their operands and results again and again, or where these are
+ * as large as those, the copying of as much. All is measured here, beside the kernel, and of each the fastest
+ * run counts. --cpu=haswell measures AVX2 code. */
 #include "kernel_suite.h"
 
 #include "kt_cmocka.h"
+#include "limits.h"
 
-#include <time.h>
+typedef enum limit { MULTIPLYING, READING, COPYING, UNKNOWN } limit;
 
-enum { PANEL = 32 };
+/* What is measured. */
+typedef struct line {
+    uint32_t kernel;
+    int64_t batch;
+    limit limit;
+} line;
 
-static double seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
+typedef struct bench {
+    suite s;
+    kt_target target;
+    int64_t panel; /* columns of packed weights */
+    KT_VECTOR(line) lines;
+} bench;
 
-/* Ten independent chains of multiply-adds, in vectors of 32 and of 64 bytes: the widest that there are. */
-#define DEFINE_CHAINS(name, features, bytes, registers)                                                      \
-    __attribute__((target(features))) static void name(int turns) {                                          \
-        typedef float lanes __attribute__((vector_size(bytes)));                                             \
-        lanes sums[10] = {{0}}, x = {0.5f}, y = {0.25f};                                                     \
-        for (int i = 0; i < turns; i++) {                                                                    \
-            for (int j = 0; j < 10; j++)                                                                     \
-                __asm__ volatile("vfmadd231ps %1, %2, %0"                                                    \
-                                 : "+" registers(sums[j])                                                    \
-                                 : registers(x), registers(y));                                              \
-        }                                                                                                    \
-    }
-DEFINE_CHAINS(chains_of_8, "avx2,fma", 32, "x")
-DEFINE_CHAINS(chains_of_16, "avx512f", 64, "v")
-
-static double peak_gflops(void) {
-    enum { TURNS = 200000 };
-    bool wide = __builtin_cpu_supports("avx512f");
-    double best = 0, flops = (double)TURNS * 10 * (wide ? 32 : 16);
-    for (int run = 0; run < 20; run++) {
-        double begin = seconds();
-        (wide ? chains_of_16 : chains_of_8)(TURNS);
-        double rate = flops / (seconds() - begin) * 1e-9;
-        if (rate > best) best = rate;
-    }
-    return best;
+/* The kernel that was written last, with this batch. */
+static void with_batch(bench *b, int64_t batch, limit limit) {
+    KT_PUSH(b->s.arena, &b->lines, ((line){b->s.kernels.count - 1, batch, limit}));
 }
 
 static kt_value bias_relu(suite *s, kt_value x, int64_t columns) {
@@ -51,11 +40,14 @@ static kt_value bias_relu(suite *s, kt_value x, int64_t columns) {
     return relu(s, kt_build_add(&s->b, x, bias));
 }
 
-static void add_dense(suite *s, int64_t rows, int64_t depth, int64_t columns) {
+/* Weights lie in panels as the pass layout chooses them. */
+static void add_dense(bench *b, int64_t rows, int64_t depth, int64_t columns) {
+    suite *s = &b->s;
     begin(s, kt_arena_format(s->arena, "dense %lldx%lld", (long long)depth, (long long)columns));
-    kt_attrs_dot_general attrs = {.lhs_contract = {1, {1}}, .panel = PANEL, .columns = columns};
+    int64_t lanes = kt_target_lanes(&b->target, KT_F32), panel = columns > lanes ? b->panel : lanes;
+    kt_attrs_dot_general attrs = {.lhs_contract = {1, {1}}, .panel = panel, .columns = columns};
     kt_value x = PARAM(s, KT_F32, rows, depth),
-             w = PARAM(s, KT_F32, (columns + PANEL - 1) / PANEL, depth, PANEL);
+             w = PARAM(s, KT_F32, (columns + panel - 1) / panel, depth, panel);
     end(s, bias_relu(s, kt_build_dot_general(&s->b, x, w, &attrs), columns));
 }
 
@@ -67,7 +59,8 @@ static void add_by_columns(suite *s, int64_t rows, int64_t columns) {
     end(s, kt_build_dot_general(&s->b, kt_build_transpose(&s->b, x, (int64_t[]){1, 0}), dy, &attrs));
 }
 
-static void add_conv(suite *s, int64_t size, int64_t channels, int64_t window, int64_t features) {
+static void add_conv(bench *b, int64_t size, int64_t channels, int64_t window, int64_t features) {
+    suite *s = &b->s;
     begin(s, kt_arena_format(s->arena, "conv %lldx%lld %lldx%lldx%lld->%lld", (long long)window,
                              (long long)window, (long long)size, (long long)size, (long long)channels,
                              (long long)features));
@@ -79,10 +72,10 @@ static void add_conv(suite *s, int64_t size, int64_t channels, int64_t window, i
                            .input_dilation = {2, {1, 1}},
                            .groups = 1,
                            .window = {2, {window, window}},
-                           .panel = PANEL,
+                           .panel = b->panel,
                            .columns = features};
     kt_value x = PARAM(s, KT_F32, N, size + window - 1, size + window - 1, channels);
-    kt_value w = PARAM(s, KT_F32, (features + PANEL - 1) / PANEL, window * window * channels, PANEL);
+    kt_value w = PARAM(s, KT_F32, (features + b->panel - 1) / b->panel, window * window * channels, b->panel);
     end(s, bias_relu(s, kt_build_conv(&s->b, x, w, &attrs), features));
 }
 
@@ -108,13 +101,12 @@ static kt_value in_groups(suite *s, int64_t size, int64_t groups, int64_t channe
     return bias_relu(s, kt_build_conv(&s->b, x, PARAM(s, KT_F32, 3, 3, channels, all), &attrs), all);
 }
 
-static void add_grouped(suite *s, int64_t size, int64_t groups, int64_t channels, int64_t stride) {
-    for (int by_kernel = 0; by_kernel < 2; by_kernel++) {
-        begin(s, kt_arena_format(s->arena, "%s %lldx%lld %lldx%lld /%lld",
-                                 by_kernel ? "by kernel" : "grouped", (long long)size, (long long)size,
-                                 (long long)groups, (long long)channels, (long long)stride));
-        end(s, in_groups(s, size, groups, channels, stride, by_kernel != 0));
-    }
+static void add_grouped(suite *s, int64_t size, int64_t groups, int64_t channels, int64_t stride,
+                        bool by_kernel) {
+    begin(s, kt_arena_format(s->arena, "%s %lldx%lld %lldx%lld /%lld", by_kernel ? "by kernel" : "grouped",
+                             (long long)size, (long long)size, (long long)groups, (long long)channels,
+                             (long long)stride));
+    end(s, in_groups(s, size, groups, channels, stride, by_kernel));
 }
 
 static void add_softmax(suite *s, int64_t columns) {
@@ -140,40 +132,94 @@ static int64_t elements(const suite *s, kt_value value, const int64_t *symbols) 
     return kt_dim_eval(s->graph->dims, kt_type_elements(s->graph->dims, type), symbols);
 }
 
+/* Aligned as a program's buffers are. */
 static void *new_floats(suite *s, int64_t count) {
-    float *data = kt_arena_alloc(s->arena, (size_t)count * sizeof *data + 64);
+    enum { ALIGNMENT = 64 };
+    char *room = kt_arena_alloc(s->arena, (size_t)count * sizeof(float) + 256 + ALIGNMENT);
+    float *data = (float *)(room + (ALIGNMENT - (uintptr_t)room % ALIGNMENT) % ALIGNMENT);
     for (int64_t i = 0; i < count; i++) data[i] = (float)(i % 17) * 0.1f - 0.8f;
     return data;
 }
 
-static void measure(suite *s, uint32_t number, kt_kernel_fn *run, int64_t batch, double peak) {
-    const kt_function *kernel = kt_graph_function(s->graph, s->kernels.at[number]);
-    int64_t symbols[] = {batch, 1};
+/* ---- what is measured -----------------------------------------------------------------------------------
+ */
+
+/* A kernel with its operands and results. */
+typedef struct measured {
+    kt_kernel_fn *run;
+    int64_t symbols[2];
+    uint32_t count; /* operands, and the result behind them */
     void *args[8];
-    uint32_t count = kernel->params.count;
-    for (uint32_t i = 0; i < count; i++)
-        args[i] = new_floats(s, elements(s, kernel->params.at[i].value, symbols));
-    args[count] = new_floats(s, elements(s, kernel->results.at[0].value, symbols));
-    double work = (double)elements(s, kernel->results.at[0].value, symbols);
-    const kt_type *w = count > 1 ? kt_graph_type(s->graph, kernel->params.at[1].value) : NULL;
-    if (w) { /* [panels, depth, panel], [window…, channels, features] or, by the kernel, [images, places…,
-                features] */
-        int begin = w->rank == 3;
-        for (int i = begin; i < w->rank - 1; i++)
-            work *= (double)kt_dim_eval(s->graph->dims, w->dims[i], symbols);
-        work *= 2;
-    }
+    size_t bytes[8];
+    double operations;
+    bool wide; /* in vectors of 64 bytes */
+} measured;
+
+typedef void measured_fn(measured *m);
+
+enum { TURNS = 20000 };
+
+static void run_kernel(measured *m) { m->run(m->args, m->symbols, 0, 1); }
+static void multiply(measured *m) { limits_multiply(m->wide, TURNS); }
+static void read_all(measured *m) {
+    for (uint32_t i = 0; i < m->count; i++) limits_read(m->wide, m->args[i], m->bytes[i]);
+}
+static void copy_all(measured *m) { memcpy(m->args[m->count - 1], m->args[0], m->bytes[m->count - 1]); }
+
+static double fastest(measured_fn *run, measured *m) {
     double best = 1e9;
-    for (double begin = seconds(); seconds() - begin < 0.1;) {
-        double start = seconds();
-        run(args, symbols, 0, 1);
-        double took = seconds() - start;
+    for (double begin = limits_seconds(); limits_seconds() - begin < 0.1;) {
+        double start = limits_seconds();
+        run(m);
+        double took = limits_seconds() - start;
         if (took < best) best = took;
     }
-    double rate = work / best * 1e-9;
-    printf("%-28s batch %4lld %10.2f us %7.2f %s", kernel->name, (long long)batch, best * 1e6, rate,
-           w ? "GFLOP/s" : "G elements/s");
-    if (w) printf(" %3.0f %%", 100 * rate / peak);
+    return best;
+}
+
+static void add_argument(suite *s, measured *m, kt_value value) {
+    int64_t count = elements(s, value, m->symbols);
+    m->args[m->count] = new_floats(s, count);
+    m->bytes[m->count++] = (size_t)count * sizeof(float);
+}
+
+static measured prepare(bench *b, const line *l, kt_kernel_fn *run) {
+    suite *s = &b->s;
+    const kt_function *kernel = kt_graph_function(s->graph, s->kernels.at[l->kernel]);
+    measured m = {.run = run, .symbols = {l->batch, 1}, .wide = b->target.vector_bytes == 64};
+    for (uint32_t i = 0; i < kernel->params.count; i++) add_argument(s, &m, kernel->params.at[i].value);
+    kt_value result = kernel->results.at[0].value;
+    add_argument(s, &m, result);
+    m.operations = (double)elements(s, result, m.symbols);
+    if (kernel->params.count == 1) return m;
+    /* [panels, depth, panel], [window…, channels, features] or, by the kernel, [images, places…, features] */
+    const kt_type *w = kt_graph_type(s->graph, kernel->params.at[1].value);
+    for (int i = w->rank == 3; i < w->rank - 1; i++)
+        m.operations *= (double)kt_dim_eval(s->graph->dims, w->dims[i], m.symbols);
+    m.operations *= 2;
+    return m;
+}
+
+static void measure(bench *b, const line *l, kt_kernel_fn *run) {
+    measured m = prepare(b, l, run);
+    double took = fastest(run_kernel, &m), work = m.operations, most = 0;
+    double result = (double)m.bytes[m.count - 1];
+    if (l->limit == MULTIPLYING) most = limits_operations(m.wide) * TURNS / fastest(multiply, &m);
+    if (l->limit == READING) {
+        work = 0;
+        for (uint32_t i = 0; i < m.count; i++) work += (double)m.bytes[i];
+        most = work / fastest(read_all, &m);
+    } else if (l->limit == COPYING) {
+        work = (double)m.bytes[0] + result;
+        most = 2 * result / fastest(copy_all, &m);
+    }
+    static const char *const units[] = {"GFLOP/s", "GB/s read", "GB/s copied", "G elements/s"};
+    const kt_function *kernel = kt_graph_function(b->s.graph, b->s.kernels.at[l->kernel]);
+    printf("%-28s batch %4lld %10.2f us %7.2f", kernel->name, (long long)l->batch, took * 1e6,
+           work / took * 1e-9);
+    if (most > 0) printf(" of %7.2f", most * 1e-9);
+    printf(" %s", units[l->limit]);
+    if (most > 0) printf(", %.0f %%", 100 * work / took / most);
     printf("\n");
 }
 
@@ -187,58 +233,86 @@ static void write_text(const char *path, const void *bytes, size_t count) {
     assert_int_equal(fclose(file), 0);
 }
 
-int main(int argc, char **argv) {
-    suite s = begin_suite();
-    add_dense(&s, N, 512, 512);
-    add_dense(&s, N, 784, 128);
+static void add_products(bench *b) {
+    static const int64_t dense[][2] = {{784, 128}, {256, 512}, {512, 512}, {784, 512}, {1024, 1024}, {768, 3072}, {1000, 1000}};
+    static const int64_t batches[] = {1, 2, 8, 32, 128, 512};
+    for (size_t i = 0; i < sizeof dense / sizeof *dense; i++) {
+        add_dense(b, N, dense[i][0], dense[i][1]);
+        for (size_t j = 0; j < sizeof batches / sizeof *batches; j++)
+            with_batch(b, batches[j], batches[j] <= 2 ? READING : MULTIPLYING);
+    }
+    static const int64_t small[][2] = {{13, 64}, {64, 64}, {100, 300}, {512, 10}};
+    for (size_t i = 0; i < sizeof small / sizeof *small; i++) {
+        add_dense(b, N, small[i][0], small[i][1]);
+        with_batch(b, 256, MULTIPLYING);
+    }
     static const int64_t by_columns[][2] = {{64, 64}, {256, 256}, {256, 1024}, {1024, 256}, {784, 512}};
-    enum { BY_COLUMNS = sizeof by_columns / sizeof *by_columns };
-    for (int i = 0; i < BY_COLUMNS; i++) add_by_columns(&s, by_columns[i][0], by_columns[i][1]);
-    add_conv(&s, 56, 64, 3, 64);
-    add_conv(&s, 28, 128, 3, 128);
-    add_conv(&s, 7, 512, 3, 512);
-    add_conv(&s, 28, 1, 3, 32);
-    add_conv(&s, 56, 64, 1, 256);
+    for (size_t i = 0; i < sizeof by_columns / sizeof *by_columns; i++) {
+        add_by_columns(&b->s, by_columns[i][0], by_columns[i][1]);
+        with_batch(b, 2048, MULTIPLYING);
+    }
+}
+
+static void add_convolutions(bench *b) {
+    static const int64_t convolutions[][4] = {{56, 64, 3, 64},  {28, 128, 3, 128}, {14, 256, 3, 256},
+                                              {7, 512, 3, 512}, {28, 1, 3, 32},    {56, 64, 1, 256}};
+    for (size_t i = 0; i < sizeof convolutions / sizeof *convolutions; i++) {
+        const int64_t *c = convolutions[i];
+        add_conv(b, c[0], c[1], c[2], c[3]);
+        with_batch(b, 1, MULTIPLYING);
+    }
+    add_grouped(&b->s, 112, 32, 1, 1, false);
+    with_batch(b, 1, COPYING);
     static const int64_t grouped[][4] = {{56, 64, 1, 1},  {56, 32, 4, 1},  {28, 32, 8, 1}, {14, 32, 4, 1},
                                          {14, 32, 16, 1}, {14, 32, 32, 1}, {7, 32, 4, 1},  {28, 32, 4, 2},
                                          {28, 32, 2, 1},  {28, 32, 3, 1},  {28, 20, 5, 1}, {28, 20, 6, 1},
                                          {28, 20, 7, 1}};
-    enum { GROUPED = sizeof grouped / sizeof *grouped, PRODUCTS = 7 + BY_COLUMNS + 2 * GROUPED };
-    for (int i = 0; i < GROUPED; i++)
-        add_grouped(&s, grouped[i][0], grouped[i][1], grouped[i][2], grouped[i][3]);
-    add_softmax(&s, 512);
-    add_gelu(&s, 512);
-    kt_target target;
-    kt_arena *arena = s.arena;
-    assert_int_equal(kt_target_describe(NULL, NULL, NULL, arena, &target, &s.diag), KT_OK);
-    const kt_loops **loops = KT_NEW_ARRAY(arena, const kt_loops *, s.kernels.count);
-    for (uint32_t i = 0; i < s.kernels.count; i++) {
+    for (size_t i = 0; i < 2 * (sizeof grouped / sizeof *grouped); i++) {
+        const int64_t *g = grouped[i / 2];
+        add_grouped(&b->s, g[0], g[1], g[2], g[3], i % 2 != 0);
+        with_batch(b, 1, MULTIPLYING);
+    }
+}
+
+int main(int argc, char **argv) {
+    const char *cpu = NULL;
+    if (argc > 1 && strncmp(argv[1], "--cpu=", 6) == 0) {
+        cpu = argv[1] + 6;
+        argc--, argv++;
+    }
+    bench b = {.s = begin_suite()};
+    kt_arena *arena = b.s.arena;
+    if (kt_target_describe(NULL, cpu, NULL, arena, &b.target, &b.s.diag) != KT_OK) {
+        fprintf(stderr, "%s\n", b.s.diag.problems[0].text);
+        return 2;
+    }
+    b.panel = kt_target_for_passes(&b.target).panel_columns;
+    add_products(&b);
+    add_convolutions(&b);
+    add_softmax(&b.s, 512);
+    with_batch(&b, 512, UNKNOWN);
+    add_gelu(&b.s, 512);
+    with_batch(&b, 512, UNKNOWN);
+    uint32_t count = b.s.kernels.count;
+    const kt_loops **loops = KT_NEW_ARRAY(arena, const kt_loops *, count);
+    for (uint32_t i = 0; i < count; i++) {
         kt_loops *own = KT_NEW(arena, kt_loops);
-        assert_int_equal(kt_lower_kernel(s.graph, s.kernels.at[i], &target, arena, own, &s.diag), KT_OK);
+        assert_int_equal(kt_lower_kernel(b.s.graph, b.s.kernels.at[i], &b.target, arena, own, &b.s.diag),
+                         KT_OK);
         loops[i] = own;
     }
-    kt_kernel_fn **run = KT_NEW_ARRAY(arena, kt_kernel_fn *, s.kernels.count);
-    double start = seconds();
-    kernel_runner_load(arena, &target, 2, loops, s.kernels.count, run);
-    printf("compiled in %.2f s\n", seconds() - start);
+    kt_kernel_fn **run = KT_NEW_ARRAY(arena, kt_kernel_fn *, count);
+    double start = limits_seconds();
+    kernel_runner_load(arena, &b.target, 2, loops, count, run);
+    printf("compiled for %s in %.2f s\n", b.target.cpu, limits_seconds() - start);
     if (argc > 1) {
         const void *bytes;
-        size_t count;
-        kt_module *module = kernel_runner_module(arena, &target, 2, loops, s.kernels.count);
-        assert_int_equal(kt_module_emit(module, KT_CODE_ASSEMBLY, arena, &bytes, &count, &s.diag), KT_OK);
-        write_text(argv[1], bytes, count);
+        size_t length;
+        kt_module *module = kernel_runner_module(arena, &b.target, 2, loops, count);
+        assert_int_equal(kt_module_emit(module, KT_CODE_ASSEMBLY, arena, &bytes, &length, &b.s.diag), KT_OK);
+        write_text(argv[1], bytes, length);
     }
-    double peak = peak_gflops();
-    printf("peak %.1f GFLOP/s\n", peak);
-    static const int64_t batches[] = {1, 8, 32, 128};
-    for (uint32_t i = 0; i < s.kernels.count; i++)
-        for (int j = 0; j < (i < 2 ? 4 : 1); j++)
-            measure(&s, i, run[i],
-                    i < 2                ? batches[j]
-                    : i < 2 + BY_COLUMNS ? 2048
-                    : i < PRODUCTS       ? 1
-                                         : 512,
-                    peak);
-    end_suite(&s);
+    for (uint32_t i = 0; i < b.lines.count; i++) measure(&b, &b.lines.at[i], run[b.lines.at[i].kernel]);
+    end_suite(&b.s);
     return 0;
 }

@@ -4,22 +4,16 @@
  *
  * {"flops": per second, of all threads together, "read": [bytes per second for each of BYTES]}. The reads go
  * over a buffer of BYTES in all again and again, each thread over its share; the best of many runs counts. */
+#include "limits.h"
+
 #include <pthread.h>
 #include <sched.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-enum { CHAINS = 24, MAX_THREADS = 256, RUNS = 40, FLOPS_TURNS = 40000, READ_BYTES = 1 << 23 };
-
-static double seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
+enum { MAX_THREADS = 256, RUNS = 40, FLOPS_TURNS = 40000, READ_BYTES = 1 << 23 };
 
 typedef struct {
     int cpu;
@@ -29,52 +23,6 @@ typedef struct {
     double best; /* seconds of a run, of the first thread */
 } work;
 
-#if defined(__x86_64__)
-/* Independent chains of multiply-adds; their number covers two units of a latency of four and more. */
-__attribute__((target("avx512f"))) static void multiply_512(void) {
-    typedef float lanes __attribute__((vector_size(64)));
-    lanes sums[CHAINS] = {{0}}, x = {0}, y = {0};
-    for (int turn = 0; turn < FLOPS_TURNS; turn++) {
-#pragma GCC unroll 24
-        for (int i = 0; i < CHAINS; i++)
-            __asm__ volatile("vfmadd231ps %1, %2, %0" : "+v"(sums[i]) : "v"(x), "v"(y));
-    }
-}
-
-__attribute__((target("avx2,fma"))) static void multiply_256(void) {
-    typedef float lanes __attribute__((vector_size(32)));
-    lanes sums[CHAINS / 2] = {{0}}, x = {0}, y = {0};
-    for (int turn = 0; turn < FLOPS_TURNS * 2; turn++) {
-#pragma GCC unroll 12
-        for (int i = 0; i < CHAINS / 2; i++)
-            __asm__ volatile("vfmadd231ps %1, %2, %0" : "+x"(sums[i]) : "x"(x), "x"(y));
-    }
-}
-
-__attribute__((target("avx512f"))) static void read_512(const char *data, size_t bytes) {
-    for (size_t i = 0; i < bytes; i += 256)
-        __asm__ volatile("vmovups (%0), %%zmm0\n\tvmovups 64(%0), %%zmm1\n\t"
-                         "vmovups 128(%0), %%zmm2\n\tvmovups 192(%0), %%zmm3" ::"r"(data + i)
-                         : "xmm0", "xmm1", "xmm2", "xmm3", "memory");
-}
-
-__attribute__((target("avx"))) static void read_256(const char *data, size_t bytes) {
-    for (size_t i = 0; i < bytes; i += 128)
-        __asm__ volatile("vmovups (%0), %%ymm0\n\tvmovups 32(%0), %%ymm1\n\t"
-                         "vmovups 64(%0), %%ymm2\n\tvmovups 96(%0), %%ymm3" ::"r"(data + i)
-                         : "xmm0", "xmm1", "xmm2", "xmm3", "memory");
-}
-
-static bool wide(void) { return __builtin_cpu_supports("avx512f"); }
-static void multiply(void) { wide() ? multiply_512() : multiply_256(); }
-static double lanes_per_turn(void) { return wide() ? CHAINS * 16.0 : CHAINS * 8.0; }
-static void read_all(const char *data, size_t bytes) {
-    wide() ? read_512(data, bytes) : read_256(data, bytes);
-}
-#else
-#error "bench_peak knows x86-64 only"
-#endif
-
 static void *run(void *argument) {
     work *w = argument;
     cpu_set_t set;
@@ -83,13 +31,14 @@ static void *run(void *argument) {
     (void)pthread_setaffinity_np(pthread_self(), sizeof set, &set);
     for (int i = 0; i < RUNS; i++) {
         pthread_barrier_wait(w->barrier);
-        double start = seconds();
+        double start = limits_seconds();
         if (!w->data)
-            multiply();
+            limits_multiply(limits_wide(), FLOPS_TURNS);
         else
-            for (size_t done = 0; done < READ_BYTES; done += w->bytes) read_all(w->data, w->bytes);
+            for (size_t done = 0; done < READ_BYTES; done += w->bytes)
+                limits_read(limits_wide(), w->data, w->bytes);
         pthread_barrier_wait(w->barrier);
-        double took = seconds() - start;
+        double took = limits_seconds() - start;
         if (i == 0 || took < w->best) w->best = took;
     }
     return NULL;
@@ -117,7 +66,7 @@ int main(int argc, char **argv) {
         return 2;
     }
     printf("{\"flops\": %.4g, \"read\": [",
-           threads * 2 * lanes_per_turn() * FLOPS_TURNS / fastest(threads, NULL, 0));
+           threads * limits_operations(limits_wide()) * FLOPS_TURNS / fastest(threads, NULL, 0));
     for (int i = 2; i < argc; i++) {
         size_t each = ((size_t)atoll(argv[i]) / (size_t)threads + 255) / 256 * 256;
         char *data = aligned_alloc(256, each * (size_t)threads);
