@@ -3,14 +3,15 @@
  * A tile is `rows` rows by `vectors` vectors of columns, its sums in cells. For each k, the vectors of B are
  * loaded and each row's element of A is spread over the lanes and multiplied in. Rows lie at constant
  * strides, so they need no address registers. A row of few rows takes several column tiles at once: with
- * fewer than eight sums in flight the multiply-add's latency would show.
+ * fewer than eight sums in flight the multiply-add's latency would show. A single row waits for B rather, and
+ * half as many keep up with that.
  *
- * Rows are split evenly: 32 = 6 + 6 + 5 + 5 + 5 + 5. Where their number is known, that takes two sizes of
- * tiles; where it is not, one size is chosen when the kernel runs, and the last tile overlaps the one before,
- * computing some rows twice. The sums of a row do not depend on the tile that it falls into.
+ * Rows are split evenly, into tiles of two heights: 32 = 6 + 6 + 5 + 5 + 5 + 5. Where their number is not
+ * known, the heights are chosen when the kernel runs. The sums of a row do not depend on the tile that it
+ * falls into.
  *
- * Packed B is prefetched far ahead where a line serves some rows. Up to four rows read it as fast as it
- * comes: there prefetches only disturb the streams that the processor itself finds. */
+ * Packed B is prefetched far ahead where a line serves some rows. Up to four rows read it about as fast as it
+ * comes; they want it from nearer by, and in few streams. */
 #include "codegen/lower/lower_impl.h"
 
 enum {
@@ -19,8 +20,9 @@ enum {
     LINE_BYTES = 64,
     MAX_ROWS = 14,
     MAX_VECTORS = 8,
-    SUMS_IN_FLIGHT = 8,
-    PREFETCH_ROWS = 5,
+    SUMS_IN_FLIGHT = 8, /* of a single row half as many */
+    FEW_ROWS = 4,       /* which prefetch from nearer by: */
+    NEARER = 8,
     MOST_SUMS_IN_FLIGHT = 32,
     UNROLLED = 2, /* steps of the depth */
     MOST_UNROLLED = 8,
@@ -97,9 +99,10 @@ static kt_reg load_b(kt_lower *lower, const tile *t, kt_reg place, int vector) {
 /* What the tile will read of B in a while, as it now reads at place. */
 static void prefetch_b(kt_lower *lower, const tile *t, kt_reg place) {
     kt_loops *loops = lower->loops;
-    if (!t->tiling->prefetch || t->rows < PREFETCH_ROWS) return;
+    if (!t->tiling->prefetch) return;
     int64_t ahead = kt_choose(&loops->choice, KT_KNOB_ahead, PREFETCH_BYTES,
                               (kt_range){.most = MOST_PREFETCH_BYTES, .step = LINE_BYTES}, "as measured");
+    if (t->rows <= FEW_ROWS) ahead = ahead / NEARER / LINE_BYTES * LINE_BYTES;
     int64_t element = (int64_t)kt_dtype_bytes(loops->buffer_dtypes[t->tiling->b]),
             bytes = t->tiling->words ? (int64_t)kt_dtype_bytes(t->tiling->dtype) : element,
             end = ahead > 0 ? ahead + kt_tile_width(t->tiling) * bytes : 0;
@@ -296,6 +299,7 @@ static int groups_for(kt_lower *lower, const kt_tiling *tiling, int rows) {
         sums = (int)kt_choose(&lower->loops->choice, KT_KNOB_sums, SUMS_IN_FLIGHT,
                               (kt_range){.least = 1, .most = MOST_SUMS_IN_FLIGHT},
                               "hide the multiply-add's latency");
+    if (rows == 1) sums = (sums + 1) / 2;
     while (rows * groups * vectors < sums) {
         int operands = rows == 1 ? 1 : rows;
         if (rows * groups * 2 * vectors + vectors + operands > lower->target->vector_registers) break;
@@ -355,18 +359,27 @@ static kt_reg divide_up(kt_lower *lower, kt_reg a, kt_reg b) {
     return kt_loops_index(lower->loops, KT_INDEX_DIV, sum, b);
 }
 
+/* As known_rows does: first the higher tiles, then those of a row less. */
 static void unknown_rows(kt_lower *lower, const block *k) {
     kt_loops *loops = lower->loops;
-    kt_reg most = kt_loops_int(loops, k->tiling->rows);
-    kt_reg height = divide_up(lower, k->rows, divide_up(lower, k->rows, most));
+    kt_reg zero = kt_loops_int(loops, 0), one = kt_loops_int(loops, 1);
+    kt_reg tiles = divide_up(lower, k->rows, kt_loops_int(loops, k->tiling->rows));
+    kt_reg height = divide_up(lower, k->rows, tiles);
+    kt_reg least = kt_loops_index(loops, KT_INDEX_MUL, tiles, kt_minus(lower, height, one));
+    kt_reg boundary = kt_loops_index(loops, KT_INDEX_MUL, kt_minus(lower, k->rows, least), height);
+    kt_reg rest = kt_minus(lower, k->rows, boundary);
+    kt_reg parts = kt_loops_index(loops, KT_INDEX_MIN, kt_plus(lower, rest, one), kt_loops_int(loops, 2));
+    kt_reg part = kt_lower_begin(lower, zero, parts, 1, "heights");
+    kt_reg begin = kt_loops_index(loops, KT_INDEX_MUL, part, boundary), own = kt_minus(lower, height, part);
+    kt_reg end = kt_plus(lower, boundary, kt_loops_index(loops, KT_INDEX_MUL, part, rest));
     for (int rows = k->tiling->rows; rows >= 1; rows--) {
-        kt_lower_if(lower, equals(lower, height, rows));
-        kt_reg last = kt_loops_index(loops, KT_INDEX_SUB, k->rows, kt_loops_int(loops, rows));
-        kt_reg turn = kt_lower_begin(lower, kt_loops_int(loops, 0), k->rows, rows, "rows");
-        column_tiles(lower, k, rows, kt_loops_index(loops, KT_INDEX_MIN, turn, last));
+        kt_lower_if(lower, equals(lower, own, rows));
+        kt_reg row = kt_lower_begin(lower, begin, end, rows, "rows");
+        column_tiles(lower, k, rows, row);
         kt_lower_end(lower);
         kt_lower_end(lower);
     }
+    kt_lower_end(lower);
 }
 
 void kt_tile_block(kt_lower *lower, const kt_tiling *tiling, kt_reg a_base, kt_reg b_base, kt_reg rows,
