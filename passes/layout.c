@@ -14,10 +14,10 @@
  * A convolution by 3 x 3 with enough channels becomes, from -O2 on, a winograd node over a transformed
  * kernel, where that saves more products than its transforms cost.
  *
- * Not packed: integers, which no fast kernel takes, but for u8 by i8, whose depth is packed in fours (as that
- * of bf16 with wide sums is in twos), if it falls into them; weights of convolutions whose groups have no
- * more features than half a panel, whose kernels run along features; what a BLAS multiplies, which packs by
- * itself.
+ * Not packed: a single column, whose kernel's lanes run along the depth; integers, which no fast kernel
+ * takes, but for u8 by i8, whose depth is packed in fours (as that of bf16 with wide sums is in twos), if it
+ * falls into them; weights of convolutions whose groups have no more features than half a panel, whose
+ * kernels run along features; what a BLAS multiplies, which packs by itself.
  *
  * requires  nothing
  * keeps     results, to the order of sums
@@ -493,8 +493,10 @@ static kt_value lay_dot_general(kt_layouting *l, const kt_node_info *node) {
     sides rhs = find_sides(kt_build_type(l->builder, y), &old->rhs_batch, &old->rhs_contract);
     /* A product of vectors has one row. */
     bool no_rows = lhs.own.count == 0;
-    bool packed = lhs.batch->count == 0 && !l->unpacked &&
-                  packs(l, node->operands[1], rows_of(l, x, &lhs.own), elements_of(l, y, &rhs.own));
+    kt_dim all_columns = elements_of(l, y, &rhs.own);
+    bool along_depth = l->word == 1 && kt_dim_equals(l->graph->dims, all_columns, 1);
+    bool packed = lhs.batch->count == 0 && !l->unpacked && !along_depth &&
+                  packs(l, node->operands[1], rows_of(l, x, &lhs.own), all_columns);
     kt_value bytes =
         packed && kt_build_type(l->builder, x)->dtype == KT_F32 ? kt_layout_bytes(l, node->operands[1]) : 0;
     if (bytes) y = bytes;

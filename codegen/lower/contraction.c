@@ -6,7 +6,7 @@
 #include "codegen/lower/lower_impl.h"
 
 enum {
-    BLOCK_BYTES = 192 * 1024,   /* of B, in a unit */
+    BLOCK_BYTES = 256 * 1024,   /* of B, in a unit */
     WHOLE_BYTES = 256 * 1024,   /* of B, where units are rows */
     HALVED_ROWS = 128,          /* as many or more go into two units at least */
     BLOCK_TILES = 16,           /* of rows, in a unit */
@@ -144,6 +144,14 @@ static kt_value before_transpose(const kt_lower *lower, kt_value result) {
     if (!node || node->op != KT_OP_transpose) return result;
     const kt_ints *axes = &((const kt_attrs_transpose *)node->attrs)->axes;
     return axes->at[axes->count - 1] == (int64_t)axes->count - 1 ? node->operands[0] : result;
+}
+
+static bool transposes_result(const kt_lower *lower) {
+    for (uint32_t i = 0; i < lower->kernel->results.count; i++) {
+        kt_value value = lower->kernel->results.at[i].value;
+        if (before_transpose(lower, value) != value) return true;
+    }
+    return false;
 }
 
 static bool ends_kernel(const kt_lower *lower, kt_value value) {
@@ -573,6 +581,7 @@ bool kt_lower_dot_root(kt_lower *lower, const kt_node_info *heavy) {
     int64_t word = kt_lower_word(lower, heavy);
     if (word > 1 && kt_lower_word_product(lower, &shape, word)) return true;
     if (kt_multiplies_bytes(x, y) || (word > 1 && shape.panel)) return false;
-    if (!kt_lower_blas_product(lower, &shape) && !lower_deep(lower, &shape)) kt_lower_product(lower, &shape);
+    if (kt_lower_blas_product(lower, &shape) || lower_deep(lower, &shape)) return true;
+    if (transposes_result(lower) || !kt_lower_dots(lower, &shape)) kt_lower_product(lower, &shape);
     return true;
 }

@@ -287,6 +287,10 @@ int64_t kt_lower_word(const kt_lower *lower, const kt_node_info *node);
 bool kt_lower_in_words(kt_lower *lower, int64_t word, kt_dim *dim);
 bool kt_lower_word_product(kt_lower *lower, const kt_product_shape *shape, int64_t word);
 
+/* Of a single column, where the depth lies side by side in both operands, and no result is transposed (dots.c). False: not of that
+ * form; nothing was emitted. */
+bool kt_lower_dots(kt_lower *lower, const kt_product_shape *shape);
+
 /* ---- deep.c ---------------------------------------------------------------------------------------------
  */
 /* A product for each outer index, C[row, column] = sum over depth of A[depth, row] * B[depth, column], rows of A and columns

@@ -75,6 +75,49 @@ static void test_dense(void **state) {
     end_suite(&s);
 }
 
+/* Lanes run along the depth. */
+static void test_single_columns(void **state) {
+    (void)state;
+    static const int64_t depths[] = {1, 2, 3, 7, 8, 9, 16, 17, 40, 64, 100};
+    suite s = begin_suite();
+    for (size_t i = 0; i < sizeof depths / sizeof *depths; i++) {
+        begin(&s, "column");
+        end(&s, kt_build_logistic(&s.b, add_bias(&s, dense(&s, KT_F32, N, depths[i], 1, false))));
+    }
+    begin(&s, "units");
+    end(&s, dense(&s, KT_F32, N, 5000, 1, false));
+    begin(&s, "fixed");
+    end(&s, gelu(&s, dense(&s, KT_F32, 21, 30, 1, false)));
+    begin(&s, "depth");
+    end(&s, dense(&s, KT_F32, N, T, 1, false));
+    begin(&s, "f64");
+    end(&s, add_bias(&s, dense(&s, KT_F64, N, 21, 1, false)));
+    begin(&s, "f16");
+    end(&s, add_bias(&s, dense(&s, KT_F16, N, 21, 1, false)));
+    begin(&s, "i32");
+    end(&s, dense(&s, KT_I32, N, 21, 1, false));
+    begin(&s, "to_bool");
+    kt_value z = dense(&s, KT_F32, N, 21, 1, false);
+    end(&s, kt_build_gt(&s.b, z, kt_build_like(&s.b, z, 0)));
+    begin(&s, "rows"); /* of two axes, and what is added varies along both */
+    kt_attrs_dot_general attrs = {.lhs_contract = {1, {2}}, .rhs_contract = {1, {0}}};
+    z = kt_build_dot_general(&s.b, PARAM(&s, KT_F32, N, T, 20), PARAM(&s, KT_F32, 20, 1), &attrs);
+    z = kt_build_add(&s.b, z, BROADCAST(&s, PARAM(&s, KT_F32, T), SIZES(1), N, T, 1));
+    end(&s, kt_build_add(&s.b, z, BROADCAST(&s, PARAM(&s, KT_F32, N), SIZES(0), N, T, 1)));
+    attrs = (kt_attrs_dot_general){
+        .lhs_batch = {1, {0}}, .rhs_batch = {1, {0}}, .lhs_contract = {1, {2}}, .rhs_contract = {1, {1}}};
+    begin(&s, "matrices");
+    z = kt_build_dot_general(&s.b, PARAM(&s, KT_F32, N, 19, 20), PARAM(&s, KT_F32, N, 20, 1), &attrs);
+    end(&s, relu(&s, z));
+    begin(&s, "transposed");
+    z = kt_build_dot_general(&s.b, PARAM(&s, KT_F32, N, T, 20), PARAM(&s, KT_F32, N, 20, 1), &attrs);
+    end(&s, kt_build_transpose(&s.b, relu(&s, z), SIZES(1, 0, 2)));
+    run_suite(&s, NULL, batches, 12);
+    run_suite(&s, "x86-64", batches + 10, 1);
+    compile_suite(&s, "x86-64-v4");
+    end_suite(&s);
+}
+
 static void test_contractions(void **state) {
     (void)state;
     suite s = begin_suite();
@@ -311,9 +354,10 @@ static void test_grouped_dtypes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dense),   cmocka_unit_test(test_contractions),
-        cmocka_unit_test(test_conv),    cmocka_unit_test(test_depthwise),
-        cmocka_unit_test(test_grouped), cmocka_unit_test(test_grouped_dtypes),
+        cmocka_unit_test(test_dense),          cmocka_unit_test(test_single_columns),
+        cmocka_unit_test(test_contractions),   cmocka_unit_test(test_conv),
+        cmocka_unit_test(test_depthwise),      cmocka_unit_test(test_grouped),
+        cmocka_unit_test(test_grouped_dtypes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
