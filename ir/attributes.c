@@ -70,6 +70,12 @@ kt_op kt_op_find(const char *name) {
     return KT_OP_NONE;
 }
 
+bool kt_ints_hold(const kt_ints *ints, int64_t value) {
+    for (uint32_t i = 0; i < ints->count; i++)
+        if (ints->at[i] == value) return true;
+    return false;
+}
+
 bool kt_domain_has(kt_domain domain, kt_dtype dtype) {
     bool is_float = kt_dtype_is_float(dtype), is_integer = kt_dtype_is_integer(dtype);
     switch (domain) {

@@ -11,6 +11,7 @@ typedef struct kt_ints {
     uint32_t count;
     int64_t at[KT_MAX_RANK];
 } kt_ints;
+bool kt_ints_hold(const kt_ints *ints, int64_t value);
 
 typedef struct kt_dims {
     uint32_t count;

@@ -63,7 +63,11 @@ bool kt_dtype_is_unsigned_integer(kt_dtype dtype) { return is_in(dtype, UNSIGNED
 bool kt_dtype_is_integer(kt_dtype dtype) { return is_in(dtype, SIGNED | UNSIGNED); }
 
 bool kt_type_equal(const kt_type *a, const kt_type *b) {
-    if (a->dtype != b->dtype || a->rank != b->rank) return false;
+    return a->dtype == b->dtype && kt_type_same_shape(a, b);
+}
+
+bool kt_type_same_shape(const kt_type *a, const kt_type *b) {
+    if (a->rank != b->rank) return false;
     for (int i = 0; i < a->rank; i++) {
         if (a->dims[i] != b->dims[i]) return false;
     }

@@ -96,6 +96,7 @@ static inline int64_t kt_product_word(const kt_type *x, const kt_type *y, bool w
 }
 
 bool kt_type_equal(const kt_type *a, const kt_type *b);
+bool kt_type_same_shape(const kt_type *a, const kt_type *b);
 kt_dim kt_type_elements(kt_dim_pool *pool, const kt_type *type); /* the product of its dimensions */
 kt_dim kt_type_bytes(kt_dim_pool *pool, const kt_type *type);
 bool kt_type_is_static(const kt_dim_pool *pool, const kt_type *type);

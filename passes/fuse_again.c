@@ -18,17 +18,11 @@ typedef struct search {
     bool costly;
 } search;
 
-static bool holds(const kt_fuse_groups *groups, uint32_t group) {
-    for (uint32_t i = 0; i < groups->count; i++)
-        if (groups->at[i] == group) return true;
-    return false;
-}
-
 /* Do all groups that the value would be computed in use this one already? */
 static bool is_at_hand(const search *s, kt_value value) {
     const kt_fuse_groups *users = &s->g->users[value];
     for (uint32_t i = 0; i < s->into->count; i++)
-        if (!holds(users, s->into->at[i])) return false;
+        if (!kt_fuse_holds(users, s->into->at[i])) return false;
     return true;
 }
 

@@ -70,16 +70,6 @@ bool kt_fuse_is_cheap(kt_op op) {
 /* Views through which an operand's element is read more than once, or whose operands are chosen among. */
 static bool repeats(kt_op op) { return op == KT_OP_broadcast || op == KT_OP_gather || op == KT_OP_concat; }
 
-static bool same_dims(const kt_type *a, const kt_type *b, int count) {
-    for (int i = 0; i < count; i++)
-        if (a->dims[i] != b->dims[i]) return false;
-    return true;
-}
-
-static bool same_shape(const kt_type *a, const kt_type *b) {
-    return a->rank == b->rank && same_dims(a, b, a->rank);
-}
-
 static const kt_type *result_type(const kt_grouping *g, kt_node node) {
     return kt_graph_type(g->graph, kt_graph_node(g->graph, node)->first_result);
 }
@@ -259,8 +249,9 @@ static bool is_epilogue(const kt_grouping *g, const kt_group *group) {
  */
 
 static bool is_row_shape(const kt_group *group, const kt_type *type) {
-    if (type->rank == group->row.rank) return same_dims(type, &group->row, type->rank);
-    return type->rank == group->outer && same_dims(type, &group->row, type->rank);
+    kt_type stays = group->row;
+    stays.rank = (uint8_t)group->outer;
+    return kt_type_same_shape(type, &group->row) || kt_type_same_shape(type, &stays);
 }
 
 /* Do the group's broadcasts of node go from what stays to what is reduced, axis i to axis i? */
@@ -283,7 +274,8 @@ static bool fits_rows(const kt_grouping *g, const kt_group *group, kt_node node)
     if (g->uniform[node] || info->op == KT_OP_constant) return true;
     if (!is_row_shape(group, result_type(g, node)) || !spreads_along_rows(g, group, node)) return false;
     if (info->op == KT_OP_reduce)
-        return reduces_rows(g, node, &row, &outer) && outer == group->outer && same_shape(&row, &group->row);
+        return reduces_rows(g, node, &row, &outer) && outer == group->outer &&
+               kt_type_same_shape(&row, &group->row);
     return kt_op_is(info->op, KT_ELEMENTWISE) || info->op == KT_OP_broadcast;
 }
 
@@ -340,7 +332,7 @@ static bool heavy_joins(const kt_grouping *g, kt_group *group, kt_node node, uns
     bool moved = keeps_vectors(g, group->root),
          contraction = is_contraction(kt_graph_node(g->graph, node)->op);
     if (!group->rows && !group->heavy && at == KT_AT_RESULT && (contraction || !moved) &&
-        is_epilogue(g, group) && same_shape(result_type(g, node), stored_type(g, group))) {
+        is_epilogue(g, group) && kt_type_same_shape(result_type(g, node), stored_type(g, group))) {
         group->heavy = node;
         return true;
     }
@@ -422,10 +414,10 @@ bool kt_fuse_stays(const kt_node_info *node) {
     return node->op == KT_OP_reshape || kt_op_is(node->op, KT_CALLS);
 }
 
-static void add_index(kt_pass_run *run, kt_fuse_groups *list, uint32_t index) {
-    for (uint32_t i = 0; i < list->count; i++)
-        if (list->at[i] == index) return;
-    KT_PUSH(run->scratch, list, index);
+bool kt_fuse_holds(const kt_fuse_groups *groups, uint32_t group) {
+    for (uint32_t i = 0; i < groups->count; i++)
+        if (groups->at[i] == group) return true;
+    return false;
 }
 
 void kt_fuse_group(kt_pass_run *run, const kt_function *function, kt_grouping *out_grouping) {
@@ -456,8 +448,9 @@ void kt_fuse_group(kt_pass_run *run, const kt_function *function, kt_grouping *o
         for (uint32_t k = 0; k < info->operand_count; k++) {
             kt_node operand = defining(g, info->operands[k]);
             if (kt_fuse_stays(info)) g->escapes[operand] = true;
+            kt_fuse_groups *users = &g->users[info->operands[k]];
             for (uint32_t j = 0; j < joined.count; j++)
-                add_index(run, &g->users[info->operands[k]], joined.at[j]);
+                if (!kt_fuse_holds(users, joined.at[j])) KT_PUSH(run->scratch, users, joined.at[j]);
         }
     }
 }

@@ -18,7 +18,7 @@ typedef struct kt_member {
 } kt_member;
 
 typedef struct kt_group {
-    kt_node root;                 /* its result is the kernel's; all others are used within the group only */
+    kt_node root;                 /* the last node: its result is the kernel's first */
     KT_VECTOR(kt_node) others;    /* roots of groups that joined: their results are the kernel's too */
     KT_VECTOR(uint32_t) copies;   /* results of the function, by number, that the kernel writes once more */
     bool joined;                  /* it did, and is no group any more */
@@ -46,6 +46,7 @@ typedef struct kt_grouping {
     uint32_t *rooted;           /* by node: 1 + the group whose root it is, or 0 */
 } kt_grouping;
 
+bool kt_fuse_holds(const kt_fuse_groups *groups, uint32_t group);
 /* Is node left in the entry as it is: a reshape, a call? */
 bool kt_fuse_stays(const kt_node_info *node);
 /* Does computing it for every element of a larger shape cost little? */

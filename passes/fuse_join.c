@@ -4,19 +4,19 @@
  * write less as one kernel: an optimizer's moments and what it makes of them are read once, as is what the
  * gates of a recurrent step are made of. The earlier group moves to where the later one stands, so between
  * the two nobody may use its result. It may hold a contraction, whose sums are kept for others, too, and that
- * then writes both. */
+ * then writes both. Groups gather from the last of the function on: so an earlier one has one result yet. */
 #include "passes/fuse_impl.h"
 
 enum { MOST_NODES = 96, MOST_RESULTS = 6 };
 
-typedef KT_VECTOR(uint32_t) index_list;
+typedef KT_VECTOR(uint32_t) places;
 
 typedef struct joining {
     kt_grouping *g;
-    uint32_t *place;     /* by node: its place in the function */
-    index_list *members; /* by node: the groups that it is a member of */
-    index_list *users;   /* by value: the places of nodes that use it */
-    bool *returned;      /* by value: it, or a view of it, is a result of the function */
+    uint32_t *place;         /* by node: its place in the function */
+    kt_fuse_groups *members; /* by node: the groups that it is a member of */
+    places *users;           /* by value: of nodes that use it */
+    bool *returned;          /* by value: it, or a view of it, is a result of the function */
 } joining;
 
 static const kt_node_info *info_of(const joining *j, kt_node node) {
@@ -64,24 +64,13 @@ static bool is_product(const joining *j, const kt_group *group) {
     return true;
 }
 
-static bool same_shape(const kt_type *a, const kt_type *b) {
-    bool same = a->rank == b->rank;
-    for (int i = 0; i < a->rank && same; i++) same = a->dims[i] == b->dims[i];
-    return same;
-}
-
-static bool holds(const index_list *list, uint32_t index) {
-    for (uint32_t i = 0; i < list->count; i++)
-        if (list->at[i] == index) return true;
-    return false;
-}
-
 /* Root number i of a group, those of joined ones behind its own. */
 static kt_node root_at(const kt_group *group, uint32_t i) {
     return i ? group->others.at[i - 1] : group->root;
 }
 
-/* Do the members of group `later` take results of the earlier one, if they take any, at the index of theirs?
+/* Do the members of group `later` take the result of the earlier one, if they take it, at the index of
+ * theirs?
  */
 static bool takes_at_result(const joining *j, const kt_group *later, const kt_group *earlier) {
     for (uint32_t i = 0; i < later->members.count; i++) {
@@ -89,28 +78,24 @@ static bool takes_at_result(const joining *j, const kt_group *later, const kt_gr
         const kt_node_info *info = info_of(j, user);
         if (kt_op_is(info->op, KT_ELEMENTWISE) || joins_parts(j, later, user)) continue;
         for (uint32_t k = 0; k < info->operand_count; k++)
-            for (uint32_t r = 0; r <= earlier->others.count; r++)
-                if (kt_graph_value(j->g->graph, info->operands[k])->node == root_at(earlier, r)) return false;
+            if (kt_graph_value(j->g->graph, info->operands[k])->node == earlier->root) return false;
     }
     return true;
 }
 
-/* Is a result of group `earlier` used, but by the later group, only behind that one's root? */
+/* Is the result of group `earlier` used, but by the later group, only behind that one's root? */
 static bool can_wait(const joining *j, uint32_t earlier, uint32_t later) {
     const kt_grouping *g = j->g;
     uint32_t end = j->place[g->groups.at[later].root];
-    const kt_group *group = &g->groups.at[earlier];
-    for (uint32_t r = 0; r <= group->others.count; r++) {
-        const index_list *users = &j->users[info_of(j, root_at(group, r))->first_result];
-        for (uint32_t i = 0; i < users->count; i++) {
-            kt_node user = g->function->nodes.at[users->at[i]];
-            const index_list *in = &j->members[user];
-            if (!g->live[user] || holds(in, earlier)) continue;
-            if (in->count == 0 && users->at[i] <= end) return false; /* it stands in the entry */
-            for (uint32_t k = 0; k < in->count; k++) {
-                const kt_group *other = &g->groups.at[in->at[k]];
-                if (in->at[k] != later && !other->joined && j->place[other->root] <= end) return false;
-            }
+    const places *users = &j->users[info_of(j, g->groups.at[earlier].root)->first_result];
+    for (uint32_t i = 0; i < users->count; i++) {
+        kt_node user = g->function->nodes.at[users->at[i]];
+        const kt_fuse_groups *in = &j->members[user];
+        if (!g->live[user] || kt_fuse_holds(in, earlier)) continue;
+        if (in->count == 0 && users->at[i] <= end) return false; /* it stands in the entry */
+        for (uint32_t k = 0; k < in->count; k++) {
+            const kt_group *other = &g->groups.at[in->at[k]];
+            if (in->at[k] != later && !other->joined && j->place[other->root] <= end) return false;
         }
     }
     return true;
@@ -123,7 +108,7 @@ static bool is_used_outside(const joining *j, kt_node node, uint32_t a, uint32_t
     if (j->returned[value]) return true;
     for (uint32_t i = 0; i < j->users[value].count; i++) {
         kt_node user = g->function->nodes.at[j->users[value].at[i]];
-        const index_list *in = &j->members[user];
+        const kt_fuse_groups *in = &j->members[user];
         if (g->live[user] && in->count == 0) return true;
         for (uint32_t k = 0; k < in->count; k++)
             if (in->at[k] != a && in->at[k] != b && !g->groups.at[in->at[k]].joined) return true;
@@ -167,16 +152,14 @@ static void merge(joining *j, uint32_t earlier, uint32_t later) {
         a += first || both;
         b += !first || both;
         KT_PUSH(arena, &into->members, member);
-        if (!holds(&j->members[member.node], later)) KT_PUSH(arena, &j->members[member.node], later);
+        if (!kt_fuse_holds(&j->members[member.node], later)) KT_PUSH(arena, &j->members[member.node], later);
     }
     into->others.count = into->others.capacity = 0;
     into->others.at = NULL;
     for (uint32_t i = 0; i < old.others.count; i++)
         if (is_used_outside(j, old.others.at[i], earlier, later))
             KT_PUSH(arena, &into->others, old.others.at[i]);
-    for (uint32_t i = 0; i <= from->others.count; i++)
-        if (is_used_outside(j, root_at(from, i), earlier, later))
-            KT_PUSH(arena, &into->others, root_at(from, i));
+    if (is_used_outside(j, from->root, earlier, later)) KT_PUSH(arena, &into->others, from->root);
     into->heavy = from->heavy;
     g->rooted[from->root] = 0;
     from->members.count = 0;
@@ -185,14 +168,12 @@ static void merge(joining *j, uint32_t earlier, uint32_t later) {
 
 static bool try_merge(joining *j, uint32_t earlier, uint32_t later) {
     const kt_group *a = &j->g->groups.at[earlier], *b = &j->g->groups.at[later];
-    uint32_t results = 0;
-    for (uint32_t i = 0; i <= a->others.count; i++)
-        results += is_used_outside(j, root_at(a, i), earlier, later);
+    uint32_t results = is_used_outside(j, a->root, earlier, later);
     for (uint32_t i = 0; i <= b->others.count; i++)
         results += is_used_outside(j, root_at(b, i), earlier, later);
     if (a->joined || a->members.count + b->members.count > MOST_NODES || results > MOST_RESULTS) return false;
     if (b->heavy || (!is_pointwise(j, a) && !follows_product(j, earlier, later))) return false;
-    if (!same_shape(places_of(j, a), places_of(j, b))) return false;
+    if (!kt_type_same_shape(places_of(j, a), places_of(j, b))) return false;
     if (!takes_at_result(j, b, a) || !can_wait(j, earlier, later)) return false;
     merge(j, earlier, later);
     return true;
@@ -205,11 +186,11 @@ static bool gather_by(joining *j, uint32_t later, const kt_node_info *member, kt
     uint32_t rooted = node ? g->rooted[node] : 0;
     if (rooted && rooted - 1 != later && try_merge(j, rooted - 1, later)) return true;
     if (member->op == KT_OP_broadcast || kt_graph_type(g->graph, operand)->rank == 0) return false;
-    if (node && holds(&j->members[node], later)) return false;
-    const index_list *users = &j->users[operand];
+    if (node && kt_fuse_holds(&j->members[node], later)) return false;
+    const places *users = &j->users[operand];
     for (uint32_t i = 0; i < users->count; i++) {
         kt_node user = g->function->nodes.at[users->at[i]];
-        const index_list *in = &j->members[user];
+        const kt_fuse_groups *in = &j->members[user];
         for (uint32_t k = 0; k < in->count && info_of(j, user)->op != KT_OP_broadcast; k++)
             if (j->place[g->groups.at[in->at[k]].root] < j->place[g->groups.at[later].root] &&
                 try_merge(j, in->at[k], later))
@@ -248,8 +229,8 @@ void kt_fuse_join(kt_grouping *g) {
     kt_arena *arena = g->run->scratch;
     const kt_graph *graph = g->graph;
     j.place = KT_NEW_ARRAY(arena, uint32_t, graph->nodes.count);
-    j.members = KT_NEW_ARRAY(arena, index_list, graph->nodes.count);
-    j.users = KT_NEW_ARRAY(arena, index_list, graph->values.count);
+    j.members = KT_NEW_ARRAY(arena, kt_fuse_groups, graph->nodes.count);
+    j.users = KT_NEW_ARRAY(arena, places, graph->values.count);
     for (uint32_t i = 0; i < g->function->nodes.count; i++) {
         const kt_node_info *node = kt_graph_node(graph, g->function->nodes.at[i]);
         j.place[g->function->nodes.at[i]] = i;
@@ -289,7 +270,7 @@ void kt_fuse_copy(kt_grouping *g, uint32_t carried) {
             if (k < carried && step->params.at[k].value == value) made = step->results.at[k].value;
         }
         kt_group *group = again || made != value ? find_maker(&j, made) : NULL;
-        if (group && same_shape(places_of(&j, group), kt_graph_type(g->graph, value)))
+        if (group && kt_type_same_shape(places_of(&j, group), kt_graph_type(g->graph, value)))
             KT_PUSH(g->run->scratch, &group->copies, i);
     }
 }

@@ -378,12 +378,6 @@ static kt_value lay_conv_by_kernel(kt_layouting *l, const kt_node_info *node) {
 /* ---- dot_general ----------------------------------------------------------------------------------------
  */
 
-static bool contains(const kt_ints *ints, int64_t value) {
-    for (uint32_t i = 0; i < ints->count; i++)
-        if (ints->at[i] == value) return true;
-    return false;
-}
-
 /* An operand's axes, as batch, own and summed ones. */
 typedef struct sides {
     const kt_ints *batch, *contract;
@@ -393,7 +387,7 @@ typedef struct sides {
 static sides find_sides(const kt_type *type, const kt_ints *batch, const kt_ints *contract) {
     sides result = {.batch = batch, .contract = contract};
     for (int64_t i = 0; i < type->rank; i++)
-        if (!contains(batch, i) && !contains(contract, i)) result.own.at[result.own.count++] = i;
+        if (!kt_ints_hold(batch, i) && !kt_ints_hold(contract, i)) result.own.at[result.own.count++] = i;
     return result;
 }
 

@@ -58,13 +58,6 @@ static kt_status read_function(planning *p, const kt_function *function, uint32_
     return KT_OK;
 }
 
-static bool same_shape(const kt_type *a, const kt_type *b) {
-    if (a->rank != b->rank) return false;
-    for (int i = 0; i < a->rank; i++)
-        if (a->dims[i] != b->dims[i]) return false;
-    return true;
-}
-
 static bool is_result(const kt_function *kernel, kt_value value) {
     for (uint32_t i = 0; i < kernel->results.count; i++)
         if (kernel->results.at[i].value == value) return true;
@@ -99,8 +92,8 @@ bool kt_plan_reads_in_place(const kt_graph *graph, const kt_node_info *call, uin
                             kt_arena *arena) {
     const kt_function *kernel = kt_graph_function(graph, kt_node_callee(call));
     for (uint32_t i = 0; i < call->result_count; i++)
-        if (!same_shape(kt_graph_type(graph, call->operands[index]),
-                        kt_graph_places(graph, kernel->results.at[i].value)))
+        if (!kt_type_same_shape(kt_graph_type(graph, call->operands[index]),
+                                kt_graph_places(graph, kernel->results.at[i].value)))
             return false;
     return kernel->nodes.count > 0 && is_read_in_place(graph, kernel, index, arena);
 }

@@ -29,12 +29,6 @@ static bool depends(const void *context, kt_dim dim) {
 
 static bool is_zero(const following *f, kt_dim dim) { return kt_dim_equals(f->graph->dims, dim, 0); }
 
-static bool contains(const kt_ints *axes, int64_t axis) {
-    for (uint32_t i = 0; i < axes->count; i++)
-        if (axes->at[i] == axis) return true;
-    return false;
-}
-
 static int64_t count_below(const kt_ints *axes, int64_t axis) {
     int64_t count = 0;
     for (uint32_t i = 0; i < axes->count; i++) count += axes->at[i] < axis;
@@ -179,12 +173,14 @@ static bool follow_dot(following *f, const kt_node_info *node) {
                left.outer == right.outer && lie(f, node, number, left.outer);
     }
     if (lhs) {
-        if (contains(&attrs->lhs_contract, left.axis) || contains(&attrs->lhs_batch, left.axis)) return false;
+        if (kt_ints_hold(&attrs->lhs_contract, left.axis) || kt_ints_hold(&attrs->lhs_batch, left.axis))
+            return false;
         int64_t free = left.axis - count_below(&attrs->lhs_contract, left.axis) -
                        count_below(&attrs->lhs_batch, left.axis);
         return lie(f, node, batches + free, left.outer);
     }
-    if (attrs->panel || contains(&attrs->rhs_contract, right.axis) || contains(&attrs->rhs_batch, right.axis))
+    if (attrs->panel || kt_ints_hold(&attrs->rhs_contract, right.axis) ||
+        kt_ints_hold(&attrs->rhs_batch, right.axis))
         return false;
     int64_t others = kt_graph_type(f->graph, node->operands[0])->rank - batches - attrs->lhs_contract.count;
     int64_t free = right.axis - count_below(&attrs->rhs_contract, right.axis) -
@@ -209,7 +205,7 @@ static bool follow_broadcast(following *f, const kt_node_info *node, sample_axis
 
 static bool follow_reduce(following *f, const kt_node_info *node, sample_axis at) {
     const kt_ints *axes = &((const kt_attrs_reduce *)node->attrs)->axes;
-    return !contains(axes, at.axis) && lie(f, node, at.axis - count_below(axes, at.axis), at.outer);
+    return !kt_ints_hold(axes, at.axis) && lie(f, node, at.axis - count_below(axes, at.axis), at.outer);
 }
 
 static bool follow_arg_reduce(following *f, const kt_node_info *node, sample_axis at) {
@@ -245,7 +241,7 @@ static bool follow_computation(following *f, const kt_node_info *node) {
     case KT_OP_pad: return follow_pad(f, node, at);
     case KT_OP_concat: return follow_concat(f, node, at);
     case KT_OP_reverse:
-        return !contains(&((const kt_attrs_reverse *)node->attrs)->axes, at.axis) &&
+        return !kt_ints_hold(&((const kt_attrs_reverse *)node->attrs)->axes, at.axis) &&
                lie(f, node, at.axis, at.outer);
     case KT_OP_reduce: return follow_reduce(f, node, at);
     case KT_OP_arg_reduce: return follow_arg_reduce(f, node, at);

@@ -8,18 +8,12 @@ static int64_t size_of(const kt_narrowing *n, const kt_type *type, int64_t axis)
     return size;
 }
 
-static bool is_among(const kt_ints *axes, int64_t axis) {
-    for (uint32_t i = 0; i < axes->count; i++)
-        if (axes->at[i] == axis) return true;
-    return false;
-}
-
 static bool describe_dot(const kt_narrowing *n, kt_weighted *p) {
     const kt_attrs_dot_general *attrs = p->node->attrs;
     const kt_type *w = kt_graph_type(n->run.graph, p->w);
     if (attrs->panel || attrs->lhs_batch.count || !attrs->lhs_contract.count) return false;
     for (int64_t axis = 0; axis < w->rank; axis++) {
-        kt_ints *axes = is_among(&attrs->rhs_contract, axis) ? &p->depth : &p->own;
+        kt_ints *axes = kt_ints_hold(&attrs->rhs_contract, axis) ? &p->depth : &p->own;
         axes->at[axes->count++] = axis;
     }
     if (attrs->lhs_contract.count > 1) return true;

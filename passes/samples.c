@@ -47,12 +47,6 @@ static kt_dim rows_of(const sampling *s, const kt_type *type) {
     return whole ? rows : 0;
 }
 
-static bool contains_first(const kt_ints *axes) {
-    for (uint32_t i = 0; i < axes->count; i++)
-        if (axes->at[i] == 0) return true;
-    return false;
-}
-
 static bool keeps_first(const sampling *s, const kt_dims *low, const kt_dims *high) {
     return kt_dim_equals(s->run.graph->dims, low->at[0], 0) &&
            kt_dim_equals(s->run.graph->dims, high->at[0], 0);
@@ -71,7 +65,7 @@ static bool windows_no_first(const sampling *s, const kt_attrs_reduce_window *at
 static bool pairs_first(const kt_attrs_dot_general *attrs, bool second_sampled) {
     if (second_sampled)
         return attrs->lhs_batch.count > 0 && attrs->lhs_batch.at[0] == 0 && attrs->rhs_batch.at[0] == 0;
-    return attrs->lhs_batch.count == 0 && !contains_first(&attrs->lhs_contract);
+    return attrs->lhs_batch.count == 0 && !kt_ints_hold(&attrs->lhs_contract, 0);
 }
 
 /* Does the node, whose first operand is sampled, work on each row of its first axis by itself, or leave each
@@ -97,8 +91,8 @@ static bool keeps_samples(const sampling *s, const kt_node_info *node) {
         return second_shared && attrs->interior.at[0] == 0 && keeps_first(s, &attrs->low, &attrs->high);
     }
     case KT_OP_concat: return alike && ((const kt_attrs_concat *)node->attrs)->axis != 0;
-    case KT_OP_reverse: return !contains_first(&((const kt_attrs_reverse *)node->attrs)->axes);
-    case KT_OP_reduce: return !contains_first(&((const kt_attrs_reduce *)node->attrs)->axes);
+    case KT_OP_reverse: return !kt_ints_hold(&((const kt_attrs_reverse *)node->attrs)->axes, 0);
+    case KT_OP_reduce: return !kt_ints_hold(&((const kt_attrs_reduce *)node->attrs)->axes, 0);
     case KT_OP_arg_reduce: return ((const kt_attrs_arg_reduce *)node->attrs)->axis != 0;
     case KT_OP_reduce_window: return windows_no_first(s, node->attrs);
     case KT_OP_dot_general: return (second_shared || alike) && pairs_first(node->attrs, !second_shared);
@@ -111,7 +105,7 @@ static bool keeps_samples(const sampling *s, const kt_node_info *node) {
 /* Repeats elements of what is shared, along its first axis too. */
 static bool repeats_shared(const sampling *s, const kt_node_info *node) {
     if (node->op != KT_OP_broadcast || !s->shared[node->operands[0]]) return false;
-    return !contains_first(&((const kt_attrs_broadcast *)node->attrs)->axes);
+    return !kt_ints_hold(&((const kt_attrs_broadcast *)node->attrs)->axes, 0);
 }
 
 static void find_samples(sampling *s) {

@@ -21,19 +21,13 @@ enum {
 /* ---- at a position --------------------------------------------------------------------------------------
  */
 
-static bool holds(const kt_ints *axes, int axis) {
-    for (uint32_t i = 0; i < axes->count; i++)
-        if (axes->at[i] == axis) return true;
-    return false;
-}
-
 /* Maps result axes to an operand's: batch axes, then the free ones from result axis next on. */
 static int map_axes(const kt_ints *batch, const kt_ints *contract, int rank, int next, int result_rank,
                     int *map) {
     for (int axis = 0; axis < result_rank; axis++) map[axis] = -1;
     for (uint32_t i = 0; i < batch->count; i++) map[i] = (int)batch->at[i];
     for (int axis = 0; axis < rank; axis++)
-        if (!holds(batch, axis) && !holds(contract, axis)) map[next++] = axis;
+        if (!kt_ints_hold(batch, axis) && !kt_ints_hold(contract, axis)) map[next++] = axis;
     return next;
 }
 

@@ -31,17 +31,11 @@ static void add_product(bool real, int64_t count, kt_number x, const kt_number *
 /* ---- dot_general ----------------------------------------------------------------------------------------
  */
 
-static bool holds(const kt_ints *axes, int64_t axis) {
-    for (uint32_t i = 0; i < axes->count; i++)
-        if (axes->at[i] == axis) return true;
-    return false;
-}
-
 /* The axes that are in neither list. */
 static kt_ints other_axes(int rank, const kt_ints *batch, const kt_ints *contract) {
     kt_ints others = {0};
     for (int axis = 0; axis < rank; axis++)
-        if (!holds(batch, axis) && !holds(contract, axis)) others.at[others.count++] = axis;
+        if (!kt_ints_hold(batch, axis) && !kt_ints_hold(contract, axis)) others.at[others.count++] = axis;
     return others;
 }
 

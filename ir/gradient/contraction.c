@@ -23,16 +23,10 @@ static bool is_plain(const kt_vjp *v, int64_t panel, int64_t wide) {
 /* ---- dot_general ----------------------------------------------------------------------------------------
  */
 
-static bool holds(const kt_ints *axes, int64_t axis) {
-    for (uint32_t i = 0; i < axes->count; i++)
-        if (axes->at[i] == axis) return true;
-    return false;
-}
-
 static kt_ints free_axes(int rank, const kt_ints *batch, const kt_ints *contract) {
     kt_ints axes = {0};
     for (int i = 0; i < rank; i++)
-        if (!holds(batch, i) && !holds(contract, i)) axes.at[axes.count++] = i;
+        if (!kt_ints_hold(batch, i) && !kt_ints_hold(contract, i)) axes.at[axes.count++] = i;
     return axes;
 }
 

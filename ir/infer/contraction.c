@@ -46,18 +46,12 @@ static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 /* ---- dot_general ----------------------------------------------------------------------------------------
  */
 
-static bool holds(const kt_ints *axes, int axis) {
-    for (uint32_t i = 0; i < axes->count; i++)
-        if (axes->at[i] == axis) return true;
-    return false;
-}
-
 static kt_status check_paired(kt_infer *infer, const kt_ints *batch, const kt_ints *contract, int operand) {
     int rank = infer->operands[operand].rank;
     KT_TRY(kt_infer_axes(infer, 2, batch, rank, false));
     KT_TRY(kt_infer_axes(infer, 2, contract, rank, false));
     for (uint32_t i = 0; i < batch->count; i++)
-        if (holds(contract, (int)batch->at[i]))
+        if (kt_ints_hold(contract, (int)batch->at[i]))
             return kt_infer_fail(infer, 2, "axis %lld of operand %d is both a batch axis and summed.",
                                  (long long)batch->at[i], operand);
     return KT_OK;
@@ -78,7 +72,7 @@ static kt_status check_pairs(kt_infer *infer, const kt_ints *lhs, const kt_ints 
 static void add_free(kt_type *result, int *rank, const kt_type *x, const kt_ints *batch,
                      const kt_ints *contract) {
     for (int i = 0; i < x->rank; i++) {
-        if (holds(batch, i) || holds(contract, i)) continue;
+        if (kt_ints_hold(batch, i) || kt_ints_hold(contract, i)) continue;
         if (*rank < KT_MAX_RANK) result->dims[*rank] = x->dims[i];
         ++*rank;
     }
@@ -330,8 +324,8 @@ kt_status kt_infer_conv_by_kernel(kt_infer *infer) {
  * C3 columns is at least 1; space has 2 entries, at least 1
  * C4 the input's height and width are space's, up to whole tiles, and 2 more
  * C5 the kernel is [ceil(columns / panel), (tile + 2)^2, channels, panel]; of bytes with pairs of channels
- * side by side, [ceil(columns / panel), (tile + 2)^2, channels / 2, 2 * panel] C6 there are at most 1024
- * channels, so that a tile fits into a kernel's scratch memory; of bytes 112 */
+ * side by side, [ceil(columns / panel), (tile + 2)^2, channels / 2, 2 * panel]
+ * C6 there are at most 1024 channels, so that a tile fits into a kernel's scratch memory; of bytes 112 */
 kt_status kt_infer_winograd(kt_infer *infer) {
     const kt_attrs_winograd *attrs = infer->attrs;
     const kt_type *x = &infer->operands[0], *y = &infer->operands[1];
