@@ -1,10 +1,10 @@
 /* Contexts: binding symbols, placing the workspace, running steps.
  *
  * A binding is what follows from one tuple of symbols: the values that `bind` computes, where each buffer
- * lies in the workspace, into how many parts each step is cut, and the argument pointers of all steps. The
- * last few bindings of each entry are kept, so that a call with known symbols only puts the caller's pointers
- * in place and runs the steps. The workspace is one for the whole context, as large as the largest call so
- * far. */
+ * lies in the workspace, into how many parts each step is cut, and the argument pointers of all steps. Those
+ * last used are kept, as many as there are sizes of a batch to be served: a call with known symbols only puts
+ * the caller's pointers in place and runs the steps. The workspace is one for the whole context, as large as
+ * the largest call so far. */
 #include "runtime/context_impl.h"
 #include "runtime/labels.h"
 #include "runtime/weights.h"
@@ -19,7 +19,7 @@
 /* No machine has more, and sizes below it can be added without care. */
 #define MAX_WORKSPACE ((int64_t)1 << 46)
 #define NO_PLAN       "There is no memory to plan the workspace of '%s'."
-enum { ERROR_BYTES = 256, BINDINGS = 4, MAX_THREADS = 1024 };
+enum { ERROR_BYTES = 256, BINDINGS = 64, MAX_THREADS = 1024 };
 
 struct entry_state {
     struct binding *bindings[BINDINGS]; /* the last used first */
@@ -197,9 +197,13 @@ int kt_context_threads(const kt_context *context) { return kt_pool_threads(conte
 
 /* ---- bindings ---------------------------------------------------------------------------------------- */
 
+static size_t count_numbers(const kt_abi_entry *entry) {
+    return (size_t)entry->symbol_count + entry->value_count + entry->buffer_count + entry->step_count +
+           3 * (size_t)entry->loop_count;
+}
+
 static struct binding *allocate_binding(const kt_abi_entry *entry, int threads) {
-    size_t numbers = (size_t)entry->symbol_count + entry->value_count + entry->buffer_count +
-                     entry->step_count + 3 * (size_t)entry->loop_count;
+    size_t numbers = count_numbers(entry);
     size_t lanes = threads > 1 && kt_lanes_possible(entry) ? (size_t)threads : 0;
     size_t pointers = (1 + lanes) * entry->arg_count + entry->input_count + entry->output_count;
     struct binding *binding =
@@ -255,6 +259,15 @@ int kt_binding_make(kt_context *context, const kt_abi_entry *entry, const int64_
     }
     *out_binding = binding;
     return 0;
+}
+
+struct binding *kt_binding_copy(const kt_abi_entry *entry, const struct binding *share) {
+    struct binding *copy = allocate_binding(entry, 1);
+    if (!copy) return NULL;
+    memcpy(copy->symbols, share->symbols, count_numbers(entry) * sizeof(int64_t));
+    copy->workspace_bytes = share->workspace_bytes;
+    copy->nanoseconds = share->nanoseconds;
+    return copy;
 }
 
 static bool has_symbols(const struct binding *binding, const int64_t *symbols, uint32_t count) {
@@ -319,13 +332,22 @@ static void point_arguments(kt_context *context, const kt_abi_entry *entry, stru
     }
 }
 
+/* A new workspace for the binding; without its shares if there is no memory for theirs. */
+static void make_workspace(kt_context *context, struct binding *binding, int64_t *out_bytes) {
+    *out_bytes = needed_workspace(binding);
+    context->workspace = *out_bytes < MAX_WORKSPACE ? aligned_alloc(64, (size_t)*out_bytes) : NULL;
+    if (context->workspace || !binding->shares) return;
+    kt_shares_free(binding);
+    make_workspace(context, binding, out_bytes);
+}
+
 /* Makes the workspace large enough, and points arguments into it. */
 static int place_binding(kt_context *context, const kt_abi_entry *entry, struct binding *binding) {
     int64_t bytes = needed_workspace(binding);
     if (bytes > context->workspace_bytes) {
         free(context->workspace);
         context->workspace_bytes = 0;
-        context->workspace = bytes < MAX_WORKSPACE ? aligned_alloc(64, (size_t)bytes) : NULL;
+        make_workspace(context, binding, &bytes);
         /* The new block may lie where the old one did, or there may be none: all bindings must look again. */
         for (uint32_t i = 0; i < context->program->entry_count; i++) {
             for (int j = 0; j < BINDINGS; j++) {

@@ -39,6 +39,8 @@ struct call {
 /* Binds the symbols for a call by so many threads; a share is bound for one. */
 int kt_binding_make(kt_context *context, const kt_abi_entry *entry, const int64_t *symbols, int threads,
                     struct binding **out_binding);
+/* Another of as many samples; NULL: no memory. */
+struct binding *kt_binding_copy(const kt_abi_entry *entry, const struct binding *share);
 /* Runs all steps. */
 void kt_call_run(const struct call *call);
 /* Where a buffer lies, for the slices that loops stand at. */
@@ -63,7 +65,7 @@ int64_t kt_lanes_run(const struct call *call, uint32_t loop);
 
 /* ---- shares.c: samples of a batch side by side ------------------------------------------------------------
  */
-/* Gives the binding its shares, where there can be some and they pay, or they are forced. */
+/* Gives the binding its shares, where there can be some, and memory for them, and they pay, or they are forced. */
 int kt_shares_make(kt_context *context, const kt_abi_entry *entry, struct binding *whole, int threads,
                    bool forced);
 void kt_shares_free(struct binding *whole);

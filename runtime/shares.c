@@ -24,7 +24,13 @@ int kt_shares_make(kt_context *context, const kt_abi_entry *entry, struct bindin
         for (uint32_t k = 0; k < entry->symbol_count; k++) symbols[k] = whole->symbols[k];
         int64_t first = samples_before(samples, i, count);
         symbols[entry->batch - 1] = samples_before(samples, i + 1, count) - first;
-        code = kt_binding_make(context, entry, symbols, 1, &whole->shares[i]);
+        const struct binding *last = i ? whole->shares[i - 1] : NULL;
+        if (last && last->symbols[entry->batch - 1] == symbols[entry->batch - 1]) {
+            whole->shares[i] = kt_binding_copy(entry, last);
+            code = whole->shares[i] ? 0 : KT_ERROR_MEMORY;
+        } else {
+            code = kt_binding_make(context, entry, symbols, 1, &whole->shares[i]);
+        }
         if (code) break;
         whole->shares[i]->first_sample = first;
         whole->share_count = i + 1;
@@ -35,7 +41,9 @@ int kt_shares_make(kt_context *context, const kt_abi_entry *entry, struct bindin
         }
     }
     free(symbols);
-    return code;
+    if (code != KT_ERROR_MEMORY) return code;
+    kt_shares_free(whole); /* then there are none */
+    return 0;
 }
 
 void kt_shares_free(struct binding *whole) {

@@ -21,6 +21,7 @@
 static atomic_long until_failure; /* 0: none fails */
 static bool all_after_it;         /* fail too */
 static atomic_long failures;
+static size_t most_bytes; /* of an aligned block; 0: any */
 
 static bool is_to_fail(void) {
     if (atomic_load(&until_failure) <= 0) return false;
@@ -44,7 +45,7 @@ void *__wrap_malloc(size_t bytes) { return is_to_fail() ? NULL : __real_malloc(b
 void *__wrap_calloc(size_t count, size_t bytes) { return is_to_fail() ? NULL : __real_calloc(count, bytes); }
 void *__wrap_realloc(void *at, size_t bytes) { return is_to_fail() ? NULL : __real_realloc(at, bytes); }
 void *__wrap_aligned_alloc(size_t alignment, size_t bytes) {
-    return is_to_fail() ? NULL : __real_aligned_alloc(alignment, bytes);
+    return is_to_fail() || (most_bytes && bytes > most_bytes) ? NULL : __real_aligned_alloc(alignment, bytes);
 }
 
 /* ---- programs ---------------------------------------------------------------------------------------------
@@ -185,6 +186,34 @@ static void weights_survive(void **state) {
     sweep(&beside, "--input in.npz --output out.npz --threads 2 --weights in.weights");
 }
 
+/* Where there is room for all samples together but not for shares of them, none are made. */
+static void shares_give_way(void **state) {
+    (void)state;
+    enum { BATCH = 3, THREADS = 3, LINE = 64 };
+    float x[4 * BATCH], sum[2 * BATCH], expected[2 * BATCH];
+    double total[BATCH];
+    kt_abi_entry entry = any_entry;
+    entry.batch = 1;
+    kt_program program = any;
+    program.entries = &entry;
+    for (int i = 0; i < 4 * BATCH; i++) x[i] = (float)(i * i);
+    for (int scarce = 0; scarce < 2; scarce++) {
+        kt_context *context = kt_context_create(&program, THREADS, NULL);
+        assert_non_null(context);
+        kt_context_force_shares(context);
+        const int64_t batch = BATCH;
+        assert_int_equal(kt_context_workspace_bytes(context, 0, &batch), THREADS * 2 * LINE);
+        most_bytes = scarce ? 2 * LINE : 0;
+        assert_int_equal(kt_context_call(context, 0, &batch, (const void *[]){x, x},
+                                         (void *[]){scarce ? sum : expected, total}),
+                         0);
+        most_bytes = 0;
+        assert_int_equal(kt_context_workspace_bytes(context, 0, &batch), (scarce ? 1 : THREADS) * 2 * LINE);
+        kt_context_destroy(context);
+    }
+    assert_memory_equal(sum, expected, sizeof sum);
+}
+
 /* ---- files ------------------------------------------------------------------------------------------------
  */
 
@@ -229,10 +258,9 @@ static int remove_files(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(predictions_survive),
-        cmocka_unit_test(profiles_survive),
-        cmocka_unit_test(benchmarks_survive),
-        cmocka_unit_test(weights_survive),
+        cmocka_unit_test(predictions_survive), cmocka_unit_test(profiles_survive),
+        cmocka_unit_test(benchmarks_survive),  cmocka_unit_test(weights_survive),
+        cmocka_unit_test(shares_give_way),
     };
     return cmocka_run_group_tests(tests, make_files, remove_files);
 }
