@@ -127,6 +127,8 @@ struct kt_layer_class {
     /* Adds weights for these input types; called once, before the first call. May be NULL. */
     kt_status (*build)(kt_layer *layer, kt_trace *trace, const kt_layer_call *call);
     void (*call)(kt_layer *layer, kt_layer_call *call);
+    /* In a step of training, after the optimizer and the constraints; NULL: nothing. */
+    void (*updated)(kt_layer *layer, kt_trace *trace);
     /* How many outputs a call has; NULL: one. */
     uint32_t (*output_count)(const kt_layer *layer);
     /* How many more there are behind those where an argument of the call asks for them, which else stay 0. */

@@ -1,6 +1,8 @@
 /* BatchNormalization and LayerNormalization. Statistics are taken in float32 at least. */
 #include "frontend/layers/normalize_impl.h"
 
+#include <math.h>
+
 /* ---- BatchNormalization
  * ------------------------------------------------------------------------------------------ */
 typedef struct batch_normalization {
@@ -14,6 +16,7 @@ typedef struct batch_normalization {
     const json_t *beta_regularizer, *gamma_regularizer;
     const json_t *beta_constraint, *gamma_constraint;
     uint32_t gamma, beta, moving_mean, moving_variance; /* weights */
+    uint32_t moving_stddev, renorm_mean, renorm_stddev; /* with renorm */
 } batch_normalization;
 
 // clang-format off
@@ -39,6 +42,11 @@ static const kt_option batch_options[] = {
 };
 // clang-format on
 
+static double limit(const batch_normalization *self, const char *key, double otherwise) {
+    const json_t *value = json_object_get(self->renorm_clipping, key);
+    return value ? json_number_value(value) : otherwise;
+}
+
 static kt_status check_batch(kt_layer *layer, kt_layer_context *context) {
     const batch_normalization *self = (const batch_normalization *)layer;
     kt_status status = kt_check_epsilon(layer, context, self->epsilon);
@@ -54,6 +62,11 @@ static kt_status check_batch(kt_layer *layer, kt_layer_context *context) {
                                      "must hold numbers by the names rmax, rmin and dmax, not '%s'.", key);
         }
     }
+    if (self->renorm && limit(self, "rmax", INFINITY) < limit(self, "rmin", -INFINITY))
+        status =
+            kt_layer_reject(layer, context, KT_INVALID, "renorm_clipping", "must have rmax at least rmin.");
+    if (self->renorm && limit(self, "dmax", 0) < 0)
+        status = kt_layer_reject(layer, context, KT_INVALID, "renorm_clipping", "must have dmax at least 0.");
     return status;
 }
 
@@ -73,9 +86,9 @@ static kt_status build_batch(kt_layer *layer, kt_trace *trace, const kt_layer_ca
     self->moving_mean = kt_layer_add_weight(layer, trace, "moving_mean", &type, mean, false);
     self->moving_variance = kt_layer_add_weight(layer, trace, "moving_variance", &type, variance, false);
     if (self->renorm) {
-        kt_layer_add_weight(layer, trace, "moving_stddev", &type, variance, false);
-        kt_layer_add_weight(layer, trace, "renorm_mean", &type, mean, false);
-        kt_layer_add_weight(layer, trace, "renorm_stddev", &type, variance, false);
+        self->moving_stddev = kt_layer_add_weight(layer, trace, "moving_stddev", &type, variance, false);
+        self->renorm_mean = kt_layer_add_weight(layer, trace, "renorm_mean", &type, mean, false);
+        self->renorm_stddev = kt_layer_add_weight(layer, trace, "renorm_stddev", &type, variance, false);
     }
     return KT_OK;
 }
@@ -106,37 +119,86 @@ static void take_moments(kt_builder *b, kt_value x, kt_value mask, const kt_ints
     *out_variance = count ? kt_build_div(b, sum, count) : kt_divide_by_count(b, sum, &type, axes);
 }
 
-/* value * momentum + now * (1 - momentum) */
-static void move(kt_layer *layer, kt_layer_call *call, uint32_t weight, kt_value now) {
-    kt_builder *b = call->trace->builder;
-    double momentum = ((batch_normalization *)layer)->momentum;
-    kt_dtype dtype = kt_build_type(b, now)->dtype;
-    kt_value old = kt_build_cast(b, kt_trace_stored_weight(call->trace, layer, weight), dtype);
-    kt_value kept = kt_build_mul(b, old, kt_build_like(b, old, momentum));
-    kt_value added = kt_build_mul(b, now, kt_build_like(b, now, 1 - momentum));
-    kt_trace_assign(call->trace, layer, weight, kt_build_add(b, kept, added));
+/* A weight as it is stored, in x's dtype. */
+static kt_value read_as(kt_layer *layer, kt_trace *trace, uint32_t weight, kt_value x) {
+    return kt_build_cast(trace->builder, kt_trace_stored_weight(trace, layer, weight),
+                         kt_build_type(trace->builder, x)->dtype);
 }
 
-/* The statistics of this batch, which move those of the layer; or the layer's own. */
+/* The weight becomes weight * momentum + now * (1 - momentum), which is returned. */
+static kt_value move(kt_layer *layer, kt_trace *trace, uint32_t weight, kt_value now, double momentum) {
+    kt_builder *b = trace->builder;
+    kt_value old = read_as(layer, trace, weight, now);
+    kt_value kept = kt_build_mul(b, old, kt_build_like(b, old, momentum));
+    kt_value added = kt_build_mul(b, now, kt_build_like(b, now, 1 - momentum));
+    kt_value moved = kt_build_add(b, kept, added);
+    kt_trace_assign(trace, layer, weight, moved);
+    return moved;
+}
+
+/* The statistics of this batch, or the layer's own. */
 static void choose_moments(kt_layer *layer, kt_layer_call *call, kt_value x, int axis, kt_value *out_mean,
                            kt_value *out_variance) {
     const batch_normalization *self = (const batch_normalization *)layer;
-    kt_builder *b = call->trace->builder;
-    kt_type type = *kt_build_type(b, x);
     if (call->trace->training && layer->trainable) {
         kt_ints axes = {0};
-        for (int i = 0; i < type.rank; i++) {
+        int rank = kt_build_type(call->trace->builder, x)->rank;
+        for (int i = 0; i < rank; i++) {
             if (i != axis) axes.at[axes.count++] = i;
         }
         kt_trace_at(call->trace, "moments");
-        take_moments(b, x, call->masks[0], &axes, out_mean, out_variance);
-        move(layer, call, self->moving_mean, *out_mean);
-        move(layer, call, self->moving_variance, *out_variance);
+        take_moments(call->trace->builder, x, call->masks[0], &axes, out_mean, out_variance);
         return;
     }
-    *out_mean = kt_build_cast(b, kt_trace_stored_weight(call->trace, layer, self->moving_mean), type.dtype);
-    *out_variance =
-        kt_build_cast(b, kt_trace_stored_weight(call->trace, layer, self->moving_variance), type.dtype);
+    *out_mean = read_as(layer, call->trace, self->moving_mean, x);
+    *out_variance = read_as(layer, call->trace, self->moving_variance, x);
+}
+
+/* ---- batch renormalisation (Ioffe, 2017): gamma (x r + d) + beta for gamma x + beta, where r and d, which
+ * pass no gradients on, say how far the batch is from the statistics that training keeps. */
+static kt_value clip(kt_builder *b, kt_value x, double least, double most) {
+    if (least > -INFINITY) x = kt_build_maximum(b, x, kt_build_like(b, x, least));
+    if (most < INFINITY) x = kt_build_minimum(b, x, kt_build_like(b, x, most));
+    return x;
+}
+
+/* Rewrites gamma and beta, each 0 where there is none. */
+static void renormalize(kt_layer *layer, kt_trace *trace, kt_value mean, kt_value stddev, kt_value *gamma,
+                        kt_value *beta) {
+    const batch_normalization *self = (const batch_normalization *)layer;
+    double furthest = limit(self, "dmax", INFINITY);
+    kt_builder *b = trace->builder;
+    kt_value kept = read_as(layer, trace, self->renorm_stddev, mean);
+    kept = kt_build_maximum(b, kept, kt_build_sqrt(b, kt_build_like(b, kept, self->epsilon)));
+    kt_value r =
+        clip(b, kt_build_div(b, stddev, kept), limit(self, "rmin", -INFINITY), limit(self, "rmax", INFINITY));
+    kt_value away = kt_build_sub(b, mean, read_as(layer, trace, self->renorm_mean, mean));
+    kt_value d = clip(b, kt_build_div(b, away, kept), -furthest, furthest);
+    r = kt_build_stop_gradient(b, r);
+    d = kt_build_stop_gradient(b, d);
+    if (*gamma) d = kt_build_mul(b, d, *gamma);
+    *gamma = *gamma ? kt_build_mul(b, r, *gamma) : r;
+    *beta = *beta ? kt_build_add(b, d, *beta) : d;
+}
+
+/* The layer's statistics move towards the batch's. stddev is 0 without renorm, with which Keras keeps the
+ * standard deviation's average, and has the variance follow it. */
+static void move_statistics(kt_layer *layer, kt_trace *trace, kt_value mean, kt_value variance,
+                            kt_value stddev) {
+    const batch_normalization *self = (const batch_normalization *)layer;
+    kt_builder *b = trace->builder;
+    (void)move(layer, trace, self->moving_mean, mean, self->momentum);
+    if (!stddev) {
+        (void)move(layer, trace, self->moving_variance, variance, self->momentum);
+        return;
+    }
+    (void)move(layer, trace, self->renorm_mean, mean, self->renorm_momentum);
+    (void)move(layer, trace, self->renorm_stddev, stddev, self->renorm_momentum);
+    kt_value moved = move(layer, trace, self->moving_stddev, stddev, self->momentum);
+    kt_value square = kt_build_mul(b, moved, moved);
+    square = kt_build_sub(b, square, kt_build_like(b, square, self->epsilon));
+    kt_trace_assign(trace, layer, self->moving_variance,
+                    kt_build_maximum(b, square, kt_build_like(b, square, 0)));
 }
 
 static void call_batch(kt_layer *layer, kt_layer_call *call) {
@@ -147,11 +209,6 @@ static void call_batch(kt_layer *layer, kt_layer_call *call) {
     int rank = kt_call_type(call, 0)->rank;
     int axis = kt_call_axis(call, self->axis, rank);
     if (axis < 0) return;
-    if (trace->training && layer->trainable && self->renorm) {
-        kt_trace_fail(trace, KT_UNSUPPORTED,
-                      "training a BatchNormalization with renorm is not supported yet.");
-        return;
-    }
     if (call->masks[0] && kt_build_type(builder, call->masks[0])->rank != rank - 1) {
         kt_trace_fail(trace, KT_INVALID, "the mask must have one axis less than the input.");
         return;
@@ -160,12 +217,20 @@ static void call_batch(kt_layer *layer, kt_layer_call *call) {
     kt_dtype dtype = kt_dtype_promote(kt_call_type(call, 0)->dtype, KT_F32);
     kt_value x = kt_build_cast(builder, call->inputs[0], dtype);
     kt_value operands[5] = {x};
-    choose_moments(layer, call, x, axis, &operands[1], &operands[2]);
+    kt_value *mean = &operands[1], *variance = &operands[2], *gamma = &operands[3], *beta = &operands[4];
+    choose_moments(layer, call, x, axis, mean, variance);
+    if (self->scale) *gamma = read_as(layer, trace, self->gamma, x);
+    if (self->center) *beta = read_as(layer, trace, self->beta, x);
+    if (trace->training && layer->trainable) {
+        kt_value stddev = 0;
+        if (self->renorm) {
+            stddev = kt_build_add(builder, *variance, kt_build_like(builder, *variance, self->epsilon));
+            stddev = kt_build_sqrt(builder, stddev);
+            renormalize(layer, trace, *mean, stddev, gamma, beta);
+        }
+        move_statistics(layer, trace, *mean, *variance, stddev);
+    }
     kt_trace_at(trace, "batch_normalization");
-    if (self->scale)
-        operands[3] = kt_build_cast(builder, kt_trace_stored_weight(trace, layer, self->gamma), dtype);
-    if (self->center)
-        operands[4] = kt_build_cast(builder, kt_trace_stored_weight(trace, layer, self->beta), dtype);
     kt_value y = kt_normalize_batch(builder, operands, axis, self->epsilon);
     call->outputs[0] = kt_build_cast(builder, y, layer->compute_dtype);
 }

@@ -84,6 +84,7 @@ typedef struct walk {
     kt_trace *trace;
     kt_table met; /* layers, by address */
     void (*visit)(struct walk *w, kt_layer *layer, uint32_t weight);
+    bool updates; /* calls what classes have for updated weights */
     kt_value sum;
 } walk;
 
@@ -96,6 +97,8 @@ static void walk_layer(walk *w, kt_layer *layer) {
     for (uint32_t i = 0; layer->trainable && i < layer->weights.count; i++)
         if (layer->weights.at[i].trainable && layer->graph == w->trace->builder->graph) w->visit(w, layer, i);
     for (uint32_t i = 0; i < layer->children.count; i++) walk_layer(w, layer->children.at[i]);
+    if (w->updates && layer->class->updated && layer->graph == w->trace->builder->graph)
+        layer->class->updated(layer, w->trace);
 }
 
 /* Of a layer that is frozen as a whole, no weight is trained. */
@@ -137,6 +140,6 @@ static void constrain(walk *w, kt_layer *layer, uint32_t weight) {
 }
 
 void kt_layer_constrain(kt_layer *layer, kt_trace *trace) {
-    walk w = {.trace = trace, .visit = constrain};
+    walk w = {.trace = trace, .visit = constrain, .updates = true};
     walk_trained(&w, layer);
 }

@@ -112,6 +112,14 @@ def bidirectional(): return numbers(L.Bidirectional(L.LSTM(3, return_sequences=T
 @model
 def conv_lstm(): return numbers(L.ConvLSTM1D(2, 2), L.Flatten(), shape=(3, 5, 2))
 @model
+def conv_lstm_dropout(): return numbers(L.ConvLSTM2D(2, 2, 2, "same", dropout=0.3, recurrent_dropout=0.2, seed=4, return_sequences=True), L.ConvLSTM2D(2, 1, recurrent_dropout=0.4, seed=9), L.Flatten(), shape=(3, 4, 4, 2))
+@model
+def spectral(): return numbers(L.SpectralNormalization(L.Conv2D(3, 2, activation="relu")), L.Flatten(), L.SpectralNormalization(L.Dense(4, kernel_regularizer="l2"), power_iterations=3), shape=(4, 4, 2))
+@model
+def spectral_zeros(): return numbers(L.SpectralNormalization(L.Dense(4, kernel_initializer="zeros")))
+@model
+def renorm(): return numbers(L.Conv2D(3, 2), L.BatchNormalization(renorm=True, momentum=0.9, renorm_momentum=0.8), L.Flatten(), L.Dense(4), L.BatchNormalization(renorm=True, center=False, renorm_clipping={"rmax": 1.1, "rmin": 0.9, "dmax": 0.1}), L.Dense(4), L.BatchNormalization(renorm=True, scale=False, renorm_clipping={"dmax": 0.5}), shape=(4, 4, 2))
+@model
 def time_distributed(): return numbers(L.TimeDistributed(L.Dense(3, "relu")), L.TimeDistributed(L.Dense(2)), L.Flatten(), shape=(4, 3))
 @model
 def embedding(): return classes(L.Embedding(10, 4), L.GlobalAveragePooling1D(), shape=(5,), dtype="int32")
@@ -177,6 +185,15 @@ def attentive():
 # fmt: on
 
 
+def variables(net):
+    """Its variables in our order: SpectralNormalization's come first, and the kernel of its layer is one of them."""
+    wraps = lambda layer: isinstance(layer, L.SpectralNormalization)
+    if not any(map(wraps, net.layers)):
+        return net.variables
+    own = lambda layer: [layer.kernel, layer.vector_u] + layer.layer.variables if wraps(layer) else layer.variables
+    return [v for layer in net.layers for v in own(layer)]
+
+
 def make(name, function, policy, out):
     keras.utils.set_random_seed(1)
     keras.config.set_dtype_policy(policy)
@@ -209,7 +226,7 @@ def make(name, function, policy, out):
     pick = lambda arrays, step: [a[step % BATCHES] for a in arrays]
     one = lambda list_: list_[0] if len(list_) == 1 else list_
     net.optimizer.build(net.trainable_variables)
-    followed = net.variables + [v for v in net.optimizer.variables if v.name not in ("iteration", "learning_rate")]
+    followed = variables(net) + [v for v in net.optimizer.variables if v.name not in ("iteration", "learning_rate")]
     state = lambda: np.concatenate([np.asarray(v).astype("float32").ravel() for v in followed])
     states, logs = [state()], []
     for step in range(STEPS):

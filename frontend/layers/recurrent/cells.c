@@ -11,13 +11,10 @@
 
 #include <string.h>
 
-enum { MAX_GATES = 4 };
 typedef struct unit_cell {
     kt_layer layer;
     KT_CELL_FIELDS
-    /* Of the call that is being traced: what inputs and states are multiplied with, one a gate, or one for
-     * all; no entries: 1. Float [batch, features]. */
-    kt_value input_masks[MAX_GATES], state_masks[MAX_GATES];
+    kt_cell_dropout drops; /* of the call that is being traced: one mask a gate, or one for all */
 } unit_cell;
 
 // clang-format off
@@ -105,49 +102,52 @@ static void state_types(const kt_layer *cell, kt_dim_pool *dims, const kt_type *
 }
 
 /* ---- dropout ----------------------------------------------------------------------------------------------
- * Masks are the same in all steps of a call. With recurrent dropout each gate has masks of its own, as in
- * Keras, which draws them also where it only evaluates, and does not use them then. */
+ * With recurrent dropout each gate has masks of its own, as in Keras. */
 
 static int64_t count_gates(const kt_layer *cell) {
     return cell->class == &kt_class_lstm_cell ? 4 : cell->class == &kt_class_gru_cell ? 3 : 1;
 }
 
-static void draw_masks(kt_layer *cell, kt_trace *trace, const kt_type *type, double rate, int64_t count,
-                       kt_value *out_masks) {
+static void draw_masks(kt_layer *cell, kt_trace *trace, const kt_cell_dropout *dropout, const kt_type *type,
+                       double rate, kt_value *out_masks) {
     kt_value ones = kt_build_fill(trace->builder, type, 1);
-    for (int64_t i = 0; i < count; i++)
-        out_masks[i] = kt_random_dropout(cell, trace, self_of(cell)->seed, ones, rate, &(kt_ints){0});
+    for (int64_t i = 0; i < dropout->count; i++)
+        out_masks[i] = kt_random_dropout(cell, trace, dropout->seed, ones, rate, &(kt_ints){0});
+}
+
+void kt_cell_draw(kt_layer *cell, kt_trace *trace, const kt_type *input, kt_cell_dropout *dropout) {
+    kt_type states[KT_MAX_STATES];
+    memset(dropout->input_masks, 0, sizeof dropout->input_masks);
+    memset(dropout->state_masks, 0, sizeof dropout->state_masks);
+    if (!trace->training && trace->collects_losses)
+        kt_random_skip(cell, trace, dropout->count * ((dropout->input > 0) + (dropout->state > 0)));
+    if (!trace->training || (dropout->input <= 0 && dropout->state <= 0)) return;
+    if (dropout->input >= 1 || dropout->state >= 1) {
+        kt_trace_fail(trace, KT_INVALID, "a dropout of 1 leaves nothing to train with.");
+        return;
+    }
+    kt_cell_find(cell)->state_types(cell, trace->builder->graph->dims, input, states);
+    kt_type type = *input;
+    type.dtype = cell->compute_dtype;
+    if (dropout->input > 0) draw_masks(cell, trace, dropout, &type, dropout->input, dropout->input_masks);
+    if (dropout->state > 0)
+        draw_masks(cell, trace, dropout, &states[0], dropout->state, dropout->state_masks);
+}
+
+kt_value kt_cell_mask(kt_trace *trace, kt_value x, kt_value mask) {
+    if (!mask) return x;
+    const kt_type type = *kt_build_type(trace->builder, x);
+    mask = kt_trace_capture(trace, mask);
+    return kt_build_mul(trace->builder, x, kt_build_broadcast_to(trace->builder, mask, type.rank, type.dims));
 }
 
 static void draw(kt_layer *cell, kt_trace *trace, const kt_type *input) {
     unit_cell *self = (unit_cell *)cell;
-    kt_type state[2];
-    memset(self->input_masks, 0, sizeof self->input_masks);
-    memset(self->state_masks, 0, sizeof self->state_masks);
-    int64_t count = self->recurrent_dropout > 0 ? count_gates(cell) : 1;
-    if (!trace->training && trace->collects_losses)
-        kt_random_skip(cell, trace, count * ((self->dropout > 0) + (self->recurrent_dropout > 0)));
-    if (!trace->training || (self->dropout <= 0 && self->recurrent_dropout <= 0)) return;
-    if (self->dropout >= 1 || self->recurrent_dropout >= 1) {
-        kt_trace_fail(trace, KT_INVALID, "a dropout of 1 leaves nothing to train with.");
-        return;
-    }
-    state_types(cell, trace->builder->graph->dims, input, state);
-    kt_type type = *input;
-    type.dtype = cell->compute_dtype;
-    if (self->dropout > 0) draw_masks(cell, trace, &type, self->dropout, count, self->input_masks);
-    if (self->recurrent_dropout > 0)
-        draw_masks(cell, trace, &state[0], self->recurrent_dropout, count, self->state_masks);
-}
-
-/* x [..., batch, features] times a mask. */
-static kt_value masked(kt_trace *trace, kt_value x, kt_value mask) {
-    if (!mask) return x;
-    const kt_type type = *kt_build_type(trace->builder, x);
-    mask = kt_trace_capture(trace, mask);
-    mask = kt_build_broadcast(trace->builder, mask, type.rank, type.dims,
-                              (int64_t[]){type.rank - 2, type.rank - 1});
-    return kt_build_mul(trace->builder, x, mask);
+    self->drops.seed = self->seed;
+    self->drops.input = self->dropout;
+    self->drops.state = self->recurrent_dropout;
+    self->drops.count = self->recurrent_dropout > 0 ? count_gates(cell) : 1;
+    kt_cell_draw(cell, trace, input, &self->drops);
 }
 
 /* The product of x with the first gates of a kernel; masks: of x. */
@@ -156,23 +156,23 @@ static kt_value masked_product(kt_layer *cell, kt_trace *trace, kt_value x, kt_v
     kt_builder *b = trace->builder;
     int64_t units = self_of(cell)->units;
     if (gates < count_gates(cell)) kernel = kt_last_part(b, kernel, 0, gates * units);
-    if (!masks[0] || !masks[1]) return product(b, masked(trace, x, masks[0]), kernel);
-    kt_value parts[MAX_GATES];
+    if (!masks[0] || !masks[1]) return product(b, kt_cell_mask(trace, x, masks[0]), kernel);
+    kt_value parts[KT_MAX_GATES];
     for (int64_t i = 0; i < gates; i++)
         parts[i] =
-            product(b, masked(trace, x, masks[i]), kt_last_part(b, kernel, i * units, (i + 1) * units));
+            product(b, kt_cell_mask(trace, x, masks[i]), kt_last_part(b, kernel, i * units, (i + 1) * units));
     return kt_build_concat(b, parts, (uint32_t)gates, kt_build_type(b, parts[0])->rank - 1);
 }
 
 static kt_value recur(kt_layer *cell, kt_trace *trace, kt_value h, int64_t gates) {
     return masked_product(cell, trace, h, kt_trace_weight(trace, cell, RECURRENT), gates,
-                          self_of(cell)->state_masks);
+                          self_of(cell)->drops.state_masks);
 }
 
 static kt_value project(kt_layer *cell, kt_trace *trace, kt_value x) {
     kt_trace_at(trace, "input");
     x = masked_product(cell, trace, x, kt_trace_weight(trace, cell, KERNEL), count_gates(cell),
-                       self_of(cell)->input_masks);
+                       self_of(cell)->drops.input_masks);
     return self_of(cell)->use_bias ? add_bias(cell, trace, x, 0) : x;
 }
 
@@ -257,7 +257,7 @@ static kt_value gru_step(kt_layer *cell, kt_trace *trace, kt_value x, kt_value *
     if (self->reset_after)
         candidate = kt_build_mul(b, reset, gate(cell, trace, inner, 2));
     else
-        candidate = product(b, kt_build_mul(b, reset, masked(trace, h, self->state_masks[2])),
+        candidate = product(b, kt_build_mul(b, reset, kt_cell_mask(trace, h, self->drops.state_masks[2])),
                             kt_last_part(b, kernel, 2 * units, 3 * units));
     kt_trace_at(trace, "output");
     candidate = activate(cell, trace, kt_build_add(b, gate(cell, trace, x, 2), candidate));

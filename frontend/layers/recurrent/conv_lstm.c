@@ -23,6 +23,7 @@ typedef struct conv_lstm {
     const json_t *kernel_regularizer, *recurrent_regularizer, *bias_regularizer;
     const json_t *kernel_constraint, *recurrent_constraint, *bias_constraint;
     kt_recurrence recurrence; /* of layers */
+    kt_cell_dropout drops;    /* of cells, and the call that is being traced */
 } conv_lstm;
 
 // clang-format off
@@ -124,28 +125,44 @@ static void state_types(const kt_layer *cell, kt_dim_pool *dims, const kt_type *
     out_types[0] = out_types[1] = type;
 }
 
-/* The steps of all times are one batch. Gives [time, batch, space…, gates]. */
+/* The convolution of x with the kernels of all gates, each of x times its mask, where there are masks. The
+ * steps of x [time, batch, …] become one batch. Gives [batch, space…, gates]. */
+static kt_value convolve(kt_layer *cell, kt_trace *trace, kt_value x, uint32_t weight,
+                         const kt_sliding *sliding, const kt_value *masks) {
+    const conv_lstm *self = self_of(cell);
+    kt_builder *b = trace->builder;
+    kt_value kernel = kt_trace_weight(trace, cell, weight), parts[KT_MAX_GATES];
+    const kt_type type = *kt_build_type(b, x);
+    bool steps = type.rank > (int)self->kernel_size.count + 2;
+    kt_dim shape[KT_MAX_RANK] = {kt_dim_mul(b->graph->dims, type.dims[0], type.dims[1])};
+    for (int axis = 2; axis < type.rank; axis++) shape[axis - 1] = type.dims[axis];
+    uint32_t count = masks[0] ? KT_MAX_GATES : 1;
+    for (uint32_t i = 0; i < count; i++) {
+        kt_value part = kt_cell_mask(trace, x, masks[i]), own = kernel;
+        if (steps) part = kt_build_reshape(b, part, type.rank - 1, shape);
+        part = kt_to_channels_last(b, part, is_channels_first(self));
+        if (count > 1) own = kt_last_part(b, kernel, i * self->filters, (i + 1) * self->filters);
+        parts[i] = kt_convolve(b, part, own, sliding, 1);
+    }
+    if (count == 1) return parts[0];
+    return kt_build_concat(b, parts, count, (int)self->kernel_size.count + 1);
+}
+
+/* Gives [time, batch, space…, gates]. */
 static kt_value project(kt_layer *cell, kt_trace *trace, kt_value x) {
     const conv_lstm *self = self_of(cell);
     kt_builder *b = trace->builder;
     kt_trace_at(trace, "input");
     const kt_type type = *kt_build_type(b, x);
-    bool steps = type.rank > (int)self->kernel_size.count + 2;
-    if (steps) {
-        kt_dim shape[KT_MAX_RANK] = {kt_dim_mul(b->graph->dims, type.dims[0], type.dims[1])};
-        for (int axis = 2; axis < type.rank; axis++) shape[axis - 1] = type.dims[axis];
-        x = kt_build_reshape(b, x, type.rank - 1, shape);
-    }
-    x = kt_to_channels_last(b, x, is_channels_first(self));
     kt_sliding sliding = {self->strides, self->dilation_rate, self->padding};
-    x = kt_convolve(b, x, kt_trace_weight(trace, cell, KERNEL), &sliding, 1);
+    x = convolve(cell, trace, x, KERNEL, &sliding, self->drops.input_masks);
     if (self->use_bias) {
         kt_trace_at(trace, "bias");
         int last = kt_build_type(b, x)->rank - 1;
         x = kt_build_add(b, x, kt_along_axis(b, kt_trace_weight(trace, cell, BIAS), x, last));
     }
-    if (!steps) return x;
     const kt_type flat = *kt_build_type(b, x);
+    if (type.rank == flat.rank) return x;
     kt_dim shape[KT_MAX_RANK] = {type.dims[0], type.dims[1]};
     for (int axis = 1; axis < flat.rank; axis++) shape[axis + 1] = flat.dims[axis];
     return kt_build_reshape(b, x, flat.rank + 1, shape);
@@ -156,31 +173,33 @@ static kt_value step(kt_layer *cell, kt_trace *trace, kt_value x, kt_value *stat
     kt_builder *b = trace->builder;
     bool first = is_channels_first(self);
     kt_trace_at(trace, "recurrence");
-    kt_value h = kt_to_channels_last(b, states[0], first), c = kt_to_channels_last(b, states[1], first);
+    kt_value c = kt_to_channels_last(b, states[1], first);
     kt_sliding keeping = {.padding = "same"};
     keeping.strides.count = keeping.dilation.count = self->kernel_size.count;
     for (uint32_t i = 0; i < self->kernel_size.count; i++) keeping.strides.at[i] = keeping.dilation.at[i] = 1;
-    kt_value recurrent = kt_convolve(b, h, kt_trace_weight(trace, cell, RECURRENT), &keeping, 1);
-    kt_value z = kt_build_add(b, x, recurrent);
-    kt_value gates[4];
+    kt_value z =
+        kt_build_add(b, x, convolve(cell, trace, states[0], RECURRENT, &keeping, self->drops.state_masks));
+    kt_value gates[KT_MAX_GATES];
     kt_trace_at(trace, "carry");
-    for (int64_t i = 0; i < 4; i++) {
+    for (int64_t i = 0; i < KT_MAX_GATES; i++) {
         const kt_activation *activation = i == 2 ? &self->activation : &self->recurrent_activation;
         gates[i] = kt_last_part(b, z, i * self->filters, (i + 1) * self->filters);
         gates[i] = kt_activation_apply(b, activation, gates[i]);
     }
     c = kt_build_add(b, kt_build_mul(b, gates[1], c), kt_build_mul(b, gates[0], gates[2]));
     kt_trace_at(trace, "output");
-    h = kt_build_mul(b, gates[3], kt_activation_apply(b, &self->activation, c));
+    kt_value h = kt_build_mul(b, gates[3], kt_activation_apply(b, &self->activation, c));
     states[1] = kt_from_channels_last(b, c, first);
     return states[0] = kt_from_channels_last(b, h, first);
 }
 
 static void draw(kt_layer *cell, kt_trace *trace, const kt_type *input) {
-    (void)input;
-    const conv_lstm *self = self_of(cell);
-    if (trace->training && (self->dropout > 0 || self->recurrent_dropout > 0))
-        kt_trace_fail(trace, KT_UNSUPPORTED, "dropout in training mode is not supported yet.");
+    conv_lstm *self = (conv_lstm *)cell;
+    self->drops.seed = self->seed;
+    self->drops.input = self->dropout;
+    self->drops.state = self->recurrent_dropout;
+    self->drops.count = KT_MAX_GATES;
+    kt_cell_draw(cell, trace, input, &self->drops);
 }
 
 const kt_cell_kind kt_conv_lstm_cell = {

@@ -38,6 +38,19 @@ uint32_t kt_cell_outputs_alone(const kt_layer *cell);
 extern const kt_cell_kind kt_stacked_cells;
 extern const kt_cell_kind kt_conv_lstm_cell;
 
+/* ---- dropout: masks are the same in all steps of a call. */
+enum { KT_MAX_GATES = 4 };
+typedef struct kt_cell_dropout {
+    int64_t seed;
+    double input, state; /* shares that are dropped of inputs and of the first state */
+    int64_t count;       /* how many masks Keras draws of each: one, or one a gate */
+    kt_value input_masks[KT_MAX_GATES], state_masks[KT_MAX_GATES]; /* 0: nothing is dropped */
+} kt_cell_dropout;
+/* For `draw`: sets the masks in training. Keras draws them also where it only evaluates, and does not use them then. */
+void kt_cell_draw(kt_layer *cell, kt_trace *trace, const kt_type *input, kt_cell_dropout *dropout);
+/* x, which may have more leading axes than the mask, times the mask (0: x itself). */
+kt_value kt_cell_mask(kt_trace *trace, kt_value x, kt_value mask);
+
 /* The options that SimpleRNN, LSTM, GRU and their cells share, as the first fields behind the layer. */
 #define KT_CELL_FIELDS                                                                                       \
     int64_t units, seed;                                                                                     \
