@@ -166,8 +166,12 @@ static void plan_depth(kt_lower *lower, const convolution *c, kt_tiling *tiling,
     kt_tile_loop channels = {.extent = c->channels, .a_stride = one, .b_stride = b_step};
     tiling->loop_count = c->spatial + 1;
     if (run) {
-        channels.extent = kt_dim_mul(dims, c->channels, c->window[c->spatial - 1]);
+        kt_dim window = c->window[c->spatial - 1];
         tiling->loop_count = c->spatial;
+        if (c->attrs->strides.at[c->spatial - 1] == 1 && kt_tiling_take_taps(lower, tiling, window))
+            tiling->tap_stride = kt_dim_mul(dims, c->channels, b_step);
+        else
+            channels.extent = kt_dim_mul(dims, c->channels, window);
     }
     tiling->loops[tiling->loop_count - 1] = channels;
 }

@@ -5,7 +5,8 @@
  * the last run is the innermost loop, vectorised; the runs before it are rows, taken apart from one row
  * number; units are blocks of rows, or chunks of a long row. Bodies that reduce the innermost axes and use
  * the results over the whole row (softmax, normalisation) keep all reduced axes inside a row, and whatever
- * belongs to the row as such is computed before its inner loops.
+ * belongs to the row as such is computed before its inner loops. Where the last run is short, rows take in
+ * the run before it, too.
  *
  * Where the result itself is a pad or concat, the inner loop is cut into its parts, so that no element asks
  * which part it belongs to. Of a concat of like parts, each turn makes the same element of all: what they
@@ -33,6 +34,7 @@ typedef struct nest {
     int row_axes; /* axes before the inner loops */
     int lanes;
     bool rowwise;
+    bool is_short; /* the last run is a vector at most */
     kt_dim rows, chunks, units, rows_per_unit;
     int64_t chunk;
 } nest;
@@ -325,6 +327,7 @@ static const kt_node_info *splittable(kt_lower *lower, const inner_turn *turn) {
     for (int axis = 0; axis < type->rank; axis++) {
         if (turn->at.dims[axis] == type->dims[axis]) continue;
         if (attrs->interior.at[axis] != 0 || !leads(lower, &turn->at, axis)) return NULL;
+        if (kt_position_run_end(&turn->at, axis) == turn->at.rank - 1 && turn->n->is_short) return NULL;
     }
     return node;
 }
@@ -484,9 +487,13 @@ static nest plan_nest(kt_lower *lower, const stored *stores, uint32_t count) {
     int last = kt_position_run_begin(&at, n.rank - 1);
     if (!n.rowwise) n.row_axes = last;
     kt_dim_pool *dims = lower->dims;
-    kt_dim inner = kt_product(lower, n.dims, n.row_axes, n.rank), one = kt_dim_const(dims, 1);
-    int64_t depth = kernel_depth(lower), weight = kt_lower_weight(lower) * depth;
-    n.lanes = single ? 1 : kt_lower_lanes(lower, depth > 1 ? 4 : 2, kt_product(lower, n.dims, last, n.rank));
+    kt_dim one = kt_dim_const(dims, 1), run = kt_product(lower, n.dims, last, n.rank);
+    int64_t depth = kernel_depth(lower), weight = kt_lower_weight(lower) * depth, extent;
+    n.lanes = single ? 1 : kt_lower_lanes(lower, depth > 1 ? 4 : 2, run);
+    n.is_short = kt_dim_is_const(dims, run, &extent) && extent <= n.lanes;
+    int before = last > 0 ? kt_position_run_begin(&at, last - 1) : 0;
+    if (!n.rowwise && n.is_short && before > 0) n.row_axes = before; /* a division a vector would be dear */
+    kt_dim inner = kt_product(lower, n.dims, n.row_axes, n.rank);
     n.rows = kt_product(lower, n.dims, 0, n.row_axes);
     n.chunk = (GRAIN / weight + n.lanes * 8) / (n.lanes * 8) * (n.lanes * 8);
     n.chunks = n.rowwise || last != n.row_axes

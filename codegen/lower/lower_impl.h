@@ -191,12 +191,18 @@ struct kt_tiling {
     bool words;          /* k counts words of A and of B, which is packed */
     bool shorts;         /* words are pairs of i16 */
     bool prefetch;       /* of B, as far ahead as is chosen */
+    /* 0, or how often each k counts: row r is multiplied by B, and what rows r + 1, r + 2 … read of A by what lies
+     * tap_stride, twice that … behind. */
+    int taps;
+    kt_dim tap_stride;
     kt_tile_store *store;
     void *context;
 };
 
 /* Chooses tile sizes for sums of dtype; panel 0: B is not packed. */
 void kt_tiling_init(kt_lower *lower, kt_tiling *tiling, kt_dtype dtype, int64_t panel, kt_dim columns);
+/* Sets taps, if sums are exact in any order and registers hold what taps share. */
+bool kt_tiling_take_taps(kt_lower *lower, kt_tiling *tiling, kt_dim taps);
 int kt_tile_width(const kt_tiling *tiling); /* columns */
 /* The block of rows [0, rows) and column tiles [first, last), from a_base and b_base on. */
 void kt_tile_block(kt_lower *lower, const kt_tiling *tiling, kt_reg a_base, kt_reg b_base, kt_reg rows,

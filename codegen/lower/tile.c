@@ -11,7 +11,11 @@
  * falls into.
  *
  * Packed B is prefetched far ahead where a line serves some rows. Up to four rows read it about as fast as it
- * comes; they want it from nearer by, and in few streams. */
+ * comes; they want it from nearer by, and in few streams.
+ *
+ * Taps of a window that moves by single steps meet the same elements of A in neighbouring rows. Where sums
+ * are exact, so that their order is free, and tiles are a vector wide, so that loads of A would take as long
+ * as products, each element is loaded once for all taps. */
 #include "codegen/lower/lower_impl.h"
 
 enum {
@@ -20,6 +24,7 @@ enum {
     LINE_BYTES = 64,
     MAX_ROWS = 14,
     MAX_VECTORS = 8,
+    MAX_TAPS = 8,
     SUMS_IN_FLIGHT = 8, /* of a single row half as many */
     FEW_ROWS = 4,       /* which prefetch from nearer by: */
     NEARER = 8,
@@ -27,6 +32,13 @@ enum {
     UNROLLED = 2, /* steps of the depth */
     MOST_UNROLLED = 8,
 };
+
+/* Where words are taken apart (codegen/math/dot.c), those of B take two registers a vector, and those of A
+ * two. */
+static bool spreads(const kt_lower *lower, const kt_tiling *tiling) {
+    uint64_t whole = tiling->dtype == KT_F32 ? KT_CPU_AVX512BF16 : KT_CPU_AVX512VNNI;
+    return tiling->words && !tiling->shorts && !(lower->target->cpu_features & whole);
+}
 
 void kt_tiling_init(kt_lower *lower, kt_tiling *tiling, kt_dtype dtype, int64_t panel, kt_dim columns) {
     const kt_target *target = lower->target;
@@ -44,21 +56,29 @@ void kt_tiling_init(kt_lower *lower, kt_tiling *tiling, kt_dtype dtype, int64_t 
     vectors = (int)kt_choose(choice, KT_KNOB_vectors, vectors,
                              (kt_range){.least = 1, .most = MAX_VECTORS, .divides = panel / lanes},
                              panel ? "a panel's" : "the target's, as columns fill them");
-    /* Where words are taken apart (codegen/math/dot.c), those of B take two registers a vector, and those of
-     * A two. */
-    uint64_t whole = dtype == KT_F32 ? KT_CPU_AVX512BF16 : KT_CPU_AVX512VNNI;
-    bool spread = tiling->words && !tiling->shorts && !(target->cpu_features & whole);
-    int fit = (target->vector_registers - 1 - vectors - (spread ? vectors + 2 : 0)) / vectors;
+    tiling->dtype = dtype;
+    int spread = spreads(lower, tiling) ? vectors + 2 : 0;
+    int fit = (target->vector_registers - 1 - vectors - spread) / vectors;
     if (fit > MAX_ROWS) fit = MAX_ROWS;
     if (fit < 1) fit = 1;
     int rows = fit > target->tile_rows && vectors >= target->tile_vectors ? target->tile_rows : fit;
-    tiling->dtype = dtype;
     tiling->panel = panel;
     tiling->columns = columns;
     tiling->lanes = lanes;
     tiling->vectors = vectors;
     tiling->rows = (int)kt_choose(choice, KT_KNOB_rows, rows, (kt_range){.least = 1, .most = fit},
                                   rows == fit ? "sums and operands fill the registers" : "the target's");
+}
+
+bool kt_tiling_take_taps(kt_lower *lower, kt_tiling *tiling, kt_dim taps) {
+    int64_t count;
+    if (tiling->dtype != KT_I32 || !kt_dim_is_const(lower->dims, taps, &count)) return false;
+    if (count < 2 || count > MAX_TAPS) return false;
+    int64_t operands = tiling->rows + count - 1 + tiling->vectors;
+    if (spreads(lower, tiling)) operands *= 2;
+    if ((int64_t)tiling->rows * tiling->vectors + operands > lower->target->vector_registers) return false;
+    tiling->taps = (int)count;
+    return true;
 }
 
 int kt_tile_width(const kt_tiling *tiling) { return tiling->lanes * tiling->vectors; }
@@ -136,6 +156,22 @@ static void load_columns(kt_lower *lower, const tile *t, kt_reg place, kt_reg *r
     prefetch_b(lower, t, place);
 }
 
+/* One k of several taps: each element of A is loaded once for all of them. */
+static void step_taps(kt_lower *lower, const tile *t, kt_reg a, kt_reg b) {
+    kt_reg lhs[MAX_ROWS + MAX_TAPS] = {0}, rhs[MAX_VECTORS];
+    int taps = t->tiling->taps;
+    for (int row = 0; row < t->rows + taps - 1; row++)
+        lhs[row] = load_a(lower, t, kt_plus(lower, t->a, a), row);
+    for (int group = 0; group < t->groups; group++) {
+        for (int tap = 0; tap < taps; tap++) {
+            kt_reg place = kt_plus(lower, kt_plus(lower, t->b, b), column_offset(lower, t, group));
+            kt_reg shift = kt_times_dim(lower, kt_loops_int(lower->loops, tap), t->tiling->tap_stride);
+            load_columns(lower, t, kt_plus(lower, place, shift), rhs);
+            for (int row = 0; row < t->rows; row++) multiply(lower, t, lhs[row + tap], rhs, row, group);
+        }
+    }
+}
+
 /* One k, at offsets a and b. Elements of A are loaded where they are first used: the code generator keeps to
  * about this order, and if all of them waited, they would push sums out of their registers. */
 static void step(kt_lower *lower, const tile *t, kt_reg a, kt_reg b) {
@@ -152,7 +188,7 @@ static void step(kt_lower *lower, const tile *t, kt_reg a, kt_reg b) {
 
 /* Do the vectors of `unroll` k fit into registers besides the sums? */
 static bool fits_together(const kt_lower *lower, const tile *t, int unroll) {
-    return t->groups == 1 && !t->tiling->words &&
+    return t->groups == 1 && !t->tiling->words && !t->tiling->taps &&
            (t->rows + unroll) * t->vectors + unroll <= lower->target->vector_registers;
 }
 
@@ -170,7 +206,10 @@ static void step_together(kt_lower *lower, const tile *t, int unroll, const kt_r
 static void walk(kt_lower *lower, const tile *t, int level, kt_reg a, kt_reg b) {
     kt_loops *loops = lower->loops;
     if (level == t->tiling->loop_count) {
-        step(lower, t, a, b);
+        if (t->tiling->taps)
+            step_taps(lower, t, a, b);
+        else
+            step(lower, t, a, b);
         return;
     }
     const kt_tile_loop *loop = &t->tiling->loops[level];

@@ -22,6 +22,20 @@ static LLVMValueRef narrow_to_odd(const kt_emitter *e, LLVMValueRef x) {
     return from_bits(&f32, choose(e, inexact, odd, bits));
 }
 
+/* x, at least 0, to u8 by the instruction that narrows and saturates: what fits into no word becomes 2^31,
+ * and so the largest byte. NULL: there is none for these lanes. */
+static LLVMValueRef saturate_to_u8(const kt_emitter *e, LLVMValueRef x) {
+    enum { LANES = 16, ROUNDING_AS_SET = 4 };
+    if (!(e->target->cpu_features & KT_CPU_AVX512F) || e->dtype != KT_F32 || e->lanes != LANES) return NULL;
+    kt_emitter words = retyped(e, KT_U32);
+    LLVMValueRef all = LLVMConstAllOnes(LLVMInt16TypeInContext(e->context));
+    LLVMValueRef rounding = LLVMConstInt(LLVMInt32TypeInContext(e->context), ROUNDING_AS_SET, false);
+    LLVMValueRef args[] = {x, LLVMConstNull(value_type(&words)), all, rounding};
+    x = kt_emit_intrinsic(e, "llvm.x86.avx512.mask.cvttps2dq.512", args, 4);
+    x = kt_emit_minimum(&words, x, whole(&words, UINT8_MAX));
+    return LLVMBuildTrunc(e->builder, x, kt_emit_type(e, KT_U8, e->lanes), "");
+}
+
 /* To integers of 8 and 16 bits by way of 32: LLVM takes vectors apart where it converts to narrow ones at
  * once. */
 static LLVMValueRef to_narrow(const kt_emitter *e, kt_dtype to, LLVMValueRef x) {
@@ -31,6 +45,8 @@ static LLVMValueRef to_narrow(const kt_emitter *e, kt_dtype to, LLVMValueRef x) 
     kt_emitter words = retyped(e, KT_I32);
     if (is_signed(to)) x = choose(e, LLVMBuildFCmp(b, LLVMRealORD, x, x, ""), x, num(e, 0));
     x = choose(e, above(e, x, num(e, low)), x, num(e, low)); /* NaN, too, if low is 0 */
+    LLVMValueRef saturated = to == KT_U8 ? saturate_to_u8(e, x) : NULL;
+    if (saturated) return saturated;
     x = choose(e, below(e, x, num(e, high)), x, num(e, high));
     return LLVMBuildTrunc(b, LLVMBuildFPToSI(b, x, value_type(&words), ""), kt_emit_type(e, to, e->lanes),
                           "");

@@ -12,8 +12,6 @@
  * numbers for 0. */
 #include "codegen/math/math_impl.h"
 
-#include <string.h>
-
 typedef struct wide_name {
     const char *name; /* of an intrinsic that is not overloaded */
     int lanes;
@@ -49,13 +47,6 @@ static const char *find(const kt_emitter *e, const wide_name *names) {
     return NULL;
 }
 
-static LLVMValueRef call(const kt_emitter *e, const char *name, LLVMValueRef *args, unsigned count) {
-    unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
-    LLVMValueRef function = LLVMGetIntrinsicDeclaration(e->module, id, NULL, 0);
-    return LLVMBuildCall2(e->builder, LLVMIntrinsicGetType(e->context, id, NULL, 0), function, args, count,
-                          "");
-}
-
 static LLVMValueRef shifted(const kt_emitter *e, LLVMOpcode shift, LLVMValueRef x, int64_t bits) {
     return LLVMBuildBinOp(e->builder, shift, x, whole(e, bits), "");
 }
@@ -70,8 +61,8 @@ static LLVMValueRef multiply_pairs(const kt_emitter *e, const char *name, LLVMVa
     LLVMValueRef even[] = {LLVMBuildAnd(e->builder, a, whole(&words, 255), ""),
                            shifted(&words, LLVMAShr, shifted(&words, LLVMShl, b, 8), 8)};
     LLVMValueRef odd[] = {shifted(&words, LLVMLShr, a, 8), shifted(&words, LLVMAShr, b, 8)};
-    c = LLVMBuildAdd(e->builder, c, call(e, name, even, 2), "");
-    return LLVMBuildAdd(e->builder, c, call(e, name, odd, 2), "");
+    c = LLVMBuildAdd(e->builder, c, kt_emit_intrinsic(e, name, even, 2), "");
+    return LLVMBuildAdd(e->builder, c, kt_emit_intrinsic(e, name, odd, 2), "");
 }
 
 /* One of the two bf16 in each word. e: the emitter of f32. */
@@ -89,16 +80,16 @@ static LLVMValueRef dot_bf16(const kt_emitter *e, LLVMValueRef a, LLVMValueRef b
     }
     LLVMTypeRef pairs_type =
         LLVMVectorType(LLVMBFloatTypeInContext(e->context), (unsigned)(KT_BF16_PAIR * e->lanes));
-    return call(e, name,
-                (LLVMValueRef[]){c, LLVMBuildBitCast(e->builder, a, pairs_type, ""),
-                                 LLVMBuildBitCast(e->builder, b, pairs_type, "")},
-                3);
+    return kt_emit_intrinsic(e, name,
+                             (LLVMValueRef[]){c, LLVMBuildBitCast(e->builder, a, pairs_type, ""),
+                                              LLVMBuildBitCast(e->builder, b, pairs_type, "")},
+                             3);
 }
 
 LLVMValueRef kt_emit_dot(const kt_emitter *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c) {
     if (e->dtype == KT_F32) return dot_bf16(e, a, b, c);
     const char *name = find(e, dots);
-    if (name) return call(e, name, (LLVMValueRef[]){c, a, b}, 3);
+    if (name) return kt_emit_intrinsic(e, name, (LLVMValueRef[]){c, a, b}, 3);
     name = find(e, pairs);
     if (name) return multiply_pairs(e, name, a, b, c);
     for (int byte = 0; byte < 4; byte++) {
@@ -111,14 +102,14 @@ LLVMValueRef kt_emit_dot(const kt_emitter *e, LLVMValueRef a, LLVMValueRef b, LL
 
 LLVMValueRef kt_emit_dot_i16(const kt_emitter *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c) {
     const char *name = find(e, i16_dots);
-    if (name) return call(e, name, (LLVMValueRef[]){c, a, b}, 3);
+    if (name) return kt_emit_intrinsic(e, name, (LLVMValueRef[]){c, a, b}, 3);
     name = find(e, pairs);
     if (name) {
         kt_emitter halves = retyped(e, KT_I16);
         halves.lanes = 2 * e->lanes;
         LLVMValueRef args[] = {LLVMBuildBitCast(e->builder, a, value_type(&halves), ""),
                                LLVMBuildBitCast(e->builder, b, value_type(&halves), "")};
-        return LLVMBuildAdd(e->builder, c, call(e, name, args, 2), "");
+        return LLVMBuildAdd(e->builder, c, kt_emit_intrinsic(e, name, args, 2), "");
     }
     for (int half = 0; half < 2; half++) {
         LLVMValueRef x = shifted(e, LLVMAShr, half ? a : shifted(e, LLVMShl, a, 16), 16);

@@ -59,8 +59,9 @@ LLVMValueRef kt_emit_intrinsic(const kt_emitter *e, const char *name, const LLVM
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
     KT_ASSERT(id != 0);
     LLVMTypeRef type = LLVMTypeOf(args[0]);
-    LLVMValueRef function = LLVMGetIntrinsicDeclaration(e->module, id, &type, 1);
-    LLVMTypeRef signature = LLVMIntrinsicGetType(e->context, id, &type, 1);
+    size_t types = LLVMIntrinsicIsOverloaded(id) ? 1 : 0;
+    LLVMValueRef function = LLVMGetIntrinsicDeclaration(e->module, id, &type, types);
+    LLVMTypeRef signature = LLVMIntrinsicGetType(e->context, id, &type, types);
     return LLVMBuildCall2(e->builder, signature, function, (LLVMValueRef *)args, count, "");
 }
 

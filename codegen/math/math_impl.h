@@ -104,7 +104,7 @@ static inline LLVMValueRef from_bits(const kt_emitter *e, LLVMValueRef x) {
     return LLVMBuildBitCast(e->builder, x, value_type(e), "");
 }
 
-/* An LLVM intrinsic that is overloaded on its operands' type: "llvm.sqrt". */
+/* An LLVM intrinsic, which may be overloaded on its first operand's type: "llvm.sqrt". */
 LLVMValueRef kt_emit_intrinsic(const kt_emitter *e, const char *name, const LLVMValueRef *args,
                                unsigned count);
 static inline LLVMValueRef call1(const kt_emitter *e, const char *name, LLVMValueRef x) {

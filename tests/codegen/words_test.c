@@ -6,6 +6,7 @@
 #include "kt_cmocka.h"
 
 enum { PANEL = 16 };
+static const double SCALE = 0.001;
 
 typedef struct kind {
     kt_dtype x, w;
@@ -15,10 +16,10 @@ typedef struct kind {
 static const kind kinds[] = {{KT_U8, KT_I8, KT_BYTE_QUAD, false}, {KT_BF16, KT_BF16, KT_BF16_PAIR, true}};
 enum { KIND_COUNT = sizeof kinds / sizeof *kinds };
 
-/* Sums as they are, or rescaled and made operands again, as between two layers. */
-static kt_value rescale(suite *s, const kind *k, kt_value sums) {
+/* Sums rescaled and made operands again, as between two layers. */
+static kt_value rescale(suite *s, const kind *k, kt_value sums, double scale) {
     kt_value x = kt_build_cast(&s->b, sums, KT_F32);
-    x = relu(s, kt_build_mul(&s->b, x, kt_build_like(&s->b, x, 0.001)));
+    x = relu(s, kt_build_mul(&s->b, x, kt_build_like(&s->b, x, scale)));
     return kt_build_cast(&s->b, k->wide ? x : kt_build_round(&s->b, x), k->x);
 }
 
@@ -73,10 +74,12 @@ static void add_products(suite *s, const kind *k) {
             end(s, dense(s, k, N, sizes[i][0], sizes[i][1], packed != 0));
         }
     begin(s, "again");
-    end(s, rescale(s, k, dense(s, k, N, 24, 40, true)));
+    end(s, rescale(s, k, dense(s, k, N, 24, 40, true), SCALE));
+    begin(s, "beyond"); /* what 32 bits hold */
+    end(s, rescale(s, k, dense(s, k, N, 24, 40, true), 1e6));
     for (int packed = 0; packed < 2; packed++) {
         begin(s, "conv");
-        end(s, rescale(s, k, conv(s, k, 8, 1, 3, packed != 0)));
+        end(s, rescale(s, k, conv(s, k, 8, 1, 3, packed != 0), SCALE));
         begin(s, "strided");
         end(s, conv(s, k, 4, 2, 3, packed != 0));
         begin(s, "pointwise");
