@@ -246,6 +246,18 @@ static void connect_step(planning *p, const kt_node_info *scan, uint32_t loop, u
     }
 }
 
+/* Has buffers that live within a loop do so in all of it. */
+static void keep_in_loop(planning *p, const kt_plan_loop *loop) {
+    for (uint32_t i = 0; i < p->plan->buffers.count; i++) {
+        kt_plan_buffer *buffer = &p->plan->buffers.at[i];
+        if (buffer->place != KT_PLACE_ARENA || buffer->first < loop->first_step ||
+            buffer->last >= loop->end_step)
+            continue;
+        buffer->first = loop->first_step;
+        buffer->last = loop->end_step - 1;
+    }
+}
+
 /* Adds the steps of function, which is in a loop that begins with step first. */
 static kt_status add_steps(planning *p, const kt_function *function, uint32_t first) {
     for (uint32_t i = 0; i < function->nodes.count; i++) {
@@ -257,11 +269,18 @@ static kt_status add_steps(planning *p, const kt_function *function, uint32_t fi
         uint32_t number = p->plan->loops.count, begin = p->plan->steps.count, end = begin;
         /* Once more, now for this scan: another may have the same step. */
         KT_TRY(read_function(p, step, &end));
-        const kt_plan_loop loop = {begin, end, attrs->length, attrs->reverse != 0, attrs->carried == 0};
+        kt_plan_loop loop = {.first_step = begin,
+                             .end_step = end,
+                             .length = attrs->length,
+                             .reverse = attrs->reverse != 0,
+                             .apart = attrs->carried == 0};
+        if (!kt_plan_finds_loop_batch(p->graph, p->plan->entry, node, p->arena, &loop.batch))
+            loop.batch = KT_NO_BATCH;
         KT_PUSH(p->arena, &p->plan->loops, loop);
         connect_step(p, node, number, begin, end - 1);
         KT_TRY(add_steps(p, step, begin));
         if (p->plan->loops.count > number + 1) p->plan->loops.at[number].apart = false;
+        if (loop.batch != KT_NO_BATCH) keep_in_loop(p, &loop);
     }
     return KT_OK;
 }

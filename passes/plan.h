@@ -28,15 +28,20 @@ typedef struct kt_plan_step {
     KT_VECTOR(uint32_t) args;
 } kt_plan_step;
 
+#define KT_NO_BATCH UINT32_MAX
+
 /* A scan: steps first_step … end_step - 1 are run length times. */
 typedef struct kt_plan_loop {
     uint32_t first_step, end_step;
     kt_dim length;
     bool reverse;
     bool apart; /* nothing is carried, and no loop is inside: turns may run side by side */
+    /* The symbol that says how many samples all lie first that the steps write, if none of them is made of another and no
+     * loop is inside; else KT_NO_BATCH. What lives within the loop then keeps its place in all of it, so that some samples
+     * may be steps ahead of others. */
+    uint32_t batch;
 } kt_plan_loop;
 
-#define KT_NO_BATCH UINT32_MAX
 typedef struct kt_plan {
     kt_func entry;
     uint32_t batch; /* the symbol that says how many samples there are, if none of them is made of another; else KT_NO_BATCH */
@@ -52,6 +57,9 @@ bool kt_plan_reads_in_place(const kt_graph *graph, const kt_node_info *call, uin
 /* Is each sample of the outputs made of the same sample of the inputs alone? Those lie on first axes then, of a size that is
  * a symbol. */
 bool kt_plan_finds_batch(const kt_graph *graph, kt_func entry, kt_arena *arena, uint32_t *out_symbol);
+/* May threads take some samples each through all turns of a scan in the entry? */
+bool kt_plan_finds_loop_batch(const kt_graph *graph, kt_func entry, const kt_node_info *scan, kt_arena *arena,
+                              uint32_t *out_symbol);
 
 kt_status kt_plan_entry(const kt_graph *graph, kt_func entry, kt_arena *arena, kt_plan *out_plan,
                         kt_diag *diag) KT_MUST_USE;

@@ -1,5 +1,5 @@
-/* Whether the samples of a batch go through an entry without knowing of each other: then a thread may take
- * some of them through all steps, instead of a part of each step.
+/* Whether the samples of a batch go through an entry, or a loop of it, without knowing of each other: then a
+ * thread may take some of them through all steps, instead of a part of each step.
  *
  * Of each value it is followed where the batch lies among its elements, in row-major order: `outer` times,
  * all samples in turn, each with as many elements side by side. No reshape changes that. An operation keeps
@@ -331,17 +331,26 @@ static kt_dim find_batch(const kt_graph *graph, const kt_function *entry, uint32
     return batch && kt_dim_is_symbol(graph->dims, batch, out_symbol) ? batch : 0;
 }
 
+/* Begins to follow the entry's samples; false: it has no symbol for them. */
+static bool begin(following *f, const kt_graph *graph, kt_func entry, kt_arena *arena, uint32_t *out_symbol) {
+    kt_dim_pool *dims = graph->dims;
+    kt_dim *without = KT_NEW_ARRAY(arena, kt_dim, kt_dim_symbol_count(dims));
+    *f = (following){.graph = graph,
+                     .batch = find_batch(graph, kt_graph_function(graph, entry), out_symbol),
+                     .without = without,
+                     .outer = KT_NEW_ARRAY(arena, kt_dim, graph->values.count)};
+    if (!f->batch) return false;
+    for (uint32_t i = 0; i < kt_dim_symbol_count(dims); i++)
+        without[i] =
+            i == *out_symbol ? kt_dim_const(dims, 1) : kt_dim_symbol(dims, kt_dim_symbol_name(dims, i));
+    return true;
+}
+
 bool kt_plan_finds_batch(const kt_graph *graph, kt_func entry, kt_arena *arena, uint32_t *out_symbol) {
     const kt_function *function = kt_graph_function(graph, entry);
-    kt_dim_pool *dims = graph->dims;
-    kt_dim one = kt_dim_const(dims, 1), *without = KT_NEW_ARRAY(arena, kt_dim, kt_dim_symbol_count(dims));
-    following f = {.graph = graph,
-                   .batch = find_batch(graph, function, out_symbol),
-                   .without = without,
-                   .outer = KT_NEW_ARRAY(arena, kt_dim, graph->values.count)};
-    if (!f.batch) return false;
-    for (uint32_t i = 0; i < kt_dim_symbol_count(dims); i++)
-        without[i] = i == *out_symbol ? one : kt_dim_symbol(dims, kt_dim_symbol_name(dims, i));
+    kt_dim one = kt_dim_const(graph->dims, 1);
+    following f;
+    if (!begin(&f, graph, entry, arena, out_symbol)) return false;
     for (uint32_t i = 0; i < function->params.count; i++) {
         const kt_port *param = &function->params.at[i];
         if (param->role != KT_ROLE_INPUT) continue;
@@ -352,5 +361,43 @@ bool kt_plan_finds_batch(const kt_graph *graph, kt_func entry, kt_arena *arena, 
     for (uint32_t i = 0; i < function->results.count; i++)
         if (function->results.at[i].role != KT_ROLE_OUTPUT || f.outer[function->results.at[i].value] != one)
             return false;
+    return true;
+}
+
+/* ---- loops ----------------------------------------------------------------------------------------------
+ */
+
+/* Takes a parameter of a step that has an axis for samples as one of samples, which must lie first. */
+static bool follow_param(following *f, kt_value param) {
+    const kt_type *type = kt_graph_type(f->graph, param);
+    bool sampled = false;
+    for (int i = 0; i < type->rank; i++) sampled = sampled || depends(f, type->dims[i]);
+    f->outer[param] = sampled ? kt_dim_const(f->graph->dims, 1) : 0;
+    return !sampled || (quotient(f, type->dims[0], f->batch) && is_sampled(f, param));
+}
+
+/* Does a step read and write samples one after the other, as far as it knows of samples? */
+static bool lies_first(const following *f, const kt_node_info *call) {
+    kt_dim one = kt_dim_const(f->graph->dims, 1);
+    for (uint32_t i = 0; i < call->operand_count; i++)
+        if (f->outer[call->operands[i]] && f->outer[call->operands[i]] != one) return false;
+    for (uint32_t i = 0; i < call->result_count; i++)
+        if (f->outer[call->first_result + i] != one) return false;
+    return true;
+}
+
+bool kt_plan_finds_loop_batch(const kt_graph *graph, kt_func entry, const kt_node_info *scan, kt_arena *arena,
+                              uint32_t *out_symbol) {
+    const kt_attrs_scan *attrs = scan->attrs;
+    const kt_function *step = kt_graph_function(graph, attrs->body);
+    following f;
+    if (!begin(&f, graph, entry, arena, out_symbol) || depends(&f, attrs->length)) return false;
+    for (uint32_t i = 0; i < step->params.count; i++)
+        if (!follow_param(&f, step->params.at[i].value)) return false;
+    if (!follow(&f, step)) return false;
+    for (uint32_t i = 0; i < step->nodes.count; i++) {
+        const kt_node_info *node = kt_graph_node(graph, step->nodes.at[i]);
+        if (node->op == KT_OP_scan || (node->op == KT_OP_call && !lies_first(&f, node))) return false;
+    }
     return true;
 }

@@ -57,7 +57,10 @@ static void print_loop(const kt_graph *graph, const kt_plan *plan, uint32_t numb
     const kt_plan_loop *loop = &plan->loops.at[number];
     kt_text_format(text, "  loop %u: steps %u to %u, ", number, loop->first_step, loop->end_step - 1);
     kt_dim_print(graph->dims, loop->length, text);
-    kt_text_add(text, loop->reverse ? " times, from the last slice to the first\n" : " times\n");
+    kt_text_add(text, loop->reverse ? " times, from the last slice to the first" : " times");
+    if (loop->batch != KT_NO_BATCH)
+        kt_text_format(text, "; samples apart, by %s", kt_dim_symbol_name(graph->dims, loop->batch));
+    kt_text_add(text, "\n");
 }
 
 void kt_plan_print(const kt_graph *graph, const kt_plan *plan, kt_text *out_text) {

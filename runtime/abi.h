@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define KT_ABI_VERSION 5
+#define KT_ABI_VERSION 6
 #define KT_MAX_RANK    8
 
 /* The order is part of the contract with users of compiled libraries. */
@@ -72,6 +72,8 @@ typedef struct kt_abi_loop {
     uint32_t reverse;                /* slices are taken from the last to the first */
     uint32_t first_move, move_count; /* into kt_abi_entry.moves */
     uint32_t apart;                  /* 1: no turn reads what another writes, and no loop is inside */
+    uint32_t batch; /* 1 + the symbol that says how many samples there are on the first axes of all that steps write, if none of
+                     * them is made of another and no loop is inside; else 0 */
 } kt_abi_loop;
 
 /* What an input of training's steps may hold that is numbers of classes. */

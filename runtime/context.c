@@ -197,14 +197,16 @@ int kt_context_threads(const kt_context *context) { return kt_pool_threads(conte
 
 /* ---- bindings ---------------------------------------------------------------------------------------- */
 
-static size_t count_numbers(const kt_abi_entry *entry) {
-    return (size_t)entry->symbol_count + entry->value_count + entry->buffer_count + entry->step_count +
-           3 * (size_t)entry->loop_count;
+/* How many numbers a binding holds, of so many shares of loops. */
+static size_t count_numbers(const kt_abi_entry *entry, size_t shares) {
+    return (1 + shares) * entry->symbol_count + (1 + (size_t)(shares > 0)) * entry->value_count +
+           entry->buffer_count + entry->step_count + 4 * (size_t)entry->loop_count;
 }
 
 static struct binding *allocate_binding(const kt_abi_entry *entry, int threads) {
-    size_t numbers = count_numbers(entry);
-    size_t lanes = threads > 1 && kt_lanes_possible(entry) ? (size_t)threads : 0;
+    size_t shares = threads > 1 && kt_shares_symbol(entry) >= 0 ? (size_t)threads : 0;
+    size_t lanes = threads > 1 && (shares || kt_lanes_possible(entry)) ? (size_t)threads : 0;
+    size_t numbers = count_numbers(entry, shares);
     size_t pointers = (1 + lanes) * entry->arg_count + entry->input_count + entry->output_count;
     struct binding *binding =
         calloc(1, sizeof *binding + numbers * sizeof(int64_t) + pointers * sizeof(void *));
@@ -216,7 +218,10 @@ static struct binding *allocate_binding(const kt_abi_entry *entry, int threads) 
     binding->turns = binding->parts + entry->step_count;
     binding->lanes = binding->turns + entry->loop_count;
     binding->lane_bytes = binding->lanes + entry->loop_count;
-    binding->args = (void **)(binding->lane_bytes + entry->loop_count);
+    binding->loop_shares = binding->lane_bytes + entry->loop_count;
+    binding->share_symbols = binding->loop_shares + entry->loop_count;
+    binding->share_values = binding->share_symbols + shares * entry->symbol_count;
+    binding->args = (void **)(binding->share_values + (shares > 0) * (size_t)entry->value_count);
     binding->inputs = (const void **)(binding->args + entry->arg_count);
     binding->outputs = (void **)(binding->inputs + entry->input_count);
     binding->lane_args = binding->outputs + entry->output_count;
@@ -248,7 +253,7 @@ int kt_binding_make(kt_context *context, const kt_abi_entry *entry, const int64_
         code = fail(context, KT_ERROR_ARGUMENT,
                     "The dimensions do not fit '%s': a tensor would have a size below 0.", entry->name);
     }
-    if (code == 0) kt_share_out(entry, binding, threads);
+    if (code == 0) kt_share_out(entry, binding, threads, context->shares_forced);
     if (code == 0 && !kt_lanes_place(entry, binding)) code = KT_ERROR_MEMORY;
     if (code == 0 && threads > 1)
         code = kt_shares_make(context, entry, binding, threads, context->shares_forced);
@@ -264,7 +269,7 @@ int kt_binding_make(kt_context *context, const kt_abi_entry *entry, const int64_
 struct binding *kt_binding_copy(const kt_abi_entry *entry, const struct binding *share) {
     struct binding *copy = allocate_binding(entry, 1);
     if (!copy) return NULL;
-    memcpy(copy->symbols, share->symbols, count_numbers(entry) * sizeof(int64_t));
+    memcpy(copy->symbols, share->symbols, count_numbers(entry, 0) * sizeof(int64_t));
     copy->workspace_bytes = share->workspace_bytes;
     copy->nanoseconds = share->nanoseconds;
     return copy;
@@ -420,7 +425,9 @@ static void run_steps(const struct call *call, uint32_t begin, uint32_t end, uin
         }
         const kt_abi_loop *loop = &entry->loops[number];
         int64_t length = call->binding->values[loop->length];
-        int64_t done = call->context->observe ? 0 : kt_lanes_run(call, number);
+        int64_t done = call->context->observe             ? 0
+                       : kt_shares_run_loop(call, number) ? length
+                                                          : kt_lanes_run(call, number);
         for (int64_t turn = done; turn < length; turn++) {
             call->binding->turns[number] = loop->reverse ? length - 1 - turn : turn;
             for (uint32_t k = 0; k < loop->move_count; k++) {

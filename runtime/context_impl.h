@@ -14,8 +14,11 @@ struct binding {
     int64_t *turns;      /* a loop: the slice that it stands at */
     int64_t *lanes;      /* a loop: how many of its turns run side by side */
     int64_t *lane_bytes; /* a loop of several lanes: from one's workspace to the next's */
+    int64_t *loop_shares; /* a loop: into how many shares of its samples it goes */
+    int64_t *share_symbols; /* the same as symbols for each share of a loop, of its own samples */
+    int64_t *share_values;  /* values of the first share, which is the largest */
     void **args;
-    void **lane_args; /* the same once more for each lane */
+    void **lane_args; /* the same once more for each lane, or share of a loop */
     const void **inputs; /* of a share's call */
     void **outputs;
     char *base; /* the workspace that args point into; NULL: not yet */
@@ -48,8 +51,9 @@ char *kt_buffer_place(const struct call *call, uint32_t index);
 
 /* ---- share_out.c
  * ------------------------------------------------------------------------------------------- */
-/* Decides parts and lanes, by values, and estimates the time of a call; overwrites offsets. */
-void kt_share_out(const kt_abi_entry *entry, struct binding *binding, int threads);
+/* Decides parts, lanes and shares of loops, by values, and estimates the time of a call; overwrites offsets.
+ * forced: loops go in shares wherever they can. */
+void kt_share_out(const kt_abi_entry *entry, struct binding *binding, int threads, bool forced);
 /* Does a call take less time in shares, of which this is the largest? */
 bool kt_shares_pay(const kt_abi_entry *entry, const struct binding *whole, const struct binding *share);
 
@@ -70,5 +74,12 @@ int kt_shares_make(kt_context *context, const kt_abi_entry *entry, struct bindin
                    bool forced);
 void kt_shares_free(struct binding *whole);
 void kt_shares_run(const struct call *call);
+/* The symbol for samples of the loops that may go in shares; -1: there is no such loop. */
+int64_t kt_shares_symbol(const kt_abi_entry *entry);
+/* Gives the binding the symbols of each share of a loop, and the values of the first; returns how many there are: 1 if loops
+ * are not to be shared. */
+int64_t kt_shares_of_loops(const kt_abi_entry *entry, struct binding *binding, int threads);
+/* Runs a loop in its shares; false: it has but one. */
+bool kt_shares_run_loop(const struct call *call, uint32_t loop);
 
 #endif

@@ -41,10 +41,10 @@ static double moved_bytes(double bytes, enum home home, bool by_rows, double par
 }
 
 /* What a step takes in nanoseconds by one thread, without moving anything, as an estimate. */
-static double step_time(const kt_abi_entry *entry, const struct binding *binding, const kt_abi_step *step) {
-    double read = 0, time = (double)binding->values[step->cost];
+static double step_time(const kt_abi_entry *entry, const int64_t *values, const kt_abi_step *step) {
+    double read = 0, time = (double)values[step->cost];
     for (uint32_t i = 0; i < step->arg_count; i++)
-        read += (double)binding->values[entry->buffers[entry->args[step->first_arg + i]].bytes];
+        read += (double)values[entry->buffers[entry->args[step->first_arg + i]].bytes];
     return time > read / READ_BYTES ? time : read / READ_BYTES;
 }
 
@@ -59,7 +59,7 @@ static double shared_time(const kt_abi_entry *entry, const struct binding *bindi
                              (enum home)binding->offsets[index], step->leading, parts, threads);
     }
     if (moved > CACHED_BYTES) moved = CACHED_BYTES;
-    return step_time(entry, binding, step) / parts + moved / MOVED_BYTES +
+    return step_time(entry, binding->values, step) / parts + moved / MOVED_BYTES +
            (parts > 1 ? NANOSECONDS_A_STEP : 0);
 }
 
@@ -73,13 +73,58 @@ static double count_turns(const kt_abi_entry *entry, const struct binding *bindi
     return turns;
 }
 
+/* What a share of a loop moves to its core, at most. */
+static double loop_moved_time(const kt_abi_entry *entry, const struct binding *binding,
+                              const kt_abi_loop *loop) {
+    double moved = 0;
+    for (uint32_t i = loop->first_step; i < loop->end_step; i++)
+        for (uint32_t k = 0; k < entry->steps[i].arg_count; k++) {
+            const kt_abi_buffer *buffer = &entry->buffers[entry->args[entry->steps[i].first_arg + k]];
+            int64_t bytes = binding->share_values[buffer->bytes];
+            if (bytes == binding->values[buffer->bytes]) continue;
+            moved +=
+                (double)bytes * (buffer->place == KT_PLACE_SLICE ? (double)binding->values[loop->length] : 1);
+        }
+    return (moved > CACHED_BYTES ? CACHED_BYTES : moved) / MOVED_BYTES;
+}
+
+/* Into how many shares of its samples a loop goes, of so many or one: the former if that is forced, or takes
+ * less time than one thread and than sharing out its steps, which would take at least a part of their time,
+ * the time to hand out each, and the same moving. */
+static int64_t share_loop(const kt_abi_entry *entry, const struct binding *binding, uint32_t number,
+                          int64_t shares, bool forced) {
+    const kt_abi_loop *loop = &entry->loops[number];
+    double alone = 0, own = NANOSECONDS_A_STEP, turns = count_turns(entry, binding, loop->first_step);
+    if (!loop->batch || shares == 1 || forced) return loop->batch ? shares : 1;
+    for (uint32_t i = loop->first_step; i < loop->end_step; i++) {
+        alone += step_time(entry, binding->values, &entry->steps[i]) * turns;
+        own += step_time(entry, binding->share_values, &entry->steps[i]) * turns;
+    }
+    double handing = turns * (loop->end_step - loop->first_step) * NANOSECONDS_A_STEP;
+    bool pays = alone >= NANOSECONDS_A_CALL && own + loop_moved_time(entry, binding, loop) < alone &&
+                own < alone / (double)shares + handing;
+    return pays ? shares : 1;
+}
+
+/* Does the loop around a step go in shares? */
+static bool goes_in_shares(const kt_abi_entry *entry, const struct binding *binding, uint32_t step) {
+    for (uint32_t i = 0; i < entry->loop_count; i++)
+        if (entry->loops[i].first_step <= step && step < entry->loops[i].end_step &&
+            binding->loop_shares[i] > 1)
+            return true;
+    return false;
+}
+
 /* Homes of buffers are kept where their offsets will be. */
-void kt_share_out(const kt_abi_entry *entry, struct binding *binding, int threads) {
+void kt_share_out(const kt_abi_entry *entry, struct binding *binding, int threads, bool forced) {
     double shared = 0, alone = 0, together = 0;
+    int64_t shares = threads > 1 ? kt_shares_of_loops(entry, binding, threads) : 1;
+    for (uint32_t i = 0; i < entry->loop_count; i++)
+        binding->loop_shares[i] = share_loop(entry, binding, i, shares, forced);
     for (uint32_t i = 0; i < entry->buffer_count; i++) binding->offsets[i] = first_home(entry, i);
     for (uint32_t i = 0; i < entry->step_count; i++) {
         const kt_abi_step *step = &entry->steps[i];
-        double time = step_time(entry, binding, step), parts = time / NANOSECONDS_A_PART;
+        double time = step_time(entry, binding->values, step), parts = time / NANOSECONDS_A_PART;
         double units = (double)binding->values[step->units];
         if (parts > threads) parts = threads;
         if (parts > units) parts = units;
@@ -89,12 +134,17 @@ void kt_share_out(const kt_abi_entry *entry, struct binding *binding, int thread
             parts = 1;
         binding->parts[i] = (int64_t)parts;
         double turns = count_turns(entry, binding, i);
-        if (parts > 1) shared += time * turns;
+        bool in_shares = goes_in_shares(entry, binding, i);
+        if (parts > 1 || in_shares) shared += time * turns;
         alone += time * turns;
-        together += shared_time(entry, binding, step, parts, threads) * turns;
+        together += (in_shares ? step_time(entry, binding->share_values, step)
+                               : shared_time(entry, binding, step, parts, threads)) *
+                    turns;
+        bool by_rows = in_shares || step->leading;
         for (uint32_t k = 0; k < step->arg_count; k++) {
             int64_t *home = &binding->offsets[entry->args[step->first_arg + k]];
-            if (*home == NOT_WRITTEN) *home = parts == 1 ? AT_CALLER : step->leading ? BY_ROWS : SCATTERED;
+            if (*home == NOT_WRITTEN)
+                *home = parts == 1 && !in_shares ? AT_CALLER : by_rows ? BY_ROWS : SCATTERED;
         }
     }
     for (uint32_t i = 0; shared < NANOSECONDS_A_CALL && i < entry->step_count; i++) binding->parts[i] = 1;
@@ -106,7 +156,7 @@ void kt_share_out(const kt_abi_entry *entry, struct binding *binding, int thread
         for (uint32_t k = loop->first_step; k < loop->end_step; k++)
             time += (double)binding->values[entry->steps[k].cost] * count_turns(entry, binding, k);
         binding->lanes[i] = length < threads ? length : threads;
-        if (!loop->apart || time < NANOSECONDS_A_CALL) binding->lanes[i] = 1;
+        if (!loop->apart || binding->loop_shares[i] > 1 || time < NANOSECONDS_A_CALL) binding->lanes[i] = 1;
     }
 }
 

@@ -222,6 +222,11 @@ static bool moves_with(const kt_plan *plan, uint32_t buffer, uint32_t loop) {
     return false;
 }
 
+/* What tables hold of a plan's symbol for samples. */
+static LLVMValueRef batch_number(emitter *emit, uint32_t symbol) {
+    return number32(emit, symbol == KT_NO_BATCH ? 0 : emit->module->symbol_slots[symbol] + 1);
+}
+
 static LLVMValueRef loop_table(emitter *emit, value_list *values, const kt_plan *plan,
                                LLVMValueRef *out_moves) {
     rows table = {0}, moves = {0};
@@ -234,10 +239,11 @@ static LLVMValueRef loop_table(emitter *emit, value_list *values, const kt_plan 
                 if (i >= loop->first_step && moves_with(plan, step->args.at[j], number))
                     KT_PUSH(emit->module->arena, &moves, number32(emit, arg));
         }
-        LLVMValueRef row = RECORD(emit, number32(emit, loop->first_step), number32(emit, loop->end_step),
-                                  number32(emit, value_position(emit, values, loop->length)),
-                                  number32(emit, loop->reverse), number32(emit, first_move),
-                                  number32(emit, moves.count - first_move), number32(emit, loop->apart));
+        LLVMValueRef row =
+            RECORD(emit, number32(emit, loop->first_step), number32(emit, loop->end_step),
+                   number32(emit, value_position(emit, values, loop->length)), number32(emit, loop->reverse),
+                   number32(emit, first_move), number32(emit, moves.count - first_move),
+                   number32(emit, loop->apart), batch_number(emit, loop->batch));
         KT_PUSH(emit->module->arena, &table, row);
     }
     *out_moves = table_global(emit, "moves", moves);
@@ -305,13 +311,12 @@ static kt_status entry_row(emitter *emit, const kt_plan *plan, const LLVMValueRe
     if (!prepares) checks = check_table(emit, &values, &check_count);
     LLVMValueRef moves, loops = loop_table(emit, &values, plan, &moves);
     LLVMValueRef bind = bind_function(emit, function->name, &values);
-    uint32_t batch = plan->batch == KT_NO_BATCH ? 0 : emit->module->symbol_slots[plan->batch] + 1;
     *out_row = RECORD(emit, string_global(emit, function->name), bind, number32(emit, values.dims.count),
                       number32(emit, symbol_count), number32(emit, input_count), number32(emit, output_count),
                       number32(emit, plan->buffers.count), number32(emit, arg_count),
                       number32(emit, plan->steps.count), number32(emit, check_count),
-                      number32(emit, plan->loops.count), number32(emit, batch), symbols, inputs, outputs,
-                      buffers, args, steps, checks, loops, moves);
+                      number32(emit, plan->loops.count), batch_number(emit, plan->batch), symbols, inputs,
+                      outputs, buffers, args, steps, checks, loops, moves);
     return KT_OK;
 }
 

@@ -13,6 +13,17 @@ for model in tagger stateful; do
     done
 done
 
+# So does training, where threads take some of the samples each through a loop.
+"$KERATIN" compile "$here/tagger.keras" --train --optimizer=sgd --loss=sparse_categorical_crossentropy -o "$work/trainer"
+awk 'BEGIN { for (i = 0; i < 3000; i++) for (k = 0; k < 9; k++) printf "%d%s", (i * 7 + k * k) % 30, k < 8 ? "," : "\n" }' \
+    >"$work/words.csv"
+awk -F , -v OFS=, '{ for (k = 1; k <= NF; k++) $k %= 5; print }' "$work/words.csv" >"$work/tags.csv"
+for threads in 1 2 3; do
+    "$work/trainer" fit --data "$work/words.csv" --labels "$work/tags.csv" --batch-size 2000 --quiet --threads $threads \
+        --save "$work/trained$threads.keras"
+    cmp "$work/trained1.keras" "$work/trained$threads.keras" || fail "$threads threads train other weights"
+done
+
 # The states are variables with no place in the file of weights.
 "$work/stateful" describe >"$work/describe.json"
 expect_text '"path": "lstm_1/rnn_state", "file_path": null, ' "$work/describe.json"

@@ -167,7 +167,8 @@ static void short_steps(void **state) {
     (void)state;
     static const kt_abi_step step = {note_parts,   "note",      "",          0,          0,
                                      SHARED_UNITS, SHARED_COST, SHARED_COST, SHARED_COST};
-    static const kt_abi_loop loops[] = {{0, 1, SHARED_TURNS, 0, 0, 0, 0}, {0, 1, SHARED_TURNS, 0, 0, 0, 0}};
+    static const kt_abi_loop loops[] = {{0, 1, SHARED_TURNS, 0, 0, 0, 0, 0},
+                                        {0, 1, SHARED_TURNS, 0, 0, 0, 0, 0}};
     for (uint32_t depth = 0; depth <= 2; depth++) {
         const kt_abi_entry entry = {.name = "predict",
                                     .bind = shared_bind,
@@ -232,7 +233,7 @@ static void turns_side_by_side(void **state) {
     };
     for (uint32_t variant = 0; variant < 4; variant++) {
         uint32_t reverse = variant % 2, shares = variant / 2;
-        const kt_abi_loop loop = {0, 4, TURN_COUNT, reverse, 0, 2, !shares};
+        const kt_abi_loop loop = {0, 4, TURN_COUNT, reverse, 0, 2, !shares, 0};
         const kt_abi_entry entry = {
             .name = "predict",
             .bind = turns_bind,
@@ -275,6 +276,105 @@ static void turns_side_by_side(void **state) {
     }
 }
 
+enum { LOOP_LENGTH, LOOP_UNITS, LOOP_COST, LOOP_ROWS, LOOP_STACK, LOOP_WIDE, LOOP_VALUES };
+enum { LOOP_TURNS = 4, LOOP_NUMBERS = 5, LOOP_MOST_SAMPLES = 7 };
+static void loop_bind(const int64_t *symbols, int64_t *values) {
+    values[LOOP_LENGTH] = LOOP_TURNS;
+    values[LOOP_UNITS] = 1;
+    values[LOOP_COST] = 30000;
+    values[LOOP_ROWS] = symbols[0] * LOOP_NUMBERS * (int64_t)sizeof(float);
+    values[LOOP_STACK] = LOOP_TURNS * values[LOOP_ROWS];
+    values[LOOP_WIDE] = TURN_WIDENED * values[LOOP_ROWS];
+}
+
+static void loop_start(void *const *args, const int64_t *symbols, int64_t part, int64_t parts) {
+    (void)part, (void)parts;
+    for (int64_t i = 0; i < symbols[0] * LOOP_NUMBERS; i++) ((float *)args[0])[i] = 1;
+}
+
+static _Atomic int64_t most_samples; /* that a step was handed */
+
+static void loop_widen(void *const *args, const int64_t *symbols, int64_t part, int64_t parts) {
+    (void)part, (void)parts;
+    if (symbols[0] > most_samples) most_samples = symbols[0];
+    for (int64_t i = 0; i < symbols[0] * LOOP_NUMBERS * TURN_WIDENED; i++)
+        ((float *)args[2])[i] =
+            ((const float *)args[0])[i / TURN_WIDENED] + 2 * ((const float *)args[1])[i / TURN_WIDENED];
+}
+
+static void loop_narrow(void *const *args, const int64_t *symbols, int64_t part, int64_t parts) {
+    (void)part, (void)parts;
+    for (int64_t i = 0; i < symbols[0] * LOOP_NUMBERS; i++)
+        ((float *)args[1])[i] = ((float *)args[2])[i] = ((const float *)args[0])[TURN_WIDENED * i];
+}
+
+/* Threads that take some samples each through all turns of a loop give what one gives. */
+static void samples_through_loops(void **state) {
+    (void)state;
+    static const kt_abi_symbol symbols[] = {{"batch", 0, 0}};
+    static const kt_abi_buffer buffers[] = {
+        {KT_PLACE_INPUT, LOOP_STACK, 0, 0, 0}, {KT_PLACE_OUTPUT, LOOP_STACK, 0, 0, 0},
+        {KT_PLACE_SLICE, LOOP_ROWS, 0, 0, 0},  {KT_PLACE_SLICE, LOOP_ROWS, 1, 0, 0},
+        {KT_PLACE_ARENA, LOOP_ROWS, 0, 0, 2},  {KT_PLACE_ARENA, LOOP_WIDE, 0, 1, 2},
+    };
+    static const uint32_t args[] = {4, 2, 4, 5, 5, 4, 3}, moves[] = {1, 6};
+    static const kt_abi_step steps[] = {
+        {loop_start, "start", "", 0, 1, LOOP_UNITS, LOOP_COST, LOOP_COST, LOOP_COST, 0},
+        {loop_widen, "widen", "", 1, 3, LOOP_UNITS, LOOP_COST, LOOP_COST, LOOP_COST, 0},
+        {loop_narrow, "narrow", "", 4, 3, LOOP_UNITS, LOOP_COST, LOOP_COST, LOOP_COST, 0},
+    };
+    for (uint32_t variant = 0; variant < 4; variant++) {
+        uint32_t reverse = variant % 2, batch = variant / 2;
+        const kt_abi_loop loop = {1, 3, LOOP_LENGTH, reverse, 0, 2, 0, batch};
+        const kt_abi_entry entry = {
+            .name = "predict",
+            .bind = loop_bind,
+            .value_count = LOOP_VALUES,
+            .symbol_count = 1,
+            .input_count = 1,
+            .output_count = 1,
+            .inputs = toy_inputs,
+            .outputs = toy_outputs,
+            .buffer_count = 6,
+            .arg_count = 7,
+            .step_count = 3,
+            .loop_count = 1,
+            .symbols = symbols,
+            .buffers = buffers,
+            .args = args,
+            .steps = steps,
+            .loops = &loop,
+            .moves = moves,
+        };
+        kt_program program = toy_program;
+        program.entries = &entry;
+        for (int threads = 1; threads <= 3; threads++) {
+            kt_context *context = kt_context_create(&program, threads, NULL);
+            assert_non_null(context);
+            kt_context_force_shares(context);
+            for (int64_t samples = 1; samples <= LOOP_MOST_SAMPLES; samples++) {
+                float x[LOOP_TURNS * LOOP_MOST_SAMPLES * LOOP_NUMBERS], y[sizeof x / sizeof *x];
+                int64_t row = samples * LOOP_NUMBERS;
+                for (int i = 0; i < LOOP_TURNS * row; i++) x[i] = (float)i;
+                most_samples = 0;
+                assert_int_equal(kt_context_call(context, 0, &samples, (const void *[]){x}, (void *[]){y}),
+                                 0);
+                for (int64_t i = 0; i < row; i++) {
+                    float carried = 1;
+                    for (int turn = 0; turn < LOOP_TURNS; turn++) {
+                        int64_t at = (reverse ? LOOP_TURNS - 1 - turn : turn) * row + i;
+                        carried = x[at] + 2 * carried;
+                        assert_true(y[at] == carried);
+                    }
+                }
+                int64_t shares = !batch ? 1 : samples < threads ? samples : threads;
+                assert_int_equal(most_samples, (samples + shares - 1) / shares);
+            }
+            kt_context_destroy(context);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(batches),
@@ -285,6 +385,7 @@ int main(void) {
         cmocka_unit_test(unfit_machines),
         cmocka_unit_test(short_steps),
         cmocka_unit_test(turns_side_by_side),
+        cmocka_unit_test(samples_through_loops),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
