@@ -235,6 +235,14 @@ static kt_status compile_candidate(kt_arena *arena, void *context, kt_tuning *tu
 
 static const int64_t default_seconds = 300;
 
+/* Is there a folder that the output can be written into? */
+static kt_status check_folder(kt_arena *arena, const char *output, kt_diag *diag) {
+    const char *slash = strrchr(output, '/');
+    const char *folder = slash ? kt_arena_format(arena, "%.*s/", (int)(slash - output), output) : ".";
+    if (!strcmp(output, "-") || access(folder, W_OK) == 0 || kt_file_is_special(output)) return KT_OK;
+    return kt_diag_add(diag, KT_IO, NULL, "Cannot write %s: %s.", output, strerror(errno));
+}
+
 static kt_status compile_tuned(kt_arena *arena, compile_command *fields, kt_diag *diag) {
     kt_target target;
     KT_TRY(kt_target_describe(fields->target, fields->cpu, fields->features, arena, &target, diag));
@@ -248,6 +256,7 @@ static kt_status compile_tuned(kt_arena *arena, compile_command *fields, kt_diag
         .target = &target,
         .compile = compile_candidate,
         .context = fields};
+    if (fields->tune) KT_TRY(check_folder(arena, fields->output, diag)); /* before minutes are spent */
     fields->tuning = KT_NEW(arena, kt_tuning);
     KT_TRY(cli_tune(arena, &request, fields->tuning, diag));
     KT_TRY(read_and_compile(arena, fields, diag));

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST_CANDIDATES = 16 };
+enum { MOST_CANDIDATES = 16, MOST_POINTS = 4 };
 static const double candidate_seconds = 0.1, final_seconds = 0.5; /* a program and size of batch takes */
 static const double worth = 0.975,
                     worth_in_the_end = 0.985; /* of the time that the cost model's choice takes */
@@ -43,10 +43,12 @@ typedef struct search {
     kt_arena *arena;
     kt_diag *diag;
     kt_tuning *known; /* records: of the file, and of what is settled */
-    const char *directory;
+    const char *directory, *file;
     uint32_t compiled;
-    double start;
-    bool layouts; /* of the two kinds of subjects */
+    double start, longest; /* longest: that a trial took */
+    bool cut;              /* time was too short to try all */
+    bool measures_others;  /* sizes but the batch */
+    bool layouts;          /* of the two kinds of subjects */
     KT_VECTOR(subject) subjects;
     uint32_t measured, gained; /* for the note */
 } search;
@@ -227,7 +229,14 @@ static double find_times(const search *s, subject *one, const kt_program *const 
 }
 
 static double elapsed(const search *s) { return kt_seconds_now() - s->start; }
-static bool has_time(const search *s) { return elapsed(s) < s->request->seconds; }
+/* For one trial more, and for the one at the end. */
+static bool has_time(const search *s) { return elapsed(s) + 2 * s->longest < s->request->seconds; }
+
+/* How long a program and size of batch may take in the end. */
+static double final_time(const search *s, uint32_t points) {
+    double left = (s->request->seconds - elapsed(s)) / (2 * points + 1);
+    return fmin(fmax(left, candidate_seconds), final_seconds);
+}
 
 static void tell_progress(const search *s, uint32_t trying) {
     if (!isatty(STDERR_FILENO)) return;
@@ -278,13 +287,16 @@ static kt_status try_values(search *s, const variant *base, bool trial, bool *ou
     variant other;
     kt_diag diag = {0};
     kt_tuning *tuning = with_subjects(s, trial);
+    double begun = elapsed(s);
     kt_status status = compile_variant(s, tuning, &diag, &other);
     bool differs = status == KT_OK && find_differences(s, tuning, trial);
     const kt_program *const programs[2] = {base->program, other.program};
     cli_tuned_times times;
-    bool measured =
-        differs && cli_tuned_measure(programs, s->request->threads, trial ? candidate_seconds : final_seconds,
-                                     other.arena, &times);
+    bool measured = differs && cli_tuned_measure(programs, s->request->threads,
+                                                 trial ? candidate_seconds : final_time(s, MOST_POINTS),
+                                                 other.arena, &times);
+    if (trial) s->longest = fmax(s->longest, elapsed(s) - begun);
+    s->measures_others = s->measures_others || (measured && times.measures_others);
     for (uint32_t i = 0; measured && i < s->subjects.count; i++)
         judge(&s->subjects.at[i], find_times(s, &s->subjects.at[i], programs, &times), trial);
     *out_ok = measured || (status == KT_OK && !differs);
@@ -312,7 +324,11 @@ static uint32_t set_trials(search *s, uint32_t begin, uint32_t end) {
 /* Where a trial fails, each half is tried by itself, until what fails is alone. */
 static kt_status try_subjects(search *s, const variant *base, uint32_t begin, uint32_t end) {
     bool ok;
-    if (begin == end || !has_time(s) || !set_trials(s, begin, end)) return KT_OK;
+    if (begin == end || !set_trials(s, begin, end)) return KT_OK;
+    if (!has_time(s)) {
+        s->cut = true;
+        return KT_OK;
+    }
     KT_TRY(try_values(s, base, true, &ok));
     uint32_t middle = begin + (end - begin) / 2;
     if (ok || middle == begin) return KT_OK;
@@ -321,8 +337,8 @@ static kt_status try_subjects(search *s, const variant *base, uint32_t begin, ui
 }
 
 static kt_status settle(search *s, const variant *base) {
-    while (has_time(s)) {
-        uint32_t trying = 0;
+    for (uint32_t trying = 1; trying && !s->cut;) {
+        trying = 0;
         for (uint32_t i = 0; i < s->subjects.count; i++) {
             subject *one = &s->subjects.at[i];
             one->proposes = propose(one);
@@ -330,7 +346,6 @@ static kt_status settle(search *s, const variant *base) {
             trying += one->proposes;
         }
         tell_progress(s, trying);
-        if (!trying) break;
         KT_TRY(try_subjects(s, base, 0, s->subjects.count));
     }
     return KT_OK;
@@ -338,7 +353,10 @@ static kt_status settle(search *s, const variant *base) {
 
 /* Puts into the records what has held its gain, and the cost model's choice for the others. */
 static kt_status conclude(search *s, const variant *base) {
-    bool ok;
+    bool ok, any = false;
+    for (uint32_t i = 0; i < s->subjects.count; i++)
+        any = any || s->subjects.at[i].settled || s->subjects.at[i].ratio < 1;
+    if (!any) return KT_OK;
     KT_TRY(try_values(s, base, false, &ok));
     for (uint32_t i = 0; i < s->subjects.count; i++) {
         const subject *one = &s->subjects.at[i];
@@ -363,6 +381,8 @@ static kt_status search_kind(search *s, bool layouts) {
     variant base;
     kt_tuning *tuning = with_subjects(s, false);
     kt_status status = compile_variant(s, tuning, s->diag, &base);
+    /* Before minutes are spent: can what they give be written at all? */
+    if (status == KT_OK && layouts) status = kt_tuning_write(s->known, s->file, s->diag);
     if (status == KT_OK) {
         find_subjects(s, tuning);
         if (s->subjects.count) status = settle(s, &base);
@@ -375,7 +395,7 @@ static kt_status search_kind(search *s, bool layouts) {
 static kt_status run_search(search *s) {
     KT_TRY(kt_temporary_directory(s->arena, &s->directory, s->diag));
     KT_TRY(search_kind(s, true));
-    KT_TRY(search_kind(s, false));
+    if (!s->cut) KT_TRY(search_kind(s, false));
     if (isatty(STDERR_FILENO)) (void)fprintf(stderr, "\r\033[K");
     return KT_OK;
 }
@@ -387,10 +407,8 @@ kt_status cli_tune(kt_arena *arena, const cli_tuning_request *request, kt_tuning
     if (!file) KT_TRY(kt_tuning_place(arena, &file, diag));
     KT_TRY(kt_tuning_read(out_tuning, file, request->measures, diag));
     if (!request->measures) return KT_OK;
-    /* Before minutes are spent: can it be written at all? */
-    KT_TRY(kt_tuning_write(out_tuning, file, diag));
     search *s = KT_NEW(arena, search);
-    *s = (search){.request = request, .arena = arena, .diag = diag, .known = out_tuning};
+    *s = (search){.request = request, .arena = arena, .diag = diag, .known = out_tuning, .file = file};
     s->start = kt_seconds_now();
     KT_TRY(run_search(s));
     if (s->measured) KT_TRY(kt_tuning_write(out_tuning, file, diag));
@@ -399,7 +417,12 @@ kt_status cli_tune(kt_arena *arena, const cli_tuning_request *request, kt_tuning
         "keratin: note: %s: %u layouts and kernels were measured in %.0f s, %u are computed otherwise "
         "than by the cost model; %s keeps them.%s\n",
         request->model, s->measured, elapsed(s), s->gained, file,
-        has_time(s) ? "" : " The search was cut short: --tune-seconds.");
+        s->cut ? " The search was cut short: --tune-seconds." : "");
+    if (s->measures_others)
+        (void)fprintf(stderr,
+                      "keratin: note: %s: Sizes but the batch's that are not fixed were %d; --shape fixes "
+                      "them.\n",
+                      request->model, CLI_TUNED_OTHERS);
     return KT_OK;
 }
 

@@ -12,12 +12,14 @@ kt_status cli_tuned_load(const char *path, kt_arena *arena, const kt_program **o
 /* One entry with given symbols. */
 typedef struct cli_tuned_point {
     const char *entry;
-    int64_t batch; /* the symbols' value */
+    int64_t batch; /* the value of symbols that are a first axis; that of others is CLI_TUNED_OTHERS */
 } cli_tuned_point;
 
+enum { CLI_TUNED_OTHERS = 64 };
 typedef struct cli_tuned_times {
     cli_tuned_point points[8];
     uint32_t count;
+    bool measures_others; /* there are symbols but the batch */
     double *seconds[2][8]; /* by program and point: of each step of the entry, in a call */
 } cli_tuned_times;
 

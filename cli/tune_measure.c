@@ -6,6 +6,8 @@
  * the clock's rate decides. Times come back through shared memory. */
 #include "cli/tune.h"
 
+#include "ir/element.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <math.h>
@@ -18,9 +20,17 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LEAST_TURNS = 5, MOST_TURNS = 41, MOST_CALLS = 50, MOST_POINTS = 8, BATCHES = 2, PATIENCE = 60 };
+enum {
+    LEAST_TURNS = 5,
+    MOST_TURNS = 41,
+    MOST_CALLS = 50,
+    MOST_POINTS = 8,
+    BATCHES = 2,
+    PATIENCE = 60,
+    MOST_OTHERS = 10
+};
 static const int64_t batches[BATCHES] = {1, 32};
-static const double turn_seconds = 2e-3, tolerance = 1e-3;
+static const double turn_seconds = 2e-3;
 
 static void unload(void *library) { dlclose(library); }
 
@@ -47,12 +57,19 @@ static const kt_abi_entry *find_entry(const kt_program *program, const char *nam
     return NULL;
 }
 
+static bool is_batch(const kt_abi_symbol *symbol) { return symbol->axis == 0; }
+
 /* What is worth measuring, where both programs have it. */
 static void find_points(const kt_program *program, cli_tuned_times *times) {
     static const char *const entries[] = {"predict", "train_step"};
     for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {
         const kt_abi_entry *entry = find_entry(program, entries[i]);
-        for (int k = 0; entry && k < (entry->symbol_count ? BATCHES : 1); k++)
+        bool batched = false;
+        for (uint32_t k = 0; entry && k < entry->symbol_count; k++) {
+            batched = batched || is_batch(&entry->symbols[k]);
+            times->measures_others = times->measures_others || !is_batch(&entry->symbols[k]);
+        }
+        for (int k = 0; entry && k < (batched ? BATCHES : 1); k++)
             times->points[times->count++] = (cli_tuned_point){entries[i], batches[k]};
     }
 }
@@ -91,7 +108,8 @@ static runner begin(const kt_program *program, const cli_tuned_point *point, int
     if (!r.context || !r.entry) stop();
     r.index = (uint32_t)(r.entry - program->entries);
     r.symbols = take(r.entry->symbol_count, sizeof *r.symbols);
-    for (uint32_t i = 0; i < r.entry->symbol_count; i++) r.symbols[i] = point->batch;
+    for (uint32_t i = 0; i < r.entry->symbol_count; i++)
+        r.symbols[i] = is_batch(&r.entry->symbols[i]) ? point->batch : CLI_TUNED_OTHERS;
     r.tensors = kt_made_up_create(r.entry, r.symbols);
     r.call = take(r.entry->step_count, sizeof *r.call);
     r.least = take(r.entry->step_count, sizeof *r.least);
@@ -136,23 +154,38 @@ static int compare_numbers(const void *a, const void *b) {
 
 /* ---- the child ------------------------------------------------------------------------------------------
  */
-/* Do outputs of floats agree? Nothing else need: an index may fall otherwise where two are nearly alike. */
+/* How far outputs may depart, as a share of the largest. */
+static double tolerance(kt_dtype dtype) { return dtype == KT_BF16 ? 5e-2 : dtype == KT_F16 ? 1e-2 : 1e-3; }
+
+/* Do tensors of so many numbers agree? A few integers need not: an index falls otherwise where two are nearly
+ * alike. */
+static bool tensors_agree(kt_dtype dtype, const void *x, const void *y, size_t count) {
+    double largest = 0, worst = 0;
+    size_t other = 0;
+    for (size_t k = 0; k < count; k++) {
+        if (!kt_dtype_is_float(dtype)) {
+            other += kt_element_integer(dtype, x, k) != kt_element_integer(dtype, y, k);
+            continue;
+        }
+        double a = kt_element_float(dtype, x, k), b = kt_element_float(dtype, y, k);
+        if (isnan(a) != isnan(b)) return false;
+        largest = fmax(largest, fabs(a));
+        if (a != b) worst = fmax(worst, fabs(a - b));
+    }
+    return worst <= tolerance(dtype) * largest && other <= 1 + count / MOST_OTHERS;
+}
+
 static bool agree(const runner *a, const runner *b) {
     int64_t *values = take(a->entry->value_count, sizeof *values);
     bool same = true;
     a->entry->bind(a->symbols, values);
     for (uint32_t i = 0; i < a->entry->output_count; i++) {
         const kt_abi_tensor *tensor = &a->entry->outputs[i];
-        const float *x = a->tensors[a->entry->input_count + i], *y = b->tensors[b->entry->input_count + i];
-        size_t count = 1;
-        double largest = 0, worst = 0;
+        const void *x = a->tensors[a->entry->input_count + i], *y = b->tensors[b->entry->input_count + i];
+        size_t count = tensor->dtype != KT_STRING;
         for (int axis = 0; axis < tensor->rank; axis++) count *= (size_t)values[tensor->dims[axis]];
-        for (size_t k = 0; tensor->dtype == KT_F32 && k < count; k++) {
-            if (isnan(x[k]) != isnan(y[k])) same = false;
-            largest = fmax(largest, fabs((double)x[k]));
-            if (x[k] != y[k]) worst = fmax(worst, fabs((double)x[k] - (double)y[k]));
-        }
-        same = same && worst <= tolerance * largest;
+        bool complex = tensor->dtype == KT_C64; /* two floats each */
+        same = same && tensors_agree(complex ? KT_F32 : tensor->dtype, x, y, complex ? 2 * count : count);
     }
     free(values);
     return same;

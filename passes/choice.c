@@ -12,20 +12,20 @@ const char *const kt_knob_names[KT_KNOB_COUNT] = {
 
 /* ---- records --------------------------------------------------------------------------------------------
  */
-static const char *table_key(kt_arena *arena, const char *machine, const char *key) {
-    return kt_arena_format(arena, "%s\t%s", machine, key);
+static const char *table_key(kt_arena *arena, const char *machine, const char *key, bool known) {
+    return kt_arena_format(arena, "%s\t%s%s", machine, key, known ? "" : "\t");
 }
 
 kt_tuned *kt_tuning_find(const kt_tuning *tuning, const char *machine, const char *key) {
     if (!tuning->records.count) return NULL;
-    const char *both = table_key(tuning->arena, machine, key);
+    const char *both = table_key(tuning->arena, machine, key, true);
     const uint32_t *number = kt_table_find(&tuning->by_key, both, strlen(both));
     return number ? &tuning->records.at[*number] : NULL;
 }
 
 void kt_tuning_add(kt_tuning *tuning, const kt_tuned *record) {
     kt_tuned copy = *record;
-    const char *both = table_key(tuning->arena, record->machine, record->key);
+    const char *both = table_key(tuning->arena, record->machine, record->key, !record->unknown);
     copy.machine = kt_arena_string(tuning->arena, record->machine);
     copy.key = kt_arena_string(tuning->arena, record->key);
     uint32_t number =
@@ -49,7 +49,6 @@ void kt_choice_begin(kt_choice *out_choice, const kt_tuning *tuning, const char 
     for (int knob = 0; knob < KT_KNOB_COUNT; knob++) out_choice->decisions[knob].value = KT_UNDECIDED;
     if (!tuning || !tuning->machine) return;
     out_choice->record = kt_tuning_find(tuning, tuning->machine, key);
-    if (out_choice->record && out_choice->record->unknown) out_choice->record = NULL;
 }
 
 bool kt_decision_allows(const kt_decision *decision, int64_t value) {

@@ -39,7 +39,7 @@ typedef struct kt_tuned {
     const char *machine, *key;
     int64_t values[KT_KNOB_COUNT]; /* KT_UNDECIDED: left to the cost model */
     double seconds, model_seconds; /* measured; and as the cost model would have it */
-    const char *unknown;           /* its choices, where this version does not know one: it is not used; else NULL */
+    const char *unknown;           /* its choices, where this version does not know one: it is not used, but kept beside one that is; else NULL */
     uint32_t uses;                 /* choices that it decided */
 } kt_tuned;
 

@@ -161,7 +161,11 @@ static void print_record(const kt_tuned *record, kt_text *text) {
 
 void kt_tuning_print(const kt_tuning *tuning, kt_text *out_text) {
     kt_text_format(out_text, "%s%d\n", FIRST_WORDS, VERSION);
-    for (uint32_t i = 0; i < tuning->records.count; i++) print_record(&tuning->records.at[i], out_text);
+    /* What this version does not know last: a version that does takes the last record of a key. */
+    for (int unknown = 0; unknown < 2; unknown++)
+        for (uint32_t i = 0; i < tuning->records.count; i++)
+            if ((tuning->records.at[i].unknown != NULL) == unknown)
+                print_record(&tuning->records.at[i], out_text);
     kt_text_format(out_text, "end %" PRIu32 "\n", tuning->records.count);
 }
 

@@ -28,6 +28,7 @@ cp "$file" kept
 cp first once
 "$KERATIN" compile "$model" -o first --tune 2>notes
 expect_text ' 0 layouts and kernels were measured' notes
+! grep -q 'cut short' notes || fail "nothing was left, and said: $(cat notes)"
 cmp first once || fail "a second compilation gives other bytes"
 cmp "$file" kept || fail "the file has changed"
 "$KERATIN" compile "$model" -o first --tuning-file kept 2>notes
@@ -77,6 +78,29 @@ expect_status 1 "$KERATIN" compile "$model" -o out --tune --tuning-file no/such/
 expect_errors 1
 XDG_CACHE_HOME=/dev/null/x expect_status 1 "$KERATIN" compile "$model" -o out --tune
 expect_errors 1
+# Nor is a file begun for what cannot be read or written.
+expect_status 1 "$KERATIN" compile missing.keras -o out --tune --tuning-file begun
+expect_errors 1
+expect_status 1 "$KERATIN" compile "$model" -o no/such/out --tune --tuning-file begun
+expect_errors 1
+expect_text 'no/such/out' errors
+[ ! -e begun ] || fail "a tuning file was begun in vain"
+
+# Sizes besides the batch are tried at one size.
+cat >sequence.kir <<'END'
+graph "sequence"
+symbols batch, time
+variable @w : f16[8,16] = all 0.25
+entry @predict(
+  input 0 "x" %0: f16[batch,time,8],
+  variable @w %1: f16[8,16]
+) {
+  %2 = dot_general(%0, %1) lhs_contract=[2] rhs_contract=[0] : f16[batch,time,16]
+  return output 0 "y" %2
+}
+END
+"$KERATIN" compile sequence.kir -o sequence --tune --tune-seconds 2 --tuning-file of_sequence 2>notes
+expect_text "Sizes but the batch's that are not fixed were 64" notes
 
 # What tuning does not go with.
 for wrong in '--tune --target aarch64-linux-gnu' '--tune --contractions=openblas' '--tune-seconds 3' '--tune-threads 2' \

@@ -145,8 +145,11 @@ static void test_damage(void **state) {
 /* Choices that this version does not know: the record is not used, but stays in the file. */
 static void test_unknown(void **state) {
     (void)state;
-    static const char text[] = "keratin tuning 1\nhere\tcolour=3 rows=4\t1.000 2.000\tkernel "
-                               "a\nhere\t\t1.000 1.000\tkernel b\nend 2\n";
+    static const char text[] = "keratin tuning 1\nhere\t\t1.000 1.000\tkernel b\n"
+                               "here\tcolour=3 rows=4\t1.000 2.000\tkernel a\nend 2\n",
+                      both[] = "keratin tuning 1\nhere\t\t1.000 1.000\tkernel b\n"
+                               "here\trows=5\t1.000 2.000\tkernel a\n"
+                               "here\tcolour=3 rows=4\t1.000 2.000\tkernel a\nend 3\n";
     fixture f = begin_fixture();
     assert_int_equal(kt_file_write(f.path, text, strlen(text), &f.diag), KT_OK);
     kt_tuning tuning = read_all(&f);
@@ -162,6 +165,17 @@ static void test_unknown(void **state) {
     size_t count;
     assert_int_equal(kt_file_read(f.path, 1000, f.arena, &bytes, &count, &f.diag), KT_OK);
     assert_string_equal(bytes, text);
+    /* Measured by this version as well, it has a record of either. */
+    kt_tuned record = kt_tuned_none("here", "kernel a");
+    record.values[KT_KNOB_rows] = 5;
+    record.seconds = 1e-6;
+    record.model_seconds = 2e-6;
+    kt_tuning_add(&tuning, &record);
+    kt_choice_begin(&choice, &tuning, "a", "kernel a");
+    assert_non_null(choice.record);
+    assert_int_equal(kt_tuning_write(&tuning, f.path, &f.diag), KT_OK);
+    assert_int_equal(kt_file_read(f.path, 1000, f.arena, &bytes, &count, &f.diag), KT_OK);
+    assert_string_equal(bytes, both);
     end_fixture(&f);
 }
 
