@@ -148,7 +148,7 @@ void kt_loops_scatter(kt_loops *loops, uint32_t buffer, kt_reg indices, kt_reg v
 void kt_loops_prefetch(kt_loops *loops, uint32_t buffer, kt_reg index);
 /* Memory of the kernel's own, up to KT_SCRATCH_BYTES, on the stack of the thread that runs it; at most one. Returns its
  * buffer number. */
-enum { KT_SCRATCH_BYTES = 512 * 1024 };
+enum { KT_SCRATCH_BYTES = 1024 * 1024 };
 uint32_t kt_loops_scratch(kt_loops *loops, kt_dtype dtype, int64_t elements);
 void kt_loops_product(kt_loops *loops, const kt_product_call *call);
 kt_cell kt_loops_cell(kt_loops *loops, const char *name, kt_dtype dtype, int lanes, uint32_t count);

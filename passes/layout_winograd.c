@@ -14,9 +14,9 @@ static int64_t least_tile(const kt_type *x, const kt_type *kernel) {
 static const double WORTH_SHARE = 0.8; /* of the products */
 
 /* Costs are vector operations a channel or feature; a transform's moves count with its arithmetic. Bytes are
- * multiplied four at a time, their transforms' 16 bits two. Large tiles make large kernels, which are read
- * once for all tiles of a few images: past MOST_KERNEL_BYTES the memory that this takes would outweigh the
- * products saved. */
+ * multiplied four at a time, their transforms' 16 bits two. Kernels for small tiles are less than twice as
+ * large as they were. Those for large tiles are four times as large: past MOST_KERNEL_BYTES the memory that
+ * this takes would outweigh the products saved. */
 int kt_winograd_choose(const kt_dim_pool *dims, const kt_attrs_conv *attrs, const kt_type *x,
                        const kt_type *kernel, const kt_type *result, double share, int *out_most) {
     enum { LEAST_CHANNELS = 8, MOST_CHANNELS = 512, MOST_PIXELS = 1 << 16, MOST_KERNEL_BYTES = 4 << 20 };
@@ -52,7 +52,7 @@ int kt_winograd_choose(const kt_dim_pool *dims, const kt_attrs_conv *attrs, cons
         int64_t tiles = ((sizes[0] + tile - 1) / tile) * ((sizes[1] + tile - 1) / tile);
         int64_t cost = tiles * (points * channels / pair * features + choices[i].input * channels / pair +
                                 choices[i].output * features);
-        if (points * channels * features * 4 / pair > MOST_KERNEL_BYTES) continue;
+        if (tile > 2 && points * channels * features * 4 / pair > MOST_KERNEL_BYTES) continue;
         *out_most = (int)tile;
         if (cost >= least) continue;
         least = cost;

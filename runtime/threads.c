@@ -12,7 +12,11 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-enum { SPINS = 8000 }; /* some ten to some hundred microseconds: as long as a step that is not shared */
+enum {
+    SPINS = 8000, /* some ten to some hundred microseconds: as long as a step that is not shared */
+    STACK_BYTES =
+        4 << 20, /* of a worker: kernels have scratch memory there, and not all C libraries give so much */
+};
 
 struct kt_pool {
     _Atomic uint64_t ticket; /* job number << 32 | parts to hand out */
@@ -102,6 +106,18 @@ static void wait_for_parts(kt_pool *pool, int64_t parts) {
     pthread_mutex_unlock(&pool->mutex);
 }
 
+/* With fewer threads than wished for the results are the same. */
+static void start_workers(kt_pool *pool) {
+    pthread_attr_t attributes;
+    bool fits = pthread_attr_init(&attributes) == 0;
+    if (fits && pthread_attr_setstacksize(&attributes, STACK_BYTES) == 0)
+        while (pool->started < pool->threads - 1 &&
+               pthread_create(&pool->workers[pool->started], &attributes, worker, pool) == 0)
+            pool->started++;
+    if (fits) pthread_attr_destroy(&attributes);
+    pool->threads = pool->started + 1;
+}
+
 kt_pool *kt_pool_create(int threads) {
     if (threads < 1) return NULL;
     size_t workers = (size_t)threads - 1;
@@ -140,14 +156,7 @@ void kt_pool_run(kt_pool *pool, kt_kernel_fn *kernel, void *const *args, const i
         for (int64_t part = 0; part < parts; part++) kernel(args, symbols, part, parts);
         return;
     }
-    while (pool->started < pool->threads - 1) {
-        /* With fewer threads than wished for the results are the same. */
-        if (pthread_create(&pool->workers[pool->started], NULL, worker, pool) != 0) {
-            pool->threads = pool->started + 1;
-            break;
-        }
-        pool->started++;
-    }
+    if (pool->started < pool->threads - 1) start_workers(pool);
     atomic_store_explicit(&pool->kernel, kernel, memory_order_relaxed);
     atomic_store_explicit(&pool->args, args, memory_order_relaxed);
     atomic_store_explicit(&pool->symbols, symbols, memory_order_relaxed);

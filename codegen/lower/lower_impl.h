@@ -190,7 +190,9 @@ struct kt_tiling {
     kt_dim panel_stride; /* from packed panel to packed panel */
     bool words;          /* k counts words of A and of B, which is packed */
     bool shorts;         /* words are pairs of i16 */
-    bool prefetch;       /* of B, as far ahead as is chosen */
+    bool prefetch;       /* of B, as far ahead as is chosen, */
+    int64_t next;        /* or where this is not 0, from the block behind these elements, in equal shares */
+    int64_t served;      /* of so many rows */
     /* 0, or how often each k counts: row r is multiplied by B, and what rows r + 1, r + 2 … read of A by what lies
      * tap_stride, twice that … behind. */
     int taps;

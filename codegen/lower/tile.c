@@ -11,7 +11,8 @@
  * falls into.
  *
  * Packed B is prefetched far ahead where a line serves some rows. Up to four rows read it about as fast as it
- * comes; they want it from nearer by, and in few streams.
+ * comes; they want it from nearer by, and in few streams. Where each block of B comes from memory and few
+ * tiles read it, the first of them would wait: there they share out what the next block's will read.
  *
  * Taps of a window that moves by single steps meet the same elements of A in neighbouring rows. Where sums
  * are exact, so that their order is free, and tiles are a vector wide, so that loads of A would take as long
@@ -90,7 +91,8 @@ typedef struct tile {
     const kt_tiling *tiling;
     int rows, groups, vectors; /* groups: column tiles side by side */
     kt_reg a, b;               /* where the tile begins in both */
-    const kt_reg *masks;       /* by vector; NULL: all columns are there */
+    kt_reg next;         /* where its share of the next block of B begins; 0: near elements are prefetched */
+    const kt_reg *masks; /* by vector; NULL: all columns are there */
     kt_cell sums;
 } tile;
 
@@ -116,21 +118,37 @@ static kt_reg load_b(kt_lower *lower, const tile *t, kt_reg place, int vector) {
     return as_sum(lower, t, kt_loops_load(lower->loops, t->tiling->b, at, t->tiling->lanes, mask));
 }
 
-/* What the tile will read of B in a while, as it now reads at place. */
-static void prefetch_b(kt_lower *lower, const tile *t, kt_reg place) {
+/* Prefetches `lines` lines of B from `at` on, which counts what B's k strides count: words, or elements. */
+static void prefetch_lines(kt_lower *lower, const tile *t, kt_reg at, int64_t lines) {
     kt_loops *loops = lower->loops;
-    if (!t->tiling->prefetch) return;
+    int64_t element = (int64_t)kt_dtype_bytes(loops->buffer_dtypes[t->tiling->b]),
+            each = t->tiling->words ? KT_WORD_BYTES / element : 1;
+    for (int64_t line = 0; line < lines; line++) {
+        kt_reg place = kt_plus_int(lower, at, line * LINE_BYTES / (element * each));
+        kt_loops_prefetch(loops, t->tiling->b, kt_times_int(lower, place, each));
+    }
+}
+
+/* What is read of B in a while, as the tile now reads at offset b. */
+static void prefetch_b(kt_lower *lower, const tile *t, kt_reg b) {
+    kt_loops *loops = lower->loops;
+    const kt_tiling *tiling = t->tiling;
+    if (!tiling->prefetch) return;
+    int64_t width = kt_tile_width(tiling),
+            bytes = tiling->words ? KT_WORD_BYTES : (int64_t)kt_dtype_bytes(loops->buffer_dtypes[tiling->b]);
+    if (t->next && t->rows > FEW_ROWS) {
+        int64_t share = kt_divide_up(width * t->rows, tiling->served);
+        kt_reg k = kt_loops_index(loops, KT_INDEX_DIV, b, kt_loops_int(loops, width));
+        prefetch_lines(lower, t, kt_plus(lower, t->next, kt_times_int(lower, k, share)),
+                       kt_divide_up(share * bytes, LINE_BYTES));
+        return;
+    }
     int64_t ahead = kt_choose(&loops->choice, KT_KNOB_ahead, PREFETCH_BYTES,
                               (kt_range){.most = MOST_PREFETCH_BYTES, .step = LINE_BYTES}, "as measured");
     if (t->rows <= FEW_ROWS) ahead = ahead / NEARER / LINE_BYTES * LINE_BYTES;
-    int64_t element = (int64_t)kt_dtype_bytes(loops->buffer_dtypes[t->tiling->b]),
-            bytes = t->tiling->words ? (int64_t)kt_dtype_bytes(t->tiling->dtype) : element,
-            end = ahead > 0 ? ahead + kt_tile_width(t->tiling) * bytes : 0;
-    kt_reg each = kt_loops_int(loops, t->tiling->words ? KT_WORD_BYTES / element : 1);
-    for (; ahead < end; ahead += LINE_BYTES) {
-        kt_reg at = kt_plus(lower, place, kt_loops_int(loops, ahead / bytes));
-        kt_loops_prefetch(loops, t->tiling->b, kt_loops_index(loops, KT_INDEX_MUL, at, each));
-    }
+    if (ahead > 0)
+        prefetch_lines(lower, t, kt_plus_int(lower, kt_plus(lower, t->b, b), ahead / bytes),
+                       kt_divide_up(width * bytes, LINE_BYTES));
 }
 
 static kt_reg load_a(kt_lower *lower, const tile *t, kt_reg place, int row) {
@@ -151,9 +169,10 @@ static void multiply(kt_lower *lower, const tile *t, kt_reg a, const kt_reg *b, 
     }
 }
 
-static void load_columns(kt_lower *lower, const tile *t, kt_reg place, kt_reg *rhs) {
+static void load_columns(kt_lower *lower, const tile *t, kt_reg b, kt_reg *rhs) {
+    kt_reg place = kt_plus(lower, t->b, b);
     for (int vector = 0; vector < t->vectors; vector++) rhs[vector] = load_b(lower, t, place, vector);
-    prefetch_b(lower, t, place);
+    prefetch_b(lower, t, b);
 }
 
 /* One k of several taps: each element of A is loaded once for all of them. */
@@ -164,7 +183,7 @@ static void step_taps(kt_lower *lower, const tile *t, kt_reg a, kt_reg b) {
         lhs[row] = load_a(lower, t, kt_plus(lower, t->a, a), row);
     for (int group = 0; group < t->groups; group++) {
         for (int tap = 0; tap < taps; tap++) {
-            kt_reg place = kt_plus(lower, kt_plus(lower, t->b, b), column_offset(lower, t, group));
+            kt_reg place = kt_plus(lower, b, column_offset(lower, t, group));
             kt_reg shift = kt_times_dim(lower, kt_loops_int(lower->loops, tap), t->tiling->tap_stride);
             load_columns(lower, t, kt_plus(lower, place, shift), rhs);
             for (int row = 0; row < t->rows; row++) multiply(lower, t, lhs[row + tap], rhs, row, group);
@@ -176,9 +195,9 @@ static void step_taps(kt_lower *lower, const tile *t, kt_reg a, kt_reg b) {
  * about this order, and if all of them waited, they would push sums out of their registers. */
 static void step(kt_lower *lower, const tile *t, kt_reg a, kt_reg b) {
     kt_reg lhs[MAX_ROWS], rhs[MAX_VECTORS];
-    kt_reg row_place = kt_plus(lower, t->a, a), column_place = kt_plus(lower, t->b, b);
+    kt_reg row_place = kt_plus(lower, t->a, a);
     for (int group = 0; group < t->groups; group++) {
-        load_columns(lower, t, kt_plus(lower, column_place, column_offset(lower, t, group)), rhs);
+        load_columns(lower, t, kt_plus(lower, b, column_offset(lower, t, group)), rhs);
         for (int row = 0; row < t->rows; row++) {
             if (group == 0) lhs[row] = load_a(lower, t, row_place, row);
             multiply(lower, t, lhs[row], rhs, row, group);
@@ -196,7 +215,7 @@ static bool fits_together(const kt_lower *lower, const tile *t, int unroll) {
  * so what lies side by side in one is better read together. */
 static void step_together(kt_lower *lower, const tile *t, int unroll, const kt_reg *a, const kt_reg *b) {
     kt_reg rhs[MOST_UNROLLED][MAX_VECTORS];
-    for (int i = 0; i < unroll; i++) load_columns(lower, t, kt_plus(lower, t->b, b[i]), rhs[i]);
+    for (int i = 0; i < unroll; i++) load_columns(lower, t, b[i], rhs[i]);
     for (int row = 0; row < t->rows; row++)
         for (int i = 0; i < unroll; i++)
             multiply(lower, t, load_a(lower, t, kt_plus(lower, t->a, a[i]), row), rhs[i], row, 0);
@@ -306,6 +325,10 @@ static void full_tiles(kt_lower *lower, const block *k, int rows, int groups, kt
     tile t = {.tiling = k->tiling, .rows = rows, .groups = groups, .vectors = k->tiling->vectors};
     t.a = kt_plus(lower, k->a, kt_times_dim(lower, row, k->tiling->row_stride));
     t.b = tile_place(lower, k, number);
+    if (k->tiling->next > 0) {
+        int64_t share = k->tiling->next / k->tiling->served;
+        t.next = kt_plus_int(lower, kt_plus(lower, t.b, kt_times_int(lower, row, share)), k->tiling->next);
+    }
     kt_reg width = kt_loops_int(loops, kt_tile_width(k->tiling));
     emit_tile(lower, t, row, kt_loops_index(loops, KT_INDEX_MUL, number, width));
     kt_lower_end(lower);

@@ -11,7 +11,10 @@
  *
  * Both intermediates are scratch memory of the kernel. A unit is some tiles by some panels; units that share
  * tiles transform them once, where one thread takes them one after the other, or again, which is little
- * beside their products. */
+ * beside their products.
+ *
+ * Large kernels are read from far away: there a unit takes as many tiles as there is room for, so that this
+ * happens seldom, and what the next point's product reads is prefetched evenly over the present one's. */
 #include "ir/winograd.h"
 #include "codegen/lower/lower_impl.h"
 
@@ -19,6 +22,7 @@ enum {
     MOST = KT_WINOGRAD_MOST_POINTS,
     MOST_TILES = 24,         /* of a unit: two tiles of the widest products */
     BLOCK_FEATURES = 128,    /* that share transformed tiles, about */
+    KEPT_BYTES = 1 << 20,    /* of a kernel: caches would not keep more from unit to unit */
     UNIT_PRODUCTS = 1 << 17, /* multiply-adds in a unit, about */
 };
 
@@ -277,12 +281,17 @@ static void emit_columns(kt_lower *lower, winograd *c, kt_reg first_tile, kt_reg
     kt_lower_end(lower);
 }
 
+static bool is_large(const winograd *c) {
+    int64_t points = (int64_t)c->w.points * c->w.points;
+    return points * c->depth * c->features * (int64_t)kt_dtype_bytes(c->tiling.dtype) > KEPT_BYTES;
+}
+
 /* How many tiles a unit takes. Those of an image fall evenly into units, unless they are too few. */
 static int64_t unit_tiles(kt_lower *lower, const winograd *c) {
     int64_t points = (int64_t)c->w.points * c->w.points;
     int64_t bytes =
         points * (c->depth + kt_tile_width(&c->tiling)) * (int64_t)kt_dtype_bytes(c->tiling.dtype);
-    int64_t room = KT_SCRATCH_BYTES / bytes, most = room < MOST_TILES ? room : MOST_TILES,
+    int64_t room = KT_SCRATCH_BYTES / bytes, most = room < MOST_TILES || is_large(c) ? room : MOST_TILES,
             all = kt_dim_divisor(lower->dims, c->tiles);
     if (most < 1) most = 1;
     bool few = 2 * all < most && !kt_dim_is_const(lower->dims, c->tiles, NULL);
@@ -297,7 +306,8 @@ static void emit_units(kt_lower *lower, winograd *c) {
     kt_loops *loops = lower->loops;
     kt_dim_pool *dims = lower->dims;
     int64_t width = kt_tile_width(&c->tiling), points = (int64_t)c->w.points * c->w.points;
-    int64_t column_tiles = kt_divide_up(c->features, width), most = BLOCK_FEATURES / width;
+    int64_t column_tiles = kt_divide_up(c->features, width),
+            most = is_large(c) ? column_tiles : BLOCK_FEATURES / width;
     int64_t wide = kt_divide_up(column_tiles, kt_divide_up(column_tiles, most > 1 ? most : 1));
     wide = kt_choose(&loops->choice, KT_KNOB_wide, wide, (kt_range){.least = 1, .most = column_tiles},
                      "features enough to share transformed tiles");
@@ -386,6 +396,8 @@ bool kt_lower_winograd_root(kt_lower *lower, const kt_node_info *node) {
     c.tiling.row_stride = kt_dim_const(dims, c.depth);
     c.tiling.panel_stride = kt_dim_const(dims, points * c.depth * c.panel);
     c.tiling.prefetch = true;
+    if (is_large(&c)) c.tiling.next = c.depth * c.panel;
+    c.tiling.served = c.rows;
     c.tiling.store = store_sum;
     c.tiling.context = &c;
     emit_units(lower, &c);
