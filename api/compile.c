@@ -95,6 +95,8 @@ static kt_status compile(void *object) {
                                        .label_count = c->request.label_count,
                                        .config = c->request.config,
                                        .metadata = c->request.metadata,
+                                       .copies = c->request.copies,
+                                       .copies_count = c->request.copies_count,
                                        .train = true};
     const kt_compile_options options = {.emit = KT_EMIT_SHARED,
                                         .output = path,

@@ -180,6 +180,8 @@ static kt_status compile_as(kt_arena *arena, const compile_command *fields, bool
                                       .label_count = request.label_count,
                                       .config = request.config,
                                       .metadata = request.metadata,
+                                      .copies = request.copies,
+                                      .copies_count = request.copies_count,
                                       .train = request.train};
         if (request.log_count) options.training = &training;
         if (request.warning && !fields->loaded)

@@ -36,6 +36,8 @@ typedef struct kt_training_info {
     const struct kt_abi_labels *labels; /* of the steps' inputs that are numbers of classes */
     uint32_t label_count;
     const char *config, *metadata; /* JSON, or NULL */
+    const struct kt_abi_copies *copies; /* of the optimizer's variables, in files */
+    uint32_t copies_count;
     bool train;                    /* has the entry train_step */
 } kt_training_info;
 

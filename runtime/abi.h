@@ -154,6 +154,12 @@ typedef struct kt_abi_variable {
     uint64_t begin;        /* what it begins with, in the constants; KT_ABI_ZEROS: zeros */
 } kt_abi_variable;
 
+/* Variables that Keras's file holds twice: those of a wrapped optimizer. optimizer/vars/FIRST, … are PLACE/vars/0, … too. */
+typedef struct kt_abi_copies {
+    const char *place; /* "optimizer/inner_optimizer" */
+    uint32_t first, count;
+} kt_abi_copies;
+
 /* Of a program that evaluates or trains. The output "logs" of its steps holds the loss, then the metrics. */
 typedef struct kt_program kt_program;
 struct kt_context;
@@ -167,6 +173,8 @@ typedef struct kt_abi_training {
     uint64_t log_count;         /* of numbers; those of a vector share its name */
     const char *config;   /* the archive's config.json and metadata.json, for checkpoints; NULL: there are none */
     const char *metadata;
+    const kt_abi_copies *copies;
+    uint64_t copies_count;
     kt_verb_fn *evaluate, *fit; /* NULL: the program cannot */
     kt_load_fn *load;
 } kt_abi_training;

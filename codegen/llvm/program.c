@@ -482,18 +482,25 @@ static LLVMValueRef training_table(emitter *emit) {
         LLVMFunctionType(emit->i32, (LLVMTypeRef[]){emit->pointer, emit->i32, emit->pointer}, 3, false);
     LLVMTypeRef file =
         LLVMFunctionType(emit->i32, (LLVMTypeRef[]){emit->pointer, emit->pointer, emit->pointer}, 3, false);
-    rows names = {0}, betters = {0}, sizes = {0}, table = {0};
+    rows names = {0}, betters = {0}, sizes = {0}, copies = {0}, table = {0};
     bool program = !emit->module->options.library && !emit->module->options.loaded;
     for (uint32_t i = 0; i < training->log_count; i++) {
         KT_PUSH(emit->module->arena, &names, string_global(emit, training->log_names[i]));
         KT_PUSH(emit->module->arena, &betters, number32(emit, (uint32_t)training->log_betters[i]));
         KT_PUSH(emit->module->arena, &sizes, number32(emit, (uint32_t)training->log_sizes[i]));
     }
+    for (uint32_t i = 0; i < training->copies_count; i++) {
+        const kt_abi_copies *own = &training->copies[i];
+        KT_PUSH(emit->module->arena, &copies,
+                RECORD(emit, string_global(emit, own->place), number32(emit, own->first),
+                       number32(emit, own->count)));
+    }
     KT_PUSH(emit->module->arena, &table,
             RECORD(emit, table_global(emit, "logs", names), table_global(emit, "betters", betters),
                    table_global(emit, "sizes", sizes), number64(emit, names.count),
                    training->config ? string_global(emit, training->config) : none,
                    training->metadata ? string_global(emit, training->metadata) : none,
+                   table_global(emit, "copies", copies), number64(emit, copies.count),
                    program ? runtime_function(emit, "kt_verb_evaluate", verb) : none,
                    program && training->train ? runtime_function(emit, "kt_verb_fit", verb) : none,
                    program && training->train ? runtime_function(emit, "kt_training_load", file) : none));

@@ -85,7 +85,7 @@ typedef struct walk {
     kt_table met; /* layers, by address */
     void (*visit)(struct walk *w, kt_layer *layer, uint32_t weight);
     bool updates; /* calls what classes have for updated weights */
-    kt_value sum;
+    kt_value sum, only_if;
 } walk;
 
 static void walk_layer(walk *w, kt_layer *layer) {
@@ -135,11 +135,17 @@ static void constrain(walk *w, kt_layer *layer, uint32_t weight) {
     const kt_object *constraint = layer->weights.at[weight].constraint;
     if (!constraint) return;
     kt_trace_at(w->trace, "constraint");
+    kt_builder *b = w->trace->builder;
     kt_value value = kt_trace_stored_weight(w->trace, layer, weight);
-    kt_trace_assign(w->trace, layer, weight, kt_constraint_apply(constraint, w->trace->builder, value));
+    kt_value held = kt_constraint_apply(constraint, b, value);
+    if (w->only_if && held && b->status == KT_OK) {
+        const kt_type type = *kt_build_type(b, value);
+        held = kt_build_select(b, kt_build_broadcast_to(b, w->only_if, type.rank, type.dims), held, value);
+    }
+    kt_trace_assign(w->trace, layer, weight, held);
 }
 
-void kt_layer_constrain(kt_layer *layer, kt_trace *trace) {
-    walk w = {.trace = trace, .visit = constrain, .updates = true};
+void kt_layer_constrain(kt_layer *layer, kt_trace *trace, kt_value only_if) {
+    walk w = {.trace = trace, .visit = constrain, .updates = true, .only_if = only_if};
     walk_trained(&w, layer);
 }

@@ -106,9 +106,8 @@ static void apply(kt_optimizer *optimizer, kt_trace *trace, const kt_value *grad
         kt_dtype dtype = kt_build_type(b, gradients[i])->dtype;
         unscaled[i] = kt_optimizer_divide(trace, gradients[i], kt_build_cast(b, scale, dtype));
     }
-    self->inner->only_if = finite;
+    optimizer->only_if = self->inner->only_if = finite;
     kt_optimizer_apply(self->inner, trace, unscaled);
-    self->inner->only_if = 0;
     kt_value last = kt_build_scalar(b, KT_I64, (double)(self->dynamic_growth_steps - 1));
     kt_value grows = kt_build_eq(b, counter, last);
     kt_value zero = kt_build_scalar(b, KT_I64, 0),
@@ -120,11 +119,18 @@ static void apply(kt_optimizer *optimizer, kt_trace *trace, const kt_value *grad
     kt_trace_assign_variable(trace, self->scale, kt_build_mul(b, scale, factor));
 }
 
+static void list_copies(const kt_optimizer *optimizer, kt_arena *arena, const char *place,
+                        kt_optimizer_copies *out_copies) {
+    kt_optimizer_copy(((const loss_scale *)optimizer)->inner, arena,
+                      kt_arena_format(arena, "%s/inner_optimizer", place), out_copies);
+}
+
 static kt_value scale_of_loss(kt_optimizer *optimizer, kt_trace *trace) {
     return kt_trace_variable(trace, ((const loss_scale *)optimizer)->scale);
 }
 
-static const kt_optimizer_frame frame = {.build = build, .apply = apply, .loss_scale = scale_of_loss};
+static const kt_optimizer_frame frame = {
+    .build = build, .apply = apply, .list_copies = list_copies, .loss_scale = scale_of_loss};
 const kt_optimizer_class kt_optimizer_loss_scale_optimizer = {
     {.name = "LossScaleOptimizer",
      .aliases = "lossscaleoptimizer",

@@ -129,6 +129,22 @@ static void build(kt_optimizer *optimizer, kt_trace *trace, const uint32_t *vari
     }
 }
 
+/* Keras counts members by class, not by name. */
+static void list_copies(const kt_optimizer *optimizer, kt_arena *arena, const char *place,
+                        kt_optimizer_copies *out_copies) {
+    const multi_optimizer *self = (const multi_optimizer *)optimizer;
+    kt_table used = {0};
+    for (uint32_t i = 0; i < self->members.count; i++) {
+        const kt_optimizer *own = self->members.at[i].optimizer;
+        const char *name = kt_layer_snake_case(arena, own->object.class->name);
+        uint32_t *number = kt_table_add(&used, arena, name, strlen(name), 0);
+        const char *suffix = *number ? kt_arena_format(arena, "_%u", *number) : "";
+        ++*number;
+        kt_optimizer_copy(own, arena, kt_arena_format(arena, "%s/optimizers/%s%s", place, name, suffix),
+                          out_copies);
+    }
+}
+
 /* ---- a step
  * --------------------------------------------------------------------------------------------- */
 static void apply(kt_optimizer *optimizer, kt_trace *trace, const kt_value *gradients) {
@@ -146,7 +162,7 @@ static void apply(kt_optimizer *optimizer, kt_trace *trace, const kt_value *grad
                         kt_build_add(b, iteration, kt_build_scalar(b, KT_I64, 1)));
 }
 
-static const kt_optimizer_frame frame = {.build = build, .apply = apply};
+static const kt_optimizer_frame frame = {.build = build, .apply = apply, .list_copies = list_copies};
 const kt_optimizer_class kt_optimizer_multi_optimizer = {
     {.name = "MultiOptimizer",
      .aliases = "multioptimizer",

@@ -5,6 +5,7 @@
 #include "frontend/layers/layers_impl.h"
 #include "frontend/optimizers/optimizers_impl.h"
 #include "ir/element.h"
+#include "runtime/abi.h"
 
 #include <math.h>
 #include <string.h>
@@ -147,6 +148,19 @@ static void build(kt_optimizer *o, kt_trace *trace, const uint32_t *variables, u
 void kt_optimizer_build(kt_optimizer *optimizer, kt_trace *trace, const uint32_t *variables, uint32_t count) {
     const kt_optimizer_frame *frame = class_of(optimizer)->frame;
     (frame ? frame->build : build)(optimizer, trace, variables, count);
+}
+
+void kt_optimizer_list_copies(const kt_optimizer *optimizer, kt_arena *arena, const char *place,
+                              kt_optimizer_copies *out_copies) {
+    const kt_optimizer_frame *frame = class_of(optimizer)->frame;
+    if (frame) frame->list_copies(optimizer, arena, place, out_copies);
+}
+
+void kt_optimizer_copy(const kt_optimizer *optimizer, kt_arena *arena, const char *place,
+                       kt_optimizer_copies *out_copies) {
+    const kt_abi_copies own = {place, optimizer->first, optimizer->count};
+    KT_PUSH(arena, out_copies, own);
+    kt_optimizer_list_copies(optimizer, arena, place, out_copies);
 }
 
 static uint32_t slot_variable(const kt_optimizer *optimizer, uint32_t i, uint32_t slot) {
@@ -305,6 +319,8 @@ void kt_optimizer_apply(kt_optimizer *optimizer, kt_trace *trace, const kt_value
     const kt_optimizer_frame *frame = class_of(optimizer)->frame;
     (frame ? frame->apply : apply)(optimizer, trace, gradients);
 }
+
+kt_value kt_optimizer_moves(const kt_optimizer *optimizer) { return optimizer->only_if; }
 
 kt_value kt_optimizer_loss_scale(kt_optimizer *optimizer, kt_trace *trace) {
     const kt_optimizer_frame *frame = class_of(optimizer)->frame;

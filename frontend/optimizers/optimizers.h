@@ -20,10 +20,16 @@ const json_t *kt_optimizer_scaled(kt_layer_context *context, const json_t *seria
  * "optimizer/vars/0", … in Keras's order. The learning rate is a variable of its own that callbacks may set, unless
  * there is a schedule. */
 void kt_optimizer_build(kt_optimizer *optimizer, kt_trace *trace, const uint32_t *variables, uint32_t count);
+/* What Keras's files hold twice, as the variables of optimizers within this one: ranges of kt_abi_copies. */
+typedef KT_VECTOR(struct kt_abi_copies) kt_optimizer_copies;
+void kt_optimizer_list_copies(const kt_optimizer *optimizer, kt_arena *arena, const char *place,
+                              kt_optimizer_copies *out_copies);
 /* One step: gradients, one a variable of build, of the variable's type. Everything of Keras's base class is here:
  * clipping by value, norm and global norm, weight decay, exponential moving averages, gradient accumulation, loss
  * scaling. Assigns through the trace. */
 void kt_optimizer_apply(kt_optimizer *optimizer, kt_trace *trace, const kt_value *gradients);
+/* Whether the step that was written last changes variables at all, a scalar bool; 0: always. */
+kt_value kt_optimizer_moves(const kt_optimizer *optimizer);
 /* What the loss is to be multiplied by before gradients are taken, which `apply` divides by again; 0: nothing. */
 kt_value kt_optimizer_loss_scale(kt_optimizer *optimizer, kt_trace *trace);
 

@@ -10,6 +10,7 @@
 typedef struct kt_optimizer_frame {
     void (*build)(kt_optimizer *optimizer, kt_trace *trace, const uint32_t *variables, uint32_t count);
     void (*apply)(kt_optimizer *optimizer, kt_trace *trace, const kt_value *gradients);
+    void (*list_copies)(const kt_optimizer *optimizer, kt_arena *arena, const char *place, kt_optimizer_copies *out_copies);
     kt_value (*loss_scale)(kt_optimizer *optimizer, kt_trace *trace); /* NULL: by the option */
 } kt_optimizer_frame;
 
@@ -72,6 +73,9 @@ struct kt_optimizer {
         {"loss_scale_factor", KT_OPTION_OPTIONAL_FLOAT, offsetof(kt_optimizer, loss_scale_factor), "null"},  \
         {"gradient_accumulation_steps", KT_OPTION_OPTIONAL_INT,                                              \
          offsetof(kt_optimizer, gradient_accumulation_steps), "null"}
+
+/* All of an optimizer's variables as copies at a place, and what it wraps below that. */
+void kt_optimizer_copy(const kt_optimizer *optimizer, kt_arena *arena, const char *place, kt_optimizer_copies *out_copies);
 
 /* ---- patterns.c ----------------------------------------------------------------------------------------- */
 /* Is there a part of text (whole: is it all of the text) that a regular expression matches? false, too, where it is none

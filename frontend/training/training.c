@@ -258,7 +258,7 @@ static void descend(step *s, kt_value loss) {
     trace->path = "optimizer";
     kt_trace_at(trace, "apply");
     kt_optimizer_apply(t->optimizer, trace, gradients);
-    kt_layer_constrain(t->model, trace);
+    kt_layer_constrain(t->model, trace, kt_optimizer_moves(t->optimizer));
 }
 
 static void add_log(step *s, kt_metric *metric, const char *name, int better) {
@@ -381,6 +381,10 @@ static kt_status build_state(step *s, bool train) {
             KT_PUSH(t->context->arena, &t->trainable, i);
     }
     kt_optimizer_build(t->optimizer, trace, t->trainable.at, t->trainable.count);
+    kt_optimizer_copies copies = {0};
+    kt_optimizer_list_copies(t->optimizer, t->context->arena, "optimizer", &copies);
+    t->request->copies = copies.at;
+    t->request->copies_count = copies.count;
     return KT_OK;
 }
 

@@ -40,18 +40,66 @@ static kt_saved_variable *list_variables(kt_context *context) {
     return list;
 }
 
+static void free_with_copies(kt_context *context, kt_saved_variable *list, size_t count) {
+    for (size_t i = kt_context_program(context)->variable_count; list && i < count; i++)
+        free((char *)list[i].file_path);
+    free(list);
+}
+
+/* Where a copy of the variable at "optimizer/vars/N" goes; from malloc. NULL: it is none of these, or there
+ * is no memory (*out_enough). */
+static char *copied_place(const kt_abi_copies *copies, const char *file_path, bool *out_enough) {
+    unsigned number;
+    int end = 0;
+    if (!file_path || sscanf(file_path, "optimizer/vars/%u%n", &number, &end) != 1 || file_path[end] ||
+        number < copies->first || number - copies->first >= copies->count)
+        return NULL;
+    size_t room = strlen(copies->place) + strlen(file_path) + 1;
+    char *place = malloc(room);
+    if (place) (void)snprintf(place, room, "%s/vars/%u", copies->place, number - copies->first);
+    *out_enough = *out_enough && place;
+    return place;
+}
+
+/* The variables, and behind them what Keras's files hold of them a second time, whose places the caller
+ * frees. NULL: no memory. */
+static kt_saved_variable *list_with_copies(kt_context *context, size_t *out_count) {
+    const kt_program *program = kt_context_program(context);
+    const kt_abi_training *training = program->training;
+    kt_saved_variable *list = list_variables(context), *longer;
+    size_t count = program->variable_count, room = count;
+    bool enough = list != NULL;
+    for (uint64_t i = 0; i < training->copies_count; i++) room += training->copies[i].count;
+    longer = enough && room > count ? realloc(list, room * sizeof *list) : list;
+    enough = enough && longer;
+    if (longer) list = longer;
+    for (uint64_t i = 0; i < training->copies_count && enough; i++) {
+        for (uint32_t v = 0; v < program->variable_count && enough && count < room; v++) {
+            char *place = copied_place(&training->copies[i], list[v].file_path, &enough);
+            if (!place) continue;
+            list[count] = list[v];
+            list[count++].file_path = place;
+        }
+    }
+    *out_count = count;
+    if (enough) return list;
+    free_with_copies(context, list, count);
+    return NULL;
+}
+
 int kt_training_save(kt_context *context, const char *path, char *out_error) {
     const kt_program *program = kt_context_program(context);
     const kt_abi_training *training = program->training;
-    kt_saved_variable *variables = list_variables(context);
+    size_t count;
+    kt_saved_variable *variables = list_with_copies(context, &count);
     if (!variables) return no_memory(path, out_error);
     const kt_saved_model model = {.config_json = training->config,
                                   .config_bytes = training->config ? strlen(training->config) : 0,
                                   .metadata_json = training->metadata,
                                   .variables = variables,
-                                  .variable_count = program->variable_count};
+                                  .variable_count = count};
     int status = kt_keras_save(path, &model, out_error);
-    free(variables);
+    free_with_copies(context, variables, count);
     return status;
 }
 

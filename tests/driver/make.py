@@ -5,8 +5,10 @@ what Keras gives.
 """
 
 import pathlib
+import tempfile
 import zipfile
 
+import h5py
 import keras
 import numpy as np
 from keras import layers
@@ -101,3 +103,22 @@ history = trained.fit(samples, kinds, batch_size=20, epochs=4, shuffle=False, va
                       class_weight={0: 1.0, 1: 2.5, 2: 0.5}).history
 (FOLDER / "trainer_history.txt").write_text(
     "".join(" ".join([name, *(f"{number:.7f}" for number in numbers)]) + "\n" for name, numbers in history.items()))
+# Optimizers within others, whose first steps overflow: what fit does, and which datasets the file holds.
+keras.utils.set_random_seed(2)
+free = layers.Dense(8, "tanh", name="first", kernel_constraint=keras.constraints.MinMaxNorm(0.2, 0.6, rate=0.3))
+wrapped = keras.Sequential([keras.Input((6,)), free, layers.Dense(3, "softmax", name="last")])
+members = keras.optimizers.OptimizerMap(
+    keras.optimizers.SGD(0.0005, momentum=0.9),
+    {".*last/kernel": keras.optimizers.Nadam(0.01, gradient_accumulation_steps=2), ".*/bias": keras.optimizers.SGD(0.001)})
+wrapped.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.MultiOptimizer(members), 2.0**124, 3),
+                "sparse_categorical_crossentropy", loss_weights=[100.0])
+wrapped.save(FOLDER / "wrapped.keras")
+history = wrapped.fit(samples, kinds, batch_size=20, epochs=4, shuffle=False, verbose=0).history
+(FOLDER / "wrapped_history.txt").write_text(" ".join(["loss", *(f"{number:.7f}" for number in history["loss"])]) + "\n")
+with tempfile.TemporaryDirectory() as folder:
+    wrapped.save_weights(f"{folder}/wrapped.weights.h5")
+    lines = []
+    with h5py.File(f"{folder}/wrapped.weights.h5") as file:
+        file.visititems(lambda name, item: lines.append(" ".join([name, *map(str, item.shape)]))
+                        if isinstance(item, h5py.Dataset) else None)
+(FOLDER / "wrapped_datasets.txt").write_text("".join(line + "\n" for line in sorted(lines)))

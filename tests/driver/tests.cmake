@@ -6,7 +6,7 @@ foreach(script ${driver_tests})
   string(REGEX REPLACE "_test$" "" name ${name})
   add_test(NAME driver/${name} COMMAND sh ${script})
   set_tests_properties(driver/${name} PROPERTIES LABELS driver TIMEOUT 1800 SKIP_RETURN_CODE 77
-    ENVIRONMENT "KERATIN=$<TARGET_FILE:keratin>;SOURCE=${CMAKE_SOURCE_DIR};SANITIZE=${KT_SANITIZE};CC=${CMAKE_C_COMPILER};COMPARE=$<TARGET_FILE:npy_compare>;EVENTS=$<TARGET_FILE:event_dump>")
+    ENVIRONMENT "KERATIN=$<TARGET_FILE:keratin>;SOURCE=${CMAKE_SOURCE_DIR};SANITIZE=${KT_SANITIZE};CC=${CMAKE_C_COMPILER};COMPARE=$<TARGET_FILE:npy_compare>;EVENTS=$<TARGET_FILE:event_dump>;DATASETS=$<TARGET_FILE:dataset_list>")
   if(name IN_LIST driver_threads_tests)
     set_tests_properties(driver/${name} PROPERTIES LABELS "driver;threads")
   endif()
@@ -16,6 +16,9 @@ target_link_libraries(npy_compare PRIVATE keratin_testing)
 set_target_properties(npy_compare PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 add_executable(event_dump ${CMAKE_CURRENT_LIST_DIR}/event_dump.c)
 set_target_properties(event_dump PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+add_executable(dataset_list ${CMAKE_CURRENT_LIST_DIR}/dataset_list.c)
+target_link_libraries(dataset_list PRIVATE PkgConfig::HDF5)
+set_target_properties(dataset_list PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 # Runs the driver in its own process.
 target_link_libraries(test_driver_memory PRIVATE keratin_cli)
 # The two need each other.

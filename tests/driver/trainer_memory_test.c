@@ -92,6 +92,8 @@ static kt_status compile(void *context) {
                                    .log_count = request.log_count,
                                    .config = request.config,
                                    .metadata = request.metadata,
+                                   .copies = request.copies,
+                                   .copies_count = request.copies_count,
                                    .train = true};
     const kt_compile_options options = {.emit = KT_EMIT_SHARED,
                                         .output = path,
