@@ -114,6 +114,8 @@ static int check_schedule(const kt_program *program, const char *schedule) {
 void kt_callbacks_epoch_begin(kt_callbacks *callbacks, int64_t epoch) {
     int64_t first;
     double value;
+    callbacks->board.epoch_begin = kt_tensorboard_now();
+    callbacks->board.epoch_first = find_iterations(callbacks->context);
     for (const char *at = callbacks->schedule; at && *at && next_rate(&at, &first, &value);)
         if (first <= epoch) kt_rates_set(&callbacks->rates, value);
 }
@@ -283,7 +285,9 @@ int kt_callbacks_init(kt_callbacks *callbacks, kt_context *context, const kt_fit
                                 .schedule = options->learning_rate_scheduler,
                                 .logs_rates = options->reduce_lr || options->learning_rate_scheduler,
                                 .csv = {.path = options->csv_log, .separator = ','},
-                                .board = {.directory = options->tensorboard}};
+                                .board = {.directory = options->tensorboard,
+                                          .times = options->tensorboard_rates,
+                                          .histograms = options->tensorboard_histograms}};
     status = kt_rates_find(&callbacks->rates, context);
     if (status) return status;
     if (callbacks->logs_rates && !callbacks->rates.all)
@@ -434,6 +438,8 @@ static bool is_infinite_loss(const kt_log *logs, size_t count) {
     return false;
 }
 
+void kt_callbacks_step_begin(kt_callbacks *callbacks) { callbacks->board.step_begin = kt_tensorboard_now(); }
+
 int kt_callbacks_step(kt_callbacks *callbacks, int64_t epoch, int64_t batch, const kt_log *logs, size_t count,
                       bool *out_stops) {
     int status = 0;
@@ -487,8 +493,8 @@ int kt_callbacks_epoch(kt_callbacks *callbacks, int64_t epoch, kt_log *logs, siz
     if (status == 0 && callbacks->csv.file)
         status = kt_csv_log_epoch(&callbacks->csv, callbacks->program, epoch, logs, count);
     if (status == 0 && callbacks->board.directory)
-        status = kt_tensorboard_epoch(&callbacks->board, callbacks->program, epoch, find_iterations(context),
-                                      rates, logs, count);
+        status = kt_tensorboard_epoch(&callbacks->board, context, epoch, find_iterations(context), rates,
+                                      logs, count);
     return status;
 }
 

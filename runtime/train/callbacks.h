@@ -80,13 +80,19 @@ typedef struct kt_tensorboard {
     const char *directory; /* NULL: there is none */
     kt_events train, validation;
     int64_t every, steps; /* every: of steps, the logs of which are written; 0: none. steps: of this run, so far */
+    int64_t tests;        /* steps of an evaluation */
+    bool times;           /* steps a second, too */
+    int64_t histograms;   /* every so many epochs; 0: never */
+    double epoch_begin, step_begin; /* by kt_tensorboard_now */
+    int64_t epoch_first;  /* steps of the optimizer before the epoch */
 } kt_tensorboard;
 int kt_tensorboard_begin(kt_tensorboard *board, const kt_program *program);
 int kt_tensorboard_step(kt_tensorboard *board, const kt_program *program, const kt_log *logs, size_t count);
 /* iterations: steps of the optimizer so far. */
-int kt_tensorboard_epoch(kt_tensorboard *board, const kt_program *program, int64_t epoch, int64_t iterations,
+int kt_tensorboard_epoch(kt_tensorboard *board, kt_context *context, int64_t epoch, int64_t iterations,
                          const kt_rates *rates, const kt_log *logs, size_t count);
 void kt_tensorboard_end(kt_tensorboard *board);
+double kt_tensorboard_now(void); /* seconds since 1970 */
 
 /* ---- callbacks.c ----------------------------------------------------------------------------------------- */
 typedef struct kt_early_stopping {
@@ -138,6 +144,8 @@ bool kt_callbacks_take_up(kt_callbacks *callbacks, const char *kept, size_t byte
 int kt_callbacks_begin(kt_callbacks *callbacks, const kt_fit_options *options, int64_t first);
 /* Before an epoch. */
 void kt_callbacks_epoch_begin(kt_callbacks *callbacks, int64_t epoch);
+/* Before a step. */
+void kt_callbacks_step_begin(kt_callbacks *callbacks);
 /* After a step, with its logs; *out_stops is set if it is the last. */
 int kt_callbacks_step(kt_callbacks *callbacks, int64_t epoch, int64_t batch, const kt_log *logs, size_t count, bool *out_stops);
 /* Is it a step after which the run's state is to be kept? */

@@ -167,6 +167,7 @@ static int run_epoch(fit *f, int64_t epoch) {
     kt_progress_begin(&progress, f->program, f->options->quiet, epoch + 1, f->options->epochs, count);
     for (int64_t i = 0; i < count; i++) {
         if (hooks) hooks->batch_begin(hooks->object, i);
+        kt_callbacks_step_begin(&f->callbacks);
         int status = kt_steps_run(&f->steps, i);
         if (status) return status;
         give_step_logs(f);
@@ -215,6 +216,7 @@ static int prepare(fit *f) {
         status = kt_steps_init(&f->validation_steps, f->context, f->program, validation, "evaluate_step",
                                first, end, options->batch_size);
     if (status) return status;
+    f->callbacks.board.tests = f->validates ? kt_steps_count(&f->validation_steps) : 0;
     f->order = malloc((size_t)trained * sizeof *f->order + 1);
     return f->order ? make_logs(f) : no_memory(f);
 }

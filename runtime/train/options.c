@@ -49,6 +49,10 @@ static const struct {
     {"--tensorboard", "DIR", "write the logs of each epoch for TensorBoard", TEXT, FIELD(tensorboard), true},
     {"--tensorboard-update-freq", "N", "those of each step (batch) or of every N-th, too [epoch]", TEXT,
      FIELD(tensorboard_freq), true},
+    {"--tensorboard-write-steps-per-second", NULL, "and how many steps a second takes", FLAG,
+     FIELD(tensorboard_rates), true},
+    {"--tensorboard-histogram-freq", "N", "and in every N-th epoch histograms of the weights", COUNT,
+     FIELD(tensorboard_histograms), true},
     {"--early-stopping", "monitor=val_loss,patience=3",
      "stop when a number no longer improves; also min_delta, mode, baseline, start_from_epoch, "
      "restore_best_weights",
@@ -127,8 +131,9 @@ static int check(const kt_program *program, const kt_fit_options *options) {
         return usage(program, "--resume wants --checkpoint DIR%s%s.", "", "");
     if ((options->csv_separator || options->csv_append) && !options->csv_log)
         return usage(program, "--csv-log-separator and --csv-log-append want --csv-log FILE%s%s.", "", "");
-    if (options->tensorboard_freq && !options->tensorboard)
-        return usage(program, "--tensorboard-update-freq wants --tensorboard DIR%s%s.", "", "");
+    if ((options->tensorboard_freq || options->tensorboard_rates || options->tensorboard_histograms) &&
+        !options->tensorboard)
+        return usage(program, "Options of --tensorboard want --tensorboard DIR%s%s.", "", "");
     if (options->backup_and_restore && (options->checkpoint || options->resume))
         return usage(program, "Either --backup-and-restore or --checkpoint with --resume%s%s.", "", "");
     if (options->validation_data.count && options->validation_split > 0)

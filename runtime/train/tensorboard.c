@@ -1,5 +1,5 @@
 /* Event files for TensorBoard, as Keras's TensorBoard callback has TensorFlow write them, of each
- * epoch and, with update_freq, of steps.
+ * epoch and, with update_freq, of steps; histograms of weights and steps a second, where they are asked for.
  *
  * A file of events is a sequence of records (TFRecord):
  *
@@ -12,8 +12,8 @@
  *   Event    1: double wall time   2: int64 step   3: string version of the file, in the first   5: Summary
  *   Summary  1: Value, a message   1: string tag   8: TensorProto   9: SummaryMetadata
  *
- * A scalar is a tensor of rank 0, whose metadata names the plugin "scalars". Training's lie below DIR/train,
- * validation's below DIR/validation. */
+ * A scalar is a tensor of rank 0, whose metadata names the plugin "scalars"; a histogram one of 30 buckets
+ * with three columns, "histograms". Training's lie below DIR/train, validation's below DIR/validation. */
 #include "runtime/train/callbacks.h"
 
 #include <errno.h>
@@ -66,14 +66,14 @@ static void put_field(message *m, unsigned field, const void *bytes, size_t coun
     if (bytes) put_bytes(m, bytes, count);
 }
 
-static double now(void) {
+double kt_tensorboard_now(void) {
     struct timespec time;
     clock_gettime(CLOCK_REALTIME, &time);
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
 static void put_time(message *m) {
-    double time = now();
+    double time = kt_tensorboard_now();
     uint64_t bits;
     memcpy(&bits, &time, sizeof bits);
     put_varint(m, 1 << 3 | 1);
@@ -120,7 +120,8 @@ static int begin(kt_events *events, const kt_program *program, const char *direc
     if (status == 0) status = make_directory(program, events->path);
     if (status) return status;
     (void)snprintf(events->path + length, sizeof events->path - (size_t)length,
-                   "/events.out.tfevents.%010lld.%s.%ld.0.v2", (long long)now(), host, (long)getpid());
+                   "/events.out.tfevents.%010lld.%s.%ld.0.v2", (long long)kt_tensorboard_now(), host,
+                   (long)getpid());
     events->file = fopen(events->path, "we");
     if (!events->file) return fail(events, program);
     put_time(&event);
@@ -128,41 +129,100 @@ static int begin(kt_events *events, const kt_program *program, const char *direc
     return write_record(events, program, &event);
 }
 
-/* "before + name + after" at a step. */
-static int scalar(const kt_events *events, const kt_program *program, const char *before, const char *name,
-                  const char *after, int64_t step, double value) {
-    enum { FRAME = 96 }; /* all but the tag */
-    static const uint8_t tensor[] = {1 << 3, 1,          2 << 3 | 2,
-                                     0,      4 << 3 | 2, 4}; /* float32, [], 4 bytes follow */
-    static const uint8_t metadata[] = {0x0A, 9, 0x0A, 7, 's', 'c', 'a', 'l', 'a', 'r', 's'};
-    size_t tag = strlen(before) + strlen(name) + strlen(after), room = tag + FRAME;
+/* What an event tells at a step, and of which plugin it is: a tag in parts, and the tensor behind it as a
+ * TensorProto. */
+typedef struct telling {
+    const char *tag[3], *plugin;
+    int64_t step;
+    message tensor;
+} telling;
+
+static int tell(const kt_events *events, const kt_program *program, const telling *what) {
+    enum { FRAME = 96 }; /* all but the tag, the plugin and the tensor */
+    size_t tag = 0, plugin = strlen(what->plugin);
+    for (int i = 0; i < 3; i++) tag += strlen(what->tag[i]);
+    size_t room = tag + plugin + what->tensor.count + FRAME;
     uint8_t *bytes = calloc(2, room);
     if (!bytes) return kt_cli_fail(program, KT_EXIT_FAILED, "There is not enough memory.");
     message inner = {bytes, 0}, event = {bytes + room, 0};
-    const float number = (float)value;
-    uint32_t bits;
-    memcpy(&bits, &number, sizeof bits);
     put_field(&inner, 1, NULL, tag);
-    put_bytes(&inner, before, strlen(before));
-    put_bytes(&inner, name, strlen(name));
-    put_bytes(&inner, after, strlen(after));
-    put_field(&inner, 8, NULL, sizeof tensor + sizeof bits);
-    put_bytes(&inner, tensor, sizeof tensor);
-    put_little(&inner, bits, sizeof bits);
-    put_field(&inner, 9, metadata, sizeof metadata);
+    for (int i = 0; i < 3; i++) put_bytes(&inner, what->tag[i], strlen(what->tag[i]));
+    put_field(&inner, 8, what->tensor.at, what->tensor.count);
+    put_field(&inner, 9, NULL, plugin + 4);
+    put_field(&inner, 1, NULL, plugin + 2);
+    put_field(&inner, 1, what->plugin, plugin);
     uint8_t length[16];
     message varint = {length, 0}; /* of what is in the summary */
     put_varint(&varint, inner.count);
     put_time(&event);
-    if (step) {
+    if (what->step) {
         put_varint(&event, 2 << 3);
-        put_varint(&event, (uint64_t)step);
+        put_varint(&event, (uint64_t)what->step);
     }
     put_field(&event, 5, NULL, 1 + varint.count + inner.count);
     put_field(&event, 1, inner.at, inner.count);
     int status = write_record(events, program, &event);
     free(bytes);
     return status;
+}
+
+/* "before + name + after" at a step. */
+static int scalar(const kt_events *events, const kt_program *program, const char *before, const char *name,
+                  const char *after, int64_t step, double value) {
+    uint8_t bytes[16] = {1 << 3, 1, 2 << 3 | 2, 0, 4 << 3 | 2, 4}; /* float32, [], 4 bytes follow */
+    telling what = {{before, name, after}, "scalars", step, {bytes, 6}};
+    const float number = (float)value;
+    uint32_t bits;
+    memcpy(&bits, &number, sizeof bits);
+    put_little(&what.tensor, bits, sizeof bits);
+    return tell(events, program, &what);
+}
+
+/* ---- histograms
+ * --------------------------------------------------------------------------------------------
+ */
+enum { BUCKETS = 30, COLUMNS = 3 }; /* a bucket: where it begins, where it ends, how many are in it */
+
+static void count_numbers(const double *numbers, int64_t count, double out_rows[BUCKETS][COLUMNS]) {
+    double least = count ? numbers[0] : 0, most = least;
+    for (int64_t i = 1; i < count; i++) {
+        least = numbers[i] < least ? numbers[i] : least;
+        most = numbers[i] > most ? numbers[i] : most;
+    }
+    const double range = most - least;
+    for (int row = 0; row < BUCKETS; row++) {
+        out_rows[row][0] = range > 0 ? least + range / BUCKETS * row : most;
+        out_rows[row][1] = range > 0 && row + 1 < BUCKETS ? least + range / BUCKETS * (row + 1) : most;
+        out_rows[row][2] = 0;
+    }
+    for (int64_t i = 0; i < count; i++) {
+        double place = range > 0 ? (numbers[i] - least) / (range / BUCKETS) : BUCKETS;
+        if (place >= 0) out_rows[place < BUCKETS ? (int)place : BUCKETS - 1][2]++; /* NaN is in none */
+    }
+}
+
+/* The weight's numbers at a step, as "PATH/histogram". */
+static int histogram(const kt_events *events, kt_context *context, uint32_t index, int64_t step) {
+    const kt_program *program = kt_context_program(context);
+    const kt_abi_variable *variable = &program->variables[index];
+    kt_buffer stored = {.data = kt_context_variable(context, index),
+                        .dtype = variable->dtype,
+                        .rank = variable->rank},
+              numbers = stored;
+    int64_t count = 1;
+    for (int axis = 0; axis < variable->rank; axis++) count *= stored.dims[axis] = variable->dims[axis];
+    stored.capacity = count * (int64_t)kt_abi_dtype_bytes(variable->dtype);
+    if (variable->dtype != KT_F64 && kt_buffer_convert(&stored, KT_F64, &numbers))
+        return kt_cli_fail(program, KT_EXIT_FAILED, "There is not enough memory.");
+    double rows[BUCKETS][COLUMNS];
+    count_numbers(numbers.data, count, rows);
+    if (numbers.data != stored.data) free(numbers.data);
+    uint8_t bytes[32 + sizeof rows] = {
+        1 << 3, 2,       2 << 3 | 2, 8, 2 << 3 | 2, 2,
+        1 << 3, BUCKETS, 2 << 3 | 2, 2, 1 << 3,     COLUMNS}; /* float64, [BUCKETS, COLUMNS] */
+    telling what = {{variable->path, "/histogram", ""}, "histograms", step, {bytes, 12}};
+    put_field(&what.tensor, 4, rows, sizeof rows);
+    return tell(events, program, &what);
 }
 
 int kt_tensorboard_begin(kt_tensorboard *board, const kt_program *program) {
@@ -179,9 +239,17 @@ int kt_tensorboard_step(kt_tensorboard *board, const kt_program *program, const 
     int status = 0;
     board->steps++;
     if (!board->every || board->steps % board->every) return 0;
+    if (board->times)
+        status = scalar(&board->train, program, "batch_", "steps_per_second", "", board->steps,
+                        1 / (kt_tensorboard_now() - board->step_begin));
     for (size_t i = 0; i < count && status == 0; i++)
         status = scalar(&board->train, program, "batch_", logs[i].name, "", board->steps, logs[i].value);
     return status;
+}
+
+/* As Keras, which with update_freq writes nothing where the last step was none of which logs are written. */
+static bool is_silent(const kt_tensorboard *board, int64_t steps) {
+    return board->every && steps % board->every;
 }
 
 /* The validation's logs, as an evaluation that was made after so many steps, and as the epoch's. */
@@ -189,6 +257,7 @@ static int validation(kt_tensorboard *board, const kt_program *program, int64_t 
                       const kt_log *logs, size_t count) {
     int status = begin(&board->validation, program, board->directory, "validation");
     for (int turn = 0; turn < 2; turn++) {
+        if (is_silent(board, turn ? board->steps : (epoch + 1) * board->tests)) continue;
         for (size_t i = 0; i < count && status == 0; i++) {
             if (strncmp(logs[i].name, "val_", 4) != 0) continue;
             status = scalar(&board->validation, program, turn ? "epoch_" : "evaluation_", logs[i].name + 4,
@@ -198,20 +267,37 @@ static int validation(kt_tensorboard *board, const kt_program *program, int64_t 
     return status || fflush(board->validation.file) == 0 ? status : fail(&board->validation, program);
 }
 
-int kt_tensorboard_epoch(kt_tensorboard *board, const kt_program *program, int64_t epoch, int64_t iterations,
-                         const kt_rates *rates, const kt_log *logs, size_t count) {
+/* Training's logs, its learning rates, and what else was asked for. */
+static int training(kt_tensorboard *board, kt_context *context, int64_t epoch, int64_t iterations,
+                    const kt_rates *rates, const kt_log *logs, size_t count) {
     static const char rate_name[] = "learning_rate";
-    bool validates = false;
+    const kt_program *program = kt_context_program(context);
     int status = 0;
-    for (size_t i = 0; i < count && status == 0; i++) {
-        bool validated = strncmp(logs[i].name, "val_", 4) == 0;
-        validates = validates || validated;
-        if (!validated && strncmp(logs[i].name, rate_name, sizeof rate_name - 1) != 0)
+    for (size_t i = 0; i < count && status == 0; i++)
+        if (strncmp(logs[i].name, "val_", 4) != 0 &&
+            strncmp(logs[i].name, rate_name, sizeof rate_name - 1) != 0)
             status = scalar(&board->train, program, "epoch_", logs[i].name, "", epoch, logs[i].value);
-    }
     for (size_t i = 0; i < rates->count && status == 0; i++)
         status = scalar(&board->train, program, "epoch_", rates->at[i].log_name, "", epoch,
                         (double)*rates->at[i].value);
+    if (status == 0 && board->times)
+        status =
+            scalar(&board->train, program, "epoch_", "steps_per_second", "", epoch,
+                   (double)(iterations - board->epoch_first) / (kt_tensorboard_now() - board->epoch_begin));
+    for (uint32_t i = 0; i < program->variable_count && status == 0; i++)
+        if (board->histograms && epoch % board->histograms == 0 &&
+            program->variables[i].kind == KT_KEPT_WEIGHT)
+            status = histogram(&board->train, context, i, epoch);
+    return status;
+}
+
+int kt_tensorboard_epoch(kt_tensorboard *board, kt_context *context, int64_t epoch, int64_t iterations,
+                         const kt_rates *rates, const kt_log *logs, size_t count) {
+    const kt_program *program = kt_context_program(context);
+    bool validates = false;
+    int status =
+        is_silent(board, board->steps) ? 0 : training(board, context, epoch, iterations, rates, logs, count);
+    for (size_t i = 0; i < count; i++) validates = validates || strncmp(logs[i].name, "val_", 4) == 0;
     if (status == 0 && fflush(board->train.file)) status = fail(&board->train, program);
     return status || !validates ? status : validation(board, program, epoch, iterations, logs, count);
 }

@@ -46,6 +46,8 @@ typedef struct kt_fit_options {
     kt_file_list model_checkpoints;         /* one such text each */
     const char *swap_ema_weights, *backup_and_restore;
     const char *tensorboard_freq; /* "epoch", "batch", or a number of steps */
+    bool tensorboard_rates;       /* steps a second, too */
+    int64_t tensorboard_histograms; /* every so many epochs those of weights; 0: never */
     const char *learning_rate_scheduler; /* "0=0.1,10=0.01" */
     bool terminate_on_nan, csv_append;
 } kt_fit_options;

@@ -1,7 +1,7 @@
 /* usage: event_dump FILE
  * Checks both CRCs of every record of a TensorBoard event file and prints a line an event: "version TEXT" or
- * "STEP TAG VALUE". It reads what it needs of Event, Summary and TensorProto, and refuses other plugins than
- * scalars. */
+ * "STEP TAG VALUE …". It reads what it needs of Event, Summary and TensorProto, and refuses other plugins than
+ * scalars and histograms. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,13 +97,23 @@ static void print_event(part event) {
         printf("version %.*s\n", (int)(version.end - version.at), (const char *)version.at);
         return;
     }
+    printf("%llu %.*s", (unsigned long long)step, (int)(tag.end - tag.at), (const char *)tag.at);
+    if (plugin.end - plugin.at == 10 && memcmp(plugin.at, "histograms", 10) == 0) {
+        if (content.end - content.at != 30 * 3 * 8) fail("a histogram has not 30 buckets");
+        for (double bucket; content.at < content.end; content.at += sizeof bucket) {
+            uint64_t bits = little(content.at, sizeof bucket);
+            memcpy(&bucket, &bits, sizeof bucket);
+            printf(" %.6g", bucket);
+        }
+        printf("\n");
+        return;
+    }
     if (plugin.end - plugin.at != 7 || memcmp(plugin.at, "scalars", 7) != 0) fail("an event is no scalar");
     if (content.end - content.at != 4) fail("a scalar has not 4 bytes");
     uint32_t bits = (uint32_t)little(content.at, 4);
     float scalar;
     memcpy(&scalar, &bits, sizeof scalar);
-    printf("%llu %.*s %.9g\n", (unsigned long long)step, (int)(tag.end - tag.at), (const char *)tag.at,
-           (double)scalar);
+    printf(" %.9g\n", (double)scalar);
 }
 
 int main(int argc, char **argv) {
