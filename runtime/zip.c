@@ -1,4 +1,5 @@
-/* Zip archives: see zip.h. */
+/* Zip archives: see zip.h. A reader of our own, though the compiler has minizip: this is part of compiled
+ * programs, which link libc and libm only. */
 #include "runtime/zip.h"
 #include "runtime/tensor_io/tensor_io_impl.h"
 

@@ -7,6 +7,8 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 typedef enum edit_kind {
     EDIT_RESULT,
@@ -294,6 +296,17 @@ static kt_status run_edit(void *context) {
     return KT_OK;
 }
 
+/* Can the edit be made? What it leaves may crash whoever evaluates it: that is seen in a process of its own.
+ */
+static bool can_edit(shrinking *r) {
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) _exit(kt_guarded(run_edit, r, r->diag) != KT_OK);
+    int state = 1;
+    while (child > 0 && waitpid(child, &state, 0) < 0) {}
+    return child > 0 && state == 0;
+}
+
 /* What kind of fault a sentence tells of: its beginning. */
 static size_t kind_of(const char *wrong) { return strcspn(wrong, ",:"); }
 
@@ -302,36 +315,47 @@ static bool try_edit(kt_arena *arena, subject *s, edit e, subject_way way, const
     kt_diag diag = {0};
     uint32_t entry;
     shrinking r = {.arena = arena, .s = s, .edit = &e, .diag = &diag};
-    const char *found =
-        kt_guarded(run_edit, &r, &diag) == KT_OK ? subject_check_apart(&r.result, way, &entry) : NULL;
+    bool made = can_edit(&r) && kt_guarded(run_edit, &r, &diag) == KT_OK;
+    const char *found = made ? subject_check_apart(&r.result, way, &entry) : NULL;
     bool smaller = found && kind_of(found) == kind_of(wrong) && !strncmp(found, wrong, kind_of(wrong));
     if (smaller) *s = r.result;
     kt_diag_deinit(&diag);
     return smaller;
 }
 
+static uint32_t count_nodes(kt_arena *arena, const subject *s) {
+    kt_diag diag = {0};
+    kt_graph *graph;
+    uint32_t count = 0;
+    if (kt_graph_parse(arena, s->text, strlen(s->text), &graph, &diag) == KT_OK)
+        count = kt_graph_function(graph, kt_graph_find(graph, s->entries[0].name))->nodes.count;
+    kt_diag_deinit(&diag);
+    return count;
+}
+
 void subject_shrink(kt_arena *arena, const subject *s, uint32_t entry, subject_way way, const char *wrong,
                     subject *out_smaller) {
-    enum { MOST_NODES = 400 };
     /* What each kind of edit counts through. */
+    enum { NODES = 0 }; /* as many as there are */
     static const struct {
         uint32_t indices, axes;
         int64_t values[2];
     } ranges[EDIT_KINDS] = {
         [EDIT_RESULT] = {2 * RANDOM_MOST_PORTS, 1, {0, 0}},
-        [EDIT_ROOT] = {MOST_NODES, 1, {0, 0}},
-        [EDIT_CUT] = {MOST_NODES, 1, {0, 0}},
+        [EDIT_ROOT] = {NODES, 1, {0, 0}},
+        [EDIT_CUT] = {NODES, 1, {0, 0}},
         [EDIT_SYMBOL] = {RANDOM_SYMBOLS, 1, {1, 2}},
         [EDIT_SIZE] = {SUBJECT_MOST_INPUTS, 6, {0, 0}},
-        [EDIT_ATTRIBUTE] = {MOST_NODES, 24, {0, 1}},
+        [EDIT_ATTRIBUTE] = {NODES, 24, {0, 1}},
     };
     *out_smaller = *s;
     out_smaller->entries = &s->entries[entry];
     out_smaller->count = 1;
     for (bool again = true; again;) {
         again = false;
+        uint32_t nodes = count_nodes(arena, out_smaller);
         for (edit_kind kind = 0; kind < EDIT_KINDS; kind++)
-            for (uint32_t i = 0; i < ranges[kind].indices; i++)
+            for (uint32_t i = 0; i < (ranges[kind].indices ? ranges[kind].indices : nodes); i++)
                 for (uint32_t axis = 0; axis < ranges[kind].axes; axis++)
                     for (int v = 0; v < 1 + (ranges[kind].values[1] != ranges[kind].values[0]); v++)
                         again |= try_edit(arena, out_smaller, (edit){kind, i, axis, ranges[kind].values[v]},
