@@ -4,7 +4,8 @@
  * loaded and each row's element of A is spread over the lanes and multiplied in. Rows lie at constant
  * strides, so they need no address registers. A row of few rows takes several column tiles at once: with
  * fewer than eight sums in flight the multiply-add's latency would show. A single row waits for B rather, and
- * half as many keep up with that.
+ * half as many keep up with that; where vectors are as wide as lines, and B comes from beyond the nearest
+ * cache, a quarter, in half as many streams.
  *
  * Rows are split evenly, into tiles of two heights: 32 = 6 + 6 + 5 + 5 + 5 + 5. Where their number is not
  * known, the heights are chosen when the kernel runs. The sums of a row do not depend on the tile that it
@@ -26,8 +27,9 @@ enum {
     MAX_ROWS = 14,
     MAX_VECTORS = 8,
     MAX_TAPS = 8,
-    SUMS_IN_FLIGHT = 8, /* of a single row half as many */
-    FEW_ROWS = 4,       /* which prefetch from nearer by: */
+    SUMS_IN_FLIGHT = 8, /* of a single row half as many, or a quarter */
+    NEAREST_CACHE_BYTES = 1 << 15,
+    FEW_ROWS = 4, /* which prefetch from nearer by: */
     NEARER = 8,
     MOST_SUMS_IN_FLIGHT = 32,
     UNROLLED = 2, /* steps of the depth */
@@ -354,6 +356,15 @@ static void tail_tile(kt_lower *lower, const block *k, int rows, kt_reg row, kt_
     emit_tile(lower, t, row, kt_loops_index(loops, KT_INDEX_MUL, full, width));
 }
 
+/* Does B not fit into the nearest cache? */
+static bool is_streamed(const kt_lower *lower, const kt_tiling *tiling) {
+    int64_t columns, panel;
+    return tiling->panel > 0 && kt_dim_is_const(lower->dims, tiling->columns, &columns) &&
+           kt_dim_is_const(lower->dims, tiling->panel_stride, &panel) &&
+           kt_divide_up(columns, tiling->panel) * panel * (int64_t)kt_dtype_bytes(tiling->dtype) >
+               NEAREST_CACHE_BYTES;
+}
+
 static int groups_for(kt_lower *lower, const kt_tiling *tiling, int rows) {
     int groups = 1, vectors = tiling->vectors, sums = SUMS_IN_FLIGHT;
     if (tiling->panel > kt_tile_width(tiling)) return 1;
@@ -361,7 +372,8 @@ static int groups_for(kt_lower *lower, const kt_tiling *tiling, int rows) {
         sums = (int)kt_choose(&lower->loops->choice, KT_KNOB_sums, SUMS_IN_FLIGHT,
                               (kt_range){.least = 1, .most = MOST_SUMS_IN_FLIGHT},
                               "hide the multiply-add's latency");
-    if (rows == 1) sums = (sums + 1) / 2;
+    bool lines = tiling->lanes * (int)kt_dtype_bytes(tiling->dtype) >= LINE_BYTES;
+    if (rows == 1) sums = lines && is_streamed(lower, tiling) ? (sums + 3) / 4 : (sums + 1) / 2;
     while (rows * groups * vectors < sums) {
         int operands = rows == 1 ? 1 : rows;
         if (rows * groups * 2 * vectors + vectors + operands > lower->target->vector_registers) break;
