@@ -128,6 +128,7 @@ typedef struct kt_weights {
     uint64_t list_hash;
     uint64_t *offsets; /* by variable: in the file */
     uint64_t bytes;    /* of the file */
+    uint32_t count;    /* of variables in it: all but those of metrics */
 } kt_weights;
 kt_weights kt_weights_lay_out(const kt_graph *graph, kt_arena *arena);
 kt_status kt_weights_pack(const kt_graph *graph, kt_arena *arena, const void **out_file, size_t *out_bytes,

@@ -29,14 +29,24 @@ static void add_variable(const kt_graph *graph, const kt_variable *variable, kt_
     kt_text_add_bytes(list, zeros, whole(head.length, sizeof zeros) - head.length);
 }
 
+/* Metrics' totals begin with zeros, and are no weights: a program that evaluates takes the file that one
+ * takes which only predicts. */
+static bool is_in_file(const kt_graph *graph, uint32_t index) {
+    return graph->variables.at[index].kind != KT_VARIABLE_METRIC;
+}
+
 kt_weights kt_weights_lay_out(const kt_graph *graph, kt_arena *arena) {
     kt_weights weights = {.list = {.arena = arena}};
-    for (uint32_t i = 0; i < graph->variables.count; i++)
+    for (uint32_t i = 0; i < graph->variables.count; i++) {
+        if (!is_in_file(graph, i)) continue;
         add_variable(graph, &graph->variables.at[i], &weights.list);
+        weights.count++;
+    }
     weights.list_hash = kt_hash_bytes(weights.list.at, weights.list.length, 0);
     weights.offsets = KT_NEW_ARRAY(arena, uint64_t, graph->variables.count + 1);
     weights.bytes = sizeof(kt_weights_header) + weights.list.length;
     for (uint32_t i = 0; i < graph->variables.count; i++) {
+        if (!is_in_file(graph, i)) continue;
         weights.offsets[i] = whole(weights.bytes, KT_WEIGHTS_ALIGNMENT);
         weights.bytes = weights.offsets[i] + variable_bytes(graph, &graph->variables.at[i].type);
     }
@@ -47,7 +57,7 @@ kt_status kt_weights_pack(const kt_graph *graph, kt_arena *arena, const void **o
                           kt_diag *diag) {
     const kt_weights weights = kt_weights_lay_out(graph, arena);
     kt_weights_header header = {.version = KT_WEIGHTS_VERSION,
-                                .variable_count = graph->variables.count,
+                                .variable_count = weights.count,
                                 .list_bytes = weights.list.length,
                                 .list_hash = weights.list_hash,
                                 .bytes = weights.bytes};
@@ -57,6 +67,7 @@ kt_status kt_weights_pack(const kt_graph *graph, kt_arena *arena, const void **o
     if (weights.list.length) memcpy(file + sizeof header, weights.list.at, weights.list.length);
     for (uint32_t i = 0; i < graph->variables.count; i++) {
         const kt_variable *variable = &graph->variables.at[i];
+        if (!is_in_file(graph, i)) continue;
         if (!variable->data)
             return kt_diag_add(
                 diag, KT_INVALID, variable->path,

@@ -73,7 +73,7 @@ static LLVMValueRef table_global(emitter *emit, const char *name, rows table) {
 /* kt_abi_labels of an input, or the null pointer. */
 static LLVMValueRef labels_record(emitter *emit, const kt_function *function, uint32_t input) {
     const kt_training_info *training = emit->source->training;
-    bool steps = strcmp(function->name, "predict") != 0;
+    bool steps = !strncmp(function->name, "train_step", 10) || !strncmp(function->name, "evaluate_step", 13);
     for (uint32_t i = 0; training && steps && i < training->label_count; i++) {
         const kt_abi_labels *labels = &training->labels[i];
         if (labels->input != input) continue;

@@ -46,8 +46,10 @@ int kt_verb_evaluate(const kt_program *program, int argc, char **argv) {
     char error[256];
     int status = kt_fit_options_read(program, false, argc, argv, &options, &helped);
     if (status || helped) return status;
-    kt_context *context =
-        kt_context_create(program, (int)(options.threads < 1024 ? options.threads : 1024), error);
+    const char *weights = program->weights ? options.weights : NULL; /* else a model's, which are loaded */
+    if (weights) options.weights = NULL;
+    kt_context *context = kt_context_create_from(
+        program, (int)(options.threads < 1024 ? options.threads : 1024), weights, error);
     if (!context) return kt_cli_fail(program, KT_EXIT_FAILED, "%s", error);
     float *logs = calloc(program->training->log_count + 1, sizeof *logs);
     if (logs) {

@@ -55,6 +55,17 @@ cmp "$work/one.json" "$work/resumed.json" || fail "a resumed run has another his
 "$KERATIN" compile "$here/trainer.keras" --loss sparse_categorical_crossentropy -o "$work/evaluator"
 "$work/evaluator" evaluate $data >"$work/evaluated"
 same_numbers "$work/evaluated" "$work/untrained" || fail "a program that only evaluates gives other numbers"
+# Weights in a file are what `keratin weights` writes, of a program that evaluates, too.
+"$KERATIN" compile "$here/trainer.keras" --loss sparse_categorical_crossentropy --weights=file -o "$work/apart"
+"$work/apart" evaluate $data >"$work/evaluated"
+same_numbers "$work/evaluated" "$work/untrained" || fail "a program whose weights are in a file gives other numbers"
+"$KERATIN" weights "$work/one.keras" -o "$work/one.weights"
+"$work/apart" evaluate $data --weights "$work/one.weights" >"$work/evaluated"
+same_numbers "$work/evaluated" "$work/trained" || fail "evaluate does not take other weights"
+"$work/apart" evaluate $(echo $data | sed 's/--data [^ ]*/--data -/') --weights "$work/one.weights" <"$here/trainer_x.npy" >"$work/evaluated"
+same_numbers "$work/evaluated" "$work/trained" || fail "evaluate does not read standard input"
+"$work/apart" --input "$here/trainer_x.npy" --output "$work/apart.npy" --weights "$work/one.weights"
+"$COMPARE" close "$work/saved.npy" "$work/apart.npy" || fail "a program that evaluates predicts otherwise with other weights"
 
 # A trainer begins with the state of the optimizer in the archive, as Keras's load_model does; another optimizer with none.
 "$KERATIN" compile "$work/one.keras" --train -o "$work/again" 2>"$work/errors"
