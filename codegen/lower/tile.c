@@ -4,8 +4,8 @@
  * loaded and each row's element of A is spread over the lanes and multiplied in. Rows lie at constant
  * strides, so they need no address registers. A row of few rows takes several column tiles at once: with
  * fewer than eight sums in flight the multiply-add's latency would show. A single row waits for B rather, and
- * half as many keep up with that; where vectors are as wide as lines, and B comes from beyond the nearest
- * cache, a quarter, in half as many streams.
+ * where vectors are as wide as lines, half as many keep up with that; where besides B comes from beyond the
+ * nearest cache, a quarter, in half as many streams.
  *
  * Rows are split evenly, into tiles of two heights: 32 = 6 + 6 + 5 + 5 + 5 + 5. Where their number is not
  * known, the heights are chosen when the kernel runs. The sums of a row do not depend on the tile that it
@@ -373,7 +373,7 @@ static int groups_for(kt_lower *lower, const kt_tiling *tiling, int rows) {
                               (kt_range){.least = 1, .most = MOST_SUMS_IN_FLIGHT},
                               "hide the multiply-add's latency");
     bool lines = tiling->lanes * (int)kt_dtype_bytes(tiling->dtype) >= LINE_BYTES;
-    if (rows == 1) sums = lines && is_streamed(lower, tiling) ? (sums + 3) / 4 : (sums + 1) / 2;
+    if (rows == 1 && lines) sums = is_streamed(lower, tiling) ? (sums + 3) / 4 : (sums + 1) / 2;
     while (rows * groups * vectors < sums) {
         int operands = rows == 1 ? 1 : rows;
         if (rows * groups * 2 * vectors + vectors + operands > lower->target->vector_registers) break;
