@@ -19,6 +19,7 @@ typedef enum cli_kind {
     CLI_LIST,   /* cli_list: an option that may stand more than once */
     CLI_LEVEL,  /* int: -O0 … -O3 */
     CLI_SIZE,   /* int64_t: a number of at least 1 */
+    CLI_BYTES,  /* int64_t: such a number, times 1024 for each step from K to M to G behind it */
 } cli_kind;
 
 typedef struct cli_list {

@@ -16,7 +16,7 @@ typedef struct compile_command {
     const char *output, *emit, *name, *target, *cpu, *features, *contractions, *dump_dir, *print_after,
         *report, *weights, *libc, *optimizer, *loss, *metrics, *precision, *quantize, *calibrate;
     cli_list shapes;
-    int64_t batch, tune_threads, tune_seconds;
+    int64_t batch, tune_threads, tune_seconds, memory_limit;
     int level;
     bool time_passes, debug, train, tune;
     const char *tuning_file;
@@ -45,6 +45,10 @@ const cli_option cli_compile_options[] = {
     {"--features", "LIST", "CPU features to add or take away: +avx2,-fma", CLI_TEXT, FIELD(features)},
     {"--train", NULL, "also compile the training step: the program fits and evaluates as well", CLI_FLAG,
      FIELD(train)},
+    {"--memory-limit", "SIZE",
+     "for --train: what a step may need beside weights, slots and batch, as 300M; layers are computed again "
+     "until it fits, for a batch of 32 unless --batch says another [no limit]",
+     CLI_BYTES, FIELD(memory_limit)},
     {"--optimizer", "NAME|JSON", "for --train [the model's own]", CLI_TEXT, FIELD(optimizer)},
     {"--loss", "NAME|JSON", "for --train, or to evaluate [the model's own]", CLI_TEXT, FIELD(loss)},
     {"--metrics", "A,B|JSON", "for --train, or to evaluate [the model's own]", CLI_TEXT, FIELD(metrics)},
@@ -138,8 +142,13 @@ static bool is_told_loss(const compile_command *fields) {
     return fields->train || fields->loss || fields->metrics;
 }
 
+/* The batch of `fit`, unless it is told another. */
+static const kt_symbol_binding usual_batch = {"batch", 32};
+
 static kt_status compile_as(kt_arena *arena, const compile_command *fields, bool evaluates, kt_diag *diag) {
     kt_graph *graph;
+    kt_memory memory = {
+        .limit = fields->memory_limit, .sizes = &usual_batch, .size_count = fields->batch == 0};
     kt_compile_options options = {.emit = fields->form,
                                   .output = fields->output,
                                   .name = fields->name,
@@ -158,6 +167,7 @@ static kt_status compile_as(kt_arena *arena, const compile_command *fields, bool
                                   .quantization = fields->quantize ? &fields->quantization : NULL,
                                   .bf16 = is_rounded(fields),
                                   .note = fields->note,
+                                  .memory = &memory,
                                   .tuning = fields->tuning,
                                   .loaded = fields->loaded,
                                   .verify = cli_verifies()};
@@ -402,6 +412,11 @@ int cli_run_compile(const cli_command *command, int argc, char **argv) {
             return cli_usage_error(command, "--libc=musl makes executables only.");
     }
     if (fields.optimizer && !fields.train) return cli_usage_error(command, "--optimizer is for --train.");
+    if (fields.memory_limit && !fields.train)
+        return cli_usage_error(command, "--memory-limit is for --train.");
+    if (fields.memory_limit && fields.form == KT_EMIT_GRAPH)
+        return cli_usage_error(command, "--emit=graph is the model as it was read; --memory-limit shows in "
+                                        "--emit=optimized and --emit=plan.");
     if (fields.train && fields.libc && strcmp(fields.libc, "glibc") != 0)
         return cli_usage_error(command,
                                "--train wants glibc: checkpoints are written by libhdf5, which does not "

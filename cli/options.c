@@ -37,6 +37,17 @@ bool cli_read_size(const char *text, const char *end, int64_t *out_size) {
     return stop == end && stop != text && !errno && *out_size >= 1 && *text >= '0' && *text <= '9';
 }
 
+/* "300M" */
+static bool read_bytes(const char *text, int64_t *out_bytes) {
+    static const char units[] = "KMG";
+    const char *end = text + strspn(text, "0123456789");
+    const char *unit = *end ? strchr(units, *end) : NULL;
+    if (!cli_read_size(text, end, out_bytes) || (*end && (!unit || end[1]))) return false;
+    for (const char *at = units; unit && at <= unit; at++)
+        if (__builtin_mul_overflow(*out_bytes, 1024, out_bytes)) return false;
+    return true;
+}
+
 /* 0: taken; else the exit status. */
 static int take(const cli_command *command, const cli_option *option, const char *value, void *fields) {
     void *field = (char *)fields + option->offset;
@@ -60,6 +71,11 @@ static int take(const cli_command *command, const cli_option *option, const char
     case CLI_SIZE:
         if (!cli_read_size(value, value + strlen(value), field))
             return cli_usage_error(command, "%s wants a number of at least 1, not %s.", option->name, value);
+        return 0;
+    case CLI_BYTES:
+        if (!read_bytes(value, field))
+            return cli_usage_error(command, "%s wants bytes, as 500000, 800K, 300M or 2G, not %s.",
+                                   option->name, value);
         return 0;
     }
     return 0;

@@ -68,12 +68,6 @@ typedef enum kt_machine_code { KT_CODE_ASSEMBLY, KT_CODE_OBJECT } kt_machine_cod
 kt_status kt_module_emit(kt_module *module, kt_machine_code form, kt_arena *arena, const void **out_bytes,
                          size_t *out_count, kt_diag *diag) KT_MUST_USE;
 
-/* What a kernel does (codegen/work.c). */
-typedef struct kt_work {
-    kt_dim operations, bytes;
-} kt_work;
-kt_work kt_kernel_work(const kt_graph *graph, kt_func kernel);
-
 /* ---- whole compilations (codegen/compile.c) ------------------------------------------------------------- */
 typedef enum kt_emit {
     KT_EMIT_EXE, KT_EMIT_SHARED, KT_EMIT_STATIC, KT_EMIT_OBJECT, /* machine code, linked */
@@ -99,6 +93,7 @@ typedef struct kt_compile_options {
     const kt_training_info *training; /* NULL: the program only predicts */
     const kt_quantization *quantization; /* NULL: nothing is quantised */
     bool bf16;             /* products by weights round their operands to bfloat16 */
+    kt_memory *memory;     /* what a step of training may need; NULL: as much as it takes */
     kt_tuning *tuning;     /* what choices are made by, and are noted in; NULL: the cost model alone */
     const char *note;      /* for the report; or NULL */
     bool verify;           /* the graph after every pass, and the plans against the kernels */

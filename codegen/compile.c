@@ -20,6 +20,7 @@ typedef struct job {
     kt_files files;
     KT_VECTOR(kt_plan) plans;
     kt_debug debug;
+    kt_memory memory;
 } job;
 
 /* ---- names ----------------------------------------------------------------------------------------------
@@ -67,6 +68,7 @@ static kt_status run_passes(job *work, bool bind_only) {
         .prepares = options->weights_file,
         .quantization = options->quantization,
         .bf16 = options->bf16,
+        .memory = &work->memory,
         .tuning = work->target.tuning,
         .verify = options->verify,
         .after = kt_inspect_pass,
@@ -96,6 +98,7 @@ static kt_status print_plans(const job *work, kt_text *text) {
     kt_tuning *tuning = work->target.tuning;
     kt_graph *graph = work->graph;
     for (uint32_t i = 0; i < work->plans.count; i++) kt_plan_print(graph, &work->plans.at[i], text);
+    kt_text_add(text, kt_text_string(&work->memory.told));
     kt_text_add(text, "layouts:\n");
     uint32_t layouts = tuning->choices.count;
     for (uint32_t i = 0; i < layouts; i++) kt_choice_print(&tuning->choices.at[i], text);
@@ -293,6 +296,8 @@ static kt_status compile(void *context) {
         work->target.tuning = KT_NEW(work->arena, kt_tuning);
         work->target.tuning->arena = work->arena;
     }
+    if (options->memory) work->memory = *options->memory;
+    work->memory.told.arena = work->arena;
     work->target.blas = options->blas;
     work->target.musl = options->musl;
     /* A library for another machine trains, but does not save; a program is refused there (kt_link_check). */

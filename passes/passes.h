@@ -35,6 +35,14 @@ typedef struct kt_quantization {
     uint32_t count;
 } kt_quantization;
 
+/* What a step of training may need beside weights, slots and batch, and what is computed again for that. */
+typedef struct kt_memory {
+    int64_t limit;                  /* bytes; 0: there is none */
+    const kt_symbol_binding *sizes; /* that it is meant for, of symbols that stay open */
+    uint32_t size_count;
+    kt_text told; /* for people: what is computed again, at what cost, and what that saves */
+} kt_memory;
+
 typedef struct kt_pass_options {
     kt_pass_target target;
     int level;                         /* -O: 0 keeps one kernel a node */
@@ -43,6 +51,7 @@ typedef struct kt_pass_options {
     bool prepares; /* `prepare` will run where the program does, on weights in a file: it is fused too */
     const kt_quantization *quantization; /* NULL: nothing is quantised */
     bool bf16;                         /* products by weights round their operands to bfloat16 */
+    kt_memory *memory;                 /* NULL: nobody asks */
     kt_tuning *tuning; /* what layouts are chosen by, and are noted in; NULL: the cost model alone */
     bool verify; /* after every pass */
     /* Called after each pass of kt_passes_run, for dumps and times; may be NULL. */
@@ -89,6 +98,7 @@ kt_status kt_pass_hoist(kt_graph *graph, const kt_pass_options *options, kt_diag
 kt_status kt_pass_split(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_samples(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_recompute(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
+kt_status kt_pass_rerun(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_fuse(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 
 #endif

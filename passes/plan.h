@@ -74,6 +74,12 @@ kt_plan_memory kt_plan_measure(const kt_graph *graph, const kt_plan *plan, const
                                kt_arena *arena);
 /* Where each buffer lies, for given symbol values (NULL: all 1); only those of the arena mean something. */
 const kt_lifetime *kt_plan_place(const kt_graph *graph, const kt_plan *plan, const int64_t *symbols, kt_arena *arena);
+/* What a kernel does: operations, and bytes that it reads and writes (passes/work.c). */
+typedef struct kt_work {
+    kt_dim operations, bytes;
+} kt_work;
+kt_work kt_kernel_work(const kt_graph *graph, kt_func kernel);
+
 /* The plan for people: steps with kernels and layer paths, buffers with lifetimes, bytes before and after. */
 void kt_plan_print(const kt_graph *graph, const kt_plan *plan, kt_text *out_text);
 

@@ -169,6 +169,28 @@ static void copy_reader(recomputing *r, kt_builder *builder, const kt_node_info 
     kt_builder_replace(builder, node->first_result, kt_pass_build_like(builder, node, operands, node->attrs));
 }
 
+/* For people: what is computed again, how large it is, and what of. */
+static void tell(const recomputing *r) {
+    const kt_graph *graph = r->run->graph;
+    kt_text *text = &r->run->options->memory->told;
+    bool any = false;
+    for (kt_value value = 1; value < graph->values.count; value++) {
+        if (!r->again[value]) continue;
+        const kt_node_info *node = definition(r, value);
+        const places *readers = &r->readers[value];
+        uint32_t count = 0;
+        while (count < readers->count && readers->at[readers->count - 1 - count] >= r->again[value]) count++;
+        if (!any) kt_text_format(text, "computed again in kernels of %s:\n", r->function.name);
+        any = true;
+        kt_text_format(text, "  %s, ", kt_op_describe(node->op)->name);
+        kt_dim_print(graph->dims, kt_type_bytes(graph->dims, kt_graph_type(graph, value)), text);
+        kt_text_format(text, " bytes, for %u readers, by %u operations an element  // ", count,
+                       cost(r, node, r->again[value], MOST));
+        kt_loc_print(graph, node->loc, text);
+        kt_text_add(text, "\n");
+    }
+}
+
 static kt_status recompute(kt_pass_run *run, kt_func func) {
     kt_graph *graph = run->graph;
     const uint32_t values = graph->values.count;
@@ -184,6 +206,7 @@ static kt_status recompute(kt_pass_run *run, kt_func func) {
         const kt_node_info *node = kt_graph_node(graph, r.function.nodes.at[i]);
         if (node->result_count == 1) decide(&r, node);
     }
+    if (run->options->memory) tell(&r);
     kt_builder builder;
     kt_builder_begin_rewrite(&builder, graph, func, run->diag);
     for (uint32_t i = 0; i < r.function.nodes.count; i++) {

@@ -29,6 +29,7 @@ const kt_pass kt_passes[] = {
     {"samples",    "take the samples of a batch one by one through layers of large images",          kt_pass_samples,    1},
     {"recompute",  "compute what is cheap again where it would be kept for long",                  kt_pass_recompute,  1},
     {"fuse",       "outline operations into kernels; at -O0 one each",                            kt_pass_fuse,       0},
+    {"rerun",      "run kernels of a step that trains again, so that it needs less memory (--memory-limit)", kt_pass_rerun, 0},
     {"gradient",   "add NAME_gradient to entries that give a scalar: its derivatives by all inputs and variables", kt_pass_gradient, -1},
     {NULL},
 };

@@ -7,6 +7,7 @@
  *   // bind: batch=4 height=28
  *   // precision: bf16              of products by weights [f32]
  *   // quantize: conv=-1:3 dense=0:6   the ranges of products, `observe` or `weights`
+ *   // memory: 4096                 what a step that trains may need, with a batch of 32
  *   // plan: predict                expect the memory plan of an entry, instead of the graph
  *   graph "…" …
  *   // ====
@@ -87,6 +88,15 @@ static void read_quantization(kt_arena *arena, const char *text, kt_pass_options
     }
 }
 
+static void read_memory(kt_arena *arena, const char *text, kt_pass_options *options) {
+    static const kt_symbol_binding batch = {"batch", 32};
+    const char *limit = header(arena, text, "memory", NULL);
+    if (!limit) return;
+    options->memory = KT_NEW(arena, kt_memory);
+    *options->memory = (kt_memory){
+        .limit = strtoll(limit, NULL, 10), .sizes = &batch, .size_count = 1, .told = {.arena = arena}};
+}
+
 static void assert_round_trip(kt_arena *arena, const char *text) {
     kt_graph *graph = NULL;
     kt_diag diag = {0};
@@ -108,6 +118,7 @@ static kt_status run(kt_arena *arena, const char *input, const char *text, kt_te
     options.bf16 = strcmp(header(arena, text, "precision", "f32"), "bf16") == 0;
     read_bindings(arena, text, &options);
     read_quantization(arena, text, &options);
+    read_memory(arena, text, &options);
     const char *passes = header(arena, text, "passes", "pipeline"), *plan = header(arena, text, "plan", NULL);
     KT_TRY(kt_graph_parse(arena, input, strlen(input), &graph, diag));
     KT_TRY(kt_graph_verify(graph, diag));
@@ -119,6 +130,7 @@ static kt_status run(kt_arena *arena, const char *input, const char *text, kt_te
         kt_plan made;
         KT_TRY(kt_plan_entry(graph, kt_graph_find(graph, plan), arena, &made, diag));
         kt_plan_print(graph, &made, out);
+        if (options.memory) kt_text_add(out, kt_text_string(&options.memory->told));
     } else {
         kt_graph_print(graph, &(kt_print_options){false}, out);
         assert_round_trip(arena, kt_text_string(out));

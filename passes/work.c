@@ -8,8 +8,8 @@
  *   conv_by_kernel     two for each product
  *   winograd           as the convolution that it computes
  *   everything else    none: it moves elements */
-#include "codegen/codegen.h"
 #include "ir/winograd.h"
+#include "passes/plan.h"
 
 static kt_dim elements(const kt_graph *graph, kt_value value) {
     const kt_type *type = kt_graph_type(graph, value);
