@@ -204,8 +204,9 @@ uint32_t kt_layer_add_state(kt_layer *layer, kt_trace *trace, const char *name, 
 /* What the regularizers of all weights that are trained, of the layer and the layers in it, add to the loss: each once,
  * a float scalar, or 0 where there are none. */
 kt_value kt_layer_regularization(kt_layer *layer, kt_trace *trace);
-/* Brings the same weights' values back to their constraints, where only_if, a scalar bool, is true; 0: always. */
-void kt_layer_constrain(kt_layer *layer, kt_trace *trace, kt_value only_if);
+/* Brings the same weights' values back to their constraints, where only_if, a scalar bool, is true (0: always), and where an
+ * optimizer moves them, by variable of the graph (NULL: all). */
+void kt_layer_constrain(kt_layer *layer, kt_trace *trace, kt_value only_if, const bool *moved);
 /* Makes the weights of a layer that has been built known to the graph that is being traced into: for layers that call
  * their children by themselves. */
 void kt_layer_renew(kt_layer *layer, kt_trace *trace);
@@ -292,7 +293,8 @@ typedef struct kt_training_request {
     const char *config, *metadata;
     const struct kt_abi_copies *copies; /* what a saved file holds twice (runtime/abi.h) */
     uint32_t copies_count;
-    const char *warning; /* a sentence, or NULL: the optimizer begins anew, since its state in the archive does not fit */
+    const char *warning; /* sentences, or NULL: the optimizer begins anew, since its state in the archive does not fit; the
+                            loss does not depend on some variables, which then stay as they are */
 } kt_training_request;
 /* A .keras archive with the entries of training. */
 kt_status kt_model_read_training(kt_arena *arena, const char *path, kt_training_request *request, kt_graph **out_graph,

@@ -58,7 +58,10 @@ static kt_status read_optimizer(kt_graph *graph, kt_bytes weights, kt_training_r
     int code = kt_keras_load_bytes("model.weights.h5", weights.at, weights.count, saved, count,
                                    KT_LOAD_OPTIMIZER, error);
     if (code == KT_ERROR_MEMORY) return kt_diag_add(diag, KT_OUT_OF_MEMORY, NULL, "%s", error);
-    if (code) training->warning = kt_arena_format(graph->arena, "The optimizer begins anew: %s", error);
+    if (code)
+        training->warning =
+            kt_arena_format(graph->arena, "%s%sThe optimizer begins anew: %s",
+                            training->warning ? training->warning : "", training->warning ? " " : "", error);
     for (size_t i = 0; i < count && !code; i++) graph->variables.at[numbers[i]].data = saved[i].data;
     return KT_OK;
 }

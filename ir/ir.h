@@ -246,6 +246,9 @@ bool kt_build_require_equal(kt_builder *builder, kt_dim a, kt_dim b, const char 
  * location "grad of …". Which operations have derivatives, ops.def says; stop_gradient keeps them from flowing, and
  * must not have been simplified away before. Operations that have none here fail with a sentence. */
 void kt_build_gradient(kt_builder *builder, kt_value y, const kt_value *wrt, uint32_t count, kt_value *out_gradients);
+/* The same, with no value (0) instead of zeros for what nothing that has a derivative leads from to y. */
+void kt_build_reached_gradient(kt_builder *builder, kt_value y, const kt_value *wrt, uint32_t count,
+                               kt_value *out_gradients);
 
 /* ---- inference and verification ------------------------------------------------------------------------ */
 typedef struct kt_infer {

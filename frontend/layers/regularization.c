@@ -86,6 +86,7 @@ typedef struct walk {
     void (*visit)(struct walk *w, kt_layer *layer, uint32_t weight);
     bool updates; /* calls what classes have for updated weights */
     kt_value sum, only_if;
+    const bool *moved; /* by variable of the graph; NULL: all are */
 } walk;
 
 static void walk_layer(walk *w, kt_layer *layer) {
@@ -133,7 +134,7 @@ kt_value kt_layer_regularization(kt_layer *layer, kt_trace *trace) {
 
 static void constrain(walk *w, kt_layer *layer, uint32_t weight) {
     const kt_object *constraint = layer->weights.at[weight].constraint;
-    if (!constraint) return;
+    if (!constraint || (w->moved && !w->moved[layer->weights.at[weight].variable])) return;
     kt_trace_at(w->trace, "constraint");
     kt_builder *b = w->trace->builder;
     kt_value value = kt_trace_stored_weight(w->trace, layer, weight);
@@ -145,7 +146,7 @@ static void constrain(walk *w, kt_layer *layer, uint32_t weight) {
     kt_trace_assign(w->trace, layer, weight, held);
 }
 
-void kt_layer_constrain(kt_layer *layer, kt_trace *trace, kt_value only_if) {
-    walk w = {.trace = trace, .visit = constrain, .updates = true, .only_if = only_if};
+void kt_layer_constrain(kt_layer *layer, kt_trace *trace, kt_value only_if, const bool *moved) {
+    walk w = {.trace = trace, .visit = constrain, .updates = true, .only_if = only_if, .moved = moved};
     walk_trained(&w, layer);
 }

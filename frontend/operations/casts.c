@@ -146,7 +146,7 @@ KT_OPERATION_WITH(view, "View", KT_OPERATION_NUMPY, "the bits of integers as oth
 
 static void call_stop_gradient(kt_layer *layer, kt_layer_call *call) {
     (void)layer;
-    kt_operation_unary(call, KT_RULE_SAME, itself);
+    kt_operation_unary(call, KT_RULE_SAME, kt_build_stop_gradient);
 }
 KT_OPERATION(stop_gradient, "StopGradient", KT_OPERATION_CORE, "x, which does not pass gradients on",
              call_stop_gradient)

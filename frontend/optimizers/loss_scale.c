@@ -85,6 +85,7 @@ static kt_value all_finite(kt_trace *trace, const kt_value *gradients, uint32_t 
     kt_builder *b = trace->builder;
     kt_value all = kt_build_scalar(b, KT_BOOL, 1);
     for (uint32_t i = 0; i < count; i++) {
+        if (!gradients[i]) continue;
         kt_value finite = kt_build_is_finite(b, gradients[i]);
         int rank = kt_build_type(b, finite)->rank;
         int64_t axes[KT_MAX_RANK];
@@ -103,6 +104,7 @@ static void apply(kt_optimizer *optimizer, kt_trace *trace, const kt_value *grad
     kt_value scale = kt_trace_variable(trace, self->scale), counter = kt_trace_variable(trace, self->counter);
     kt_value finite = all_finite(trace, gradients, count);
     for (uint32_t i = 0; i < count; i++) {
+        if (!gradients[i]) continue;
         kt_dtype dtype = kt_build_type(b, gradients[i])->dtype;
         unscaled[i] = kt_optimizer_divide(trace, gradients[i], kt_build_cast(b, scale, dtype));
     }

@@ -191,6 +191,7 @@ static void accumulate(kt_optimizer *o, kt_trace *trace, kt_value next, kt_value
     kt_value place = kt_build_rem(b, next, kt_build_scalar(b, KT_I64, (double)steps));
     kt_value last = kt_build_eq(b, place, kt_build_scalar(b, KT_I64, 0));
     for (uint32_t i = 0; i < o->trained.count; i++) {
+        if (!gradients[i]) continue;
         kt_value sum = kt_build_add(b, gradients[i], kt_trace_variable(trace, o->accumulators.at[i]));
         kt_optimizer_assign(o, trace, o->accumulators.at[i],
                             kt_optimizer_choose(trace, last, kt_build_like(b, sum, 0), sum));
@@ -212,17 +213,18 @@ static void clip_global_norm(const kt_optimizer *o, kt_trace *trace, kt_value *g
     kt_builder *b = trace->builder;
     kt_value sum = 0;
     for (uint32_t i = 0; i < o->trained.count; i++) {
+        if (!gradients[i]) continue;
         kt_value own = kt_optimizer_sum(trace, kt_optimizer_square(trace, gradients[i]));
         own = kt_build_cast(b, own, KT_F32);
         sum = sum ? kt_build_add(b, sum, own) : own;
     }
-    if (!sum) return;
     kt_value norm = kt_build_sqrt(b, sum), limit = kt_build_scalar(b, KT_F32, o->global_clipnorm);
     kt_value one = kt_build_scalar(b, KT_F32, 1);
     kt_value share = kt_build_minimum(b, kt_build_div(b, one, norm), kt_build_div(b, one, limit));
     share = kt_build_select(b, kt_build_is_finite(b, norm), kt_build_mul(b, limit, share),
                             kt_build_scalar(b, KT_F32, NAN));
     for (uint32_t i = 0; i < o->trained.count; i++) {
+        if (!gradients[i]) continue;
         kt_dtype dtype = kt_build_type(b, gradients[i])->dtype;
         gradients[i] = kt_optimizer_scale(trace, gradients[i], kt_build_cast(b, share, dtype));
     }
@@ -236,6 +238,7 @@ static void clip(const kt_optimizer *o, kt_trace *trace, kt_value *gradients) {
     }
     for (uint32_t i = 0; i < o->trained.count; i++) {
         kt_value gradient = gradients[i];
+        if (!gradient) continue;
         if (positive(o->clipnorm)) {
             gradients[i] = clip_norm(trace, gradient, o->clipnorm);
         } else if (positive(o->clipvalue)) {
@@ -293,10 +296,17 @@ static void apply(kt_optimizer *o, kt_trace *trace, const kt_value *given) {
     o->learning_rate_now =
         o->schedule ? kt_schedule_value(o->schedule, trace, iteration) : kt_trace_variable(trace, o->rate);
     o->updates = iteration;
+    bool any = false;
     for (uint32_t i = 0; i < count; i++) {
         gradients[i] = given[i];
-        if (!isnan(o->loss_scale_factor))
+        any = any || given[i];
+        if (given[i] && !isnan(o->loss_scale_factor))
             gradients[i] = kt_build_div(b, given[i], kt_build_like(b, given[i], o->loss_scale_factor));
+    }
+    if (count && !any) {
+        kt_trace_fail(trace, KT_INVALID, "the loss depends on none of the variables that %s trains.",
+                      o->object.class->name);
+        return;
     }
     if (o->gradient_accumulation_steps > 0) {
         kt_value steps = kt_build_scalar(b, KT_I64, (double)o->gradient_accumulation_steps);
@@ -306,6 +316,7 @@ static void apply(kt_optimizer *o, kt_trace *trace, const kt_value *given) {
     clip(o, trace, gradients);
     if (class_of(o)->begin) class_of(o)->begin(o, trace);
     for (uint32_t i = 0; i < count; i++) {
+        if (!gradients[i]) continue;
         kt_value value = decay(o, trace, i, kt_trace_variable(trace, o->trained.at[i]));
         value = class_of(o)->update(o, trace, i, value, gradients[i]);
         kt_optimizer_assign(o, trace, o->trained.at[i], value);

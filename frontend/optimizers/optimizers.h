@@ -24,7 +24,8 @@ void kt_optimizer_build(kt_optimizer *optimizer, kt_trace *trace, const uint32_t
 typedef KT_VECTOR(struct kt_abi_copies) kt_optimizer_copies;
 void kt_optimizer_list_copies(const kt_optimizer *optimizer, kt_arena *arena, const char *place,
                               kt_optimizer_copies *out_copies);
-/* One step: gradients, one a variable of build, of the variable's type. Everything of Keras's base class is here:
+/* One step: gradients, one a variable of build, of the variable's type, or 0: then it and its slots stay as they are, and
+ * only its moving average goes on. Everything of Keras's base class is here:
  * clipping by value, norm and global norm, weight decay, exponential moving averages, gradient accumulation, loss
  * scaling. Assigns through the trace. */
 void kt_optimizer_apply(kt_optimizer *optimizer, kt_trace *trace, const kt_value *gradients);

@@ -245,6 +245,18 @@ static kt_value add_losses(step *s) {
     return add_layer_losses(s, total);
 }
 
+/* As Keras warns of what has no gradient: it is forgotten, or cut off, more often than meant. */
+static void warn_of_kept(training *t, const kt_value *gradients) {
+    kt_text text = {.arena = t->context->arena};
+    for (uint32_t i = 0; i < t->trainable.count; i++)
+        if (!gradients[i])
+            kt_text_format(&text, "%s%s", text.length ? ", " : "",
+                           t->graph->variables.at[t->trainable.at[i]].path);
+    if (text.length)
+        t->request->warning = kt_arena_format(
+            t->context->arena, "The loss does not depend on %s: not trained.", kt_text_string(&text));
+}
+
 static void descend(step *s, kt_value loss) {
     training *t = s->t;
     kt_trace *trace = &s->entry.trace;
@@ -254,11 +266,14 @@ static void descend(step *s, kt_value loss) {
     for (uint32_t i = 0; i < count; i++) values[i] = kt_trace_variable(trace, t->trainable.at[i]);
     kt_value scale = kt_optimizer_loss_scale(t->optimizer, trace);
     if (scale) loss = kt_build_mul(trace->builder, loss, scale);
-    kt_build_gradient(trace->builder, loss, values, count, gradients);
+    kt_build_reached_gradient(trace->builder, loss, values, count, gradients);
+    bool *moved = KT_NEW_ARRAY(t->context->arena, bool, t->graph->variables.count);
+    for (uint32_t i = 0; i < count; i++) moved[t->trainable.at[i]] = gradients[i] != 0;
+    if (trace->builder->status == KT_OK) warn_of_kept(t, gradients);
     trace->path = "optimizer";
     kt_trace_at(trace, "apply");
     kt_optimizer_apply(t->optimizer, trace, gradients);
-    kt_layer_constrain(t->model, trace, kt_optimizer_moves(t->optimizer));
+    kt_layer_constrain(t->model, trace, kt_optimizer_moves(t->optimizer), moved);
 }
 
 static void add_log(step *s, kt_metric *metric, const char *name, int better) {

@@ -118,8 +118,8 @@ void kt_gradient_pull(kt_builder *builder, const kt_value *ys, const kt_value *s
         out_derivatives[i] = p.cotangents[wrt[i] - p.base];
 }
 
-void kt_build_gradient(kt_builder *builder, kt_value y, const kt_value *wrt, uint32_t count,
-                       kt_value *out_gradients) {
+void kt_build_reached_gradient(kt_builder *builder, kt_value y, const kt_value *wrt, uint32_t count,
+                               kt_value *out_gradients) {
     const kt_type type = *kt_build_type(builder, y);
     kt_loc loc = builder->loc;
     for (uint32_t i = 0; i < count; i++) out_gradients[i] = 0;
@@ -141,7 +141,12 @@ void kt_build_gradient(kt_builder *builder, kt_value y, const kt_value *wrt, uin
     kt_value one = kt_build_scalar(builder, type.dtype, 1);
     kt_gradient_pull(builder, &y, &one, 1, wrt, count, out_gradients);
     builder->loc = loc;
-    for (uint32_t i = 0; i < count; i++)
+}
+
+void kt_build_gradient(kt_builder *builder, kt_value y, const kt_value *wrt, uint32_t count,
+                       kt_value *out_gradients) {
+    kt_build_reached_gradient(builder, y, wrt, count, out_gradients);
+    for (uint32_t i = 0; i < count && builder->status == KT_OK; i++)
         if (!out_gradients[i]) out_gradients[i] = kt_build_like(builder, wrt[i], 0);
 }
 

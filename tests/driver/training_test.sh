@@ -172,3 +172,8 @@ expect_status 1 "$KERATIN" compile "$here/tagger.keras" --train -o "$work/none"
 expect_text "not compiled with a loss" "$work/errors"
 expect_status 2 "$KERATIN" compile "$here/trainer.keras" --optimizer adam -o "$work/none"
 [ ! -e "$work/none" ] || fail "something was written"
+
+# What the loss does not depend on stays as it is, which the compiler says.
+"$KERATIN" compile "$here/two_outputs.keras" --train --loss '["sparse_categorical_crossentropy", null]' \
+    --optimizer '{"class_name": "SGD", "config": {"learning_rate": 0.1, "weight_decay": 0.1}}' -o "$work/half" 2>"$work/errors"
+expect_text 'warning: .*: The loss does not depend on alpha/kernel, alpha/bias: not trained\.$' "$work/errors"

@@ -51,7 +51,7 @@ static void check_penalties(lab *l, const json_t *item, const char *what) {
     list_weights(l, layer, false, &weights);
     set_weights(l, &weights, json_object_get(item, "weights"), what);
     kt_builder_result(&l->builder, KT_ROLE_OUTPUT, "loss", 0, loss);
-    kt_layer_constrain(layer, &l->trace, 0);
+    kt_layer_constrain(layer, &l->trace, 0, NULL);
     for (uint32_t i = 0; i < weights.layers.count; i++)
         kt_builder_result(&l->builder, KT_ROLE_OUTPUT, kt_arena_format(l->context.arena, "w%u", i), i + 1,
                           kt_trace_stored_weight(&l->trace, weights.layers.at[i], weights.numbers.at[i]));
@@ -167,7 +167,7 @@ static void refused(void **state) {
             kt_argument x = lab_tensor(lab_input(&l, "f32[batch,3]"));
             assert_int_not_equal(lab_call(&l, layer, &x, 1, 0), 0);
             (void)kt_layer_regularization(layer, &l.trace);
-            kt_layer_constrain(layer, &l.trace, 0);
+            kt_layer_constrain(layer, &l.trace, 0, NULL);
         }
         assert_string_equal(lab_problem(&l), cases[i][1]);
         lab_close(&l);

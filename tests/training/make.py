@@ -165,6 +165,11 @@ def two_outputs():
     x = keras.Input((4,)); h = L.Dense(5, "relu")(x)
     return keras.Model(x, [L.Dense(3, "softmax", name="kind")(h), L.Dense(1, name="size")(h)]), ["sparse_categorical_crossentropy", "mse"], [["accuracy"], ["mae"]], [1.0, 0.5]
 @model
+def cut_off():
+    # What no gradient reaches stays as it is: without decay, constraint or a part in the norm.
+    x = keras.Input((4,)); h = keras.ops.stop_gradient(L.Dense(3, bias_initializer="ones", kernel_constraint="non_neg")(x))
+    return keras.Model(x, L.Dense(2)(L.Concatenate()([x, h]))), "mse", ["mae"]
+@model
 def weighted(): return *classes(L.Dense(5, "relu")), None, True
 @model
 def weighted_numbers(): return *numbers(L.Conv1D(3, 2), L.Flatten(), shape=(5, 2)), None, True
@@ -185,6 +190,10 @@ def attentive():
 # fmt: on
 
 
+# Instead of the usual one.
+OPTIMIZERS = {"cut_off": {"weight_decay": 0.1, "global_clipnorm": 1.0, "use_ema": True, "ema_momentum": 0.9}}
+
+
 def variables(net):
     """Its variables in our order: SpectralNormalization's come first, and the kernel of its layer is one of them."""
     wraps = lambda layer: isinstance(layer, L.SpectralNormalization)
@@ -201,7 +210,7 @@ def make(name, function, policy, out):
     net, loss, metrics, *rest = function()
     weights = rest[0] if rest else None
     sampled = len(rest) > 1
-    net.compile(keras.optimizers.SGD(0.05, momentum=0.9), loss, loss_weights=weights,
+    net.compile(keras.optimizers.SGD(0.05, momentum=0.9, **OPTIMIZERS.get(name, {})), loss, loss_weights=weights,
                 metrics=None if sampled else metrics, weighted_metrics=metrics if sampled else None, jit_compile=False)
     count = 4
     given = []
