@@ -5,15 +5,17 @@
  * strides, so they need no address registers. A row of few rows takes several column tiles at once: with
  * fewer than eight sums in flight the multiply-add's latency would show. A single row waits for B rather, and
  * where vectors are as wide as lines, half as many keep up with that; where besides B comes from beyond the
- * nearest cache, a quarter, in half as many streams.
+ * nearest cache, a quarter, in half as many streams. Words, of which there are fewer, do not wait as
+ * long.
  *
  * Rows are split evenly, into tiles of two heights: 32 = 6 + 6 + 5 + 5 + 5 + 5. Where their number is not
  * known, the heights are chosen when the kernel runs. The sums of a row do not depend on the tile that it
  * falls into.
  *
  * Packed B is prefetched far ahead where a line serves some rows. Up to four rows read it about as fast as it
- * comes; they want it from nearer by, and in few streams. Where each block of B comes from memory and few
- * tiles read it, the first of them would wait: there they share out what the next block's will read.
+ * comes; they want it from nearer by, and in few streams, or, where it is words, do without. Where each block
+ * of B comes from memory and few tiles read it, the first of them would wait: there they share out what the
+ * next block's will read.
  *
  * Taps of a window that moves by single steps meet the same elements of A in neighbouring rows. Where sums
  * are exact, so that their order is free, and tiles are a vector wide, so that loads of A would take as long
@@ -135,7 +137,7 @@ static void prefetch_lines(kt_lower *lower, const tile *t, kt_reg at, int64_t li
 static void prefetch_b(kt_lower *lower, const tile *t, kt_reg b) {
     kt_loops *loops = lower->loops;
     const kt_tiling *tiling = t->tiling;
-    if (!tiling->prefetch) return;
+    if (!tiling->prefetch || (tiling->words && t->rows <= FEW_ROWS)) return;
     int64_t width = kt_tile_width(tiling),
             bytes = tiling->words ? KT_WORD_BYTES : (int64_t)kt_dtype_bytes(loops->buffer_dtypes[tiling->b]);
     if (t->next && t->rows > FEW_ROWS) {
@@ -373,7 +375,8 @@ static int groups_for(kt_lower *lower, const kt_tiling *tiling, int rows) {
                               (kt_range){.least = 1, .most = MOST_SUMS_IN_FLIGHT},
                               "hide the multiply-add's latency");
     bool lines = tiling->lanes * (int)kt_dtype_bytes(tiling->dtype) >= LINE_BYTES;
-    if (rows == 1 && lines) sums = is_streamed(lower, tiling) ? (sums + 3) / 4 : (sums + 1) / 2;
+    if (rows == 1 && lines && !tiling->words)
+        sums = is_streamed(lower, tiling) ? (sums + 3) / 4 : (sums + 1) / 2;
     while (rows * groups * vectors < sums) {
         int operands = rows == 1 ? 1 : rows;
         if (rows * groups * 2 * vectors + vectors + operands > lower->target->vector_registers) break;

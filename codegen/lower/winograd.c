@@ -20,10 +20,11 @@
 
 enum {
     MOST = KT_WINOGRAD_MOST_POINTS,
-    MOST_TILES = 24,         /* of a unit: two tiles of the widest products */
-    BLOCK_FEATURES = 128,    /* that share transformed tiles, about */
-    KEPT_BYTES = 1 << 20,    /* of a kernel: caches would not keep more from unit to unit */
-    UNIT_PRODUCTS = 1 << 17, /* multiply-adds in a unit, about */
+    MOST_TILES = 24,          /* of a unit: two tiles of the widest products; */
+    MOST_TILES_OF_BYTES = 12, /* one, whose sums the nearest cache about keeps */
+    BLOCK_FEATURES = 128,     /* that share transformed tiles, about */
+    KEPT_BYTES = 1 << 20,     /* of a kernel: caches would not keep more from unit to unit */
+    UNIT_PRODUCTS = 1 << 17,  /* multiply-adds in a unit, about */
 };
 
 typedef struct winograd {
@@ -291,7 +292,8 @@ static int64_t unit_tiles(kt_lower *lower, const winograd *c) {
     int64_t points = (int64_t)c->w.points * c->w.points;
     int64_t bytes =
         points * (c->depth + kt_tile_width(&c->tiling)) * (int64_t)kt_dtype_bytes(c->tiling.dtype);
-    int64_t room = KT_SCRATCH_BYTES / bytes, most = room < MOST_TILES || is_large(c) ? room : MOST_TILES,
+    int64_t tiles = c->bytes ? MOST_TILES_OF_BYTES : MOST_TILES;
+    int64_t room = KT_SCRATCH_BYTES / bytes, most = room < tiles || is_large(c) ? room : tiles,
             all = kt_dim_divisor(lower->dims, c->tiles);
     if (most < 1) most = 1;
     bool few = 2 * all < most && !kt_dim_is_const(lower->dims, c->tiles, NULL);
