@@ -122,16 +122,6 @@ static const double tanh_tail_f32[] = {
     -0x1.b191f21352346p-8,
 };
 /* erf(x) / x - 1 in z = x^2, |x| <= 1 */
-static const double erf_excess_f32[] = {
-    0x1.06eba7f7972b3p-3,
-    -0x1.81273ea2b37bep-2,
-    0x1.ce2d184de7d2bp-4,
-    -0x1.b7fb37fbd954ep-6,
-    0x1.54163515240b7p-8,
-    -0x1.a46b3ff4d08a7p-11,
-    0x1.4a9dab1235699p-14,
-};
-/* the same */
 static const double erf_excess_f64[] = {
     0x1.06eba8214db69p-3,
     -0x1.812746b0379e6p-2,
@@ -147,16 +137,17 @@ static const double erf_excess_f64[] = {
     -0x1.38a4b8db8a7c5p-30,
     0x1.0613987edce0dp-34,
 };
-/* log(erfc(x)), 1 <= x <= 4, weighted by erfc(x) */
-static const double log_erfc_f32[] = {
-    0x1.918f3cc77c0a3p-13,
-    -0x1.212d1107101fbp+0,
-    -0x1.44318d8b3bda5p-1,
-    -0x1.bc34dc91804dcp-4,
-    0x1.9d50258331b3fp-6,
-    -0x1.13fac6619ef75p-8,
-    0x1.d01b97ed4e2f9p-12,
-    -0x1.6d94b7b1bda17p-16,
+/* -log(erfc(x)) / x - 1, 0 <= x <= 4, weighted by x erfc(x) / erf(x) */
+static const double log_erfc_slope_f32[] = {
+    0x1.06eba89f06761p-3,
+    0x1.45f2fbc79d62dp-1,
+    0x1.a4f9a7fefa630p-4,
+    -0x1.39c1e441e0894p-6,
+    -0x1.5c42ad58a41e3p-13,
+    0x1.b69307c1f39e9p-10,
+    -0x1.4d96b50b97c08p-11,
+    0x1.f19c6dfdeebb0p-14,
+    -0x1.3a74fa5cdc305p-17,
 };
 /* log(erfc(x)), 1 <= x <= 6, weighted by erfc(x) */
 static const double log_erfc_f64[] = {

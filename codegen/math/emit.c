@@ -124,7 +124,7 @@ LLVMValueRef kt_emit_apply(const kt_emitter *e, kt_op op, kt_dtype result, LLVMV
 }
 
 /* Lanes first … first + count - 1 of vector. */
-static LLVMValueRef some_lanes(const kt_emitter *e, LLVMValueRef vector, int first, int count) {
+LLVMValueRef kt_emit_lanes(const kt_emitter *e, LLVMValueRef vector, int first, int count) {
     LLVMValueRef picks[256];
     KT_ASSERT(count <= 256);
     LLVMTypeRef i32 = LLVMInt32TypeInContext(e->context);
@@ -145,8 +145,8 @@ LLVMValueRef kt_emit_fold(const kt_emitter *e, kt_reduction kind, LLVMValueRef v
     while (half.lanes > 1) {
         KT_ASSERT(half.lanes % 2 == 0);
         half.lanes /= 2;
-        LLVMValueRef low = some_lanes(e, vector, 0, half.lanes);
-        LLVMValueRef high = some_lanes(e, vector, half.lanes, half.lanes);
+        LLVMValueRef low = kt_emit_lanes(e, vector, 0, half.lanes);
+        LLVMValueRef high = kt_emit_lanes(e, vector, half.lanes, half.lanes);
         vector = kt_emit_apply(&half, op, e->dtype, low, high, NULL);
     }
     return vector;

@@ -1,12 +1,25 @@
-/* The error function: x plus x times a polynomial of x^2 below 1, and 1 - erfc(x) above, with erfc(x) as e to
- * a polynomial, which may be wrong by more where erfc is small beside 1. */
+/* The error function, 1 - erfc(x).
+ *
+ * f32: erfc(x) is e to x times a polynomial, from 0 to where it is too small to matter; as e^t - 1 keeps the
+ * digits of small results, one piece does. f64: x plus x times a polynomial of x^2 below 1, and e to a
+ * polynomial above, which may be wrong by more where erfc is small beside 1. */
 #include "codegen/math/coefficients.h"
 #include "codegen/math/math_impl.h"
 
+static LLVMValueRef erf_f32(const kt_emitter *e, LLVMValueRef size) {
+    LLVMValueRef limited = choose(e, below(e, num(e, 4), size), num(e, 4), size);
+    LLVMValueRef log_erfc = negate(e, mad(e, limited, TABLE(e, limited, log_erfc_slope_f32), limited));
+    return negate(e, kt_emit_expm1_normal(e, log_erfc));
+}
+
+static LLVMValueRef erf_f64(const kt_emitter *e, LLVMValueRef size) {
+    LLVMValueRef one = num(e, 1);
+    LLVMValueRef small = mad(e, size, TABLE(e, mul(e, size, size), erf_excess_f64), size);
+    LLVMValueRef large = sub(e, one, kt_emit_exp_normal(e, TABLE(e, clamp(e, size, 0, 6), log_erfc_f64)));
+    return choose(e, below(e, size, one), small, large);
+}
+
 LLVMValueRef kt_emit_erf(const kt_emitter *e, LLVMValueRef x) {
-    LLVMValueRef size = magnitude(e, x), one = num(e, 1);
-    LLVMValueRef small = mad(e, size, POLYNOMIAL(e, mul(e, size, size), erf_excess), size);
-    LLVMValueRef limited = clamp(e, size, 0, e->dtype == KT_F64 ? 6 : 4);
-    LLVMValueRef large = sub(e, one, kt_emit_exp_normal(e, POLYNOMIAL(e, limited, log_erfc)));
-    return with_sign(e, choose(e, below(e, size, one), small, large), x);
+    LLVMValueRef size = magnitude(e, x);
+    return with_sign(e, e->dtype == KT_F64 ? erf_f64(e, size) : erf_f32(e, size), x);
 }

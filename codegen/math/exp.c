@@ -7,9 +7,13 @@
 #include "codegen/math/math_impl.h"
 
 #include <math.h>
+#include <string.h>
+
+enum { MOST_SCALED = 64 }; /* lanes */
 
 typedef struct reduced {
-    LLVMValueRef n; /* integers as wide as the floats */
+    LLVMValueRef n;     /* integers as wide as the floats */
+    LLVMValueRef whole; /* the same as a float */
     LLVMValueRef r;
 } reduced;
 
@@ -26,7 +30,35 @@ static reduced reduce(const kt_emitter *e, LLVMValueRef x, LLVMValueRef low) {
     LLVMValueRef r = mad(e, n, num(e, -high_part), x);
     r = mad(e, n, num(e, -low_part), r);
     if (low) r = add(e, r, low);
-    return (reduced){LLVMBuildSub(e->builder, to_bits(e, sum), to_bits(e, counter), ""), r};
+    return (reduced){LLVMBuildSub(e->builder, to_bits(e, sum), to_bits(e, counter), ""), n, r};
+}
+
+/* x * 2^n by AVX-512's instruction for it, which rounds subnormal results but once. */
+static LLVMValueRef scaled(const kt_emitter *e, LLVMValueRef x, LLVMValueRef n) {
+    enum { LANES = 16, ALL = (1 << LANES) - 1, CURRENT_ROUNDING = 4 };
+    if (e->lanes > LANES) {
+        kt_emitter half = *e;
+        half.lanes = e->lanes / 2;
+        LLVMValueRef parts[2], *lanes = (LLVMValueRef[MOST_SCALED]){0};
+        for (int i = 0; i < 2; i++)
+            parts[i] = scaled(&half, kt_emit_lanes(e, x, i * half.lanes, half.lanes),
+                              kt_emit_lanes(e, n, i * half.lanes, half.lanes));
+        for (int i = 0; i < e->lanes; i++)
+            lanes[i] = LLVMConstInt(LLVMInt32TypeInContext(e->context), (unsigned)i, false);
+        return LLVMBuildShuffleVector(e->builder, parts[0], parts[1],
+                                      LLVMConstVector(lanes, (unsigned)e->lanes), "");
+    }
+    static const char name[] = "llvm.x86.avx512.mask.scalef.ps.512";
+    unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
+    LLVMValueRef operands[] = {x, n, num(e, 0), LLVMConstInt(LLVMInt16TypeInContext(e->context), ALL, false),
+                               LLVMConstInt(LLVMInt32TypeInContext(e->context), CURRENT_ROUNDING, false)};
+    return LLVMBuildCall2(e->builder, LLVMIntrinsicGetType(e->context, id, NULL, 0),
+                          LLVMGetIntrinsicDeclaration(e->module, id, NULL, 0), operands, 5, "");
+}
+
+static bool has_scaling(const kt_emitter *e) {
+    return e->dtype == KT_F32 && (e->target->cpu_features & KT_CPU_AVX512F) && e->lanes % 16 == 0 &&
+           e->lanes <= MOST_SCALED;
 }
 
 /* 2^n, for n within the range of exponents. */
@@ -45,6 +77,7 @@ LLVMValueRef kt_emit_exp_scaled(const kt_emitter *e, LLVMValueRef x, LLVMValueRe
     x = clamp(e, x, wide ? -746 : -104, wide ? 711 : 89);
     reduced part = reduce(e, x, low);
     LLVMValueRef value = add(e, num(e, 1), small_expm1(e, part.r));
+    if (has_scaling(e)) return scaled(e, value, shift ? add(e, part.whole, num(e, shift)) : part.whole);
     /* In two steps: 2^n alone may be out of range where the result is subnormal or just finite. */
     LLVMValueRef n = LLVMBuildAdd(e->builder, part.n, bits_num(e, shift), "");
     LLVMValueRef half = LLVMBuildAShr(e->builder, n, bits_num(e, 1), "");
@@ -55,6 +88,12 @@ LLVMValueRef kt_emit_exp_scaled(const kt_emitter *e, LLVMValueRef x, LLVMValueRe
 LLVMValueRef kt_emit_exp_normal(const kt_emitter *e, LLVMValueRef x) {
     reduced part = reduce(e, x, NULL);
     return mul(e, add(e, num(e, 1), small_expm1(e, part.r)), power_of_two(e, part.n));
+}
+
+LLVMValueRef kt_emit_expm1_normal(const kt_emitter *e, LLVMValueRef x) {
+    reduced part = reduce(e, x, NULL);
+    LLVMValueRef scale = power_of_two(e, part.n);
+    return mad(e, scale, small_expm1(e, part.r), sub(e, scale, num(e, 1)));
 }
 
 LLVMValueRef kt_emit_exp(const kt_emitter *e, LLVMValueRef x) { return kt_emit_exp_scaled(e, x, NULL, 0); }

@@ -61,6 +61,14 @@ def log_erfc(x):
     return mp.log(mp.erfc(x))
 
 
+def log_erfc_slope(x):
+    return -log_erfc(x) / x - 1
+
+
+def erfc_weight(x):
+    return x * mp.erfc(x) / mp.erf(x)
+
+
 TABLES = [
     ("exp_tail_f32", "(e^r - 1 - r) / r^2, |r| <= ln(2) / 2", exp_tail, 4, -half_ln2, half_ln2, None),
     ("exp_tail_f64", "the same", exp_tail, 10, -half_ln2, half_ln2, None),
@@ -72,9 +80,8 @@ TABLES = [
     ("atan_tail_f64", "(atan(x) - x) / x^3 in z = x^2, |x| <= sqrt(2) - 1", atan_tail, 12, 0, atan_reach, None),
     ("sinh_tail_f64", "(sinh(x) - x) / x^3 in z = x^2, |x| <= 1", sinh_tail, 7, 0, 1, None),
     ("tanh_tail_f32", "(tanh(x) - x) / x^3 in z = x^2, |x| <= 0.55", tanh_tail, 4, 0, mp.mpf("0.3025"), None),
-    ("erf_excess_f32", "erf(x) / x - 1 in z = x^2, |x| <= 1", erf_excess, 6, 0, 1, None),
-    ("erf_excess_f64", "the same", erf_excess, 12, 0, 1, None),
-    ("log_erfc_f32", "log(erfc(x)), 1 <= x <= 4, weighted by erfc(x)", log_erfc, 7, 1, 4, mp.erfc),
+    ("erf_excess_f64", "erf(x) / x - 1 in z = x^2, |x| <= 1", erf_excess, 12, 0, 1, None),
+    ("log_erfc_slope_f32", "-log(erfc(x)) / x - 1, 0 <= x <= 4, weighted by x erfc(x) / erf(x)", log_erfc_slope, 8, 0, 4, erfc_weight),
     ("log_erfc_f64", "log(erfc(x)), 1 <= x <= 6, weighted by erfc(x)", log_erfc, 20, 1, 6, mp.erfc),
 ]
 

@@ -24,8 +24,12 @@ LLVMValueRef kt_emit_round_half(const kt_emitter *e, kt_dtype dtype, LLVMValueRe
  */
 /* e^x where that is neither subnormal nor too large (exp.c). */
 LLVMValueRef kt_emit_exp_normal(const kt_emitter *e, LLVMValueRef x);
+LLVMValueRef kt_emit_expm1_normal(const kt_emitter *e, LLVMValueRef x); /* less 1 */
 /* e^(x + low) * 2^shift; low may be NULL (exp.c). */
 LLVMValueRef kt_emit_exp_scaled(const kt_emitter *e, LLVMValueRef x, LLVMValueRef low, int shift);
+
+/* Lanes [first, first + count) of a vector. */
+LLVMValueRef kt_emit_lanes(const kt_emitter *e, LLVMValueRef vector, int first, int count);
 
 /* ---- emitters of other types ------------------------------------------------------------------------------
  */
