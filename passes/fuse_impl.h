@@ -39,6 +39,7 @@ typedef struct kt_grouping {
     const uint32_t *uses; /* by value */
     bool *anchored;       /* by node: an elementwise operation that can be the epilogue of a contraction */
     kt_node *reduced; /* by node: the reduction of rows that it works on the result of, elementwise; or 0 */
+    kt_node *between; /* by node: the product of whose first operand it is a part, from another product on; or 0 */
     bool *uniform;    /* by node: a scalar computed from sizes and small constants */
     kt_fuse_groups *users;      /* by value: groups that use it, of those that there are so far */
     bool *escapes;              /* by node: it is used outside of groups */

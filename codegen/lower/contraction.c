@@ -180,11 +180,10 @@ static bool is_epilogue(const kt_lower *lower, const kt_node_info *heavy) {
     bool *marks = KT_NEW_ARRAY(lower->arena, bool, count);
     for (uint32_t i = 0; i < kernel->nodes.count; i++) {
         const kt_node_info *node = kt_graph_node(lower->graph, kernel->nodes.at[i]);
-        bool plain = kt_op_is(node->op, KT_ELEMENTWISE | KT_VIEW) || node->operand_count == 0;
         bool depends = node == heavy || is_marked(node, marks, first, count);
         bool moves =
             depends && !kt_op_is(node->op, KT_ELEMENTWISE) && !ends_kernel(lower, node->first_result);
-        if (node != heavy && (!plain || moves)) return false;
+        if (node != heavy && moves) return false;
         marks[node->first_result - first] = depends;
     }
     return true;
@@ -225,21 +224,25 @@ typedef struct product {
     uint32_t deferred_to; /* the number of the result that they are stored as */
 } product;
 
-/* The position of result (batch, row, column …). */
-static kt_position result_place(kt_lower *lower, const product *p, kt_reg row, kt_reg column, int lanes,
-                                kt_reg mask) {
-    const kt_product_shape *shape = p->shape;
+kt_position kt_lower_product_place(kt_lower *lower, const kt_product_shape *shape, kt_reg batch, kt_reg row,
+                                   kt_reg column, int lanes, kt_reg mask) {
     const kt_type *type = kt_graph_type(lower->graph, shape->heavy);
     kt_position at = kt_position_origin(lower, type->rank, type->dims, lanes);
     int rows_end = shape->batch_axes + shape->row_axes;
     at.mask = mask;
     for (int axis = 0; axis + 1 < type->rank; axis++)
         if (axis + 1 != shape->batch_axes && axis + 1 != rows_end) at.merged |= 1U << axis;
-    if (shape->batch_axes > 0) at.at[shape->batch_axes - 1] = kt_axis_at(p->batch, 0);
-    if (shape->row_axes > 0)
-        at.at[rows_end - 1] = kt_axis_at(kt_loops_index(lower->loops, KT_INDEX_ADD, p->row, row), 0);
+    if (shape->batch_axes > 0) at.at[shape->batch_axes - 1] = kt_axis_at(batch, 0);
+    if (shape->row_axes > 0) at.at[rows_end - 1] = kt_axis_at(row, 0);
     if (rows_end < type->rank) at.at[type->rank - 1] = kt_axis_at(column, lanes > 1);
     return at;
+}
+
+/* Of a row of the unit. */
+static kt_position result_place(kt_lower *lower, const product *p, kt_reg row, kt_reg column, int lanes,
+                                kt_reg mask) {
+    return kt_lower_product_place(lower, p->shape, p->batch, kt_plus(lower, p->row, row), column, lanes,
+                                  mask);
 }
 
 static void store_sum(kt_lower *lower, const kt_tiling *tiling, kt_reg row, kt_reg column, kt_reg sum,
@@ -270,9 +273,10 @@ static void finish_turn(kt_lower *lower, kt_reg column, kt_reg mask, void *conte
 }
 
 /* Applies the epilogue to the block that was just stored. */
-static void finish_block(kt_lower *lower, const kt_tiling *tiling, kt_reg rows, kt_reg first, kt_reg last) {
+static void finish_block(kt_lower *lower, const kt_tiling *tiling, kt_reg rows, kt_reg first, kt_reg last,
+                         kt_dim block_columns) {
     kt_loops *loops = lower->loops;
-    finish f = {.p = tiling->context, .lanes = tiling->lanes};
+    finish f = {.p = tiling->context, .lanes = kt_lower_lanes(lower, 4, block_columns)};
     kt_reg width = kt_loops_int(loops, kt_tile_width(tiling)), columns = kt_loops_dim(loops, tiling->columns);
     kt_reg begin = kt_loops_index(loops, KT_INDEX_MUL, first, width);
     kt_reg end = kt_loops_index(loops, KT_INDEX_MUL, last, width);
@@ -416,7 +420,8 @@ void kt_lower_product(kt_lower *lower, const kt_product_shape *shape) {
     kt_reg b = kt_lower_matrix_begin(lower, shape, p.batch, &shape->b);
     if (even) rows = kt_loops_dim(loops, high);
     kt_tile_block(lower, &tiling, a, b, rows, first, last);
-    if (p.deferred) finish_block(lower, &tiling, rows, first, last);
+    kt_dim block_columns = kt_dim_const(dims, wide * kt_tile_width(&tiling));
+    if (p.deferred) finish_block(lower, &tiling, rows, first, last, block_columns);
     kt_loops_end(loops);
 }
 
@@ -538,7 +543,8 @@ static bool read_matrices(kt_lower *lower, kt_value value, int batch, int middle
            is_one_axis(lower, type, strides, middle, type->rank, out_second);
 }
 
-bool kt_lower_dot_root(kt_lower *lower, const kt_node_info *heavy) {
+bool kt_lower_product_shape(kt_lower *lower, const kt_node_info *heavy, bool made,
+                            kt_product_shape *out_shape) {
     const kt_attrs_dot_general *attrs = heavy->attrs;
     const kt_type *x = kt_graph_type(lower->graph, heavy->operands[0]);
     const kt_type *y = kt_graph_type(lower->graph, heavy->operands[1]);
@@ -546,13 +552,14 @@ bool kt_lower_dot_root(kt_lower *lower, const kt_node_info *heavy) {
     int batch = (int)attrs->lhs_batch.count, depth_axis = x->rank - (int)attrs->lhs_contract.count;
     int rows_end = depth_axis,
         right_rank = attrs->panel ? 1 : y->rank - batch - (int)attrs->lhs_contract.count;
-    if (right_rank == 0 || !kt_lower_has_epilogue_only(lower, heavy)) return false;
+    if (right_rank == 0) return false;
     if (!are_consecutive(&attrs->lhs_batch, 0) || !are_consecutive(&attrs->rhs_batch, 0)) return false;
     if (!are_consecutive(&attrs->lhs_contract, depth_axis)) return false;
     if (attrs->panel == 0 && !are_consecutive(&attrs->rhs_contract, batch)) return false;
-    kt_matrices a, b;
+    kt_matrices a = {0}, b;
     kt_dim column_stride = kt_dim_const(lower->dims, 1);
-    if (!read_matrices(lower, heavy->operands[0], batch, depth_axis, &a, &a.rows, &a.depth)) return false;
+    if (!made && !read_matrices(lower, heavy->operands[0], batch, depth_axis, &a, &a.rows, &a.depth))
+        return false;
     if (attrs->panel) {
         int64_t packed = kt_lower_buffer(lower, heavy->operands[1]);
         if (packed < 0) return false;
@@ -562,16 +569,25 @@ bool kt_lower_dot_root(kt_lower *lower, const kt_node_info *heavy) {
                !kt_dim_equals(lower->dims, column_stride, 1)) {
         return false;
     }
-    kt_product_shape shape = {.heavy = heavy->first_result,
-                              .a = a,
-                              .b = b,
-                              .batch = kt_product(lower, x->dims, 0, batch),
-                              .rows = kt_product(lower, x->dims, batch, rows_end),
-                              .depth = kt_product(lower, x->dims, depth_axis, x->rank),
-                              .columns = kt_product(lower, result->dims, rows_end, result->rank),
-                              .panel = attrs->panel,
-                              .batch_axes = batch,
-                              .row_axes = rows_end - batch};
+    *out_shape = (kt_product_shape){.heavy = heavy->first_result,
+                                    .a = a,
+                                    .b = b,
+                                    .batch = kt_product(lower, x->dims, 0, batch),
+                                    .rows = kt_product(lower, x->dims, batch, rows_end),
+                                    .depth = kt_product(lower, x->dims, depth_axis, x->rank),
+                                    .columns = kt_product(lower, result->dims, rows_end, result->rank),
+                                    .panel = attrs->panel,
+                                    .batch_axes = batch,
+                                    .row_axes = rows_end - batch};
+    return true;
+}
+
+bool kt_lower_dot_root(kt_lower *lower, const kt_node_info *heavy) {
+    const kt_type *x = kt_graph_type(lower->graph, heavy->operands[0]);
+    const kt_type *y = kt_graph_type(lower->graph, heavy->operands[1]);
+    kt_product_shape shape;
+    if (!kt_lower_has_epilogue_only(lower, heavy) || !kt_lower_product_shape(lower, heavy, false, &shape))
+        return false;
     int64_t word = kt_lower_word(lower, heavy);
     if (word > 1 && kt_lower_word_product(lower, &shape, word)) return true;
     if (kt_multiplies_bytes(x, y) || (word > 1 && shape.panel)) return false;

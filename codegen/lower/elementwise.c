@@ -15,7 +15,14 @@
 
 #include <string.h>
 
-enum { GRAIN = 16384 }; /* additions that make a unit */
+enum {
+    GRAIN = 16384,     /* additions that make a unit */
+    MOST_KEPT = 16384, /* elements of a row */
+    /* Chains of many operations want several of them side by side, as far as registers hold what they need.
+     */
+    HEAVY = 16,
+    HEAVY_REGISTERS = 8,
+};
 
 /* A result, or a part of one that is a concat of like parts. */
 typedef struct stored {
@@ -35,6 +42,7 @@ typedef struct nest {
     int lanes;
     bool rowwise;
     bool is_short; /* the last run is a vector at most */
+    kt_value kept; /* of rowwise: what is kept of the row; or 0 */
     kt_dim rows, chunks, units, rows_per_unit;
     int64_t chunk;
 } nest;
@@ -95,9 +103,13 @@ int kt_lower_lanes(const kt_lower *lower, int factor, kt_dim extent) {
     int lanes = lower->target->vector_bytes / (int)widest_element(lower);
     int64_t elements = INT64_MAX;
     kt_dim_is_const(lower->dims, extent, &elements);
-    if (kt_lower_weight(lower) > 16 && factor > 2) factor = 2;
-    for (; factor > 1; factor /= 2)
-        if (elements >= (int64_t)lanes * factor) return lanes * factor;
+    int most = lower->target->vector_registers / HEAVY_REGISTERS;
+    bool heavy = kt_lower_weight(lower) > HEAVY;
+    if (heavy && factor > most) factor = most;
+    for (; factor > 1; factor /= 2) {
+        int64_t wide = (int64_t)lanes * factor, idle = (wide - elements % wide) % wide;
+        if (elements >= wide && (!heavy || idle <= elements / 4)) return (int)wide;
+    }
     while (lanes > 1 && elements <= lanes / 2) lanes /= 2;
     return lanes;
 }
@@ -345,11 +357,10 @@ static void inner_loop(kt_lower *lower, inner_turn *turn, kt_reg begin, kt_reg e
 /* ---- rows -----------------------------------------------------------------------------------------------
  */
 
-/* Computes what the body spreads over the row from one number, before the row's loops begin. */
-static void hoist_row(kt_lower *lower, const nest *n, const kt_position *at) {
-    kt_position row = kt_position_origin(lower, n->row_axes, at->dims, 1);
-    row.merged = at->merged & ((1U << n->row_axes) - 1);
-    for (int axis = 0; axis < n->row_axes; axis++) row.at[axis] = at->at[axis];
+void kt_lower_hoist_row(kt_lower *lower, int row_axes, const kt_position *at) {
+    kt_position row = kt_position_origin(lower, row_axes, at->dims, 1);
+    row.merged = at->merged & ((1U << row_axes) - 1);
+    for (int axis = 0; axis < row_axes; axis++) row.at[axis] = at->at[axis];
     for (uint32_t i = 0; i < lower->kernel->nodes.count; i++) {
         const kt_node_info *node = node_at(lower, i);
         if (node->op != KT_OP_broadcast) continue;
@@ -357,15 +368,15 @@ static void hoist_row(kt_lower *lower, const nest *n, const kt_position *at) {
         const kt_type *from = kt_graph_type(lower->graph, node->operands[0]);
         const kt_type *to = kt_graph_type(lower->graph, node->first_result);
         int left = 0;
-        bool fits = to->rank == n->rank;
+        bool fits = to->rank == at->rank;
         for (int axis = 0; axis < from->rank && fits; axis++) {
             if (kt_dim_equals(lower->dims, from->dims[axis], 1)) continue;
-            while (left < n->row_axes && kt_dim_equals(lower->dims, at->dims[left], 1)) left++;
-            fits = left < n->row_axes && attrs->axes.at[axis] == left && from->dims[axis] == at->dims[left];
+            while (left < row_axes && kt_dim_equals(lower->dims, at->dims[left], 1)) left++;
+            fits = left < row_axes && attrs->axes.at[axis] == left && from->dims[axis] == at->dims[left];
             left++;
         }
-        while (left < n->row_axes && kt_dim_equals(lower->dims, at->dims[left], 1)) left++;
-        if (fits && left == n->row_axes) kt_lower_value(lower, node->operands[0], &row);
+        while (left < row_axes && kt_dim_equals(lower->dims, at->dims[left], 1)) left++;
+        if (fits && left == row_axes) kt_lower_value(lower, node->operands[0], &row);
     }
 }
 
@@ -395,12 +406,22 @@ static void place_row(kt_lower *lower, const nest *n, kt_reg row, kt_position *a
     }
 }
 
+static void make_row(kt_lower *lower, kt_value value) {
+    const kt_type *type = kt_graph_type(lower->graph, value);
+    int64_t columns = 0;
+    kt_dim_is_const(lower->dims, type->dims[type->rank - 1], &columns);
+    lower->rows[0] = (kt_row){.value = value,
+                              .buffer = kt_loops_scratch(lower->loops, type->dtype, columns + KT_ROW_SLACK),
+                              .begin = kt_loops_int(lower->loops, 0)};
+}
+
 static void emit_row(kt_lower *lower, const nest *n, kt_reg row, kt_reg chunk) {
     kt_loops *loops = lower->loops;
     inner_turn turn = {.n = n, .at = kt_position_origin(lower, n->rank, n->dims, 1)};
     turn.at.merged = n->merged;
     place_row(lower, n, row, &turn.at);
-    if (n->rowwise) hoist_row(lower, n, &turn.at);
+    if (n->kept) make_row(lower, n->kept);
+    if (n->rowwise) kt_lower_hoist_row(lower, n->row_axes, &turn.at);
     int opened = open_middle(lower, n, &turn.at);
     int first = kt_position_run_begin(&turn.at, n->rank - 1);
     kt_reg extent = kt_loops_dim(loops, kt_product(lower, n->dims, first, n->rank));
@@ -475,6 +496,42 @@ static void choose_rows(const kt_lower *lower, nest *n, bool *out_single) {
     if (n->rowwise) *out_single = false;
 }
 
+/* Is it the operand of a reduction along its last axis, and used elsewhere too? */
+static bool is_swept_twice(const kt_lower *lower, kt_value value) {
+    uint32_t last = 1U << (kt_graph_type(lower->graph, value)->rank - 1), users = 0;
+    bool reduced = false;
+    for (uint32_t i = 0; i < lower->kernel->results.count; i++)
+        users += lower->kernel->results.at[i].value == value;
+    for (uint32_t i = 0; i < lower->kernel->nodes.count; i++) {
+        const kt_node_info *node = node_at(lower, i);
+        for (uint32_t k = 0; k < node->operand_count; k++) {
+            if (node->operands[k] != value) continue;
+            users++;
+            reduced = reduced || (node->op == KT_OP_reduce && reduced_axes(node) == last);
+        }
+    }
+    return reduced && users > 1;
+}
+
+kt_value kt_lower_kept(const kt_lower *lower, int rank, const kt_dim *dims) {
+    for (uint32_t i = 0; i < lower->kernel->nodes.count; i++) {
+        const kt_node_info *node = node_at(lower, i);
+        const kt_type *type = kt_graph_type(lower->graph, node->first_result);
+        bool row = is_costly(node->op) && type->rank == rank;
+        for (int axis = 0; axis < rank && row; axis++) row = type->dims[axis] == dims[axis];
+        if (row && is_swept_twice(lower, node->first_result)) return node->first_result;
+    }
+    return 0;
+}
+
+/* Of rows whose length is known. */
+static kt_value find_kept(const kt_lower *lower, const nest *n) {
+    int64_t columns;
+    if (!n->rowwise || n->row_axes != n->rank - 1 || lower->loops->scratch_elements > 0) return 0;
+    if (!kt_dim_is_const(lower->dims, n->dims[n->rank - 1], &columns) || columns > MOST_KEPT) return 0;
+    return kt_lower_kept(lower, n->rank, n->dims);
+}
+
 static nest plan_nest(kt_lower *lower, const stored *stores, uint32_t count) {
     const kt_type *type = kt_graph_type(lower->graph, stores[0].value);
     nest n = {.stores = stores, .count = count, .rank = type->rank};
@@ -482,6 +539,7 @@ static nest plan_nest(kt_lower *lower, const stored *stores, uint32_t count) {
     if (n.rank == 0) n.dims[n.rank++] = kt_dim_const(lower->dims, 1);
     bool single = false;
     choose_rows(lower, &n, &single);
+    n.kept = find_kept(lower, &n);
     n.merged = choose_runs(lower, &n);
     kt_position at = {.rank = (uint8_t)n.rank, .merged = n.merged};
     int last = kt_position_run_begin(&at, n.rank - 1);
@@ -489,7 +547,8 @@ static nest plan_nest(kt_lower *lower, const stored *stores, uint32_t count) {
     kt_dim_pool *dims = lower->dims;
     kt_dim one = kt_dim_const(dims, 1), run = kt_product(lower, n.dims, last, n.rank);
     int64_t depth = kernel_depth(lower), weight = kt_lower_weight(lower) * depth, extent;
-    n.lanes = single ? 1 : kt_lower_lanes(lower, depth > 1 ? 4 : 2, run);
+    bool chains = depth > 1 || kt_lower_weight(lower) > HEAVY;
+    n.lanes = single ? 1 : kt_lower_lanes(lower, chains ? 4 : 2, run);
     n.is_short = kt_dim_is_const(dims, run, &extent) && extent <= n.lanes;
     int before = last > 0 ? kt_position_run_begin(&at, last - 1) : 0;
     if (!n.rowwise && n.is_short && before > 0) n.row_axes = before; /* a division a vector would be dear */

@@ -61,7 +61,7 @@ static bool same_place(const kt_lower *lower, const kt_position *a, const kt_pos
 static kt_reg find_known(const kt_lower *lower, kt_value value, const kt_position *at) {
     for (uint32_t i = lower->known.count; i-- > 0;) {
         const kt_lowered *known = &lower->known.at[i];
-        if (known->value != value || known->at.lanes != at->lanes) continue;
+        if (known->value != value || !known->reg || known->at.lanes != at->lanes) continue;
         if (known->at.mask && known->at.mask != at->mask) continue;
         if (known->at.guard && known->at.guard != at->guard) continue;
         if (same_place(lower, &known->at, at)) return known->reg;
@@ -90,6 +90,37 @@ void kt_lower_know(kt_lower *lower, kt_value value, const kt_position *at, kt_re
     remember(lower, value, &own, reg);
 }
 
+/* ---- rows -----------------------------------------------------------------------------------------------
+ */
+
+static const kt_row *find_row(const kt_lower *lower, kt_value value) {
+    for (size_t i = 0; i < sizeof lower->rows / sizeof *lower->rows && !lower->trial; i++)
+        if (value && lower->rows[i].value == value) return &lower->rows[i];
+    return NULL;
+}
+
+static kt_axis_index row_index(kt_lower *lower, const kt_row *row, const kt_position *at) {
+    kt_position apart = *at;
+    kt_position_isolate(lower, &apart, at->rank - 1);
+    return kt_axis_add(lower, apart.at[at->rank - 1], kt_axis_at(row->begin, 0), at->lanes);
+}
+
+void kt_lower_keep(kt_lower *lower, kt_value value, const kt_position *at, kt_reg reg) {
+    const kt_row *row = find_row(lower, value);
+    if (row) kt_loops_store(lower->loops, row->buffer, row_index(lower, row, at).at, reg, 0);
+}
+
+void kt_lower_know_row(kt_lower *lower, kt_value value) {
+    kt_lowered known = {.value = value};
+    if (find_row(lower, value)) KT_PUSH(lower->arena, &lower->known, known);
+}
+
+static bool is_row_known(const kt_lower *lower, kt_value value) {
+    for (uint32_t i = lower->known.count; i-- > 0;)
+        if (lower->known.at[i].value == value && !lower->known.at[i].reg) return true;
+    return false;
+}
+
 /* ---- values ---------------------------------------------------------------------------------------------
  */
 
@@ -99,13 +130,18 @@ int64_t kt_lower_buffer(const kt_lower *lower, kt_value value) {
     return node->op == KT_OP_reshape ? kt_lower_buffer(lower, node->operands[0]) : -1;
 }
 
-static kt_reg load(kt_lower *lower, uint32_t buffer, const kt_position *at) {
-    kt_axis_index index = kt_position_linear(lower, at);
+static kt_reg load(kt_lower *lower, uint32_t buffer, kt_axis_index index, const kt_position *at) {
     kt_reg mask = kt_lower_and(lower, at->mask, at->guard);
     if (mask) mask = kt_loops_splat(lower->loops, mask, at->lanes);
     if (index.step == 1 || !kt_axis_varies(lower, index))
         return kt_loops_load(lower->loops, buffer, index.at, at->lanes, mask);
     return kt_loops_gather(lower->loops, buffer, kt_axis_lanes(lower, index, at->lanes), mask);
+}
+
+static kt_reg load_row(kt_lower *lower, const kt_row *row, const kt_position *at) {
+    kt_position whole = *at;
+    whole.mask = 0;
+    return load(lower, row->buffer, row_index(lower, row, at), &whole);
 }
 
 static kt_reg apply(kt_lower *lower, const kt_node_info *node, const kt_position *at) {
@@ -151,8 +187,13 @@ kt_reg kt_lower_value(kt_lower *lower, kt_value value, const kt_position *at) {
     const kt_node_info *node = kt_graph_definition(lower->graph, value);
     kt_node outer = lower->loops->node;
     if (node) lower->loops->node = kt_graph_value(lower->graph, value)->node;
-    reg = node ? lowerings[node->op](lower, node, &own)
-               : load(lower, kt_graph_value(lower->graph, value)->index, &own);
+    const kt_row *row = find_row(lower, value);
+    if (row && is_row_known(lower, value))
+        reg = load_row(lower, row, &own);
+    else if (node)
+        reg = lowerings[node->op](lower, node, &own);
+    else
+        reg = load(lower, kt_graph_value(lower->graph, value)->index, kt_position_linear(lower, &own), &own);
     lower->loops->node = outer;
     remember(lower, value, &own, reg);
     return reg;

@@ -33,8 +33,17 @@ typedef struct kt_position {
 typedef struct kt_lowered {
     kt_value value;
     kt_position at;
-    kt_reg reg;
+    kt_reg reg; /* 0: all of the current row is in its place (kt_row) */
 } kt_lowered;
+
+/* A value of which the row that is being computed, along its last axis, has a place in scratch memory, with room
+ * for a whole vector at its end: a masked store would keep a load behind it waiting. */
+enum { KT_ROW_SLACK = 64 };
+typedef struct kt_row {
+    kt_value value; /* 0: none */
+    uint32_t buffer;
+    kt_reg begin;
+} kt_row;
 
 typedef struct kt_lower {
     kt_graph *graph;
@@ -47,6 +56,7 @@ typedef struct kt_lower {
     KT_VECTOR(uint32_t) scopes; /* known.count at the begin of each open block */
     uint32_t splits;            /* how often a position was taken apart */
     bool trial;                 /* in kt_lower_splits */
+    kt_row rows[2];             /* what is kept, rather than computed again by each sweep over the row */
     /* A pad or concat whose part is settled by the loop around: operand number, or -1 for a pad's fill. */
     const kt_node_info *settled;
     int settled_part;
@@ -96,6 +106,9 @@ kt_position kt_position_map(kt_lower *lower, const kt_position *at, const int *m
 /* The value at a position of any shape with as many elements. One lane if it is the same in all. */
 kt_reg kt_lower_value(kt_lower *lower, kt_value value, const kt_position *at);
 void kt_lower_know(kt_lower *lower, kt_value value, const kt_position *at, kt_reg reg);
+/* Of a value that has a row: puts an element, or a vector of them, into its place; and says that all are there. */
+void kt_lower_keep(kt_lower *lower, kt_value value, const kt_position *at, kt_reg reg);
+void kt_lower_know_row(kt_lower *lower, kt_value value);
 /* Multiply-adds that tiles make in a nanosecond for each lane, about. */
 enum { KT_LANE_PRODUCTS = 5 };
 /* How many of `all` fall to a unit, at most `most`: a size of at least half of that which divides them, or else evenly, for an
@@ -158,6 +171,10 @@ void kt_lower_vector_loop(kt_lower *lower, kt_reg begin, kt_reg end, int lanes, 
                           void *context, const char *comment);
 /* Lanes for the kernel's values, times factor, but not many more than extent. */
 int kt_lower_lanes(const kt_lower *lower, int factor, kt_dim extent);
+/* Computes what the body spreads over a row from one number, before the row's loops begin: at its first axes. */
+void kt_lower_hoist_row(kt_lower *lower, int row_axes, const kt_position *at);
+/* What costs much, has these dims, and is wanted by several sweeps over a row along the last axis; 0: nothing is. */
+kt_value kt_lower_kept(const kt_lower *lower, int rank, const kt_dim *dims);
 /* How much the kernel computes for an element, in additions. */
 int kt_lower_weight(const kt_lower *lower);
 
@@ -268,6 +285,11 @@ bool kt_lower_grouped_by_kernel(kt_lower *lower, const kt_node_info *heavy, uint
  * that form; nothing was emitted. */
 bool kt_lower_depthwise(kt_lower *lower, const kt_node_info *heavy, uint32_t x, uint32_t w);
 
+/* ---- chained.c -------------------------------------------------------------------------------------------- */
+/* Two products, the second of rows that are made of the first's (passes/fuse_group.c). False: not of a form that is done
+ * by tiles; nothing was emitted. */
+bool kt_lower_chained_root(kt_lower *lower, const kt_node_info *first, const kt_node_info *second);
+
 /* ---- winograd.c: its operands are buffers, and what follows it is an epilogue (passes/fuse_group.c). ------- */
 bool kt_lower_winograd_root(kt_lower *lower, const kt_node_info *node);
 
@@ -288,6 +310,12 @@ typedef struct kt_product_shape {
     int batch_axes, row_axes; /* of the result; the others are columns */
 } kt_product_shape;
 void kt_lower_product(kt_lower *lower, const kt_product_shape *shape);
+/* The shape of dot_general as such a product; made: its first operand is computed here, and has no buffer. False: it is
+ * none. */
+bool kt_lower_product_shape(kt_lower *lower, const kt_node_info *heavy, bool made, kt_product_shape *out_shape);
+/* The position of the product's result at a row of a matrix, `lanes` columns from column on. */
+kt_position kt_lower_product_place(kt_lower *lower, const kt_product_shape *shape, kt_reg batch, kt_reg row, kt_reg column,
+                                   int lanes, kt_reg mask);
 /* Of words of so many elements; false: not packed, or its depth does not fall into them. */
 /* How many elements of the operands make a word of the product's; 1: it is of whole elements. */
 int64_t kt_lower_word(const kt_lower *lower, const kt_node_info *node);
@@ -324,7 +352,7 @@ bool kt_lower_blas_product(kt_lower *lower, const kt_product_shape *shape);
 bool kt_lower_blas_conv(kt_lower *lower, const kt_node_info *conv, uint32_t a, uint32_t b);
 /* Where matrix number batch begins in its buffer (contraction.c). */
 kt_reg kt_lower_matrix_begin(kt_lower *lower, const kt_product_shape *shape, kt_reg batch, const kt_matrices *matrices);
-/* Are all results of the heavy operation's shape, and no other operation is heavy? */
+/* Are all results of the heavy operation's shape, and what depends on it elementwise? */
 bool kt_lower_has_epilogue_only(const kt_lower *lower, const kt_node_info *heavy);
 /* Stores all results where the heavy value's sum is known. */
 void kt_lower_epilogue(kt_lower *lower, kt_value heavy, const kt_position *at, kt_reg sum);

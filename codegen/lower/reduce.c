@@ -152,6 +152,7 @@ static void row_turn(kt_lower *lower, kt_reg index, kt_reg mask, void *context) 
     at.mask = mask;
     at.at[at.rank - 1] = kt_axis_at(index, at.lanes > 1);
     kt_reg next = operand_as(lower, sum->r, &at, sum->dtype);
+    kt_lower_keep(lower, sum->r->operand, &at, kt_lower_value(lower, sum->r->operand, &at));
     if (mask) {
         kt_reg neutral = kt_identity(lower, sum->kind, sum->dtype, sum->lanes);
         next = kt_loops_apply(lower->loops, KT_OP_select, sum->dtype, mask, next, neutral);
@@ -219,6 +220,7 @@ kt_reg kt_lower_reduce(kt_lower *lower, const kt_node_info *node, const kt_posit
     if (sum.row) sum.lanes = kt_lower_lanes(lower, 4, run_extent(lower, &r, last));
     begin_cell(lower, &sum);
     reduce_runs(lower, &sum, 0);
+    if (sum.row) kt_lower_know_row(lower, r.operand);
     kt_reg total = kt_loops_get(lower->loops, sum.cell, 0);
     if (sum.row) total = kt_loops_fold(lower->loops, attrs->kind, total);
     return kt_loops_apply(lower->loops, KT_OP_cast, result, total, 0, 0);

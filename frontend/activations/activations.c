@@ -238,7 +238,8 @@ static kt_value softmax(kt_builder *b, kt_value x, const double *p) {
     kt_ints axis;
     if (!find_axis(b, x, p[0], &axis)) return 0;
     kt_value e = kt_build_exp(b, shift_by_maximum(b, x, &axis));
-    return kt_build_div(b, e, kt_reduce_spread(b, e, KT_REDUCE_SUM, &axis));
+    kt_value sum = kt_build_reduce(b, e, KT_REDUCE_SUM, axis.count, axis.at);
+    return kt_build_mul(b, e, kt_spread(b, kt_build_div(b, kt_build_like(b, sum, 1), sum), e, &axis));
 }
 
 static kt_value log_softmax(kt_builder *b, kt_value x, const double *p) {
