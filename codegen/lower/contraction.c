@@ -6,7 +6,7 @@
 #include "codegen/lower/lower_impl.h"
 
 enum {
-    BLOCK_BYTES = 256 * 1024,   /* of B, in a unit */
+    BLOCK_BYTES = 192 * 1024,   /* of B, in a unit */
     WHOLE_BYTES = 256 * 1024,   /* of B, where units are rows */
     HALVED_ROWS = 128,          /* as many or more go into two units at least */
     BLOCK_TILES = 16,           /* of rows, in a unit */
