@@ -12,12 +12,13 @@
  *   elementwise  elementwise operations and views, evaluated backwards from the index of the result; a concat
  *                of like parts at its root has the index of these
  *   heavy        one contraction, convolution or reduction; behind it elementwise operations on results of
- * its shape, with broadcasts of parameters, constants and scalars; before it, reductions only, elementwise
- *                operations and views. A contraction also takes transposes that change strides alone: of
- *                operands that it can read where they lie, and of its result, vectors staying whole
+ *                its shape, with broadcasts of parameters, constants and scalars; before it, reductions only,
+ *                elementwise operations and views. A contraction also takes transposes that change strides
+ *                alone: of operands that it can read where they lie, and of its result, vectors staying whole
  *   chained      a contraction whose first operand is made, row by row, of another one's result: both, and
- * what is between, of the members that rows may have rows         several reductions over the same trailing
- * axes, and elementwise operations of the shape of what is reduced or of what stays: softmax, layer norm */
+ *                what is between, of the members that rows may have
+ *   rows         several reductions over the same trailing axes, and elementwise operations of the shape of
+ *                what is reduced or of what stays: softmax, layer norm */
 #include "passes/fuse_impl.h"
 
 enum {
