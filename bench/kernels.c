@@ -234,7 +234,8 @@ static void write_text(const char *path, const void *bytes, size_t count) {
 }
 
 static void add_products(bench *b) {
-    static const int64_t dense[][2] = {{784, 128}, {256, 512}, {512, 512}, {784, 512}, {1024, 1024}, {768, 3072}, {1000, 1000}};
+    static const int64_t dense[][2] = {{784, 128},   {256, 512},  {512, 512},  {784, 512},
+                                       {1024, 1024}, {768, 3072}, {1000, 1000}};
     static const int64_t batches[] = {1, 2, 8, 32, 128, 512};
     for (size_t i = 0; i < sizeof dense / sizeof *dense; i++) {
         add_dense(b, N, dense[i][0], dense[i][1]);

@@ -1,7 +1,7 @@
 /* usage: event_dump FILE
  * Checks both CRCs of every record of a TensorBoard event file and prints a line an event: "version TEXT" or
- * "STEP TAG VALUE …". It reads what it needs of Event, Summary and TensorProto, and refuses other plugins than
- * scalars and histograms. */
+ * "STEP TAG VALUE …". It reads what it needs of Event, Summary and TensorProto, and refuses other plugins
+ * than scalars and histograms. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
