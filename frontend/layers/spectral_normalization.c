@@ -83,8 +83,11 @@ static void divide_by_norm(kt_layer *layer, kt_trace *trace, uint32_t number) {
     kt_value most = kt_build_reduce(b, kt_build_abs(b, kernel), KT_REDUCE_MAXIMUM, type.rank, axes);
     kt_value empty = kt_build_eq(b, most, kt_build_like(b, most, 0));
     norm = kt_build_select(b, empty, kt_build_like(b, norm, 1), norm);
-    kt_trace_assign(trace, child, number,
-                    kt_build_div(b, kernel, kt_build_broadcast_to(b, norm, type.rank, type.dims)));
+    kt_value divided = kt_build_div(b, kernel, kt_build_broadcast_to(b, norm, type.rank, type.dims));
+    /* Keras assigns, through which no derivative goes, and adds up those by what each call has read: so the
+     * quotient has the kernel's derivative, plus nothing. */
+    kt_value nothing = kt_build_sub(b, kernel, kt_build_stop_gradient(b, kernel));
+    kt_trace_assign(trace, child, number, kt_build_add(b, kt_build_stop_gradient(b, divided), nothing));
     const kt_type row = *kt_build_type(b, u);
     empty = kt_build_broadcast_to(b, empty, row.rank, row.dims);
     kt_trace_assign(trace, layer, self->vector, kt_build_select(b, empty, old, u));

@@ -257,13 +257,26 @@ static void warn_of_kept(training *t, const kt_value *gradients) {
             t->context->arena, "The loss does not depend on %s: not trained.", kt_text_string(&text));
 }
 
+/* What the step is given of a variable, which layers may have assigned since. */
+static kt_value given(const kt_trace *trace, uint32_t variable) {
+    const kt_function *function = &trace->builder->function;
+    for (uint32_t i = 0; i < function->params.count; i++) {
+        const kt_port *param = &function->params.at[i];
+        if (param->role == KT_ROLE_VARIABLE && param->index == variable) return param->value;
+    }
+    return 0;
+}
+
 static void descend(step *s, kt_value loss) {
     training *t = s->t;
     kt_trace *trace = &s->entry.trace;
     uint32_t count = t->trainable.count;
     kt_value *values = KT_NEW_ARRAY(t->context->arena, kt_value, count);
     kt_value *gradients = KT_NEW_ARRAY(t->context->arena, kt_value, count);
-    for (uint32_t i = 0; i < count; i++) values[i] = kt_trace_variable(trace, t->trainable.at[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        (void)kt_trace_variable(trace, t->trainable.at[i]); /* what nothing has read so far is given, too */
+        values[i] = given(trace, t->trainable.at[i]);
+    }
     kt_value scale = kt_optimizer_loss_scale(t->optimizer, trace);
     if (scale) loss = kt_build_mul(trace->builder, loss, scale);
     kt_build_reached_gradient(trace->builder, loss, values, count, gradients);

@@ -116,6 +116,10 @@ def conv_lstm_dropout(): return numbers(L.ConvLSTM2D(2, 2, 2, "same", dropout=0.
 @model
 def spectral(): return numbers(L.SpectralNormalization(L.Conv2D(3, 2, activation="relu")), L.Flatten(), L.SpectralNormalization(L.Dense(4, kernel_regularizer="l2"), power_iterations=3), shape=(4, 4, 2))
 @model
+def spectral_twice():
+    a, b = keras.Input((4,)), keras.Input((4,)); layer = L.SpectralNormalization(L.Dense(3, "tanh"))
+    return keras.Model([a, b], L.Dense(2)(L.Concatenate()([layer(a), layer(b)]))), "mse", []
+@model
 def spectral_zeros(): return numbers(L.SpectralNormalization(L.Dense(4, kernel_initializer="zeros")))
 @model
 def renorm(): return numbers(L.Conv2D(3, 2), L.BatchNormalization(renorm=True, momentum=0.9, renorm_momentum=0.8), L.Flatten(), L.Dense(4), L.BatchNormalization(renorm=True, center=False, renorm_clipping={"rmax": 1.1, "rmin": 0.9, "dmax": 0.1}), L.Dense(4), L.BatchNormalization(renorm=True, scale=False, renorm_clipping={"dmax": 0.5}), shape=(4, 4, 2))
