@@ -117,6 +117,12 @@ static bool is_text(kt_bytes file) {
     return file.count > 0;
 }
 
+/* By its name. */
+static bool says_keras(const char *path) {
+    const char *dot = strrchr(path, '.');
+    return dot && strcmp(dot, ".keras") == 0;
+}
+
 typedef struct request {
     kt_arena *arena;
     kt_arena *file; /* for its bytes, which nothing of the graph may lie in */
@@ -134,7 +140,7 @@ static kt_status read_bytes(const request *r, kt_bytes file, kt_graph **out_grap
     else if (!r->keras_only && kt_packed_is(file.at, file.count))
         KT_TRY(kt_graph_read_packed(r->arena, file.at, file.count, strcmp(r->path, "-") ? r->path : NULL,
                                     out_graph, r->diag));
-    else if (r->keras_only || !is_text(file))
+    else if (r->keras_only || says_keras(r->path) || !is_text(file))
         return not_keras(file, r->diag);
     else
         KT_TRY(kt_graph_parse(r->arena, (const char *)file.at, file.count, out_graph, r->diag));

@@ -28,6 +28,10 @@ done
 refused missing.keras 1
 echo 'not a model' >text.kir
 refused text.kir 1
+expect_text 'A graph starts with' errors
+mv text.kir text.keras
+refused text.keras 1
+expect_text 'no .keras archive' errors
 # Outputs that do not count from 0, or a name that stands twice: programs list them in that order.
 for outputs in 'output 1 "a" %1, output 0 "b" %2' 'output 0 "a" %1, output 0 "b" %2' 'output 0 "a" %1, output 2 "b" %2' \
     'output 0 "a" %1, output 1 "a" %2'; do
