@@ -2,6 +2,7 @@
 #include "frontend/layers/layers_impl.h"
 
 #include <inttypes.h>
+#include <math.h>
 
 /* ---- options
  * ------------------------------------------------------------------------------------------------- */
@@ -138,6 +139,12 @@ kt_value kt_from_channels_last(kt_builder *builder, kt_value x, bool channels_fi
     int rank = kt_build_type(builder, x)->rank;
     for (int i = 1; i < rank; i++) axes[i] = i > 1 ? i - 1 : rank - 1;
     return channels_first ? kt_build_transpose(builder, x, axes) : x;
+}
+
+kt_value kt_clip(kt_builder *builder, kt_value x, double least, double most) {
+    if (least > -INFINITY) x = kt_build_maximum(builder, x, kt_build_like(builder, x, least));
+    if (most < INFINITY) x = kt_build_minimum(builder, x, kt_build_like(builder, x, most));
+    return x;
 }
 
 kt_value kt_along_axis(kt_builder *builder, kt_value vector, kt_value x, int axis) {

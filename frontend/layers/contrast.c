@@ -47,10 +47,6 @@ static kt_status check_equalization(kt_layer *layer, kt_layer_context *context) 
 
 /* ---- AutoContrast: the darkest and the lightest value of a channel become the ends of the range
  * -------------- */
-static kt_value clip(kt_builder *b, kt_value x, double low, double high) {
-    return kt_build_minimum(b, kt_build_maximum(b, x, kt_build_like(b, x, low)), kt_build_like(b, x, high));
-}
-
 static void call_auto(kt_layer *layer, kt_layer_call *call) {
     const contrast *self = (const contrast *)layer;
     kt_builder *b = call->trace->builder;
@@ -63,7 +59,7 @@ static void call_auto(kt_layer *layer, kt_layer_call *call) {
     kt_value high = kt_reduce_spread(b, x, KT_REDUCE_MAXIMUM, &axes);
     kt_value scale = kt_build_div(b, kt_build_like(b, x, levels[1]), kt_build_sub(b, high, low));
     kt_value offset = kt_build_mul(b, kt_build_neg(b, low), scale);
-    x = clip(b, kt_build_add(b, kt_build_mul(b, x, scale), offset), levels[0], levels[1]);
+    x = kt_clip(b, kt_build_add(b, kt_build_mul(b, x, scale), offset), levels[0], levels[1]);
     x = kt_change_value_range(b, x, levels, self->range, layer->compute_dtype);
     /* A channel of one value only would be divided by 0. */
     call->outputs[0] = kt_build_select(b, kt_build_is_nan(b, x), original, x);
@@ -137,7 +133,7 @@ static kt_value make_curves(const grid *g, kt_value tiles, double clip_limit) {
     all = kt_build_sub(b, all, least);
     kt_value none = kt_build_eq(b, all, kt_build_like(b, all, 0));
     all = kt_build_select(b, none, kt_build_like(b, all, 1), all);
-    return clip(b, kt_build_div(b, above, all), levels[0], levels[1]);
+    return kt_clip(b, kt_build_div(b, above, all), levels[0], levels[1]);
 }
 
 /* Of each pixel along an axis: the tiles before and behind it, and how near the one behind is. */
@@ -158,8 +154,8 @@ static neighbours find_neighbours(const grid *g, int axis) {
     kt_value floor = kt_build_floor(b, at);
     double last = (double)g->across[axis] - 1;
     neighbours n = {.weight = kt_build_sub(b, at, floor)};
-    n.tiles[0] = kt_build_cast(b, clip(b, kt_add_number(b, floor, -1), 0, last), KT_I64);
-    n.tiles[1] = kt_build_cast(b, clip(b, floor, 0, last), KT_I64);
+    n.tiles[0] = kt_build_cast(b, kt_clip(b, kt_add_number(b, floor, -1), 0, last), KT_I64);
+    n.tiles[1] = kt_build_cast(b, kt_clip(b, floor, 0, last), KT_I64);
     return n;
 }
 
@@ -206,7 +202,7 @@ static void call_equalization(kt_layer *layer, kt_layer_call *call) {
     bool first = strcmp(self->data_format, "channels_first") == 0, single = kt_call_type(call, 0)->rank == 3;
     kt_value x = single ? kt_add_axis(b, call->inputs[0], 0) : call->inputs[0];
     x = kt_change_value_range(b, kt_to_channels_last(b, x, first), self->range, levels, KT_F32);
-    kt_value pixels = clip(b, kt_build_cast(b, x, KT_I32), levels[0], levels[1]);
+    kt_value pixels = kt_clip(b, kt_build_cast(b, x, KT_I32), levels[0], levels[1]);
     if (!pixels) return;
     grid g = {.b = b, .image = *kt_build_type(b, pixels)};
     for (int i = 0; i < 2; i++) {

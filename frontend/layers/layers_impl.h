@@ -130,6 +130,8 @@ bool kt_json_number(const json_t *value, double *out_number);
 bool kt_numbers_shape(const json_t *value, kt_ints *out_shape);
 /* The same as a constant of dtype. */
 kt_value kt_numbers_constant(const kt_layer_call *call, const json_t *value, kt_dtype dtype);
+/* x held from least to most, each of which may be infinite. */
+kt_value kt_clip(kt_builder *builder, kt_value x, double least, double most);
 /* A vector along one axis of x's shape. */
 kt_value kt_along_axis(kt_builder *builder, kt_value vector, kt_value x, int axis);
 /* What a reduction over axes left, spread over x's shape again; and both together. */

@@ -156,11 +156,6 @@ static void choose_moments(kt_layer *layer, kt_layer_call *call, kt_value x, int
 
 /* ---- batch renormalisation (Ioffe, 2017): gamma (x r + d) + beta for gamma x + beta, where r and d, which
  * pass no gradients on, say how far the batch is from the statistics that training keeps. */
-static kt_value clip(kt_builder *b, kt_value x, double least, double most) {
-    if (least > -INFINITY) x = kt_build_maximum(b, x, kt_build_like(b, x, least));
-    if (most < INFINITY) x = kt_build_minimum(b, x, kt_build_like(b, x, most));
-    return x;
-}
 
 /* Rewrites gamma and beta, each 0 where there is none. */
 static void renormalize(kt_layer *layer, kt_trace *trace, kt_value mean, kt_value stddev, kt_value *gamma,
@@ -170,10 +165,10 @@ static void renormalize(kt_layer *layer, kt_trace *trace, kt_value mean, kt_valu
     kt_builder *b = trace->builder;
     kt_value kept = read_as(layer, trace, self->renorm_stddev, mean);
     kept = kt_build_maximum(b, kept, kt_build_sqrt(b, kt_build_like(b, kept, self->epsilon)));
-    kt_value r =
-        clip(b, kt_build_div(b, stddev, kept), limit(self, "rmin", -INFINITY), limit(self, "rmax", INFINITY));
+    kt_value r = kt_clip(b, kt_build_div(b, stddev, kept), limit(self, "rmin", -INFINITY),
+                         limit(self, "rmax", INFINITY));
     kt_value away = kt_build_sub(b, mean, read_as(layer, trace, self->renorm_mean, mean));
-    kt_value d = clip(b, kt_build_div(b, away, kept), -furthest, furthest);
+    kt_value d = kt_clip(b, kt_build_div(b, away, kept), -furthest, furthest);
     r = kt_build_stop_gradient(b, r);
     d = kt_build_stop_gradient(b, d);
     if (*gamma) d = kt_build_mul(b, d, *gamma);

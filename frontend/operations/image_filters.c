@@ -79,7 +79,7 @@ static void call_gaussian_blur(kt_layer *layer, kt_layer_call *call) {
     kt_images images;
     if (!kt_images_take(call, 0, "images", g->data_format, &images) || !kt_images_are_floats(call, &images))
         return;
-    int64_t channels = kt_images_channels(call, &images);
+    int64_t channels = kt_images_channels(call->trace, &images);
     const json_t *first = json_array_get(g->sigma, 0), *second = json_array_get(g->sigma, 1);
     if (!channels || !check_kernel(call, "kernel_size", g->kernel_size.at[0]) ||
         !check_kernel(call, "kernel_size", g->kernel_size.at[1]))
@@ -113,7 +113,7 @@ static void call_sobel_edges(kt_layer *layer, kt_layer_call *call) {
     if (!kt_images_take(call, 0, "images", ((const edges *)layer)->data_format, &images) ||
         !kt_images_are_floats(call, &images))
         return;
-    int64_t channels = kt_images_channels(call, &images);
+    int64_t channels = kt_images_channels(call->trace, &images);
     if (!channels) return;
     if (!images.batched) {
         kt_trace_fail(call->trace, KT_INVALID, "its images must have 4 axes.");
@@ -170,7 +170,7 @@ static void call_ssim(kt_layer *layer, kt_layer_call *call) {
     if (!kt_images_take(call, 0, "image1", s->data_format, &images) ||
         !kt_images_take(call, 1, "image2", s->data_format, &others))
         return;
-    int64_t channels = kt_images_channels(call, &images);
+    int64_t channels = kt_images_channels(call->trace, &images);
     if (!channels || !check_kernel(call, "filter_size", s->filter_size)) return;
     taps window = gaussian(call->trace->context->arena, s->filter_size, s->filter_sigma);
     kt_dtype dtype = kt_dtype_to_float(images.type.dtype);

@@ -20,8 +20,21 @@ bool kt_images_take(const kt_layer_call *call, uint32_t position, const char *na
 /* y, [batch, height, width, channels], as the images were given: that is the result. */
 void kt_images_give(kt_layer_call *call, const kt_images *images, kt_value y);
 /* The number of channels; 0 and a problem if it is not known. */
-int64_t kt_images_channels(const kt_layer_call *call, const kt_images *images);
+int64_t kt_images_channels(kt_trace *trace, const kt_images *images);
 /* Are they floats? Else a problem is recorded. */
 bool kt_images_are_floats(const kt_layer_call *call, const kt_images *images);
+/* Have they 3 channels (or_gray: or 1)? Else a problem is recorded. */
+bool kt_images_are_colored(kt_trace *trace, const kt_images *images, bool or_gray);
+
+/* ---- colours (image_colors.c)
+ * ----------------------------------------------------------------------------------- */
+/* The brightness of images of 3 channels, [batch, height, width, 1]; those of 1 channel as they are. */
+kt_value kt_images_to_gray(kt_builder *builder, const kt_images *images);
+/* The channels of x, [batch, height, width, 3] of floats, each [batch, height, width], and x of them. */
+void kt_planes_split(kt_builder *builder, kt_value x, kt_value out_planes[3]);
+kt_value kt_planes_join(kt_builder *builder, const kt_value planes[3]);
+/* Red, green and blue to hue, saturation and value, and back. */
+void kt_planes_to_hsv(kt_builder *builder, kt_value planes[3]);
+void kt_planes_to_rgb(kt_builder *builder, kt_value planes[3]);
 
 #endif
