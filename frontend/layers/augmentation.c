@@ -1,28 +1,17 @@
-/* Layers that change images at random while a model is trained. When it predicts they hand their images on,
- * some as they are, some in the compute dtype: so does Keras, even RandomCrop, whose images keep their size,
- * and Equalization and Solarization, which draw nothing. So all options are inert but must stay. */
-#include "frontend/layers/images_impl.h"
+/* Layers that change images at random while a model is trained: their options, and what all of their calls
+ * have in common. What each does is in a file of its kind.
+ *
+ * When a model predicts they hand their images on, some as they are, some in the compute dtype: so does
+ * Keras, even RandomCrop, whose images keep their size, and Equalization and Solarization, which draw
+ * nothing. */
+#include "frontend/layers/augmentation_impl.h"
 
+#include <math.h>
 #include <string.h>
 
-typedef struct augmentation {
-    kt_layer layer;
-    const char *data_format, *bounding_box_format;
-    /* Numbers, or the least and the largest that are drawn. */
-    const json_t *factor, *scale, *sigma, *x_factor, *y_factor, *height_factor, *width_factor;
-    const json_t *addition_factor, *threshold_factor;
-    const json_t *brightness_factor, *contrast_factor, *saturation_factor, *hue_factor;
-    const json_t *value_range, *kernel_size;
-    const json_t *fill_value; /* of RandomErasing also None: noise */
-    const char *fill_mode, *interpolation, *mode;
-    double alpha;
-    bool all_ops;
-    int64_t height, width, num_ops, num_chains, chain_depth, bins, seed;
-} augmentation;
-
 // clang-format off
-#define INERT(name, kind, ...) KT_FIELD(augmentation, name, kind, __VA_ARGS__, .inert = true)
-#define IMAGES KT_IMAGE_OPTIONS(augmentation)
+#define INERT(name, kind, ...) KT_FIELD(kt_augmentation, name, kind, __VA_ARGS__, .inert = true)
+#define IMAGES KT_IMAGE_OPTIONS(kt_augmentation)
 #define SEED INERT(seed, OPTIONAL_INT, "null")
 #define RANGE INERT(value_range, JSON, "[0, 255]")
 #define FACTOR(default_json) INERT(factor, JSON, default_json)
@@ -136,58 +125,97 @@ static kt_status check(kt_layer *layer, kt_layer_context *context) {
     return status;
 }
 
-static kt_value images(kt_layer *layer, const kt_layer_call *call) {
-    if (!kt_call_has_images(call)) return 0;
-    if (!call->trace->training) return call->inputs[0];
-    kt_trace_fail(call->trace, KT_UNSUPPORTED,
-                  "%s draws random numbers in training, which is not supported yet.", layer->class->name);
-    return 0;
+/* ---- calls
+ * -------------------------------------------------------------------------------------------------- */
+
+void kt_augment_range(const json_t *value, double least, double out_range[2]) {
+    if (json_is_array(value)) {
+        double first = json_number_value(json_array_get(value, 0));
+        double second = json_number_value(json_array_get(value, 1));
+        out_range[0] = fmin(first, second);
+        out_range[1] = fmax(first, second);
+    } else {
+        out_range[1] = fabs(json_number_value(value));
+        out_range[0] = fmax(-out_range[1], least);
+    }
 }
 
-static void call_kept(kt_layer *layer, kt_layer_call *call) { call->outputs[0] = images(layer, call); }
-
-static void call_cast(kt_layer *layer, kt_layer_call *call) {
-    kt_value x = images(layer, call);
-    if (x) call->outputs[0] = kt_build_cast(call->trace->builder, x, layer->compute_dtype);
+kt_value kt_augment_draw(kt_layer *layer, kt_trace *trace, const kt_images *images, kt_dtype dtype,
+                         const double range[2]) {
+    const kt_type type = {.dtype = dtype, .rank = 1, .dims = {images->type.dims[0]}};
+    return kt_random_between(layer, trace, ((const kt_augmentation *)layer)->seed, &type, range[0], range[1]);
 }
 
-#define AUGMENTATION(c_name, keras_name, documentation, table, calls)                                        \
+kt_value kt_augment_spread(kt_builder *b, kt_value x, const kt_images *images) {
+    return kt_build_broadcast(b, x, images->type.rank, images->type.dims, (const int64_t[]){0});
+}
+
+/* casts: also where nothing is changed. change: NULL where that is not supported. */
+static void call_images(kt_layer *layer, kt_layer_call *call, bool casts, kt_augment_fn *change) {
+    kt_builder *b = call->trace->builder;
+    kt_images images;
+    if (!kt_call_has_images(call)) return;
+    if (!call->trace->training) {
+        kt_value x = call->inputs[0];
+        call->outputs[0] = casts ? kt_build_cast(b, x, layer->compute_dtype) : x;
+        return;
+    }
+    if (!change) {
+        kt_trace_fail(call->trace, KT_UNSUPPORTED, "training with a layer %s is not supported yet.",
+                      layer->class->name);
+        return;
+    }
+    if (!kt_images_take(call, 0, "data", ((const kt_augmentation *)layer)->data_format, &images)) return;
+    images.value = kt_build_cast(b, images.value, images.type.dtype = layer->compute_dtype);
+    kt_images_give(call, &images, change(layer, call->trace, &images));
+}
+
+#define AUGMENTATION(c_name, keras_name, documentation, table, casts, change)                                \
+    static void call_##c_name(kt_layer *layer, kt_layer_call *call) {                                        \
+        call_images(layer, call, casts, change);                                                             \
+    }                                                                                                        \
     const kt_layer_class kt_class_##c_name = {.name = (keras_name),                                          \
                                               .module = "keras.layers",                                      \
                                               .doc = documentation " in training; nothing at prediction",    \
-                                              .bytes = sizeof(augmentation),                                 \
+                                              .bytes = sizeof(kt_augmentation),                              \
                                               .options = (table),                                            \
                                               .check = check,                                                \
-                                              .call = (calls)}
-AUGMENTATION(random_brightness, "RandomBrightness", "brighter or darker images", color_options, call_kept);
-AUGMENTATION(random_color_degeneration, "RandomColorDegeneration", "greyer images", color_options, call_kept);
-AUGMENTATION(random_contrast, "RandomContrast", "images of more or less contrast", color_options, call_kept);
-AUGMENTATION(random_hue, "RandomHue", "images of shifted hue", color_options, call_kept);
-AUGMENTATION(random_posterization, "RandomPosterization", "images of fewer colours", color_options,
-             call_kept);
-AUGMENTATION(random_saturation, "RandomSaturation", "images of more or less saturation", color_options,
-             call_kept);
-AUGMENTATION(random_sharpness, "RandomSharpness", "sharper or smoother images", color_options, call_cast);
-AUGMENTATION(random_invert, "RandomInvert", "negatives of images", invert_options, call_kept);
-AUGMENTATION(random_grayscale, "RandomGrayscale", "grey images", grayscale_options, call_kept);
+                                              .call = call_##c_name}
+#define KEEPS false
+#define CASTS true
+AUGMENTATION(random_brightness, "RandomBrightness", "brighter or darker images", color_options, KEEPS, NULL);
+AUGMENTATION(random_color_degeneration, "RandomColorDegeneration", "greyer images", color_options, KEEPS,
+             NULL);
+AUGMENTATION(random_contrast, "RandomContrast", "images of more or less contrast", color_options, KEEPS,
+             NULL);
+AUGMENTATION(random_hue, "RandomHue", "images of shifted hue", color_options, KEEPS, NULL);
+AUGMENTATION(random_posterization, "RandomPosterization", "images of fewer colours", color_options, KEEPS,
+             NULL);
+AUGMENTATION(random_saturation, "RandomSaturation", "images of more or less saturation", color_options, KEEPS,
+             NULL);
+AUGMENTATION(random_sharpness, "RandomSharpness", "sharper or smoother images", color_options, CASTS, NULL);
+AUGMENTATION(random_invert, "RandomInvert", "negatives of images", invert_options, KEEPS, NULL);
+AUGMENTATION(random_grayscale, "RandomGrayscale", "grey images", grayscale_options, KEEPS, NULL);
 AUGMENTATION(random_color_jitter, "RandomColorJitter",
-             "images of other brightness, contrast, saturation and hue", jitter_options, call_kept);
-AUGMENTATION(random_gaussian_blur, "RandomGaussianBlur", "blurred images", blur_options, call_cast);
-AUGMENTATION(random_crop, "RandomCrop", "parts of images", crop_options, call_kept);
-AUGMENTATION(random_flip, "RandomFlip", "mirrored images", flip_options, call_cast);
-AUGMENTATION(random_rotation, "RandomRotation", "turned images", rotation_options, call_cast);
-AUGMENTATION(random_shear, "RandomShear", "sheared images", shear_options, call_cast);
-AUGMENTATION(random_translation, "RandomTranslation", "shifted images", translation_options, call_cast);
-AUGMENTATION(random_zoom, "RandomZoom", "larger or smaller images", zoom_options, call_cast);
-AUGMENTATION(random_elastic_transform, "RandomElasticTransform", "warped images", elastic_options, call_cast);
+             "images of other brightness, contrast, saturation and hue", jitter_options, KEEPS, NULL);
+AUGMENTATION(random_gaussian_blur, "RandomGaussianBlur", "blurred images", blur_options, CASTS, NULL);
+AUGMENTATION(random_crop, "RandomCrop", "parts of images", crop_options, KEEPS, NULL);
+AUGMENTATION(random_flip, "RandomFlip", "mirrored images", flip_options, CASTS, kt_augment_flip);
+AUGMENTATION(random_rotation, "RandomRotation", "turned images", rotation_options, CASTS, NULL);
+AUGMENTATION(random_shear, "RandomShear", "sheared images", shear_options, CASTS, NULL);
+AUGMENTATION(random_translation, "RandomTranslation", "shifted images", translation_options, CASTS, NULL);
+AUGMENTATION(random_zoom, "RandomZoom", "larger or smaller images", zoom_options, CASTS, NULL);
+AUGMENTATION(random_elastic_transform, "RandomElasticTransform", "warped images", elastic_options, CASTS,
+             NULL);
 AUGMENTATION(random_perspective, "RandomPerspective", "images from another point of view",
-             perspective_options, call_cast);
-AUGMENTATION(random_erasing, "RandomErasing", "images with holes", erasing_options, call_cast);
+             perspective_options, CASTS, NULL);
+AUGMENTATION(random_erasing, "RandomErasing", "images with holes", erasing_options, CASTS, NULL);
 AUGMENTATION(solarization, "Solarization", "images whose bright pixels are inverted", solarization_options,
-             call_cast);
-AUGMENTATION(equalization, "Equalization", "images of all brightnesses alike", equalization_options,
-             call_kept);
-AUGMENTATION(mix_up, "MixUp", "means of two images", mix_up_options, call_kept);
-AUGMENTATION(cut_mix, "CutMix", "images with a part of another", cut_mix_options, call_cast);
-AUGMENTATION(rand_augment, "RandAugment", "images changed in several ways", rand_augment_options, call_cast);
-AUGMENTATION(aug_mix, "AugMix", "means of images changed in several ways", aug_mix_options, call_cast);
+             CASTS, NULL);
+AUGMENTATION(equalization, "Equalization", "images of all brightnesses alike", equalization_options, KEEPS,
+             NULL);
+AUGMENTATION(mix_up, "MixUp", "means of two images", mix_up_options, KEEPS, NULL);
+AUGMENTATION(cut_mix, "CutMix", "images with a part of another", cut_mix_options, CASTS, NULL);
+AUGMENTATION(rand_augment, "RandAugment", "images changed in several ways", rand_augment_options, CASTS,
+             NULL);
+AUGMENTATION(aug_mix, "AugMix", "means of images changed in several ways", aug_mix_options, CASTS, NULL);

@@ -173,12 +173,14 @@ void kt_layer_add_activity_losses(const kt_layer *layer, kt_layer_call *call);
 
 /* ---- random.c
  * -------------------------------------------------------------------------------------------- */
-/* What Keras on TensorFlow draws with the layer's seed generator, whose counter goes on: f32, f16 and bf16. seed:
- * KT_NONE_INT is None. */
+/* What Keras on TensorFlow draws with the layer's seed generator, whose counter goes on: floats, normal ones but
+ * f64. seed: KT_NONE_INT is None. */
 kt_value kt_random_uniform(kt_layer *layer, kt_trace *trace, int64_t seed, const kt_type *type); /* in [0, 1) */
+kt_value kt_random_between(kt_layer *layer, kt_trace *trace, int64_t seed, const kt_type *type, double low,
+                           double high); /* in [low, high) */
 kt_value kt_random_normal(kt_layer *layer, kt_trace *trace, int64_t seed, const kt_type *type); /* deviation 1 */
 /* x with elements dropped at a rate below 1, and the others scaled up; noise_shape: 1 where one draw serves the whole
- * axis, -1 or no entries: as x. 0 and a problem where x's dtype cannot be drawn. */
+ * axis, -1 or no entries: as x. */
 kt_value kt_random_dropout(kt_layer *layer, kt_trace *trace, int64_t seed, kt_value x, double rate,
                            const kt_ints *noise_shape);
 /* Lets the counter go on as so many draws would; nothing where there is no generator, as nothing was drawn yet. */

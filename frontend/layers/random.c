@@ -4,7 +4,7 @@
  * TensorFlow mixes the pair of seeds once, by Philox under a fixed key, into the key and the upper half of
  * the counter of the generator proper, and makes of its words:
  *
- *   uniform  [0, 1) from as many low bits as the dtype's mantissa has (float64: from two words)
+ *   uniform  [0, 1) from as many low bits as the dtype's mantissa has, float64 from two words
  *   normal   pairs by Box and Muller's formula from two words each, in float32 */
 #include "frontend/layers/layers_impl.h"
 
@@ -98,9 +98,40 @@ static kt_value as_uniform(kt_builder *b, kt_value words, kt_dtype dtype) {
     return kt_build_mul(b, number, kt_build_like(b, number, 1.0 / (1 << bits)));
 }
 
+/* Column 0 or 1 of [count, 2]. */
+static kt_value column(kt_builder *b, kt_value pairs, int64_t at) {
+    kt_dim_pool *dims = b->graph->dims;
+    const kt_dim start[2] = {kt_dim_const(dims, 0), kt_dim_const(dims, at)};
+    const kt_dim limit[2] = {kt_build_type(b, pairs)->dims[0], kt_dim_const(dims, at + 1)};
+    return kt_build_slice(b, pairs, start, limit, (int64_t[]){1, 1});
+}
+
+/* [0, 1) in float64 from two words: 20 bits of the first, and the second. */
+static kt_value as_uniform_f64(kt_builder *b, kt_value pairs, const kt_type *type) {
+    kt_value high = column(b, pairs, 0), low = kt_build_cast(b, column(b, pairs, 1), KT_F64);
+    high = kt_build_and(b, high, kt_build_like(b, high, (1 << 20) - 1));
+    high = kt_build_cast(b, high, KT_F64);
+    high = kt_build_mul(b, high, kt_build_like(b, high, 0x1p-20));
+    low = kt_build_mul(b, low, kt_build_like(b, low, 0x1p-52));
+    return kt_build_reshape(b, kt_build_add(b, high, low), type->rank, type->dims);
+}
+
 kt_value kt_random_uniform(kt_layer *layer, kt_trace *trace, int64_t seed, const kt_type *type) {
+    kt_builder *b = trace->builder;
+    kt_dim_pool *dims = b->graph->dims;
     kt_trace_at(trace, "uniform");
-    return as_uniform(trace->builder, draw_words(layer, trace, seed, type->rank, type->dims), type->dtype);
+    if (type->dtype != KT_F64)
+        return as_uniform(b, draw_words(layer, trace, seed, type->rank, type->dims), type->dtype);
+    const kt_dim pairs[2] = {kt_type_elements(dims, type), kt_dim_const(dims, 2)};
+    return as_uniform_f64(b, draw_words(layer, trace, seed, 2, pairs), type);
+}
+
+kt_value kt_random_between(kt_layer *layer, kt_trace *trace, int64_t seed, const kt_type *type, double low,
+                           double high) {
+    kt_builder *b = trace->builder;
+    kt_value drawn = kt_random_uniform(layer, trace, seed, type), least = kt_build_like(b, drawn, low);
+    kt_value width = kt_build_sub(b, kt_build_like(b, drawn, high), least);
+    return kt_build_add(b, kt_build_mul(b, drawn, width), least);
 }
 
 /* x as [count / 2, 2], half a pair more where count is odd, to the shape of type. */
@@ -116,12 +147,10 @@ kt_value kt_random_normal(kt_layer *layer, kt_trace *trace, int64_t seed, const 
     kt_trace_at(trace, "normal");
     kt_builder *b = trace->builder;
     kt_dim_pool *dims = b->graph->dims;
-    kt_dim count = kt_dim_const(dims, 1), two = kt_dim_const(dims, 2), one = kt_dim_const(dims, 1);
-    for (int i = 0; i < type->rank; i++) count = kt_dim_mul(dims, count, type->dims[i]);
-    kt_dim shape[2] = {kt_dim_ceildiv(dims, count, two), two}, none[2] = {kt_dim_const(dims, 0), none[0]};
+    kt_dim count = kt_type_elements(dims, type), two = kt_dim_const(dims, 2);
+    kt_dim shape[2] = {kt_dim_ceildiv(dims, count, two), two};
     kt_value uniform = as_uniform(b, draw_words(layer, trace, seed, 2, shape), KT_F32);
-    kt_value radius = kt_build_slice(b, uniform, none, (kt_dim[]){shape[0], one}, (int64_t[]){1, 1});
-    kt_value angle = kt_build_slice(b, uniform, (kt_dim[]){none[0], one}, shape, (int64_t[]){1, 1});
+    kt_value radius = column(b, uniform, 0), angle = column(b, uniform, 1);
     radius = kt_build_log(b, kt_build_maximum(b, radius, kt_build_like(b, radius, 1e-7F)));
     radius = kt_build_sqrt(b, kt_build_mul(b, radius, kt_build_like(b, radius, -2)));
     angle = kt_build_mul(b, angle, kt_build_like(b, angle, 6.283185307179586));
@@ -136,10 +165,6 @@ kt_value kt_random_dropout(kt_layer *layer, kt_trace *trace, int64_t seed, kt_va
     const kt_type type = *kt_build_type(b, x);
     kt_type noise = type;
     int64_t axes[KT_MAX_RANK];
-    if (type.dtype == KT_F64) {
-        kt_trace_fail(trace, KT_UNSUPPORTED, "%s draws no float64 numbers yet.", layer->class->name);
-        return 0;
-    }
     for (uint32_t i = 0; i < noise_shape->count && i < type.rank; i++)
         if (noise_shape->at[i] != -1) noise.dims[i] = kt_dim_const(b->graph->dims, noise_shape->at[i]);
     for (int i = 0; i < type.rank; i++) axes[i] = i;

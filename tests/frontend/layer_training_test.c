@@ -1,5 +1,5 @@
 /* Layers in the mode of training against numbers that Keras computed (make_layers.py): what they add to the
- * loss, what constraints make of their weights, and what they drop. */
+ * loss, what constraints make of their weights, what they drop, and how they change images. */
 #include "frontend/layers/layers_impl.h"
 #include "layer_tensors.h"
 
@@ -74,7 +74,7 @@ static void check_penalties(lab *l, const json_t *item, const char *what) {
     }
 }
 
-static void check_dropouts(lab *l, const json_t *item, const char *what) {
+static void check_draws(lab *l, const json_t *item, const char *what) {
     kt_layer *layer = kt_layer_from_config(&l->context, json_object_get(item, "layer"), NULL);
     assert_string_equal(lab_problem(l), "");
     kt_tensor inputs[2];
@@ -140,7 +140,12 @@ static void penalties(void **state) {
 /* Masks are as TensorFlow draws them. */
 static void dropouts(void **state) {
     (void)state;
-    check_cases("layer_dropouts.json", check_dropouts);
+    check_cases("layer_dropouts.json", check_draws);
+}
+
+static void augmentations(void **state) {
+    (void)state;
+    check_cases("layer_augmentations.json", check_draws);
 }
 
 /* What cannot be: each is one sentence. */
@@ -181,7 +186,7 @@ static void untrained(void **state) {
          "training a layer with lora_rank is not supported yet."},
         {"Dense", "{\"units\": 2, \"dtype\": \"int8_from_float32\"}",
          "training a layer with int8 weights is not supported yet."},
-        {"RandomFlip", "{}", "RandomFlip draws random numbers in training, which is not supported yet."},
+        {"MixUp", "{}", "training with a layer MixUp is not supported yet."},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         lab l;
@@ -198,10 +203,8 @@ static void untrained(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(penalties),
-        cmocka_unit_test(dropouts),
-        cmocka_unit_test(refused),
-        cmocka_unit_test(untrained),
+        cmocka_unit_test(penalties), cmocka_unit_test(dropouts),  cmocka_unit_test(augmentations),
+        cmocka_unit_test(refused),   cmocka_unit_test(untrained),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

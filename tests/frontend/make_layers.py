@@ -5,12 +5,14 @@ activations.json    every activation on a few numbers
 layer_calls.json    layers called on small random inputs, with their weights
 layer_draws.json    layers that draw random numbers in training: the seed generator's state is their weight
 layer_dropouts.json  recurrent layers and attention that drop in training, with their generators' states
+layer_augmentations.json  layers that change images in training, with the same
 layer_penalties.json  what regularizers of a call add to the loss, and weights once they are constrained
 
-KERAS_BACKEND=tensorflow python make_layers.py
+KERAS_BACKEND=tensorflow python make_layers.py [configs|activations|calls|draws|…]...
 """
 import json
 import os
+import sys
 
 import keras
 import numpy as np
@@ -460,6 +462,7 @@ def draws():
         (L.Dropout(0.5, noise_shape=(None, 1, 4), seed=2**40 + 3), (2, 3, 4), "float32"),
         (L.Dropout(0.25, seed=4, dtype="float16"), (4, 9), "float16"),
         (L.Dropout(0.25, seed=5, dtype="bfloat16"), (4, 9), "float32"),
+        (L.Dropout(0.25, seed=15, dtype="float64"), (4, 9), "float64"),
         (L.Dropout(1.0, seed=6), (2, 3), "float32"),
         (L.SpatialDropout1D(0.4, seed=7), (2, 3, 5), "float32"),
         (L.SpatialDropout2D(0.4, seed=8, data_format="channels_first"), (2, 5, 2, 3), "float32"),
@@ -467,6 +470,7 @@ def draws():
         (L.SpatialDropout3D(0.4, seed=10), (2, 2, 2, 2, 3), "float32"),
         (L.AlphaDropout(0.3, seed=11), (3, 7), "float32"),
         (L.AlphaDropout(0.3, noise_shape=(3, 1), seed=12), (3, 7), "float32"),
+        (L.AlphaDropout(0.3, seed=16, dtype="float64"), (3, 7), "float64"),
         (L.GaussianNoise(0.7, seed=13), (3, 5), "float32"),
         (L.GaussianNoise(0.7, seed=13, dtype="float16"), (2, 2), "float16"),
         (L.GaussianDropout(0.2, seed=14), (1, 6), "float32"),
@@ -576,10 +580,29 @@ def dropouts():
         (L.MultiHeadAttention(2, 3, dropout=0.4, seed=12), [pair, pair]),
         (L.GroupQueryAttention(3, 4, 2, dropout=0.4, seed=13), [pair, pair]),
     ]
+    return trained(cases)
+
+
+def augmentations():
+    images = [(3, 5, 6, 2)]
+    cases = [
+        (L.RandomFlip(seed=1), images),
+        (L.RandomFlip("horizontal", seed=2), images),
+        (L.RandomFlip("vertical", seed=3, data_format="channels_first"), [(6, 2, 3, 4)]),
+        (L.RandomFlip(seed=3), [(5, 6, 2)]),
+        (L.RandomFlip(seed=4, dtype="float16"), images),
+        (L.RandomFlip(seed=5, dtype="float64"), images, "uint8"),
+    ]
+    return trained(cases)
+
+
+def trained(cases):
+    """Calls in training of layers on inputs of some shapes, and of a dtype (else float32)."""
     items = []
-    for layer, shapes in cases:
+    for layer, shapes, *dtype in cases:
         random = np.random.default_rng(len(items))
-        inputs = [random.uniform(-1, 1, shape).round(2).astype("float32") for shape in shapes]
+        low, high = (0, 255) if dtype else (-1, 1)
+        inputs = [random.uniform(low, high, shape).round(2).astype(*dtype or ["float32"]) for shape in shapes]
         many = type(layer).__name__ in ("Attention", "AdditiveAttention")
         arguments = [inputs] if many else inputs
         layer(*arguments, training=True)
@@ -599,9 +622,7 @@ def dropouts():
 
 
 if __name__ == "__main__":
-    write("layer_configs.json", configs())
-    write("activations.json", activations())
-    write("layer_calls.json", calls())
-    write("layer_draws.json", draws())
-    write("layer_dropouts.json", dropouts())
-    write("layer_penalties.json", penalties())
+    for makes in (configs, activations, calls, draws, dropouts, augmentations, penalties):
+        name = makes.__name__ if makes is activations else "layer_" + makes.__name__
+        if len(sys.argv) < 2 or makes.__name__ in sys.argv[1:]:
+            write(name + ".json", makes())
