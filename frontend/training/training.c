@@ -20,7 +20,7 @@ typedef struct target {
     kt_loss *loss;
     kt_type type; /* of its labels */
     metric_list metrics, weighted;
-    kt_metric *mean; /* of its loss, where there are several outputs; else NULL */
+    kt_metric *mean; /* of its loss, where there are several losses; else NULL */
 } target;
 
 typedef struct training {
@@ -128,6 +128,8 @@ static bool has_labels(const target *own) { return own->loss || own->metrics.cou
 static kt_status make_targets(training *t, kt_model_entry *entry) {
     kt_status status = KT_OK;
     int64_t input = t->ends.input_count; /* the next for labels, as in add_ports */
+    uint32_t losses = 0;
+    for (uint32_t i = 0; i < t->ends.output_count; i++) losses += t->targets[i].serialized != NULL;
     for (uint32_t i = 0; i < t->ends.output_count; i++) {
         target *own = &t->targets[i];
         const kt_type output = *kt_build_type(&entry->builder, entry->outputs[i]);
@@ -144,7 +146,7 @@ static kt_status make_targets(training *t, kt_model_entry *entry) {
             read = read_metrics(&entry->trace, own, &output, "compile/weighted_metrics", own->weighted_config,
                                 &own->weighted);
         if (read != KT_OK) status = read;
-        if (own->loss && t->ends.output_count > 1)
+        if (own->loss && losses > 1)
             own->mean =
                 kt_metric_mean_create(t->context, kt_arena_format(t->context->arena, "%s_loss", own->name));
         if (!has_labels(own)) continue;

@@ -177,3 +177,9 @@ expect_status 2 "$KERATIN" compile "$here/trainer.keras" --optimizer adam -o "$w
 "$KERATIN" compile "$here/two_outputs.keras" --train --loss '["sparse_categorical_crossentropy", null]' \
     --optimizer '{"class_name": "SGD", "config": {"learning_rate": 0.1, "weight_decay": 0.1}}' -o "$work/half" 2>"$work/errors"
 expect_text 'warning: .*: The loss does not depend on alpha/kernel, alpha/bias: not trained\.$' "$work/errors"
+
+# The one loss that is left is the whole loss: as in Keras, the output's own is not in the logs again.
+"$work/half" evaluate --data "$here/trainer_x.npy" --labels "zeta=$here/trainer_y.npy" \
+    --labels "alpha=$here/callbacks/alpha.csv" >"$work/lines"
+expect_text '^{"loss": ' "$work/lines"
+! grep -q '_loss"' "$work/lines" || fail "the loss is there twice: $(cat "$work/lines")"
