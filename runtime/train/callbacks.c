@@ -287,7 +287,11 @@ int kt_callbacks_init(kt_callbacks *callbacks, kt_context *context, const kt_fit
                                 .csv = {.path = options->csv_log, .separator = ','},
                                 .board = {.directory = options->tensorboard,
                                           .times = options->tensorboard_rates,
-                                          .histograms = options->tensorboard_histograms}};
+                                          .histograms = options->tensorboard_histograms,
+                                          .images = options->tensorboard_images,
+                                          .no_graph = options->tensorboard_no_graph,
+                                          .embeddings = options->tensorboard_embeddings,
+                                          .metadata = &options->tensorboard_metadata}};
     status = kt_rates_find(&callbacks->rates, context);
     if (status) return status;
     if (callbacks->logs_rates && !callbacks->rates.all)

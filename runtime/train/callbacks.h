@@ -83,6 +83,10 @@ typedef struct kt_tensorboard {
     int64_t tests;        /* steps of an evaluation */
     bool times;           /* steps a second, too */
     int64_t histograms;   /* every so many epochs; 0: never */
+    bool images;          /* of weights, with histograms */
+    bool no_graph;
+    int64_t embeddings;   /* every so many epochs the weights are saved for the projector; 0: never */
+    const kt_file_list *metadata; /* of rows of embeddings: FILE or LAYER=FILE */
     double epoch_begin, step_begin; /* by kt_tensorboard_now */
     int64_t epoch_first;  /* steps of the optimizer before the epoch */
 } kt_tensorboard;
@@ -93,6 +97,27 @@ int kt_tensorboard_epoch(kt_tensorboard *board, kt_context *context, int64_t epo
                          const kt_rates *rates, const kt_log *logs, size_t count);
 void kt_tensorboard_end(kt_tensorboard *board);
 double kt_tensorboard_now(void); /* seconds since 1970 */
+
+/* ---- pictures.c ------------------------------------------------------------------------------------------ */
+/* Pictures of one size, one behind the other, rows of pixels of bytes. */
+typedef struct kt_pictures {
+    int64_t count, height, width, channels;
+    int64_t apart[4]; /* elements of the weight, from one to the next of each */
+    uint8_t *pixels;  /* from malloc; NULL: not drawn yet */
+} kt_pictures;
+/* How a weight is shown; false: in no way. */
+bool kt_pictures_lay_out(const kt_buffer *weight, kt_pictures *out_pictures);
+/* Draws what is laid out of the float32 weight; 0, or 1: there is no memory. */
+int kt_pictures_draw(const kt_buffer *weight, kt_pictures *pictures);
+/* One of them as a PNG file; room enough, and how many bytes it is. */
+size_t kt_picture_room(const kt_pictures *pictures);
+size_t kt_picture_write(const kt_pictures *pictures, int64_t index, uint8_t *out_file);
+
+/* ---- projector.c ----------------------------------------------------------------------------------------- */
+/* Writes DIR/projector_config.pbtxt, which says what TensorBoard shows of embeddings. */
+int kt_projector_write(const kt_program *program, const char *directory, const kt_file_list *metadata);
+/* Saves the weights of an epoch for it, below DIR/train. */
+int kt_projector_save(kt_context *context, const char *directory, int64_t epoch);
 
 /* ---- callbacks.c ----------------------------------------------------------------------------------------- */
 typedef struct kt_early_stopping {

@@ -55,6 +55,15 @@ static const struct {
      FIELD(tensorboard_rates), true},
     {"--tensorboard-histogram-freq", "N", "and in every N-th epoch histograms of the weights", COUNT,
      FIELD(tensorboard_histograms), true},
+    {"--tensorboard-write-images", NULL, "and with these the weights as pictures", FLAG,
+     FIELD(tensorboard_images), true},
+    {"--tensorboard-embeddings-freq", "N", "and after every N-th epoch the weights, for the projector", COUNT,
+     FIELD(tensorboard_embeddings), true},
+    {"--tensorboard-embeddings-metadata", "FILE",
+     "which file names the rows of embeddings, seen from DIR; LAYER=FILE where layers differ", FILES,
+     FIELD(tensorboard_metadata), true},
+    {"--tensorboard-no-graph", NULL, "without the graph of the model", FLAG, FIELD(tensorboard_no_graph),
+     true},
     {"--early-stopping", "monitor=val_loss,patience=3",
      "stop when a number no longer improves; also min_delta, mode, baseline, start_from_epoch, "
      "restore_best_weights",
@@ -133,9 +142,16 @@ static int check(const kt_program *program, const kt_fit_options *options) {
         return usage(program, "--resume wants --checkpoint DIR%s%s.", "", "");
     if ((options->csv_separator || options->csv_append) && !options->csv_log)
         return usage(program, "--csv-log-separator and --csv-log-append want --csv-log FILE%s%s.", "", "");
-    if ((options->tensorboard_freq || options->tensorboard_rates || options->tensorboard_histograms) &&
+    if ((options->tensorboard_freq || options->tensorboard_rates || options->tensorboard_histograms ||
+         options->tensorboard_images || options->tensorboard_embeddings ||
+         options->tensorboard_metadata.count || options->tensorboard_no_graph) &&
         !options->tensorboard)
         return usage(program, "Options of --tensorboard want --tensorboard DIR%s%s.", "", "");
+    if (options->tensorboard_images && !options->tensorboard_histograms)
+        return usage(program, "--tensorboard-write-images wants --tensorboard-histogram-freq N%s%s.", "", "");
+    if (options->tensorboard_metadata.count && !options->tensorboard_embeddings)
+        return usage(program, "--tensorboard-embeddings-metadata wants --tensorboard-embeddings-freq N%s%s.",
+                     "", "");
     if (options->backup_and_restore && (options->checkpoint || options->resume))
         return usage(program, "Either --backup-and-restore or --checkpoint with --resume%s%s.", "", "");
     if (options->validation_data.count && options->validation_split > 0)

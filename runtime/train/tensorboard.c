@@ -1,5 +1,6 @@
 /* Event files for TensorBoard, as Keras's TensorBoard callback has TensorFlow write them, of each
- * epoch and, with update_freq, of steps; histograms of weights and steps a second, where they are asked for.
+ * epoch and, with update_freq, of steps; the model's graph; histograms and pictures of weights, and steps a
+ * second, where they are asked for.
  *
  * A file of events is a sequence of records (TFRecord):
  *
@@ -13,7 +14,9 @@
  *   Summary  1: Value, a message   1: string tag   8: TensorProto   9: SummaryMetadata
  *
  * A scalar is a tensor of rank 0, whose metadata names the plugin "scalars"; a histogram one of 30 buckets
- * with three columns, "histograms". Training's lie below DIR/train, validation's below DIR/validation. */
+ * with three columns, "histograms"; pictures are texts, "images": width, height, and PNG files; the graph is
+ * the model's JSON, "graph_keras_model". Training's lie below DIR/train, validation's below DIR/validation.
+ */
 #include "runtime/train/callbacks.h"
 
 #include <errno.h>
@@ -129,28 +132,35 @@ static int begin(kt_events *events, const kt_program *program, const char *direc
     return write_record(events, program, &event);
 }
 
-/* What an event tells at a step, and of which plugin it is: a tag in parts, and the tensor behind it as a
- * TensorProto. */
+/* What an event tells at a step, and of which plugin it is, and the version of it that has one: a tag in
+ * parts, and the tensor behind it as a TensorProto. */
 typedef struct telling {
     const char *tag[3], *plugin;
     int64_t step;
     message tensor;
+    const char *version;
 } telling;
+
+static int no_memory(const kt_program *program) {
+    return kt_cli_fail(program, KT_EXIT_FAILED, "There is not enough memory.");
+}
 
 static int tell(const kt_events *events, const kt_program *program, const telling *what) {
     enum { FRAME = 96 }; /* all but the tag, the plugin and the tensor */
-    size_t tag = 0, plugin = strlen(what->plugin);
+    const char *version = what->version ? what->version : "";
+    size_t tag = 0, plugin = strlen(what->plugin), content = *version ? strlen(version) + 2 : 0;
     for (int i = 0; i < 3; i++) tag += strlen(what->tag[i]);
     size_t room = tag + plugin + what->tensor.count + FRAME;
     uint8_t *bytes = calloc(2, room);
-    if (!bytes) return kt_cli_fail(program, KT_EXIT_FAILED, "There is not enough memory.");
+    if (!bytes) return no_memory(program);
     message inner = {bytes, 0}, event = {bytes + room, 0};
     put_field(&inner, 1, NULL, tag);
     for (int i = 0; i < 3; i++) put_bytes(&inner, what->tag[i], strlen(what->tag[i]));
     put_field(&inner, 8, what->tensor.at, what->tensor.count);
-    put_field(&inner, 9, NULL, plugin + 4);
-    put_field(&inner, 1, NULL, plugin + 2);
+    put_field(&inner, 9, NULL, plugin + content + 4);
+    put_field(&inner, 1, NULL, plugin + content + 2);
     put_field(&inner, 1, what->plugin, plugin);
+    if (content) put_field(&inner, 2, version, content - 2);
     uint8_t length[16];
     message varint = {length, 0}; /* of what is in the summary */
     put_varint(&varint, inner.count);
@@ -178,9 +188,27 @@ static int scalar(const kt_events *events, const kt_program *program, const char
     return tell(events, program, &what);
 }
 
-/* ---- histograms
- * --------------------------------------------------------------------------------------------
+/* ---- weights
+ * -----------------------------------------------------------------------------------------------
  */
+/* A weight's numbers as a dtype; *out_owned is what the caller frees. */
+static int read_weight(kt_context *context, uint32_t index, int32_t dtype, kt_buffer *out_numbers,
+                       void **out_owned) {
+    const kt_program *program = kt_context_program(context);
+    const kt_abi_variable *variable = &program->variables[index];
+    kt_buffer stored = {
+        .data = kt_context_variable(context, index), .dtype = variable->dtype, .rank = variable->rank};
+    int64_t count = 1;
+    for (int axis = 0; axis < variable->rank; axis++) count *= stored.dims[axis] = variable->dims[axis];
+    stored.capacity = count * (int64_t)kt_abi_dtype_bytes(variable->dtype);
+    *out_numbers = stored;
+    *out_owned = NULL;
+    if (variable->dtype == dtype) return 0;
+    if (kt_buffer_convert(&stored, dtype, out_numbers)) return no_memory(program);
+    *out_owned = out_numbers->data;
+    return 0;
+}
+
 enum { BUCKETS = 30, COLUMNS = 3 }; /* a bucket: where it begins, where it ends, how many are in it */
 
 static void count_numbers(const double *numbers, int64_t count, double out_rows[BUCKETS][COLUMNS]) {
@@ -204,25 +232,80 @@ static void count_numbers(const double *numbers, int64_t count, double out_rows[
 /* The weight's numbers at a step, as "PATH/histogram". */
 static int histogram(const kt_events *events, kt_context *context, uint32_t index, int64_t step) {
     const kt_program *program = kt_context_program(context);
-    const kt_abi_variable *variable = &program->variables[index];
-    kt_buffer stored = {.data = kt_context_variable(context, index),
-                        .dtype = variable->dtype,
-                        .rank = variable->rank},
-              numbers = stored;
-    int64_t count = 1;
-    for (int axis = 0; axis < variable->rank; axis++) count *= stored.dims[axis] = variable->dims[axis];
-    stored.capacity = count * (int64_t)kt_abi_dtype_bytes(variable->dtype);
-    if (variable->dtype != KT_F64 && kt_buffer_convert(&stored, KT_F64, &numbers))
-        return kt_cli_fail(program, KT_EXIT_FAILED, "There is not enough memory.");
+    kt_buffer numbers;
+    void *owned;
+    int status = read_weight(context, index, KT_F64, &numbers, &owned);
+    if (status) return status;
     double rows[BUCKETS][COLUMNS];
-    count_numbers(numbers.data, count, rows);
-    if (numbers.data != stored.data) free(numbers.data);
+    count_numbers(numbers.data, numbers.capacity / (int64_t)sizeof(double), rows);
+    free(owned);
     uint8_t bytes[32 + sizeof rows] = {
         1 << 3, 2,       2 << 3 | 2, 8, 2 << 3 | 2, 2,
         1 << 3, BUCKETS, 2 << 3 | 2, 2, 1 << 3,     COLUMNS}; /* float64, [BUCKETS, COLUMNS] */
-    telling what = {{variable->path, "/histogram", ""}, "histograms", step, {bytes, 12}};
+    telling what = {{program->variables[index].path, "/histogram", ""}, "histograms", step, {bytes, 12}};
     put_field(&what.tensor, 4, rows, sizeof rows);
     return tell(events, program, &what);
+}
+
+/* Pictures that are drawn, as "PATH/image". */
+static int tell_pictures(const kt_events *events, const kt_program *program, const char *path, int64_t step,
+                         const kt_pictures *pictures) {
+    enum { DIGITS = 24, HEAD = 16 };
+    const size_t room = kt_picture_room(pictures);
+    char width[DIGITS], height[DIGITS];
+    uint8_t *file = malloc(room), *bytes = malloc((size_t)pictures->count * (room + HEAD) + 4 * DIGITS);
+    int status;
+    if (!file || !bytes) {
+        status = no_memory(program);
+    } else {
+        const uint8_t head[] = {
+            1 << 3,     7, 2 << 3 | 2, 4,
+            2 << 3 | 2, 2, 1 << 3,     (uint8_t)(2 + pictures->count)}; /* texts, [2 + count] */
+        telling what = {{path, "/image", ""}, "images", step, {bytes, 0}};
+        put_bytes(&what.tensor, head, sizeof head);
+        put_field(&what.tensor, 8, width, (size_t)sprintf(width, "%lld", (long long)pictures->width));
+        put_field(&what.tensor, 8, height, (size_t)sprintf(height, "%lld", (long long)pictures->height));
+        for (int64_t i = 0; i < pictures->count; i++)
+            put_field(&what.tensor, 8, file, kt_picture_write(pictures, i, file));
+        status = tell(events, program, &what);
+    }
+    free(file);
+    free(bytes);
+    return status;
+}
+
+/* The weight as pictures, where it shows something; none as large as no event can be. */
+static int image(const kt_events *events, kt_context *context, uint32_t index, int64_t step) {
+    const kt_program *program = kt_context_program(context);
+    const kt_abi_variable *variable = &program->variables[index];
+    kt_buffer numbers;
+    kt_pictures pictures;
+    void *owned;
+    int status = read_weight(context, index, KT_F32, &numbers, &owned);
+    if (status) return status;
+    if (kt_pictures_lay_out(&numbers, &pictures) &&
+        (size_t)pictures.count * kt_picture_room(&pictures) < INT32_MAX) {
+        status = kt_pictures_draw(&numbers, &pictures) ? no_memory(program) : 0;
+        if (status == 0) status = tell_pictures(events, program, variable->path, step, &pictures);
+        free(pictures.pixels);
+    }
+    free(owned);
+    return status;
+}
+
+/* The model's JSON, of which TensorBoard draws a graph; of no use where the model did not come from Keras. */
+static int graph(const kt_events *events, const kt_program *program) {
+    enum { HEAD = 16 };
+    const char *config = program->training->config;
+    const size_t length = strlen(config);
+    uint8_t *bytes = malloc(length + HEAD);
+    if (!bytes) return no_memory(program);
+    telling what = {{"keras", "", ""}, "graph_keras_model", 0, {bytes, 0}, "1"};
+    put_bytes(&what.tensor, (const uint8_t[]){1 << 3, 7, 2 << 3 | 2, 0}, 4); /* a text, [] */
+    put_field(&what.tensor, 8, config, length);
+    int status = tell(events, program, &what);
+    free(bytes);
+    return status;
 }
 
 int kt_tensorboard_begin(kt_tensorboard *board, const kt_program *program) {
@@ -232,7 +315,10 @@ int kt_tensorboard_begin(kt_tensorboard *board, const kt_program *program) {
             return kt_cli_fail(program, KT_EXIT_USAGE,
                                "--tensorboard takes logs of one number, and %s is a list.",
                                training->log_names[i]);
-    return begin(&board->train, program, board->directory, "train");
+    int status = begin(&board->train, program, board->directory, "train");
+    if (status == 0 && !board->no_graph && training->config) status = graph(&board->train, program);
+    return status || !board->embeddings ? status
+                                        : kt_projector_write(program, board->directory, board->metadata);
 }
 
 int kt_tensorboard_step(kt_tensorboard *board, const kt_program *program, const kt_log *logs, size_t count) {
@@ -284,10 +370,12 @@ static int training(kt_tensorboard *board, kt_context *context, int64_t epoch, i
         status =
             scalar(&board->train, program, "epoch_", "steps_per_second", "", epoch,
                    (double)(iterations - board->epoch_first) / (kt_tensorboard_now() - board->epoch_begin));
-    for (uint32_t i = 0; i < program->variable_count && status == 0; i++)
-        if (board->histograms && epoch % board->histograms == 0 &&
-            program->variables[i].kind == KT_KEPT_WEIGHT)
-            status = histogram(&board->train, context, i, epoch);
+    for (uint32_t i = 0; i < program->variable_count && status == 0; i++) {
+        if (!board->histograms || epoch % board->histograms || program->variables[i].kind != KT_KEPT_WEIGHT)
+            continue;
+        status = histogram(&board->train, context, i, epoch);
+        if (status == 0 && board->images) status = image(&board->train, context, i, epoch);
+    }
     return status;
 }
 
@@ -299,7 +387,10 @@ int kt_tensorboard_epoch(kt_tensorboard *board, kt_context *context, int64_t epo
         is_silent(board, board->steps) ? 0 : training(board, context, epoch, iterations, rates, logs, count);
     for (size_t i = 0; i < count; i++) validates = validates || strncmp(logs[i].name, "val_", 4) == 0;
     if (status == 0 && fflush(board->train.file)) status = fail(&board->train, program);
-    return status || !validates ? status : validation(board, program, epoch, iterations, logs, count);
+    if (status == 0 && validates) status = validation(board, program, epoch, iterations, logs, count);
+    return status || !board->embeddings || epoch % board->embeddings
+               ? status
+               : kt_projector_save(context, board->directory, epoch);
 }
 
 void kt_tensorboard_end(kt_tensorboard *board) {

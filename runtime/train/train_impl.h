@@ -48,6 +48,10 @@ typedef struct kt_fit_options {
     const char *tensorboard_freq; /* "epoch", "batch", or a number of steps */
     bool tensorboard_rates;       /* steps a second, too */
     int64_t tensorboard_histograms; /* every so many epochs those of weights; 0: never */
+    bool tensorboard_images;        /* of weights, with histograms */
+    bool tensorboard_no_graph;
+    int64_t tensorboard_embeddings;     /* every so many epochs the weights; 0: never */
+    kt_file_list tensorboard_metadata;  /* of rows of embeddings: FILE or LAYER=FILE */
     const char *learning_rate_scheduler; /* "0=0.1,10=0.01" */
     bool terminate_on_nan, csv_append;
 } kt_fit_options;

@@ -1,11 +1,12 @@
 /* usage: event_dump FILE
  * Checks both CRCs of every record of a TensorBoard event file and prints a line an event: "version TEXT" or
- * "STEP TAG VALUE …". It reads what it needs of Event, Summary and TensorProto, and refuses other plugins
- * than scalars and histograms. */
+ * "STEP TAG VALUE …": a scalar, the numbers of a histogram, the pixels of pictures, or the text of a graph.
+ * It reads what it needs of Event, Summary, TensorProto and PNG, and refuses other plugins. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 static _Noreturn void fail(const char *what) {
     fprintf(stderr, "event_dump: %s\n", what);
@@ -85,6 +86,86 @@ static part find(part message, unsigned field) {
     return found;
 }
 
+/* ---- pictures
+ * ----------------------------------------------------------------------------------------------
+ */
+static uint32_t big(const uint8_t *bytes) {
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+/* What a filter of PNG adds to a byte: its neighbours are left, above, and above left. */
+static int predict(int filter, int left, int above, int corner) {
+    int estimate = left + above - corner;
+    int a = abs(estimate - left), b = abs(estimate - above), c = abs(estimate - corner);
+    switch (filter) {
+    case 0: return 0;
+    case 1: return left;
+    case 2: return above;
+    case 3: return (left + above) / 2;
+    case 4: return a <= b && a <= c ? left : b <= c ? above : corner;
+    default: fail("there is no such filter");
+    }
+}
+
+/* Width, height, colours and pixels of a PNG file of bytes. */
+static void print_picture(part file) {
+    static uint8_t packed[1 << 16], rows[1 << 16];
+    static const int channels_of[7] = {[0] = 1, [2] = 3, [6] = 4};
+    size_t packed_count = 0;
+    uint32_t width = 0, height = 0, channels = 0, ends = 0;
+    if (file.end - file.at < 8 || memcmp(file.at, "\x89PNG\r\n\x1a\n", 8) != 0)
+        fail("a picture is no PNG file");
+    for (file.at += 8; file.at < file.end;) {
+        uint32_t length = file.end - file.at < 12 ? UINT32_MAX : big(file.at);
+        if (length > (size_t)(file.end - file.at - 12)) fail("a chunk is cut off");
+        const uint8_t *name = file.at + 4, *content = name + 4;
+        if (big(content + length) != crc32(0, name, length + 4)) fail("a chunk's CRC is wrong");
+        if (memcmp(name, "IHDR", 4) == 0 && length == 13 && content[8] == 8 && content[9] <= 6) {
+            width = big(content);
+            height = big(content + 4);
+            channels = (uint32_t)channels_of[content[9]];
+        } else if (memcmp(name, "IDAT", 4) == 0 && length <= sizeof packed - packed_count) {
+            memcpy(packed + packed_count, content, length);
+            packed_count += length;
+        }
+        ends = memcmp(name, "IEND", 4) == 0;
+        file.at = content + length + 4;
+    }
+    uLongf count = sizeof rows;
+    size_t row = (size_t)width * channels + 1;
+    if (!ends || uncompress(rows, &count, packed, packed_count) != Z_OK || count != row * height)
+        fail("a picture is damaged");
+    printf(" %ux%ux%u", width, height, channels);
+    for (size_t y = 0; y < height; y++)
+        for (size_t x = 1; x < row; x++) {
+            uint8_t *at = rows + y * row + x, filter = rows[y * row];
+            int left = x > channels ? at[-(int)channels] : 0, above = y ? at[-(int)row] : 0;
+            *at = (uint8_t)(*at +
+                            predict(filter, left, above, y && x > channels ? at[-(int)(row + channels)] : 0));
+            printf(" %d", *at);
+        }
+}
+
+/* The texts of a tensor: of pictures the first two are width and height. */
+static void print_texts(part tensor, int pictures) {
+    part text;
+    unsigned field;
+    uint64_t ignored;
+    for (int i = 0; next(&tensor, &field, &text, &ignored);) {
+        if (field != 8) continue;
+        if (pictures && i++ > 1)
+            print_picture(text);
+        else
+            printf(" %.*s", (int)(text.end - text.at), (const char *)text.at);
+    }
+    printf("\n");
+}
+
+static int is(part text, const char *expected) {
+    size_t length = strlen(expected);
+    return (size_t)(text.end - text.at) == length && memcmp(text.at, expected, length) == 0;
+}
+
 static void print_event(part event) {
     part bytes, version = find(event, 3), value = find(find(event, 5), 1), tag = find(value, 1);
     part plugin = find(find(find(value, 9), 1), 1), content = find(find(value, 8), 4);
@@ -98,7 +179,13 @@ static void print_event(part event) {
         return;
     }
     printf("%llu %.*s", (unsigned long long)step, (int)(tag.end - tag.at), (const char *)tag.at);
-    if (plugin.end - plugin.at == 10 && memcmp(plugin.at, "histograms", 10) == 0) {
+    if (is(plugin, "images") || is(plugin, "graph_keras_model")) {
+        if (is(plugin, "graph_keras_model") != is(find(find(find(value, 9), 1), 2), "1"))
+            fail("a plugin's version is wrong");
+        print_texts(find(value, 8), is(plugin, "images"));
+        return;
+    }
+    if (is(plugin, "histograms")) {
         if (content.end - content.at != 30 * 3 * 8) fail("a histogram has not 30 buckets");
         for (double bucket; content.at < content.end; content.at += sizeof bucket) {
             uint64_t bits = little(content.at, sizeof bucket);
@@ -108,7 +195,7 @@ static void print_event(part event) {
         printf("\n");
         return;
     }
-    if (plugin.end - plugin.at != 7 || memcmp(plugin.at, "scalars", 7) != 0) fail("an event is no scalar");
+    if (!is(plugin, "scalars")) fail("an event is no scalar");
     if (content.end - content.at != 4) fail("a scalar has not 4 bytes");
     uint32_t bits = (uint32_t)little(content.at, 4);
     float scalar;

@@ -152,6 +152,29 @@ with open(OUT / "vectors.json", "w") as file:
     json.dump({name: np.asarray(numbers, "float64").tolist() for name, numbers in history.items()}, file)
     file.write("\n")
 (OUT / "vectors.txt").write_text("".join(line + "\n" for line in lines.getvalue().splitlines() if "loss" in line))
+# The model as JSON, weights as pictures, and embeddings, of which one is of a model within. The rate is 0, so that pixels do not
+# hang on roundings.
+inputs = keras.Input((6,), name="x", dtype="int32")
+hidden = layers.Add()([layers.Embedding(9, 5, name="words")(inputs), layers.Embedding(9, 5, name="kinds")(inputs),
+                       keras.Sequential([layers.Embedding(9, 5)], name="within")(inputs)])
+hidden = layers.Conv1D(4, 3, name="line")(hidden)
+hidden = layers.Conv2D(2, 2, name="square")(layers.Reshape((4, 4, 1))(hidden))
+hidden = layers.Flatten()(layers.Conv2D(3, 2, name="colours")(hidden))
+model = keras.Model(inputs, layers.Dense(3, activation="softmax", name="high")(layers.Dense(300, name="wide")(hidden)), name="board")
+generator = np.random.RandomState(5)
+model.set_weights([generator.uniform(-0.3, 1.3, weight.shape) for weight in model.get_weights()])
+model.compile(keras.optimizers.SGD(0.0), loss="sparse_categorical_crossentropy")
+model.save(FOLDER / "board.keras")
+ids = np.clip(np.abs(x) * 3, 0, 8).astype("int32")
+np.save(FOLDER / "board_x.npy", ids)
+keras.models.load_model(FOLDER / "board.keras").fit(
+    ids, y, batch_size=20, shuffle=False, epochs=3, verbose=0, callbacks=[callbacks.TensorBoard(
+        OUT / "board", histogram_freq=2, write_images=True, embeddings_freq=2, embeddings_metadata={"kinds": "kinds'\"\\é.tsv"})])
+(events,) = (OUT / "board" / "train").glob("events*")
+events.rename(OUT / "board.tfevents")
+(OUT / "board" / "projector_config.pbtxt").rename(OUT / "projector_config.pbtxt")
+names["board"] = sorted(os.listdir(OUT / "board" / "train"))
+shutil.rmtree(OUT / "board")
 with open(OUT / "recorded.txt", "w") as file:
     for run, history in histories.items():
         for name, numbers in history.items():

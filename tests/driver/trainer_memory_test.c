@@ -32,6 +32,7 @@ static const failing_command
                       .in_child = 4000},
     logging = {.line = FIT
                "1 --epochs 3 --validation-split 0.25 --csv-log log.csv --tensorboard board --checkpoint run"
+               " --tensorboard-histogram-freq 3 --tensorboard-write-images --tensorboard-embeddings-freq 3"
                " --model-checkpoint filepath=best.keras,save_best_only=1"
                " --early-stopping monitor=val_loss,patience=1,restore_best_weights=1",
                .files = "best.keras board log.csv run",
