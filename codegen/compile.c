@@ -312,6 +312,7 @@ static kt_status compile(void *context) {
     KT_TRY(make_form(work, &page));
     page.plans = work->plans.at;
     page.plan_count = work->plans.count;
+    if (work->memory.told.length) page.again = kt_text_string(&work->memory.told);
     KT_TRY(kt_inspect_end(&work->inspection, &page, &work->files));
     if (is_graph(options->emit))
         KT_TRY(kt_graph_write(work->graph, options->output, work->arena, work->diag));

@@ -249,6 +249,7 @@ static void print_facts(const kt_page_source *source, bool with_texts, kt_text *
         add_plan(&p, &source->plans[i]);
     }
     kt_text_add(json, "]");
+    add_member(json, "again", source->again);
     if (with_texts) {
         add_member(json, "plan", source->plan);
         add_member(json, "loops", source->loops);

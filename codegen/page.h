@@ -31,6 +31,7 @@ typedef struct kt_page_source {
     uint32_t plan_count;
     const kt_module *module; /* or NULL: no code was made */
     uint64_t constants_bytes;
+    const char *again; /* what is computed again in training, and what that saves; or NULL */
     const char *plan, *loops, *llvm, *assembly; /* texts, or NULL */
 } kt_page_source;
 /* with_texts: the graphs and the code too. */

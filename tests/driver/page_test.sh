@@ -15,6 +15,11 @@ done
 # For a form that needs no code there is a page too.
 "$KERATIN" compile "$digits/digits.keras" -o plan --emit=plan --dump-dir planned
 expect_text '"plans": \[{"entry": "predict"' planned/index.html
+# What a trainer computes again, as its plan lists it.
+"$KERATIN" compile "$SOURCE/tests/driver/seeded.keras" --train --memory-limit 80K --emit=plan -o seeded.plan --report seeded.html
+sed -n '/^\(computed again\|memory of\)/,/^layouts:/p' seeded.plan | grep -v '^layouts:' >listed
+[ "$(grep -c '^  .* bytes moved  //' listed)" -gt 20 ] || fail "the plan lists little that is run again: $(cat listed)"
+sed -n 's/^"again": "\(.*\)\\n"}.*/\1/p' seeded.html | sed 's/\\n/\n/g; s/\\u003c/</g' | cmp - listed || fail "the page tells other things"
 expect_status 1 "$KERATIN" compile "$digits/digits.keras" -o digits --report no/such/directory/report.html
 expect_errors 1
 
@@ -57,6 +62,10 @@ buffers=$(grep -c 'bytes, arena, steps' dumps/*.plan)
 draw $page memory
 [ "$(count '<rect')" = "$buffers" ] || fail "$(count '<rect') rectangles for $buffers buffers"
 expect_text 'stroke-dasharray="6 4"' dom
+draw seeded.html memory
+expect_text 'memory of train_step (batch 32): ' dom
+expect_text 'pad_1 for 512 bytes' dom
+
 draw $page kernels=1
 [ "$(count '<td class="mono">')" = $((2 * steps)) ] || fail "$(count '<td class="mono">') cells for $steps steps"
 expect_text '<pre>kernel conv_add_maximum(a0.*units' dom
