@@ -19,7 +19,7 @@
     X(unroll, "steps of the depth in a turn of its loop")                                                    \
     X(ahead, "bytes from what is read of a packed operand to what is prefetched, or 0: nothing is")          \
     X(high, "rows, lines or tiles in a unit of work")                                                        \
-    X(wide, "column tiles in a unit, or in a block that shares transformed tiles")                           \
+    X(wide, "column tiles in a unit, or in a block that shares transformed tiles; or vectors of channels")   \
     X(narrow, "column tiles in a unit of such a block")                                                      \
     X(deep, "steps of the depth that are packed at once")                                                    \
     X(apart, "1: what follows the product goes over a unit's results in a loop of its own")

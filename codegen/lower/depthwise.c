@@ -4,14 +4,19 @@
  * A tile is some neighbouring places of an image row by a vector of channels, with its sums in registers:
  * each vector of the kernel, loaded once, meets the pixels of all places. Nothing is padded in memory. Above
  * and below the image the window's loop is shorter; the tiles at both ends of a row are expanded without the
- * products that lie outside. */
+ * products that lie outside.
+ *
+ * A unit is some rows of an image. It goes through them with so few channels at a time that the rows under
+ * the window stay in the nearest cache, and so each pixel comes from beyond it once. */
 #include "codegen/lower/lower_impl.h"
 
 enum {
-    UNIT_PRODUCTS = 1 << 16, /* multiply-adds in a unit, about */
-    MOST_LINES = 1 << 12,    /* of a unit */
-    MOST_PLACES = 12,        /* of a tile: each costs instructions */
-    MOST_PRODUCTS = 160,     /* of a row of the window, in a tile: these are expanded */
+    UNIT_PRODUCTS = 1 << 20, /* multiply-adds in a unit, about; images of a quarter are shared out */
+    NEAR_BYTES = 24 * 1024,  /* of rows under the window */
+    LINE_BYTES = 64,
+    MOST_LINES = 1 << 12, /* of a unit */
+    MOST_PLACES = 12,     /* of a tile: each costs instructions */
+    MOST_PRODUCTS = 160,  /* of a row of the window, in a tile: these are expanded */
 };
 
 typedef struct depthwise {
@@ -24,6 +29,8 @@ typedef struct depthwise {
     int lanes;
     int64_t window, low, extent, width; /* along rows: the window, what is padded, pixels and places */
     int64_t places;                     /* of a tile */
+    int64_t wide;                       /* channels of a block */
+    kt_reg block;                       /* where it begins */
     kt_reg at[KT_MAX_RANK]; /* image, and the row in it: indices of the axes before the last spatial one */
 } depthwise;
 
@@ -97,11 +104,12 @@ static void store_places(kt_lower *lower, const tile *t, kt_cell sums, kt_reg ch
     }
 }
 
-/* A tile of the channels from `channel` on. */
-static void emit_tile(kt_lower *lower, kt_reg channel, kt_reg mask, void *context) {
+/* A tile of the block's channels from `in_block` on. */
+static void emit_tile(kt_lower *lower, kt_reg in_block, kt_reg mask, void *context) {
     const tile *t = context;
     const depthwise *d = t->d;
     kt_loops *loops = lower->loops;
+    kt_reg channel = kt_plus(lower, d->block, in_block);
     kt_cell sums = kt_loops_cell(loops, "sums", d->dtype, d->lanes, (uint32_t)t->places);
     for (int64_t place = 0; place < t->places; place++)
         kt_loops_set(loops, sums, kt_loops_int(loops, place), kt_loops_const(loops, d->dtype, d->lanes, 0));
@@ -130,9 +138,9 @@ static void emit_tile(kt_lower *lower, kt_reg channel, kt_reg mask, void *contex
 }
 
 static void emit_channels(kt_lower *lower, tile *t) {
-    kt_reg channels = kt_loops_dim(lower->loops, t->d->x->dims[t->d->spatial + 1]);
-    kt_lower_vector_loop(lower, kt_loops_int(lower->loops, 0), channels, t->d->lanes, emit_tile, t,
-                         "channels");
+    kt_loops *loops = lower->loops;
+    kt_lower_vector_loop(lower, kt_loops_int(loops, 0), kt_loops_int(loops, t->d->wide), t->d->lanes,
+                         emit_tile, t, "channels");
 }
 
 /* The tiles of a row: those within as a loop, and before and behind it those which reach outside or are
@@ -173,6 +181,41 @@ static bool suits_tiles(const depthwise *d) {
     int64_t tiles = kt_divide_up(d->width, d->places);
     return d->places * d->window <= MOST_PRODUCTS &&
            (tiles <= 2 || is_inside(d, d->places, (tiles - 1) * d->places));
+}
+
+/* All channels, unless rows are read again for others of the result: then as many as the nearest cache keeps
+ * of those under the window, by whole lines. */
+static void choose_block(kt_lower *lower, depthwise *d) {
+    int64_t vectors = d->attrs->groups / d->lanes, rows;
+    d->wide = d->attrs->groups;
+    if (d->wide % d->lanes != 0 ||
+        !is_known(lower, kt_product(lower, d->w->dims, 0, d->spatial - 1), &rows) || rows < 2 ||
+        d->extent == 0)
+        return;
+    int64_t bytes = d->lanes * (int64_t)kt_dtype_bytes(d->x->dtype);
+    int64_t wide = NEAR_BYTES / (rows * d->extent * bytes);
+    if (wide < LINE_BYTES / bytes) wide = LINE_BYTES / bytes;
+    if (wide > vectors) wide = vectors;
+    while (vectors % wide != 0) wide--;
+    wide = kt_choose(&lower->loops->choice, KT_KNOB_wide, wide,
+                     (kt_range){.least = 1, .most = vectors, .divides = vectors},
+                     "what the nearest cache keeps of rows under the window");
+    d->wide = wide * d->lanes;
+}
+
+/* Rows of a unit. */
+static kt_dim choose_rows(kt_lower *lower, const depthwise *d, kt_dim row_work) {
+    kt_dim_pool *dims = lower->dims;
+    kt_dim grain = kt_dim_const(dims, UNIT_PRODUCTS), one = kt_dim_const(dims, 1);
+    kt_dim high = kt_dim_ceildiv(dims, grain, kt_dim_max(dims, row_work, one));
+    int64_t known, image, work;
+    if (!kt_dim_is_const(dims, high, &known)) return high;
+    if (is_known(lower, kt_product(lower, d->result->dims, 1, d->spatial), &image) &&
+        is_known(lower, row_work, &work) && image * work >= UNIT_PRODUCTS / 4)
+        known = kt_unit_share(image, known < (image + 1) / 2 ? known : (image + 1) / 2);
+    return kt_dim_const(dims,
+                        kt_choose(&lower->loops->choice, KT_KNOB_high, known,
+                                  (kt_range){.least = 1, .most = MOST_LINES}, "products enough for a unit"));
 }
 
 /* Whether this is such a convolution, whose rows are known; plans its tiles. */
@@ -217,14 +260,9 @@ bool kt_lower_depthwise(kt_lower *lower, const kt_node_info *heavy, uint32_t x, 
     kt_dim rows = kt_product(lower, d.result->dims, 0, d.spatial),
            window = kt_product(lower, d.w->dims, 0, d.spatial);
     kt_dim row_work = kt_dim_mul_const(dims, window, d.width * d.attrs->groups);
-    kt_dim grain = kt_dim_const(dims, UNIT_PRODUCTS), one = kt_dim_const(dims, 1);
-    kt_dim high = kt_dim_ceildiv(dims, grain, kt_dim_max(dims, row_work, one)); /* rows of a unit */
-    int64_t known;
     loops->choice.form = "depthwise";
-    if (kt_dim_is_const(dims, high, &known))
-        high = kt_dim_const(dims, kt_choose(&loops->choice, KT_KNOB_high, known,
-                                            (kt_range){.least = 1, .most = MOST_LINES},
-                                            "products enough for a unit"));
+    choose_block(lower, &d);
+    kt_dim high = choose_rows(lower, &d, row_work);
     kt_dim units = kt_dim_ceildiv(dims, rows, high);
     loops->leading = true;
     loops->cost = kt_dim_ceildiv(dims, kt_dim_mul(dims, rows, row_work),
@@ -233,6 +271,8 @@ bool kt_lower_depthwise(kt_lower *lower, const kt_node_info *heavy, uint32_t x, 
                                  kt_loops_int(loops, 1), "units");
     kt_reg begin = kt_times_dim(lower, unit, high), end = kt_plus(lower, begin, kt_loops_dim(loops, high));
     end = kt_loops_index(loops, KT_INDEX_MIN, end, kt_loops_dim(loops, rows));
+    d.block = kt_lower_begin(lower, kt_loops_int(loops, 0), kt_loops_int(loops, d.attrs->groups), d.wide,
+                             "channel blocks");
     kt_reg rest = kt_lower_begin(lower, begin, end, 1, "image rows");
     for (int axis = d.spatial - 1; axis > 0; axis--) {
         kt_reg extent = kt_loops_dim(loops, d.result->dims[axis]);
@@ -241,6 +281,7 @@ bool kt_lower_depthwise(kt_lower *lower, const kt_node_info *heavy, uint32_t x, 
     }
     d.at[0] = rest;
     emit_row(lower, &d);
+    kt_lower_end(lower);
     kt_lower_end(lower);
     kt_loops_end(loops);
     return true;

@@ -280,6 +280,9 @@ static void test_depthwise(void **state) {
         {SIZES(T, 3, 12, 8), SIZES(3, 3), 8, 8, .strides = SIZES(1, 3), .padding = SIZES(1, 1, 1, 1)},
         {SIZES(2, T, 12, 8), SIZES(3, 3), 8, 8, .padding = SIZES(1, 1, 1, 1)},
         {SIZES(2, 3, T, 8), SIZES(3, 3), 8, 8, .padding = SIZES(1, 1, 1, 1)},
+        /* an image of several units, by blocks of channels */
+        {SIZES(N, 9, 70, 96), SIZES(3, 3), 96, 96, .padding = SIZES(1, 1, 1, 1)},
+        {SIZES(N, 18, 70, 96), SIZES(3, 3), 96, 96, .strides = SIZES(2, 1), .padding = SIZES(0, 1, 0, 1)},
     };
     suite s = begin_suite();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) add_conv(&s, &cases[i], 2);
