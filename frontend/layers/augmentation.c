@@ -16,8 +16,9 @@
 #define RANGE INERT(value_range, JSON, "[0, 255]")
 #define FACTOR(default_json) INERT(factor, JSON, default_json)
 #define INTERPOLATION INERT(interpolation, CHOICE, "\"bilinear\"", .choices = "nearest bilinear")
-#define FILL \
-    INERT(fill_mode, CHOICE, "\"reflect\"", .choices = "constant nearest reflect wrap mirror"), \
+#define FILL_MODE(modes) INERT(fill_mode, CHOICE, "\"reflect\"", .choices = modes)
+#define FILL FILL_MODE("constant nearest reflect wrap"), FILL_REST
+#define FILL_REST \
     INERT(fill_value, JSON, "0.0"), INTERPOLATION
 
 static const kt_option color_options[] = {IMAGES, FACTOR(NULL), RANGE, SEED, KT_OPTIONS_END};
@@ -70,7 +71,7 @@ static const kt_option zoom_options[] = {
 static const kt_option elastic_options[] = {
     IMAGES, FACTOR("1.0"),
     INERT(scale, JSON, "1.0"),
-    FILL, RANGE, SEED, KT_OPTIONS_END,
+    FILL_MODE("constant nearest reflect wrap mirror"), FILL_REST, RANGE, SEED, KT_OPTIONS_END,
 };
 static const kt_option perspective_options[] = {
     IMAGES, FACTOR("1.0"),
@@ -199,16 +200,18 @@ AUGMENTATION(random_grayscale, "RandomGrayscale", "grey images", grayscale_optio
 AUGMENTATION(random_color_jitter, "RandomColorJitter",
              "images of other brightness, contrast, saturation and hue", jitter_options, KEEPS, NULL);
 AUGMENTATION(random_gaussian_blur, "RandomGaussianBlur", "blurred images", blur_options, CASTS, NULL);
-AUGMENTATION(random_crop, "RandomCrop", "parts of images", crop_options, KEEPS, NULL);
+AUGMENTATION(random_crop, "RandomCrop", "parts of images", crop_options, KEEPS, kt_augment_crop);
 AUGMENTATION(random_flip, "RandomFlip", "mirrored images", flip_options, CASTS, kt_augment_flip);
-AUGMENTATION(random_rotation, "RandomRotation", "turned images", rotation_options, CASTS, NULL);
-AUGMENTATION(random_shear, "RandomShear", "sheared images", shear_options, CASTS, NULL);
-AUGMENTATION(random_translation, "RandomTranslation", "shifted images", translation_options, CASTS, NULL);
-AUGMENTATION(random_zoom, "RandomZoom", "larger or smaller images", zoom_options, CASTS, NULL);
+AUGMENTATION(random_rotation, "RandomRotation", "turned images", rotation_options, CASTS,
+             kt_augment_rotation);
+AUGMENTATION(random_shear, "RandomShear", "sheared images", shear_options, CASTS, kt_augment_shear);
+AUGMENTATION(random_translation, "RandomTranslation", "shifted images", translation_options, CASTS,
+             kt_augment_translation);
+AUGMENTATION(random_zoom, "RandomZoom", "larger or smaller images", zoom_options, CASTS, kt_augment_zoom);
 AUGMENTATION(random_elastic_transform, "RandomElasticTransform", "warped images", elastic_options, CASTS,
              NULL);
 AUGMENTATION(random_perspective, "RandomPerspective", "images from another point of view",
-             perspective_options, CASTS, NULL);
+             perspective_options, CASTS, kt_augment_perspective);
 AUGMENTATION(random_erasing, "RandomErasing", "images with holes", erasing_options, CASTS, NULL);
 AUGMENTATION(solarization, "Solarization", "images whose bright pixels are inverted", solarization_options,
              CASTS, NULL);

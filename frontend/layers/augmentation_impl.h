@@ -24,7 +24,8 @@ typedef struct kt_augmentation {
  * data_format is another or there is one image without a batch. Gives images of that form; draws in the order in which
  * Keras does. */
 typedef kt_value kt_augment_fn(kt_layer *layer, kt_trace *trace, const kt_images *images);
-kt_augment_fn kt_augment_flip;
+kt_augment_fn kt_augment_flip, kt_augment_crop, kt_augment_translation, kt_augment_rotation, kt_augment_zoom, kt_augment_shear,
+    kt_augment_perspective;
 
 /* The range that an option means: two numbers, sorted, or one, which may be drawn with either sign but not below
  * least. */

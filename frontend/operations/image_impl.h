@@ -37,4 +37,26 @@ kt_value kt_planes_join(kt_builder *builder, const kt_value planes[3]);
 void kt_planes_to_hsv(kt_builder *builder, kt_value planes[3]);
 void kt_planes_to_rgb(kt_builder *builder, kt_value planes[3]);
 
+/* ---- images taken at other places (image_sampling.c)
+ * ----------------------------------------------------------- */
+enum { KT_COEFFICIENTS = 8 };
+/* Place (x, y) of the result is taken from ((c0 x + c1 y + c2) / k, (c3 x + c4 y + c5) / k), where
+ * k = c6 x + c7 y + 1; each [batch], or [1] for all, f32. */
+typedef struct kt_projection {
+    kt_value at[KT_COEFFICIENTS];
+} kt_projection;
+/* The map that takes four points of images to where others were: start and end [batch, 8] f64: x0, y0, …, y3. */
+kt_projection kt_images_match(kt_builder *builder, kt_value start, kt_value end);
+
+typedef struct kt_image_reading {
+    const char *interpolation; /* "nearest" or "bilinear" */
+    const char *fill_mode;     /* what is outside: "constant", "nearest", "wrap", "reflect" or, without folds, "mirror" */
+    double fill_value;
+    bool folds; /* as in TensorFlow, which moves a place inside before it looks at the elements around it; else each
+                   of these is what fill_mode says */
+} kt_image_reading;
+/* [batch, height, width, channels] again. */
+kt_value kt_images_project(kt_builder *builder, const kt_images *images, const kt_projection *projection,
+                           const kt_image_reading *how);
+
 #endif

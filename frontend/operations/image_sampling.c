@@ -7,17 +7,15 @@
 
 #include <string.h>
 
-/* ---- fill modes: which element stands for element `at` of `size`, both i64 of one shape
- * ---------------------------------- */
+/* ---- fill modes: which element stands for element `at` of `size`
+ * ------------------------------------------------------------ */
 typedef kt_value fill_fn(kt_builder *builder, kt_value at, kt_dim size);
 
 /* x counted in a circle of `size`. */
 static kt_value fill_wrap(kt_builder *b, kt_value at, kt_dim size) { return kt_mod_dim(b, at, size); }
 
 static kt_value fill_nearest(kt_builder *b, kt_value at, kt_dim size) {
-    kt_type type = *kt_build_type(b, at);
-    kt_value last = kt_dim_scalar(b, kt_dim_add_const(b->graph->dims, size, -1), KT_I64);
-    last = kt_build_broadcast_to(b, last, type.rank, type.dims);
+    kt_value last = kt_dim_like(b, at, kt_dim_add_const(b->graph->dims, size, -1));
     return kt_build_maximum(b, kt_build_minimum(b, at, last), kt_build_like(b, at, 0));
 }
 
@@ -43,19 +41,46 @@ static kt_value fill_reflect(kt_builder *b, kt_value at, kt_dim size) {
     return there_and_back(b, at, size, 1);
 }
 
-#define FILL_MODES "constant nearest wrap mirror reflect"
-static const struct {
-    const char *name;
-    fill_fn *fill;
-} fill_modes[] = {{"constant", fill_constant},
-                  {"nearest", fill_nearest},
-                  {"wrap", fill_wrap},
-                  {"mirror", fill_mirror},
-                  {"reflect", fill_reflect}};
+/* Which place inside, between elements too, TensorFlow takes for a place outside: of reflected and of wrapped
+ * images one between the end and what follows it is the end. */
+static kt_value fold_reflect(kt_builder *b, kt_value at, kt_dim size) {
+    kt_value length = kt_dim_like(b, at, size), period = kt_build_add(b, length, length);
+    kt_value turns = kt_build_trunc(b, kt_build_div(b, at, period));
+    kt_value rest = kt_build_sub(b, at, kt_build_mul(b, period, turns));
+    kt_value back = kt_add_number(b, kt_build_neg(b, rest), -1);
+    kt_value before = kt_build_lt(b, rest, kt_build_neg(b, length));
+    before = kt_build_select(b, before, kt_build_add(b, rest, period), back);
+    kt_value behind = kt_build_ge(b, rest, length);
+    behind = kt_build_select(b, behind, kt_build_add(b, back, period), rest);
+    kt_value below = kt_build_lt(b, at, kt_build_like(b, at, 0));
+    return fill_nearest(b, kt_build_select(b, below, before, behind), size);
+}
+static kt_value fold_wrap(kt_builder *b, kt_value at, kt_dim size) {
+    kt_dim_pool *dims = b->graph->dims;
+    kt_value length = kt_dim_like(b, at, size), last = kt_add_number(b, length, -1);
+    kt_value gap =
+        kt_dim_like(b, at, kt_dim_max(dims, kt_dim_add_const(dims, size, -1), kt_dim_const(dims, 1)));
+    kt_value back = kt_build_neg(b, kt_build_trunc(b, kt_build_div(b, at, gap))),
+             none = kt_build_like(b, at, 0);
+    kt_value turns = kt_build_select(b, kt_build_gt(b, at, last), back, none);
+    turns = kt_build_select(b, kt_build_lt(b, at, none), kt_add_number(b, back, 1), turns);
+    return fill_nearest(b, kt_build_add(b, at, kt_build_mul(b, length, turns)), size);
+}
 
-static fill_fn *find_fill(const char *name) {
+#define FILL_MODES "constant nearest wrap mirror reflect"
+typedef struct fill_mode {
+    const char *name;
+    fill_fn *fill, *fold; /* fold NULL: TensorFlow has no such mode */
+} fill_mode;
+static const fill_mode fill_modes[] = {{"constant", fill_constant, fill_constant},
+                                       {"nearest", fill_nearest, fill_nearest},
+                                       {"wrap", fill_wrap, fold_wrap},
+                                       {"mirror", fill_mirror, NULL},
+                                       {"reflect", fill_reflect, fold_reflect}};
+
+static const fill_mode *find_fill(const char *name) {
     for (size_t i = 0; i < sizeof fill_modes / sizeof *fill_modes; i++)
-        if (strcmp(fill_modes[i].name, name) == 0) return fill_modes[i].fill;
+        if (strcmp(fill_modes[i].name, name) == 0) return &fill_modes[i];
     KT_BUG("there is no fill mode %s", name);
 }
 
@@ -83,9 +108,8 @@ static kt_value round_half_away(kt_builder *b, kt_value x) {
 }
 
 static kt_value is_inside(kt_builder *b, kt_value at, kt_dim size) {
-    kt_type type = *kt_build_type(b, at);
-    kt_value end = kt_build_broadcast_to(b, kt_dim_scalar(b, size, KT_I64), type.rank, type.dims);
-    return kt_build_and(b, kt_build_ge(b, at, kt_build_like(b, at, 0)), kt_build_lt(b, at, end));
+    kt_value below_end = kt_build_lt(b, at, kt_dim_like(b, at, size));
+    return kt_build_and(b, kt_build_ge(b, at, kt_build_like(b, at, 0)), below_end);
 }
 
 static tap make_tap(kt_builder *b, kt_value at, kt_value weight, kt_dim size, fill_fn *fill) {
@@ -95,7 +119,7 @@ static tap make_tap(kt_builder *b, kt_value at, kt_value weight, kt_dim size, fi
 
 /* The taps of places along an axis; returns how many there are. */
 static int find_taps(kt_builder *b, kt_value places, kt_dim size, const sampling *s, tap out[2]) {
-    fill_fn *fill = find_fill(s->fill_mode);
+    fill_fn *fill = find_fill(s->fill_mode)->fill;
     if (!s->linear) {
         out[0] = make_tap(b, round_half_away(b, places), 0, size, fill);
         return 1;
@@ -112,9 +136,7 @@ static kt_value take_corner(kt_builder *b, kt_value x, const tap *const *taps, c
     kt_value at = 0, inside = 0, weight = 0;
     for (int i = 0; i < s->axes; i++) {
         const tap *t = taps[i];
-        kt_type type = *kt_build_type(b, t->at);
-        kt_value size = kt_build_broadcast_to(b, kt_dim_scalar(b, sizes[i], KT_I64), type.rank, type.dims);
-        at = at ? kt_build_add(b, kt_build_mul(b, at, size), t->at) : t->at;
+        at = at ? kt_build_add(b, kt_build_mul(b, at, kt_dim_like(b, at, sizes[i])), t->at) : t->at;
         inside = inside ? kt_build_and(b, inside, t->inside) : t->inside;
         if (t->weight) weight = weight ? kt_build_mul(b, weight, t->weight) : t->weight;
     }
@@ -209,8 +231,6 @@ KT_OPERATION_WITH(map_coordinates, "MapCoordinates", KT_OPERATION_IMAGE,
 
 /* ---- transforms of images
  * ---------------------------------------------------------------------------------- */
-enum { COEFFICIENTS = 8 };
-
 /* [batch] to [batch, height, width] of images; a single one for all. */
 static kt_value over_images(kt_builder *b, kt_value x, const kt_images *images) {
     kt_type type = images->type;
@@ -223,21 +243,28 @@ static kt_value linear(kt_builder *b, const kt_value *c, kt_value x, kt_value y)
     return kt_build_add(b, sum, c[2]);
 }
 
-/* Place (x, y) of the result is taken from ((c0 x + c1 y + c2) / k, (c3 x + c4 y + c5) / k), where
- * k = c6 x + c7 y + 1; coefficients [batch or 1]. */
-static void transform(kt_layer_call *call, const kt_images *images, const kt_value coefficients[COEFFICIENTS],
-                      const mapping *m) {
-    kt_builder *b = call->trace->builder;
-    kt_value c[COEFFICIENTS + 1];
-    for (int i = 0; i < COEFFICIENTS; i++) c[i] = over_images(b, coefficients[i], images);
-    c[COEFFICIENTS] = kt_build_like(b, c[0], 1);
-    if (!c[0]) return;
+kt_value kt_images_project(kt_builder *b, const kt_images *images, const kt_projection *p,
+                           const kt_image_reading *how) {
+    kt_value c[KT_COEFFICIENTS + 1];
+    for (int i = 0; i < KT_COEFFICIENTS; i++) c[i] = over_images(b, p->at[i], images);
+    c[KT_COEFFICIENTS] = kt_build_like(b, c[0], 1);
+    if (!c[0]) return 0;
     kt_type grid = *kt_build_type(b, c[0]);
     kt_value x = kt_build_iota(b, &grid, 2), y = kt_build_iota(b, &grid, 1), k = linear(b, c + 6, x, y);
     kt_value places[] = {kt_build_div(b, linear(b, c + 3, x, y), k), kt_build_div(b, linear(b, c, x, y), k)};
-    sampling how = {strcmp(m->interpolation, "bilinear") == 0, m->fill_mode ? m->fill_mode : "constant",
-                    m->fill_value, 1, 2};
-    kt_images_give(call, images, sample(b, images->value, places, &how));
+    sampling s = {strcmp(how->interpolation, "bilinear") == 0, how->fill_mode, how->fill_value, 1, 2};
+    if (how->folds) {
+        for (int axis = 0; axis < 2; axis++)
+            places[axis] = find_fill(s.fill_mode)->fold(b, places[axis], images->type.dims[axis + 1]);
+        if (strcmp(s.fill_mode, "constant") != 0) s.fill_mode = "nearest";
+    }
+    return sample(b, images->value, places, &s);
+}
+
+/* What the options of an operation say, which Keras describes without folds. */
+static void project(kt_layer_call *call, const kt_images *images, const kt_projection *p, const mapping *m) {
+    kt_image_reading how = {m->interpolation, m->fill_mode ? m->fill_mode : "constant", m->fill_value, false};
+    kt_images_give(call, images, kt_images_project(call->trace->builder, images, p, &how));
 }
 
 /* Element `at` along the last axis of [batch, count]. */
@@ -259,17 +286,18 @@ static void call_affine(kt_layer *layer, kt_layer_call *call) {
     const mapping *m = (const mapping *)layer;
     kt_builder *b = call->trace->builder;
     kt_images images;
-    kt_value given = kt_operation_tensor(call, 1, "transform"), coefficients[COEFFICIENTS];
+    kt_projection p;
+    kt_value given = kt_operation_tensor(call, 1, "transform");
     if (!given || !kt_images_take(call, 0, "images", m->data_format, &images)) return;
     if (kt_build_type(b, given)->rank == 1) given = kt_add_axis(b, given, 0);
     kt_type type = *kt_build_type(b, given);
-    if (type.rank != 2 || !kt_dim_equals(b->graph->dims, type.dims[1], COEFFICIENTS)) {
-        kt_trace_fail(call->trace, KT_INVALID, "its transforms must have %d coefficients.", COEFFICIENTS);
+    if (type.rank != 2 || !kt_dim_equals(b->graph->dims, type.dims[1], KT_COEFFICIENTS)) {
+        kt_trace_fail(call->trace, KT_INVALID, "its transforms must have %d coefficients.", KT_COEFFICIENTS);
         return;
     }
     given = kt_build_cast(b, given, KT_F32);
-    for (int i = 0; i < COEFFICIENTS; i++) coefficients[i] = component(b, given, i);
-    transform(call, &images, coefficients, m);
+    for (int i = 0; i < KT_COEFFICIENTS; i++) p.at[i] = component(b, given, i);
+    project(call, &images, &p, m);
 }
 KT_OPERATION_WITH(affine_transform, "AffineTransform", KT_OPERATION_IMAGE,
                   "images turned, stretched and moved", mapping, affine_options, call_affine)
@@ -334,6 +362,15 @@ static matrix multiply(kt_builder *b, const matrix *x, const matrix *y) {
     return product;
 }
 
+kt_projection kt_images_match(kt_builder *b, kt_value start, kt_value end) {
+    kt_projection p;
+    matrix to_start = square_to(b, start), to_end = square_to(b, end);
+    matrix to_square = adjugate(b, &to_end), map = multiply(b, &to_start, &to_square);
+    for (int i = 0; i < KT_COEFFICIENTS; i++)
+        p.at[i] = kt_build_cast(b, kt_build_div(b, map.at[i / 3][i % 3], map.at[2][2]), KT_F32);
+    return p;
+}
+
 /* Four points as [batch, 8] in f64; 0 and a problem if it is none. */
 static kt_value take_points(kt_layer_call *call, uint32_t position, const char *name) {
     kt_builder *b = call->trace->builder;
@@ -364,12 +401,8 @@ static void call_perspective(kt_layer *layer, kt_layer_call *call) {
     kt_value start = take_points(call, 1, "start_points"),
              end = start ? take_points(call, 2, "end_points") : 0;
     if (!end || !kt_images_take(call, 0, "images", m->data_format, &images)) return;
-    matrix to_start = square_to(b, start), to_end = square_to(b, end);
-    matrix to_square = adjugate(b, &to_end), map = multiply(b, &to_start, &to_square);
-    kt_value coefficients[COEFFICIENTS];
-    for (int i = 0; i < COEFFICIENTS; i++)
-        coefficients[i] = kt_build_cast(b, kt_build_div(b, map.at[i / 3][i % 3], map.at[2][2]), KT_F32);
-    transform(call, &images, coefficients, m);
+    kt_projection p = kt_images_match(b, start, end);
+    project(call, &images, &p, m);
 }
 KT_OPERATION_WITH(perspective_transform, "PerspectiveTransform", KT_OPERATION_IMAGE,
                   "images whose four points move to others", mapping, perspective_options, call_perspective)

@@ -116,6 +116,8 @@ kt_value kt_operation_norm(const kt_layer_call *call, kt_value x, const double *
  * ------------------------------------------------------------- */
 /* A dimension as a scalar of a dtype. */
 kt_value kt_dim_scalar(kt_builder *builder, kt_dim dim, kt_dtype dtype);
+/* The same of x's type. */
+kt_value kt_dim_like(kt_builder *builder, kt_value x, kt_dim dim);
 /* 0, 1, … size - 1 in i64. */
 kt_value kt_positions(kt_builder *builder, kt_dim size);
 /* x + number; x + a dimension; both of x's dtype. */

@@ -14,17 +14,17 @@ kt_value kt_add_number(kt_builder *b, kt_value x, double number) {
     return number == 0 ? x : kt_build_add(b, x, kt_build_like(b, x, number));
 }
 
-static kt_value dim_like(kt_builder *b, kt_value x, kt_dim dim) {
+kt_value kt_dim_like(kt_builder *b, kt_value x, kt_dim dim) {
     kt_type type = *kt_build_type(b, x);
     return kt_build_broadcast_to(b, kt_dim_scalar(b, dim, type.dtype), type.rank, type.dims);
 }
 
 kt_value kt_add_dim(kt_builder *b, kt_value x, kt_dim dim) {
-    return kt_dim_equals(b->graph->dims, dim, 0) ? x : kt_build_add(b, x, dim_like(b, x, dim));
+    return kt_dim_equals(b->graph->dims, dim, 0) ? x : kt_build_add(b, x, kt_dim_like(b, x, dim));
 }
 
 kt_value kt_mod_dim(kt_builder *b, kt_value x, kt_dim dim) {
-    kt_value size = dim_like(b, x, dim);
+    kt_value size = kt_dim_like(b, x, dim);
     return kt_build_rem(b, kt_build_add(b, kt_build_rem(b, x, size), size), size);
 }
 
@@ -107,7 +107,7 @@ kt_value kt_diagonal(kt_builder *b, kt_value x, int64_t offset, int axis1, int a
     x = kt_build_reshape(b, x, last, type.dims);
     /* Element i stands at (below + i) * columns + right + i. */
     kt_value i = kt_positions(b, length);
-    kt_value row = kt_build_mul(b, kt_add_dim(b, i, below), dim_like(b, i, columns));
+    kt_value row = kt_build_mul(b, kt_add_dim(b, i, below), kt_dim_like(b, i, columns));
     return kt_build_gather(b, x, kt_build_add(b, row, kt_add_dim(b, i, right)), last - 1, 0);
 }
 

@@ -102,6 +102,10 @@ def noise(): return numbers(L.GaussianNoise(0.2, seed=3), L.Dense(6, "relu"), L.
 @model
 def spatial_dropout(): return numbers(L.Conv2D(6, 2), L.SpatialDropout2D(0.4, seed=2), L.GlobalAveragePooling2D(), shape=(5, 5, 1))
 @model
+def augmented():
+    changes = L.RandomFlip(seed=2), L.RandomRotation(0.2, seed=3), L.RandomZoom(0.3, (-0.4, 0.2), "wrap", seed=4), L.RandomTranslation(0.3, 0.2, "constant", seed=5)
+    return classes(*changes, L.Conv2D(4, 3, activation="relu"), L.MaxPooling2D(2), L.Flatten(), shape=(8, 9, 2))
+@model
 def simple_rnn(): return numbers(L.SimpleRNN(4, return_sequences=True), L.SimpleRNN(3), shape=(5, 2))
 @model
 def lstm(): return classes(L.LSTM(4, return_sequences=True), L.LSTM(3), shape=(5, 2))
