@@ -75,7 +75,7 @@ static int measure(const kt_program *program, const kt_abi_entry *entry, const s
            "\"peak_bytes\": %lld}\n",
            entry->name, (long long)batch, kt_context_threads(bench->context), seconds[runs / 2] * 1e6,
            seconds[0] * 1e6, runs, peak_bytes());
-    return fflush(stdout) == 0 ? KT_EXIT_DONE : KT_EXIT_FAILED;
+    return kt_cli_printed(program);
 }
 
 static int choose_symbols(const kt_program *program, const kt_cli_options *options, const kt_abi_entry *entry,

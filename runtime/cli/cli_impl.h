@@ -35,6 +35,9 @@ const char *kt_cli_profile_wish(void); /* what KT_PROFILE asks for, as in kt_cli
 int kt_cli_fail(const kt_program *program, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Has all that was printed on standard output been written? Else that is said; returns the exit status. */
+int kt_cli_printed(const kt_program *program);
+
 /* From now on, this thread's sentences go to out_error (room for KT_IO_ERROR) instead of standard error; NULL: no longer. */
 void kt_cli_listen(char *out_error);
 

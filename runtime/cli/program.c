@@ -27,6 +27,11 @@ int kt_cli_fail(const kt_program *program, int status, const char *format, ...) 
     return status;
 }
 
+int kt_cli_printed(const kt_program *program) {
+    if (fflush(stdout) == 0 && !ferror(stdout)) return KT_EXIT_DONE;
+    return kt_cli_fail(program, KT_EXIT_FAILED, "Cannot write standard output.");
+}
+
 int kt_load_weights(kt_context *context, const kt_program *program, const char *path) {
     char error[KT_IO_ERROR];
     if (!path) return KT_EXIT_DONE;
@@ -66,7 +71,8 @@ int kt_cli_sample_symbol(const kt_abi_entry *entry) {
 
 static int describe(const kt_program *program, const kt_cli_options *options) {
     (void)options;
-    return puts(program->describe) < 0 || fflush(stdout) != 0 ? KT_EXIT_FAILED : KT_EXIT_DONE;
+    (void)puts(program->describe);
+    return kt_cli_printed(program);
 }
 
 static const struct {
@@ -138,7 +144,7 @@ static int help(const kt_program *program) {
         printf("  %-20s %s\n", head, options_table[i].doc);
     }
     printf("\nCompiled by Keratin %s for %s.\n", program->version, program->target);
-    return fflush(stdout) == 0 ? KT_EXIT_DONE : KT_EXIT_FAILED;
+    return kt_cli_printed(program);
 }
 
 static int push(const kt_program *program, const char **list, int *count, const char *value,

@@ -31,8 +31,9 @@ static bool parse_class_weights(const char *text, class_weights *out) {
         out->classes[out->count] = strtoll(at, &end, 10);
         if (end == at || *end != '=') return false;
         at = end + 1;
-        out->weights[out->count++] = strtof(at, &end);
-        if (end == at || (*end && *end != ',')) return false;
+        float weight = strtof(at, &end);
+        if (end == at || (*end && *end != ',') || !isfinite(weight)) return false;
+        out->weights[out->count++] = weight;
         at = end + (*end == ',');
     }
     return out->count > 0;

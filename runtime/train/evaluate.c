@@ -37,7 +37,8 @@ static int print(const kt_program *program, const float *logs) {
             printf("%s%.9g", i > first ? ", " : "", (double)logs[i]);
         if (size) (void)putchar(']');
     }
-    return puts("}") < 0 || fflush(stdout) != 0 ? KT_EXIT_FAILED : KT_EXIT_DONE;
+    (void)puts("}");
+    return kt_cli_printed(program);
 }
 
 int kt_verb_evaluate(const kt_program *program, int argc, char **argv) {

@@ -282,5 +282,5 @@ int kt_verb_fit(const kt_program *program, int argc, char **argv) {
     if (!context) return kt_cli_fail(program, KT_EXIT_FAILED, "%s", error);
     status = kt_fit_run(program, context, &options);
     kt_context_destroy(context);
-    return status;
+    return status ? status : kt_cli_printed(program);
 }

@@ -95,13 +95,14 @@ static int usage(const kt_program *program, const char *format, const char *a, c
     return kt_cli_fail(program, KT_EXIT_USAGE, format, a, b);
 }
 
-static void help(const kt_program *program, bool fit) {
+static int help(const kt_program *program, bool fit) {
     printf("Usage: %s %s --data FILE --labels FILE [OPTIONS]\n\n", program->name, fit ? "fit" : "evaluate");
     for (int i = 0; i < OPTION_COUNT; i++) {
         if (table[i].fit_only && !fit) continue;
         printf("  %s%s%s\n        %s\n", table[i].name, table[i].value ? " " : "",
                table[i].value ? table[i].value : "", table[i].doc);
     }
+    return kt_cli_printed(program);
 }
 
 static int set(const kt_program *program, kt_fit_options *options, int which, const char *value) {
@@ -169,9 +170,8 @@ int kt_fit_options_read(const kt_program *program, bool fit, int argc, char **ar
         const char *text = argv[at++], *value = NULL;
         int which = 0;
         if (!strcmp(text, "--help") || !strcmp(text, "-h")) {
-            help(program, fit);
             *out_help = true;
-            return 0;
+            return help(program, fit);
         }
         for (; which < OPTION_COUNT; which++) {
             value = kt_cli_after_name(text, table[which].name);

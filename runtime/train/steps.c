@@ -21,7 +21,9 @@ int kt_steps_init(kt_steps *steps, kt_context *context, const kt_program *progra
     if (feeds->fixed) steps->batch_size = feeds->step;
     if (!entry) return kt_cli_fail(program, KT_EXIT_FAILED, "This program has no entry '%s'.", full);
     steps->entry = (uint32_t)(entry - program->entries);
-    if (end <= first) return kt_cli_fail(program, KT_EXIT_FAILED, "There are no samples for '%s'.", name);
+    if (end <= first)
+        return kt_cli_fail(program, KT_EXIT_FAILED, "There are no samples to %s.",
+                           strcmp(name, "train_step") == 0 ? "train on" : "evaluate");
     if (feeds->fixed && (end - first) % feeds->step)
         return kt_cli_fail(
             program, KT_EXIT_FAILED,

@@ -26,6 +26,17 @@ for command in "dump $model" layers version; do
     [ "$status" = 1 ] || fail "status $status of $command, standard output closed"
     expect_errors 1
 done
+"$KERATIN" compile "$SOURCE/tests/driver/trainer.keras" --train -o trainer
+data="--data $SOURCE/tests/driver/trainer_x.npy --labels $SOURCE/tests/driver/trainer_y.npy"
+if [ -c /dev/full ]; then
+    for command in describe "benchmark --entry predict" "--help" "fit --help" "evaluate --help" "evaluate $data" "fit $data"; do
+        status=0
+        ./trainer $command >/dev/full 2>errors || status=$?
+        [ "$status" = 1 ] || fail "status $status of $command, on a full device"
+        expect_errors 1
+        expect_text 'trainer: error: Cannot write standard output\.' errors
+    done
+fi
 clean "a full output"
 
 # A reader that goes away ends the driver, as it does others.

@@ -153,6 +153,11 @@ expect_status 2 "$work/trainer" fit $data --epochs 0
 expect_errors 1
 expect_status 2 "$work/trainer" fit $data --class-weight nonsense
 expect_errors 1
+expect_status 2 "$work/trainer" fit $data --class-weight 0=nan
+expect_errors 1
+expect_status 1 "$work/trainer" fit $data --validation-split 0.999
+expect_errors 1
+expect_text 'There are no samples to train on\.' "$work/errors"
 expect_status 2 "$work/trainer" fit $data --resume
 expect_errors 1
 expect_status 1 "$work/trainer" fit --data "$here/trainer_x.npy" --labels "$here/trainer_x.npy"
