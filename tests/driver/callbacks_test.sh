@@ -171,9 +171,11 @@ same "$work/ours" "$work/theirs" "several optimizers in the end"
 [ "$(cat "$work/names")" = epoch_learning_rate_adam,epoch_learning_rate_sgd ] || fail "events have rates $(cat "$work/names")"
 
 # Seeds go on over steps, epochs and evaluations as in Keras, so that whole runs agree.
-"$KERATIN" compile "$here/seeded.keras" --train -o "$work/seeded"
-"$work/seeded" $fit --epochs 3 --validation-split 0.25 --history "$work/history.json"
-same_history seeded
+for model in seeded augmented; do
+    "$KERATIN" compile "$here/$model.keras" --train -o "$work/$model"
+    "$work/$model" $fit --epochs 3 --validation-split 0.25 --history "$work/history.json"
+    same_history "$model"
+done
 
 # Several ModelCheckpoints in one run, each by itself, also where it is taken up again.
 mkdir "$work/both"

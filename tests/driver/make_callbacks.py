@@ -119,6 +119,17 @@ model = keras.Model(inputs, layers.Dense(3, activation="softmax")(shared(shared(
 model.compile("sgd", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 model.save(FOLDER / "seeded.keras")
 histories["seeded"] = model.fit(x, y, batch_size=20, shuffle=False, epochs=3, verbose=0, validation_split=0.25).history
+# Images that change in each step, the parts of an image that are cropped too, but not where a step evaluates.
+inputs = keras.Input((6,), name="x")
+hidden = layers.UpSampling2D(3)(layers.Reshape((3, 2, 1))(inputs))
+for change in (layers.RandomFlip(seed=21), layers.RandomRotation(0.2, seed=22), layers.RandomZoom(0.3, seed=23),
+               layers.RandomTranslation(0.2, 0.4, "wrap", seed=24), layers.RandomCrop(7, 5, seed=25)):
+    hidden = change(hidden)
+hidden = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, activation="relu")(hidden))
+model = keras.Model(inputs, layers.Dense(3, activation="softmax")(hidden), name="augmented")
+model.compile("sgd", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+model.save(FOLDER / "augmented.keras")
+histories["augmented"] = model.fit(x, y, batch_size=20, shuffle=False, epochs=3, verbose=0, validation_split=0.25).history
 # Several optimizers, one of which averages: saved after an epoch, then trained on, with rates that fall.
 keras.backend.clear_session()
 model = keras.models.load_model(FOLDER / "trainer.keras")
