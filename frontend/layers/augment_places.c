@@ -37,7 +37,7 @@ static kt_value stretch_middle(kt_builder *b, kt_value x, const int64_t size[2],
     kt_dim_pool *dims = b->graph->dims;
     kt_dtype dtype = kt_build_type(b, x)->dtype;
     for (int i = 0; i < 2; i++) {
-        int64_t shaped = (int64_t)((double)(size[1 - i] * part[i]) / (double)part[1 - i]);
+        int64_t shaped = (int64_t)((double)size[1 - i] * (double)part[i] / (double)part[1 - i]);
         shaped = shaped < 1 ? 1 : shaped > size[i] ? size[i] : shaped;
         int64_t start = (size[i] - shaped) / 2, end = start + part[i] < size[i] ? start + part[i] : size[i];
         x = kt_slice_axis(b, x, i + 1, kt_dim_const(dims, start), kt_dim_const(dims, end));
@@ -54,8 +54,13 @@ kt_value kt_augment_crop(kt_layer *layer, kt_trace *trace, const kt_images *imag
     const int64_t part[2] = {self->height, self->width};
     int64_t size[2];
     for (int i = 0; i < 2; i++) {
-        if (kt_dim_is_const(b->graph->dims, images->type.dims[i + 1], &size[i])) continue;
-        kt_trace_fail(trace, KT_UNSUPPORTED, "its images need a known height and width.");
+        bool is_length = part[i] >= 1 && part[i] <= INT32_MAX;
+        if (is_length && kt_dim_is_const(b->graph->dims, images->type.dims[i + 1], &size[i])) continue;
+        if (is_length)
+            kt_trace_fail(trace, KT_UNSUPPORTED, "its images need a known height and width.");
+        else
+            kt_trace_fail(trace, KT_INVALID, "the option '%s' must be from 1 to %d, not %lld.",
+                          i ? "width" : "height", INT32_MAX, (long long)part[i]);
         return 0;
     }
     if (size[0] <= part[0] || size[1] <= part[1]) return stretch_middle(b, images->value, size, part);

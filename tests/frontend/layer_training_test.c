@@ -186,6 +186,8 @@ static void untrained(void **state) {
          "training a layer with lora_rank is not supported yet."},
         {"Dense", "{\"units\": 2, \"dtype\": \"int8_from_float32\"}",
          "training a layer with int8 weights is not supported yet."},
+        {"RandomCrop", "{\"height\": 2, \"width\": 0}",
+         "the option 'width' must be from 1 to 2147483647, not 0."},
         {"MixUp", "{}", "training with a layer MixUp is not supported yet."},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
