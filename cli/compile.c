@@ -421,9 +421,6 @@ int cli_run_compile(const cli_command *command, int argc, char **argv) {
         return cli_usage_error(command,
                                "--train wants glibc: checkpoints are written by libhdf5, which does not "
                                "link with musl.");
-    if (fields.train && fields.weights && strcmp(fields.weights, "embed") != 0)
-        return cli_usage_error(command,
-                               "--train keeps weights inside the program; it takes others with --weights.");
     if (fields.weights && strcmp(fields.weights, "embed") != 0 && strcmp(fields.weights, "file") != 0)
         return cli_usage_error(command, "--weights=%s is neither embed nor file.", fields.weights);
     if (fields.print_after && strcmp(fields.print_after, "all") != 0 && !kt_pass_find(fields.print_after))

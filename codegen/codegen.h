@@ -49,8 +49,8 @@ typedef struct kt_program_source {
     uint64_t constants_bytes;
     const uint32_t *variable_begins; /* by kt_graph.variables: 1 + the constant that it begins with; 0: zeros */
     const char *describe;        /* JSON */
-    const struct kt_weights *weights; /* in a file; NULL: the constants are linked */
-    const kt_plan *prepare;      /* with weights: behind kt_prepare_offer; or NULL: there are no constants */
+    const struct kt_weights *weights; /* in a file; NULL: there is none */
+    const kt_plan *prepare;      /* with weights, behind kt_prepare_offer; NULL: the constants are linked */
     const uint64_t *prepare_offsets; /* of its inputs, in the file */
     const char *weights_name;    /* kt_abi_weights.file_name */
     const kt_training_info *training; /* NULL: the program only predicts */
@@ -104,26 +104,25 @@ typedef struct kt_compile_options {
  * does; dumps, as they are made. */
 kt_status kt_compile(kt_graph *graph, const kt_compile_options *options, kt_diag *diag) KT_MUST_USE;
 
-/* The entry `prepare`; 0: there is none. */
+/* The entry `prepare`; 0: there is none. Without parameters, if it makes constants of no weights. */
 kt_status kt_prepare_find(const kt_graph *graph, kt_func *out_prepare, kt_diag *diag) KT_MUST_USE;
 /* Runs `prepare` and lays its results out, each at a multiple of 64 bytes (codegen/constants.c). */
 kt_status kt_constants_prepare(kt_graph *graph, kt_arena *arena, uint64_t *out_offsets, uint64_t *out_bytes, kt_diag *diag) KT_MUST_USE;
 /* Which variables do contexts keep? Those that an entry reads or changes; where there are an optimizer's, all that
  * have a place in Keras's file. */
 bool *kt_variables_kept(const kt_graph *graph, const kt_plan *plans, uint32_t plan_count, kt_arena *arena);
-/* Adds to the constants what kept variables begin with where it is not zeros: by variable, 1 + that constant or 0.
- * may_begin: else such variables are refused. */
-kt_status kt_variables_begin(kt_graph *graph, const bool *kept, kt_arena *arena, bool may_begin,
-                             const uint32_t **out_begins, kt_diag *diag) KT_MUST_USE;
+/* Adds to the constants what kept variables begin with that is not in the file of weights (or NULL), and not zeros: by
+ * variable, 1 + that constant or 0. */
+const uint32_t *kt_variables_begin(kt_graph *graph, const bool *kept, const struct kt_weights *weights, kt_arena *arena);
 /* Lays constants out without knowing them. */
 void kt_constants_lay_out(const kt_graph *graph, uint64_t *out_offsets, uint64_t *out_bytes);
 /* ---- weights in a file (codegen/weights.c); the format is runtime/weights.h's ---- */
 typedef struct kt_weights {
     kt_text list;      /* of variables, as in the file */
     uint64_t list_hash;
-    uint64_t *offsets; /* by variable: in the file */
+    uint64_t *offsets; /* by variable: in the file; 0: it is not there */
     uint64_t bytes;    /* of the file */
-    uint32_t count;    /* of variables in it: all but those of metrics */
+    uint32_t count;    /* of variables in it: weights, and neither states, slots nor metrics' */
 } kt_weights;
 kt_weights kt_weights_lay_out(const kt_graph *graph, kt_arena *arena);
 kt_status kt_weights_pack(const kt_graph *graph, kt_arena *arena, const void **out_file, size_t *out_bytes,

@@ -133,11 +133,10 @@ static kt_status describe_lines(job *work) {
     return add_text(work, work->debug.file, &text);
 }
 
-/* What the program has to know to make its constants of a file. */
-static kt_status describe_weights(job *work, uint64_t *offsets, kt_program_source *source) {
-    kt_graph *graph = work->graph;
+/* What the program has to know to find its weights in a file. */
+static void describe_weights(job *work, kt_program_source *source) {
     kt_weights *weights = KT_NEW(work->arena, kt_weights);
-    *weights = kt_weights_lay_out(graph, work->arena);
+    *weights = kt_weights_lay_out(work->graph, work->arena);
     source->weights = weights;
     kt_emit emit = work->options->emit;
     /* These are linked into something whose name is not known. */
@@ -146,22 +145,29 @@ static kt_status describe_weights(job *work, uint64_t *offsets, kt_program_sourc
         source->weights_name =
             kt_arena_format(work->arena, "%s.weights", slash ? slash + 1 : work->options->output);
     }
+}
+
+/* And to make its constants of them. */
+static kt_status describe_prepare(job *work, kt_func prepare, uint64_t *offsets, kt_program_source *source) {
+    kt_graph *graph = work->graph;
+    for (uint32_t i = 0; i < graph->variables.count; i++)
+        if (source->variable_begins[i])
+            return kt_diag_add(work->diag, KT_UNSUPPORTED, graph->variables.at[i].path,
+                               "The program changes this variable, which must begin with zeros where weights "
+                               "are in a file.");
     kt_constants_lay_out(graph, offsets, &source->constants_bytes);
-    kt_func prepare;
-    KT_TRY(kt_prepare_find(graph, &prepare, work->diag));
     const kt_function *function = kt_graph_function(graph, prepare);
-    bool complete = graph->constants.count == (prepare ? function->results.count : 0);
-    for (uint32_t i = 0; prepare && i < function->results.count; i++)
+    bool complete = graph->constants.count == function->results.count;
+    for (uint32_t i = 0; i < function->results.count; i++)
         complete = complete && function->results.at[i].index == i;
     if (!complete)
         return kt_diag_add(
             work->diag, KT_UNSUPPORTED, NULL,
             "Constants of this graph are not made of its variables in the entry \"prepare\", so its "
             "weights cannot lie in a file.");
-    if (!prepare) return KT_OK;
     uint64_t *inputs = KT_NEW_ARRAY(work->arena, uint64_t, function->params.count + 1);
     for (uint32_t i = 0; i < function->params.count; i++)
-        inputs[i] = weights->offsets[function->params.at[i].index];
+        inputs[i] = source->weights->offsets[function->params.at[i].index];
     source->prepare_offsets = inputs;
     kt_prepare_offer(graph, prepare);
     kt_plan *plan = KT_NEW(work->arena, kt_plan);
@@ -172,20 +178,20 @@ static kt_status describe_weights(job *work, uint64_t *offsets, kt_program_sourc
 static kt_status build_module(job *work, bool library, kt_program_source *source, kt_module **out_module) {
     /* Before variables and constants change: the text must be the one that was dumped. */
     if (work->options->debug) KT_TRY(describe_lines(work));
-    const bool *kept = kt_variables_kept(work->graph, work->plans.at, work->plans.count, work->arena);
-    const uint32_t *begins;
-    KT_TRY(kt_variables_begin(work->graph, kept, work->arena, !work->options->weights_file, &begins,
-                              work->diag));
-    uint64_t *offsets = KT_NEW_ARRAY(work->arena, uint64_t, work->graph->constants.count + 1);
     *source = (kt_program_source){.graph = work->graph,
                                   .plans = work->plans.at,
                                   .plan_count = work->plans.count,
-                                  .constant_offsets = offsets,
-                                  .variable_begins = begins,
                                   .training = work->options->training};
+    if (work->options->weights_file) describe_weights(work, source);
+    const bool *kept = kt_variables_kept(work->graph, work->plans.at, work->plans.count, work->arena);
+    source->variable_begins = kt_variables_begin(work->graph, kept, source->weights, work->arena);
+    uint64_t *offsets = KT_NEW_ARRAY(work->arena, uint64_t, work->graph->constants.count + 1);
+    source->constant_offsets = offsets;
     double start = kt_seconds_now();
-    if (work->options->weights_file)
-        KT_TRY(describe_weights(work, offsets, source));
+    kt_func prepare;
+    KT_TRY(kt_prepare_find(work->graph, &prepare, work->diag));
+    if (source->weights && prepare && kt_graph_function(work->graph, prepare)->params.count)
+        KT_TRY(describe_prepare(work, prepare, offsets, source));
     else
         KT_TRY(kt_constants_prepare(work->graph, work->graph->arena, offsets, &source->constants_bytes,
                                     work->diag));
@@ -219,7 +225,7 @@ static kt_status link_output(job *work, kt_module *module, const kt_program_sour
     double emitted = kt_seconds_now();
     kt_inspect_stage(&work->inspection, "machine code", emitted - start);
     KT_TRY(kt_file_write(objects[0], bytes, count, work->diag));
-    if (source->constants_bytes && !source->weights) {
+    if (source->constants_bytes && !source->prepare) {
         objects[1] = kt_arena_format(work->arena, "%s/constants.o", directory);
         KT_TRY(kt_elf_write_constants(objects[1], kt_constants_symbol(work->arena, work->name), work->graph,
                                       source->constant_offsets, source->constants_bytes, &work->target,

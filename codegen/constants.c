@@ -109,23 +109,18 @@ static bool is_zero(const uint8_t *data, uint64_t bytes) {
     return true;
 }
 
-kt_status kt_variables_begin(kt_graph *graph, const bool *kept, kt_arena *arena, bool may_begin,
-                             const uint32_t **out_begins, kt_diag *diag) {
+const uint32_t *kt_variables_begin(kt_graph *graph, const bool *kept, const kt_weights *weights,
+                                   kt_arena *arena) {
     uint32_t *begins = KT_NEW_ARRAY(arena, uint32_t, graph->variables.count + 1);
-    *out_begins = begins;
     for (uint32_t i = 0; i < graph->variables.count; i++) {
         const kt_variable *variable = &graph->variables.at[i];
         uint64_t bytes = (uint64_t)kt_type_static_elements(graph->dims, &variable->type) *
                          kt_dtype_bytes(variable->type.dtype);
-        if (!kept[i] || is_zero(variable->data, bytes)) continue;
-        if (!may_begin)
-            return kt_diag_add(diag, KT_UNSUPPORTED, variable->path,
-                               "The program changes this variable, which must begin with zeros where weights "
-                               "are in a file.");
+        if (!kept[i] || (weights && weights->offsets[i]) || is_zero(variable->data, bytes)) continue;
         const kt_constant constant = {.name = kt_arena_format(graph->arena, "%s/begin", variable->path),
                                       .type = variable->type,
                                       .data = variable->data};
         begins[i] = 1 + kt_graph_add_constant(graph, &constant);
     }
-    return KT_OK;
+    return begins;
 }

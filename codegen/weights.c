@@ -29,10 +29,10 @@ static void add_variable(const kt_graph *graph, const kt_variable *variable, kt_
     kt_text_add_bytes(list, zeros, whole(head.length, sizeof zeros) - head.length);
 }
 
-/* Metrics' totals begin with zeros, and are no weights: a program that evaluates takes the file that one
- * takes which only predicts. */
+/* States, slots and metrics' totals are not: a program that evaluates or trains takes the file that one takes
+ * which only predicts. */
 static bool is_in_file(const kt_graph *graph, uint32_t index) {
-    return graph->variables.at[index].kind != KT_VARIABLE_METRIC;
+    return graph->variables.at[index].kind == KT_VARIABLE_WEIGHT;
 }
 
 kt_weights kt_weights_lay_out(const kt_graph *graph, kt_arena *arena) {

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define KT_ABI_VERSION 6
+#define KT_ABI_VERSION 7
 #define KT_MAX_RANK    8
 
 /* The order is part of the contract with users of compiled libraries. */
@@ -132,7 +132,7 @@ enum {
 /* Of a program whose weights lie in a file (runtime/weights.h). `prepare` is no entry that users call: its inputs are
  * variables in the file, its outputs the constants. */
 typedef struct kt_abi_weights {
-    const kt_abi_entry *prepare; /* NULL: there are no constants */
+    const kt_abi_entry *prepare; /* NULL: the constants are not made of weights, and in the program */
     const char *file_name;       /* beside what the program is linked into; NULL: that file's name and ".weights" */
     uint64_t list_hash;          /* of the variables in the file */
     uint64_t bytes;              /* of the file */
@@ -152,6 +152,7 @@ typedef struct kt_abi_variable {
     uint32_t trainable;
     uint64_t offset;       /* into what contexts keep, bytes */
     uint64_t begin;        /* what it begins with, in the constants; KT_ABI_ZEROS: zeros */
+    uint64_t file_begin;   /* the same in the .weights file, which goes before; 0: it is not there */
 } kt_abi_variable;
 
 /* Variables that Keras's file holds twice: those of a wrapped optimizer. optimizer/vars/FIRST, … are PLACE/vars/0, … too. */
@@ -187,13 +188,13 @@ struct kt_program {
     const char *target;   /* triple and CPU, for people */
     const char *describe; /* the JSON text of `describe` */
     uint64_t cpu_features;
-    const uint8_t *constants; /* 64-byte aligned; NULL where weights are in a file */
+    const uint8_t *constants; /* 64-byte aligned; NULL where they are prepared */
     uint64_t constants_bytes;
     uint64_t variables_bytes; /* what a context keeps from call to call */
     uint32_t variable_count;
     const kt_abi_variable *variables;
     const kt_abi_entry *entries;
-    const kt_abi_weights *weights; /* NULL: the constants are in the program */
+    const kt_abi_weights *weights; /* NULL: they are in the program */
     const kt_abi_training *training; /* NULL: it only predicts */
 };
 

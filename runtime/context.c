@@ -56,18 +56,12 @@ static int usable_cores(void) {
     return count < 1 ? 1 : count;
 }
 
-static size_t variable_bytes(const kt_abi_variable *variable) {
-    size_t bytes = kt_abi_dtype_bytes(variable->dtype);
-    for (int axis = 0; axis < variable->rank; axis++) bytes *= (size_t)variable->dims[axis];
-    return bytes;
-}
-
 static void reset_variable(kt_context *context, const kt_abi_variable *variable) {
     char *to = context->variables + variable->offset;
     if (variable->begin == KT_ABI_ZEROS)
-        memset(to, 0, variable_bytes(variable));
+        memset(to, 0, kt_abi_variable_bytes(variable));
     else
-        memcpy(to, context->constants + variable->begin, variable_bytes(variable));
+        memcpy(to, context->constants + variable->begin, kt_abi_variable_bytes(variable));
 }
 
 kt_context *kt_context_create_from(const kt_program *program, int threads, const char *weights,
@@ -103,14 +97,15 @@ kt_context *kt_context_create_from(const kt_program *program, int threads, const
     context->pool = pool;
     context->variables = variables;
     context->constants = program->constants;
+    if (program->weights &&
+        kt_weights_load(program, weights, threads, variables, &context->prepared, out_error, ERROR_BYTES)) {
+        kt_context_destroy(context);
+        return NULL;
+    }
+    if (context->prepared) context->constants = context->prepared;
     for (uint32_t i = 0; variables && i < program->variable_count; i++)
-        reset_variable(context, &program->variables[i]);
-    if (!program->weights) return context;
-    context->constants = context->prepared =
-        kt_weights_prepare(program, weights, threads, out_error, ERROR_BYTES);
-    if (context->prepared) return context;
-    kt_context_destroy(context);
-    return NULL;
+        if (!program->variables[i].file_begin) reset_variable(context, &program->variables[i]);
+    return context;
 }
 
 kt_context *kt_context_create(const kt_program *program, int threads, char *out_error) {
@@ -134,15 +129,13 @@ void kt_context_destroy(kt_context *context) {
     free(context);
 }
 
-void kt_context_reset(kt_context *context, uint32_t kind) {
+void kt_context_reset_metrics(kt_context *context) {
     const kt_program *program = context->program;
     for (uint32_t i = 0; i < program->variable_count; i++)
-        if (program->variables[i].kind == kind) reset_variable(context, &program->variables[i]);
+        if (program->variables[i].kind == KT_KEPT_METRIC) reset_variable(context, &program->variables[i]);
 }
 
 const kt_program *kt_context_program(const kt_context *context) { return context->program; }
-
-void kt_context_reset_metrics(kt_context *context) { kt_context_reset(context, KT_KEPT_METRIC); }
 
 static const kt_abi_variable *find_variable(const kt_program *program, const char *path) {
     for (uint32_t i = 0; i < program->variable_count; i++)
@@ -155,7 +148,7 @@ int kt_context_variable_buffer(kt_context *context, const char *path, kt_buffer 
     if (!variable)
         return fail(context, KT_ERROR_ARGUMENT, "%s has no variable '%s' that can be read or written.",
                     context->program->name, path);
-    size_t bytes = variable_bytes(variable);
+    size_t bytes = kt_abi_variable_bytes(variable);
     char *kept = context->variables + variable->offset;
     if (write) {
         bool same = buffer->data && buffer->dtype == variable->dtype && buffer->rank == variable->rank;

@@ -15,6 +15,11 @@ static const struct {
 size_t kt_abi_dtype_bytes(int32_t dtype) {
     return dtype >= 0 && dtype < KT_DTYPE_COUNT ? dtypes[dtype].bytes : 0;
 }
+size_t kt_abi_variable_bytes(const kt_abi_variable *variable) {
+    size_t bytes = kt_abi_dtype_bytes(variable->dtype);
+    for (int axis = 0; axis < variable->rank; axis++) bytes *= (size_t)variable->dims[axis];
+    return bytes;
+}
 const char *kt_abi_dtype_name(int32_t dtype) {
     return dtype >= 0 && dtype < KT_DTYPE_COUNT ? dtypes[dtype].name : "unknown";
 }

@@ -52,8 +52,6 @@ void *kt_context_variable(kt_context *context, uint32_t index);
 int kt_context_variable_buffer(kt_context *context, const char *path, kt_buffer *buffer, int write);
 /* Sets the metrics back, as before an epoch. */
 void kt_context_reset_metrics(kt_context *context);
-/* Sets all variables of a kind (KT_KEPT_…) back to what they begin with. */
-void kt_context_reset(kt_context *context, uint32_t kind);
 
 /* One step that is to be run. */
 typedef struct kt_step_call {
@@ -127,6 +125,7 @@ int kt_stream_is_file(const kt_stream *stream);     /* else rows come from a fun
 int kt_stream_read(kt_stream *stream, const int64_t *rows, int64_t first, int64_t count, int32_t dtype, void *out,
                    char *out_error);
 size_t kt_abi_dtype_bytes(int32_t dtype);
+size_t kt_abi_variable_bytes(const kt_abi_variable *variable);
 const char *kt_abi_dtype_name(int32_t dtype); /* "float32" */
 
 /* ---- main.c: the verbs of a compiled program ------------------------------------------------------------------ */

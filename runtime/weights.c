@@ -1,4 +1,5 @@
-/* Weights from a file, for programs that were compiled with --weights=file: mapped, checked, prepared.
+/* Weights from a file, for programs that were compiled with --weights=file: mapped, checked, and prepared, or
+ * copied where a program trains and keeps them.
  *
  * `prepare` is an entry like any other, whose inputs are the variables in the file and whose outputs are the
  * constants; a context of its own runs it once, so that packing takes all threads. */
@@ -120,7 +121,6 @@ static int check_file(const struct loading *load) {
 static int run_prepare(const struct loading *load, int threads, uint8_t *constants) {
     const kt_program *program = load->program;
     const kt_abi_entry *prepare = program->weights->prepare;
-    if (!prepare) return 0;
     kt_program alone = *program;
     alone.weights = NULL;
     alone.entries = prepare;
@@ -145,26 +145,49 @@ static int run_prepare(const struct loading *load, int threads, uint8_t *constan
     return code;
 }
 
-uint8_t *kt_weights_prepare(const kt_program *program, const char *path, int threads, char *out_error,
-                            unsigned error_bytes) {
+/* Makes the constants. */
+static int prepare(const struct loading *load, int threads, uint8_t **out_constants) {
+    const kt_program *program = load->program;
+    if (!program->weights->prepare) return 0;
+    const uint64_t lines = program->constants_bytes / KT_WEIGHTS_ALIGNMENT + 1;
+    uint8_t *constants = aligned_alloc(KT_WEIGHTS_ALIGNMENT, lines * KT_WEIGHTS_ALIGNMENT);
+    if (!constants) return fail(load, "There is no memory for the weights of %s.", program->name);
+    if (run_prepare(load, threads, constants)) {
+        free(constants);
+        return 1;
+    }
+    *out_constants = constants;
+    return 0;
+}
+
+bool kt_weights_recognise(const char *path) {
+    kt_weights_header header;
+    FILE *file = fopen(path, "rbe");
+    if (!file) return false;
+    bool same = fread(header.magic, sizeof header.magic, 1, file) == 1 &&
+                memcmp(header.magic, KT_WEIGHTS_MAGIC, sizeof header.magic) == 0;
+    (void)fclose(file);
+    return same;
+}
+
+int kt_weights_load(const kt_program *program, const char *path, int threads, char *variables,
+                    uint8_t **out_constants, char *out_error, unsigned error_bytes) {
     char beside[PATH_MAX];
     struct loading load = {.program = program, .path = path, .error = out_error, .error_bytes = error_bytes};
+    *out_constants = NULL;
     if (!path) {
-        if (find_beside(&load, beside)) return NULL;
+        if (find_beside(&load, beside)) return 1;
         load.path = beside;
     }
-    if (map_file(&load) || !load.file) return NULL;
-    uint8_t *constants = NULL;
-    if (check_file(&load) == 0) {
-        constants = aligned_alloc(KT_WEIGHTS_ALIGNMENT, (program->constants_bytes + KT_WEIGHTS_ALIGNMENT) /
-                                                            KT_WEIGHTS_ALIGNMENT * KT_WEIGHTS_ALIGNMENT);
-        if (!constants)
-            (void)fail(&load, "There is no memory for the weights of %s.", program->name);
-        else if (run_prepare(&load, threads, constants)) {
-            free(constants);
-            constants = NULL;
-        }
+    if (map_file(&load) || !load.file) return 1;
+    int code = check_file(&load);
+    for (uint32_t i = 0; i < program->variable_count && code == 0; i++) {
+        const kt_abi_variable *variable = &program->variables[i];
+        if (!variable->file_begin) continue;
+        memcpy(variables + variable->offset, load.file + variable->file_begin,
+               kt_abi_variable_bytes(variable));
     }
+    if (code == 0) code = prepare(&load, threads, out_constants);
     (void)munmap((void *)load.file, load.bytes);
-    return constants;
+    return code;
 }

@@ -164,7 +164,8 @@ static LLVMValueRef variable_table(emitter *emit, uint32_t *out_count) {
             number32(emit, type->dtype), number32(emit, type->rank),
             LLVMConstArray2(emit->i64, dims, KT_MAX_RANK), number32(emit, variable->kind),
             number32(emit, variable->trainable), number64(emit, emit->variables_bytes),
-            number64(emit, begin ? source->constant_offsets[begin - 1] : KT_ABI_ZEROS));
+            number64(emit, begin ? source->constant_offsets[begin - 1] : KT_ABI_ZEROS),
+            number64(emit, source->weights ? source->weights->offsets[i] : 0));
         KT_PUSH(arena, &table, row);
         uint64_t bytes = (uint64_t)kt_type_static_elements(graph->dims, type) * kt_dtype_bytes(type->dtype);
         emit->variables_bytes += (bytes + 63) / 64 * 64;
@@ -433,7 +434,7 @@ static void library_functions(emitter *emit, LLVMValueRef program) {
 /* ---- the program ----------------------------------------------------------------------------------------
  */
 static LLVMValueRef constants_symbol(emitter *emit) {
-    if (!emit->source->constants_bytes || emit->source->weights) return LLVMConstNull(emit->pointer);
+    if (!emit->source->constants_bytes || emit->source->prepare) return LLVMConstNull(emit->pointer);
     LLVMValueRef global = LLVMAddGlobal(emit->module->module, LLVMInt8TypeInContext(emit->module->context),
                                         kt_constants_symbol(emit->module->arena, emit->module->options.name));
     LLVMSetGlobalConstant(global, true);

@@ -119,15 +119,13 @@ static int run(const kt_program *program, const kt_cli_options *options, const k
 }
 
 int kt_cli_benchmark(const kt_program *program, const kt_cli_options *options) {
-    char error[256];
     const kt_abi_entry *entry = kt_cli_find_entry(program, options->entry);
     if (!entry) return kt_cli_fail(program, KT_EXIT_USAGE, "There is no entry point '%s'.", options->entry);
     struct bench bench = {.index = (uint32_t)(entry - program->entries), .input_count = entry->input_count};
-    bench.context = kt_context_create_from(
-        program, (int)(options->threads < INT32_MAX ? options->threads : INT32_MAX), options->weights, error);
-    if (!bench.context) return kt_cli_fail(program, KT_EXIT_FAILED, "%s", error);
+    int status = kt_cli_create_context(program, options->threads, options->weights, &bench.context);
+    if (status) return status;
     kt_profile *profile;
-    int status = kt_cli_profile_begin(bench.context, program, options, &profile);
+    status = kt_cli_profile_begin(bench.context, program, options, &profile);
     bench.symbols = calloc(entry->symbol_count + 1, sizeof *bench.symbols);
     if (status == KT_EXIT_DONE)
         status = bench.symbols ? run(program, options, entry, &bench)

@@ -41,9 +41,9 @@ int kt_cli_printed(const kt_program *program);
 /* From now on, this thread's sentences go to out_error (room for KT_IO_ERROR) instead of standard error; NULL: no longer. */
 void kt_cli_listen(char *out_error);
 
-/* Loads a .keras or .weights.h5 into a program that trains; path NULL: nothing. Prints a sentence and returns an exit status
- * other than 0 where that fails. */
-int kt_load_weights(kt_context *context, const kt_program *program, const char *path);
+/* A context with so many threads (0: all cores). weights: a .weights, if those of the program lie in a file; a .keras or
+ * .weights.h5, if it trains; NULL: its own. Prints a sentence and returns an exit status other than 0 where that fails. */
+int kt_cli_create_context(const kt_program *program, int64_t threads, const char *weights, kt_context **out_context);
 const kt_abi_entry *kt_cli_find_entry(const kt_program *program, const char *name); /* or NULL */
 /* Does text begin with name and '='? Then what follows, else NULL. */
 const char *kt_cli_after_name(const char *text, const char *name);

@@ -141,17 +141,9 @@ static int predict(struct job *job, const kt_cli_options *options) {
 int kt_cli_predict(const kt_program *program, const kt_cli_options *options) {
     struct job job = {0};
     const kt_abi_entry *entry = kt_cli_find_entry(program, "predict");
-    char error[256];
     if (!entry) return kt_cli_fail(program, KT_EXIT_FAILED, "This program cannot predict.");
-    int threads = (int)(options->threads < INT32_MAX ? options->threads : INT32_MAX);
-    bool trains = program->training && program->training->load;
-    job.context = kt_context_create_from(program, threads, trains ? NULL : options->weights, error);
-    if (!job.context) return kt_cli_fail(program, KT_EXIT_FAILED, "%s", error);
-    int status = trains ? kt_load_weights(job.context, program, options->weights) : KT_EXIT_DONE;
-    if (status) {
-        kt_context_destroy(job.context);
-        return status;
-    }
+    int status = kt_cli_create_context(program, options->threads, options->weights, &job.context);
+    if (status) return status;
     kt_profile *profile;
     status = kt_cli_profile_begin(job.context, program, options, &profile);
     if (status == KT_EXIT_DONE) {

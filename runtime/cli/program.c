@@ -1,5 +1,6 @@
 /* The command line of a compiled program: verbs and options. */
 #include "runtime/cli/cli_impl.h"
+#include "runtime/weights.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -32,13 +33,24 @@ int kt_cli_printed(const kt_program *program) {
     return kt_cli_fail(program, KT_EXIT_FAILED, "Cannot write standard output.");
 }
 
-int kt_load_weights(kt_context *context, const kt_program *program, const char *path) {
+int kt_cli_create_context(const kt_program *program, int64_t threads, const char *weights,
+                          kt_context **out_context) {
     char error[KT_IO_ERROR];
-    if (!path) return KT_EXIT_DONE;
-    if (!program->training || !program->training->load)
-        return kt_cli_fail(program, KT_EXIT_USAGE, "This program does not train, so it takes no --weights.");
-    if (program->training->load(context, path, error) == 0) return KT_EXIT_DONE;
-    return kt_cli_fail(program, KT_EXIT_FAILED, "%s", error);
+    kt_load_fn *load = program->training ? program->training->load : NULL;
+    bool own = weights && program->weights && (!load || kt_weights_recognise(weights));
+    *out_context = NULL;
+    if (weights && !own && !load)
+        return kt_cli_fail(program, KT_EXIT_USAGE,
+                           "The weights are in this program; compile it with --weights=file to give others.");
+    kt_context *context = kt_context_create_from(program, (int)(threads < INT32_MAX ? threads : INT32_MAX),
+                                                 own ? weights : NULL, error);
+    if (!context) return kt_cli_fail(program, KT_EXIT_FAILED, "%s", error);
+    if (weights && !own && load(context, weights, error)) {
+        kt_context_destroy(context);
+        return kt_cli_fail(program, KT_EXIT_FAILED, "%s", error);
+    }
+    *out_context = context;
+    return KT_EXIT_DONE;
 }
 
 const kt_abi_entry *kt_cli_find_entry(const kt_program *program, const char *name) {
@@ -109,7 +121,10 @@ static const struct {
      "the outputs, .npy, .npz, .csv or .json, or NAME=FILE; - is CSV on standard output [-]", FILES_OUT},
     {"--batch-size", "N", "how many samples to run at once [32]", COUNT_BATCH_SIZE},
     {"--threads", "N", "how many threads to use [all cores]", COUNT_THREADS},
-    {"--weights", "FILE", "a .weights file, for a program compiled with --weights=file [beside it]", WEIGHTS},
+    {"--weights", "FILE",
+     "a .weights file, for a program compiled with --weights=file [beside it]; for one that trains also a "
+     ".keras or .weights.h5",
+     WEIGHTS},
     {"--profile", "[=FILE.json]",
      "print where time went to standard error; FILE: also a trace for chrome://tracing", PROFILE},
     {"--seed", "N", "seed of random operations", IGNORED},
@@ -164,13 +179,7 @@ static int set_option(const kt_program *program, kt_cli_options *options, int wh
     case FILES_OUT: return push(program, options->outputs, &options->output_count, value, name);
     case SHAPES: return push(program, options->shapes, &options->shape_count, value, name);
     case ENTRY: options->entry = value; return KT_EXIT_DONE;
-    case WEIGHTS:
-        if (!program->weights && !(program->training && program->training->load))
-            return kt_cli_fail(
-                program, KT_EXIT_USAGE,
-                "The weights are in this program; compile it with --weights=file to give others.");
-        options->weights = value;
-        return KT_EXIT_DONE;
+    case WEIGHTS: options->weights = value; return KT_EXIT_DONE;
     case PROFILE: options->profile = value ? value : ""; return KT_EXIT_DONE;
     case IGNORED:
     case FLAG: return KT_EXIT_DONE;

@@ -26,8 +26,7 @@ static void swap_bytes(char *x, char *y, size_t bytes) {
 static void take(kt_context *context, uint32_t weight, uint32_t slot, bool swap) {
     const kt_abi_variable *variable = &kt_context_program(context)->variables[weight];
     char *to = kt_context_variable(context, weight), *from = kt_context_variable(context, slot);
-    size_t bytes = kt_abi_dtype_bytes(variable->dtype);
-    for (int axis = 0; axis < variable->rank; axis++) bytes *= (size_t)variable->dims[axis];
+    size_t bytes = kt_abi_variable_bytes(variable);
     if (swap)
         swap_bytes(to, from, bytes);
     else

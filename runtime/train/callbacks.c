@@ -65,12 +65,6 @@ static int64_t find_iterations(kt_context *context) {
     return 0;
 }
 
-static size_t variable_bytes(const kt_abi_variable *variable) {
-    size_t bytes = kt_abi_dtype_bytes(variable->dtype);
-    for (int axis = 0; axis < variable->rank; axis++) bytes *= (size_t)variable->dims[axis];
-    return bytes;
-}
-
 /* Copies all weights to or from kept. */
 static void copy_weights(kt_context *context, char *kept, bool back) {
     const kt_program *program = kt_context_program(context);
@@ -78,7 +72,7 @@ static void copy_weights(kt_context *context, char *kept, bool back) {
         const kt_abi_variable *variable = &program->variables[i];
         if (variable->kind != KT_KEPT_WEIGHT) continue;
         char *now = kt_context_variable(context, i), *then = kept + variable->offset;
-        memcpy(back ? now : then, back ? then : now, variable_bytes(variable));
+        memcpy(back ? now : then, back ? then : now, kt_abi_variable_bytes(variable));
     }
 }
 

@@ -7,8 +7,7 @@
 
 static int run(const kt_program *program, kt_context *context, const kt_fit_options *options,
                kt_dataset *dataset, kt_steps *steps) {
-    int status = kt_load_weights(context, program, options->weights);
-    if (status == 0) status = kt_dataset_read(dataset, program, options, false);
+    int status = kt_dataset_read(dataset, program, options, false);
     if (status == 0)
         status = kt_steps_init(steps, context, program, dataset, "evaluate_step", 0, dataset->feeds.samples,
                                options->batch_size);
@@ -44,14 +43,11 @@ static int print(const kt_program *program, const float *logs) {
 int kt_verb_evaluate(const kt_program *program, int argc, char **argv) {
     kt_fit_options options;
     bool helped;
-    char error[256];
     int status = kt_fit_options_read(program, false, argc, argv, &options, &helped);
     if (status || helped) return status;
-    const char *weights = program->weights ? options.weights : NULL; /* else a model's, which are loaded */
-    if (weights) options.weights = NULL;
-    kt_context *context = kt_context_create_from(
-        program, (int)(options.threads < 1024 ? options.threads : 1024), weights, error);
-    if (!context) return kt_cli_fail(program, KT_EXIT_FAILED, "%s", error);
+    kt_context *context;
+    status = kt_cli_create_context(program, options.threads, options.weights, &context);
+    if (status) return status;
     float *logs = calloc(program->training->log_count + 1, sizeof *logs);
     if (logs) {
         status = kt_evaluate_run(program, context, &options, logs);

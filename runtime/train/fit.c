@@ -143,7 +143,7 @@ static int checkpoint(fit *f) {
 /* ---- epochs ----------------------------------------------------------------------------------------------
  */
 static int validate(fit *f) {
-    kt_context_reset(f->context, KT_KEPT_METRIC);
+    kt_context_reset_metrics(f->context);
     int64_t count = kt_steps_count(&f->validation_steps);
     kt_callbacks_test(&f->callbacks);
     for (int64_t i = 0; i < count; i++) {
@@ -161,7 +161,7 @@ static int run_epoch(fit *f, int64_t epoch) {
     if (!f->options->no_shuffle) shuffle(f, epoch);
     f->steps.order = f->options->no_shuffle ? NULL : f->order;
     kt_callbacks_epoch_begin(&f->callbacks, epoch);
-    kt_context_reset(f->context, KT_KEPT_METRIC);
+    kt_context_reset_metrics(f->context);
     const kt_fit_hooks *hooks = f->options->hooks;
     if (hooks) hooks->epoch_begin(hooks->object, epoch);
     kt_progress_begin(&progress, f->program, f->options->quiet, epoch + 1, f->options->epochs, count);
@@ -225,8 +225,7 @@ static int run(fit *f) {
     const kt_fit_options *options = f->options;
     char error[KT_IO_ERROR];
     const kt_backup *backup = &f->callbacks.backup;
-    int failed = 0, status = kt_load_weights(f->context, f->program, options->weights);
-    if (status == 0) status = kt_callbacks_init(&f->callbacks, f->context, options);
+    int failed = 0, status = kt_callbacks_init(&f->callbacks, f->context, options);
     if (status == 0) status = prepare(f);
     if (status == 0 && backup->restores) status = resume(f);
     int64_t first = (int64_t)f->history.epochs;
@@ -274,12 +273,11 @@ int kt_fit_run(const kt_program *program, kt_context *context, const kt_fit_opti
 int kt_verb_fit(const kt_program *program, int argc, char **argv) {
     kt_fit_options options;
     bool helped;
-    char error[256];
     int status = kt_fit_options_read(program, true, argc, argv, &options, &helped);
     if (status || helped) return status;
-    kt_context *context =
-        kt_context_create(program, (int)(options.threads < 1024 ? options.threads : 1024), error);
-    if (!context) return kt_cli_fail(program, KT_EXIT_FAILED, "%s", error);
+    kt_context *context;
+    status = kt_cli_create_context(program, options.threads, options.weights, &context);
+    if (status) return status;
     status = kt_fit_run(program, context, &options);
     kt_context_destroy(context);
     return status ? status : kt_cli_printed(program);

@@ -24,8 +24,8 @@ static const struct {
     {"--sample-weight", "FILE", "one weight a sample", FILES, FIELD(sample_weights), false},
     {"--batch-size", "N", "samples a step [32]", COUNT, FIELD(batch_size), false},
     {"--weights", "FILE",
-     "begin with what a .keras or .weights.h5 holds, optimizer state included; of a program compiled with "
-     "--weights=file a .weights",
+     "begin with what a .keras or .weights.h5 holds, optimizer state included; or, of a program compiled "
+     "with --weights=file, with a .weights",
      TEXT, FIELD(weights), false},
     {"--threads", "N", "how many threads to use [all cores]", COUNT, FIELD(threads), false},
     {"--quiet", NULL, "print nothing but errors, and results of evaluate", FLAG, FIELD(quiet), false},

@@ -28,6 +28,24 @@ done
 sed 's/.*"loss": \([^,}]*\).*/\1/' evaluated >loss
 expect_text "\"loss\": $(cat loss)[,}]" so/evaluated
 
+# Weights beside a library are what it begins with, or those of another file.
+cat >beside.c <<'END'
+#include "beside.h"
+#include <stdio.h>
+int main(int argc, char **argv) {
+    beside *model = argc > 2 ? beside_create_from(1, argv[2]) : beside_create(1);
+    if (!model || beside_save(model, argv[1])) return 1;
+    beside_destroy(model);
+    return 0;
+}
+END
+"$KERATIN" compile "$here/trainer.keras" --train --weights=file -o beside.so
+"$KERATIN" weights so/last0.keras -o last.weights
+$CC $flags beside.c ./beside.so -o with_beside -pthread
+./with_beside first.keras && ./with_beside second.keras last.weights || fail "weights beside a library that trains"
+"$KERATIN" weights first.keras -o - | cmp - beside.so.weights || fail "a library does not begin with the weights beside it"
+"$KERATIN" weights second.keras -o - | cmp - last.weights || fail "a library does not begin with other weights"
+
 # One file, and nothing exported but its own.
 [ -n "$SANITIZE" ] || ! ldd trainer.so | grep -v 'linux-vdso\|libm\.\|libc\.\|ld-linux' || fail "trainer.so needs more than libc and libm"
 [ -n "$SANITIZE" ] || [ "$(wc -c <trainer.so)" -lt 6000000 ] || fail "trainer.so has $(wc -c <trainer.so) bytes"

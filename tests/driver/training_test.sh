@@ -67,10 +67,37 @@ same_numbers "$work/evaluated" "$work/trained" || fail "evaluate does not read s
 "$work/apart" --input "$here/trainer_x.npy" --output "$work/apart.npy" --weights "$work/one.weights"
 "$COMPARE" close "$work/saved.npy" "$work/apart.npy" || fail "a program that evaluates predicts otherwise with other weights"
 
+# A trainer whose weights lie beside it trains the same, resumed or not, takes what takes their place, and knows its optimizer's state.
+"$KERATIN" compile "$here/trainer.keras" --train --weights=file -o "$work/beside"
+"$KERATIN" weights "$here/trainer.keras" -o - | cmp - "$work/beside.weights" || fail "the weights beside a trainer are others"
+"$work/beside" fit $data --epochs 1 --seed 5 --quiet --checkpoint "$work/beside_run"
+"$work/beside" fit $data --epochs 3 --seed 5 --quiet --checkpoint "$work/beside_run" --resume --save "$work/beside.keras"
+cmp "$work/one.keras" "$work/beside.keras" || fail "a trainer whose weights are in a file trains other weights"
+for weights in one.keras one.weights; do
+    "$work/beside" evaluate $data --weights "$work/$weights" >"$work/evaluated"
+    cmp "$work/trained" "$work/evaluated" || fail "a trainer whose weights are in a file does not take $weights"
+done
+"$work/beside" --input "$here/trainer_x.npy" --output "$work/beside.npy" --weights "$work/one.weights"
+cmp "$work/trained.npy" "$work/beside.npy" || fail "a trainer whose weights are in a file does not predict with others"
+"$KERATIN" compile "$work/one.keras" --train --weights=file -o "$work/trained_beside"
+cmp "$work/one.weights" "$work/trained_beside.weights" || fail "the weights beside a trainer of a trained model are others"
+"$work/trained_beside" fit $data --quiet --save "$work/begun.keras"
+"$work/trainer" fit $data --quiet --weights "$work/one.keras" --save "$work/loaded.keras"
+cmp "$work/loaded.keras" "$work/begun.keras" || fail "a trainer whose weights are in a file begins with another state"
+"$KERATIN" compile "$here/seeded.keras" --train --weights=file -o "$work/seeded"
+"$KERATIN" weights "$here/seeded.keras" -o - | cmp - "$work/seeded.weights" || fail "seeds are among the weights"
+expect_status 1 "$work/beside" evaluate $data --weights "$here/trainer_x.npy"
+expect_text "neither a .keras nor a .weights.h5" "$work/errors"
+cp "$work/seeded.weights" "$work/beside.weights"
+expect_status 1 "$work/beside" fit $data
+expect_text "beside.weights holds the weights of another model" "$work/errors"
+rm "$work/beside.weights"
+expect_status 1 "$work/beside" fit $data
+expect_text "Cannot read the weights in .*/beside.weights" "$work/errors"
+
 # A trainer begins with the state of the optimizer in the archive, as Keras's load_model does; another optimizer with none.
 "$KERATIN" compile "$work/one.keras" --train -o "$work/again" 2>"$work/errors"
 [ ! -s "$work/errors" ] || fail "a saved model is compiled with: $(cat "$work/errors")"
-"$work/trainer" fit $data --quiet --weights "$work/one.keras" --save "$work/loaded.keras"
 "$work/again" fit $data --quiet --save "$work/begun.keras"
 cmp "$work/loaded.keras" "$work/begun.keras" || fail "a trainer of a trained model begins with another state"
 "$KERATIN" compile "$work/one.keras" --train --optimizer sgd -o "$work/again"

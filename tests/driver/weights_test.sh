@@ -150,7 +150,12 @@ END
 sed 's/ = \[1, 2\]//' constant.kir >novalue.kir
 "$KERATIN" compile constant.kir -o constant
 [ "$(./constant --input x.csv)" = 1,4 ] || fail "a constant of the graph"
-for arguments in 'prepare.kir' 'prepare.kir --weights=file' 'constant.kir --weights=file' 'novalue.kir' \
+"$KERATIN" compile constant.kir -o constant --weights=file
+[ "$(./constant --input x.csv)" = 1,4 ] || fail "a constant of the graph, which is no weight"
+# A constant of the graph beside those that are made of weights.
+awk '/^entry/ && !done { print "variable @w : f32[2] = [3, 4]"; done = 1 } { print }' constant.kir |
+    sed 's/^    constant @table %1: f32\[2\]/&,\n    variable @w %4: f32[2]/; s/^  %3 = .*/&\n  %5 = sqrt(%4) : f32[2]\n  %6 = broadcast(%5) shape=[batch,2] axes=[1] : f32[batch,2]\n  %7 = mul(%3, %6) : f32[batch,2]/; s/"y" %3/"y" %7/' >mixed.kir
+for arguments in 'prepare.kir' 'prepare.kir --weights=file' 'mixed.kir --weights=file' 'novalue.kir' \
     'novalue.kir --weights=file'; do
     expect_status 1 "$KERATIN" compile $arguments -o bad
     expect_errors 1

@@ -1,5 +1,6 @@
-/* A .weights file beside a program that wants one: two float32 variables, of which `prepare` makes constants.
- * Offsets and sizes that the file states are the program's to doubt. */
+/* A .weights file beside a program that wants one: two float32 variables, of which `prepare` makes constants,
+ * and of which the second is kept as well. Offsets and sizes that the file states are the program's to doubt.
+ */
 #include "fuzz.h"
 #include "runtime/weights.h"
 
@@ -47,17 +48,25 @@ static const kt_abi_entry prepare = {
 static const uint64_t offsets[] = {FIRST, SECOND}, results[] = {0};
 static const kt_abi_weights wanted = {
     .prepare = &prepare, .list_hash = 7, .bytes = FILE_BYTES, .inputs = offsets, .outputs = results};
-static const kt_program program = {
-    .abi_version = KT_ABI_VERSION, .name = "fuzz", .constants_bytes = 32, .weights = &wanted};
+static const kt_abi_variable variables[] = {
+    {.path = "b", .dtype = KT_F32, .rank = 1, .dims = {8}, .offset = 64, .file_begin = SECOND}};
+static const kt_program program = {.abi_version = KT_ABI_VERSION,
+                                   .name = "fuzz",
+                                   .constants_bytes = 32,
+                                   .variables_bytes = 96,
+                                   .variable_count = 1,
+                                   .variables = variables,
+                                   .weights = &wanted};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    char path[64], error[KT_IO_ERROR] = "";
+    char path[64], error[KT_IO_ERROR] = "", kept[96];
     int file = memfd_create("weights", MFD_CLOEXEC);
     if (file < 0) return 0;
     if (write(file, data, size) == (ssize_t)size) {
         (void)snprintf(path, sizeof path, "/proc/self/fd/%d", file);
-        uint8_t *constants = kt_weights_prepare(&program, path, 1, error, sizeof error);
-        if (!constants != (strlen(error) > 2)) KT_BUG("constants %p and “%s”", (void *)constants, error);
+        uint8_t *constants;
+        int code = kt_weights_load(&program, path, 1, kept, &constants, error, sizeof error);
+        if (!constants != !!code || !!code != (strlen(error) > 2)) KT_BUG("%d and “%s”", code, error);
         free(constants);
     }
     (void)close(file);
