@@ -97,9 +97,8 @@ static kt_value middle(kt_builder *b, kt_value x, const kt_images *images, int a
 
 /* What does not move any place, for as many images as x has numbers. */
 static kt_projection stay(kt_builder *b, kt_value x) {
-    kt_projection p;
-    for (int i = 0; i < KT_COEFFICIENTS; i++) p.at[i] = kt_build_like(b, x, i == 0 || i == 4);
-    return p;
+    kt_value one = kt_build_like(b, x, 1);
+    return (kt_projection){.at = {[0] = one, [4] = one}};
 }
 
 static kt_value project(kt_layer *layer, kt_builder *b, const kt_images *images, const kt_projection *p) {
@@ -132,10 +131,7 @@ kt_value kt_augment_rotation(kt_layer *layer, kt_trace *trace, const kt_images *
     angle = scaled(b, angle, 3.141592653589793 / 180);
     kt_value sin = kt_build_sin(b, angle), cos = kt_build_cos(b, angle);
     kt_value x = middle(b, angle, images, 2), y = middle(b, angle, images, 1);
-    kt_projection p = stay(b, angle);
-    p.at[0] = p.at[4] = cos;
-    p.at[1] = kt_build_neg(b, sin);
-    p.at[3] = sin;
+    kt_projection p = {.at = {cos, kt_build_neg(b, sin), 0, sin, cos}};
     for (int i = 0; i < 2; i++) {
         const kt_value *row = p.at + 3 * (size_t)i;
         kt_value rest = kt_build_sub(b, i ? y : x, kt_build_mul(b, x, row[0]));
@@ -152,10 +148,8 @@ kt_value kt_augment_zoom(kt_layer *layer, kt_trace *trace, const kt_images *imag
     if (self->width_factor) right = draw(layer, trace, images, KT_F32, self->width_factor, 1, 1);
     kt_trace_at(trace, "zoom");
     kt_value one = kt_build_like(b, down, 1);
-    kt_projection p = stay(b, down);
-    p.at[0] = right;
+    kt_projection p = {.at = {[0] = right, [4] = down}};
     p.at[2] = kt_build_mul(b, middle(b, right, images, 2), kt_build_sub(b, one, right));
-    p.at[4] = down;
     p.at[5] = kt_build_mul(b, middle(b, down, images, 1), kt_build_sub(b, one, down));
     return project(layer, b, images, &p);
 }

@@ -41,7 +41,8 @@ void kt_planes_to_rgb(kt_builder *builder, kt_value planes[3]);
  * ----------------------------------------------------------- */
 enum { KT_COEFFICIENTS = 8 };
 /* Place (x, y) of the result is taken from ((c0 x + c1 y + c2) / k, (c3 x + c4 y + c5) / k), where
- * k = c6 x + c7 y + 1; each [batch], or [1] for all, f32. */
+ * k = c6 x + c7 y + 1; each [batch], or [1] for all, f32. 0 stands for zeros, but for
+ * c0 and c4. */
 typedef struct kt_projection {
     kt_value at[KT_COEFFICIENTS];
 } kt_projection;

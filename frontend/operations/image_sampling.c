@@ -237,21 +237,27 @@ static kt_value over_images(kt_builder *b, kt_value x, const kt_images *images) 
     return kt_build_broadcast(b, x, 3, type.dims, (const int64_t[]){0});
 }
 
-/* c[0] x + c[1] y + c[2]. */
+static kt_value add(kt_builder *b, kt_value x, kt_value y) {
+    return x && y ? kt_build_add(b, x, y) : x ? x : y;
+}
+
+/* c[0] x + c[1] y + c[2], or 0 where none of these is there. */
 static kt_value linear(kt_builder *b, const kt_value *c, kt_value x, kt_value y) {
-    kt_value sum = kt_build_add(b, kt_build_mul(b, c[0], x), kt_build_mul(b, c[1], y));
-    return kt_build_add(b, sum, c[2]);
+    kt_value columns = c[0] ? kt_build_mul(b, c[0], x) : 0, rows = c[1] ? kt_build_mul(b, c[1], y) : 0;
+    return add(b, add(b, columns, rows), c[2]);
 }
 
 kt_value kt_images_project(kt_builder *b, const kt_images *images, const kt_projection *p,
                            const kt_image_reading *how) {
-    kt_value c[KT_COEFFICIENTS + 1];
-    for (int i = 0; i < KT_COEFFICIENTS; i++) c[i] = over_images(b, p->at[i], images);
-    c[KT_COEFFICIENTS] = kt_build_like(b, c[0], 1);
-    if (!c[0]) return 0;
+    kt_value c[KT_COEFFICIENTS + 1] = {0};
+    for (int i = 0; i < KT_COEFFICIENTS; i++)
+        if (p->at[i]) c[i] = over_images(b, p->at[i], images);
     kt_type grid = *kt_build_type(b, c[0]);
+    if (c[6] || c[7]) c[KT_COEFFICIENTS] = kt_build_fill(b, &grid, 1);
     kt_value x = kt_build_iota(b, &grid, 2), y = kt_build_iota(b, &grid, 1), k = linear(b, c + 6, x, y);
-    kt_value places[] = {kt_build_div(b, linear(b, c + 3, x, y), k), kt_build_div(b, linear(b, c, x, y), k)};
+    kt_value places[] = {linear(b, c + 3, x, y), linear(b, c, x, y)};
+    for (int axis = 0; k && axis < 2; axis++) places[axis] = kt_build_div(b, places[axis], k);
+    if (!places[0] || !places[1]) return 0;
     sampling s = {strcmp(how->interpolation, "bilinear") == 0, how->fill_mode, how->fill_value, 1, 2};
     if (how->folds) {
         for (int axis = 0; axis < 2; axis++)
