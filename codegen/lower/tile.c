@@ -17,6 +17,9 @@
  * of B comes from memory and few tiles read it, the first of them would wait: there they share out what the
  * next block's will read.
  *
+ * Where the last columns fill half a vector at most, its other half takes every second k: these columns of
+ * two k are multiplied at once, and the halves are added up in the end.
+ *
  * Taps of a window that moves by single steps meet the same elements of A in neighbouring rows. Where sums
  * are exact, so that their order is free, and tiles are a vector wide, so that loads of A would take as long
  * as products, each element is loaded once for all taps. */
@@ -95,6 +98,7 @@ typedef struct tile {
     const kt_tiling *tiling;
     int rows, groups, vectors; /* groups: column tiles side by side */
     kt_reg a, b;               /* where the tile begins in both */
+    bool halved;               /* the last vector takes two k at once */
     kt_reg next;         /* where its share of the next block of B begins; 0: near elements are prefetched */
     const kt_reg *masks; /* by vector; NULL: all columns are there */
     kt_cell sums;
@@ -163,14 +167,16 @@ static kt_reg load_a(kt_lower *lower, const tile *t, kt_reg place, int row) {
     return kt_loops_splat(lower->loops, element, t->tiling->lanes);
 }
 
+static void multiply_vector(kt_lower *lower, const tile *t, kt_reg a, kt_reg b, kt_reg number) {
+    kt_reg sum = kt_loops_get(lower->loops, t->sums, number);
+    sum = t->tiling->words ? kt_loops_dot(lower->loops, a, b, sum, t->tiling->shorts)
+                           : kt_multiply_add(lower, a, b, sum);
+    kt_loops_set(lower->loops, t->sums, number, sum);
+}
+
 static void multiply(kt_lower *lower, const tile *t, kt_reg a, const kt_reg *b, int row, int group) {
-    for (int vector = 0; vector < t->vectors; vector++) {
-        kt_reg number = sum_number(lower, t, row, group, vector);
-        kt_reg sum = kt_loops_get(lower->loops, t->sums, number);
-        sum = t->tiling->words ? kt_loops_dot(lower->loops, a, b[vector], sum, t->tiling->shorts)
-                               : kt_multiply_add(lower, a, b[vector], sum);
-        kt_loops_set(lower->loops, t->sums, number, sum);
-    }
+    for (int vector = 0; vector < t->vectors; vector++)
+        multiply_vector(lower, t, a, b[vector], sum_number(lower, t, row, group, vector));
 }
 
 static void load_columns(kt_lower *lower, const tile *t, kt_reg b, kt_reg *rhs) {
@@ -215,6 +221,23 @@ static bool fits_together(const kt_lower *lower, const tile *t, int unroll) {
            (t->rows + unroll) * t->vectors + unroll <= lower->target->vector_registers;
 }
 
+/* Two k at once where the last vector is halved. */
+static void step_halved(kt_lower *lower, const tile *t, const kt_reg *a, const kt_reg *b) {
+    kt_loops *loops = lower->loops;
+    kt_reg lhs[2], rhs[2][MAX_VECTORS];
+    int half = t->tiling->lanes / 2, last = t->vectors - 1;
+    for (int i = 0; i < 2; i++) load_columns(lower, t, b[i], rhs[i]);
+    kt_reg both = kt_loops_runs(loops, rhs[0][last], rhs[1][last], half, false);
+    for (int row = 0; row < t->rows; row++) {
+        for (int i = 0; i < 2; i++) lhs[i] = load_a(lower, t, kt_plus(lower, t->a, a[i]), row);
+        for (int i = 0; i < 2; i++)
+            for (int vector = 0; vector < last; vector++)
+                multiply_vector(lower, t, lhs[i], rhs[i][vector], sum_number(lower, t, row, 0, vector));
+        multiply_vector(lower, t, kt_loops_runs(loops, lhs[0], lhs[1], half, false), both,
+                        sum_number(lower, t, row, 0, last));
+    }
+}
+
 /* `unroll` k at once, row by row: rows that are apart by much the same places of a cache push each other out,
  * so what lies side by side in one is better read together. */
 static void step_together(kt_lower *lower, const tile *t, int unroll, const kt_reg *a, const kt_reg *b) {
@@ -239,9 +262,11 @@ static void walk(kt_lower *lower, const tile *t, int level, kt_reg a, kt_reg b) 
     bool innermost = level == t->tiling->loop_count - 1;
     int unroll = 1;
     if (innermost)
-        unroll = (int)kt_choose(&loops->choice, KT_KNOB_unroll, UNROLLED,
-                                (kt_range){.least = 1, .most = MOST_UNROLLED}, "hides the loop's own cost");
-    bool together = innermost && fits_together(lower, t, unroll);
+        unroll = t->halved ? 2
+                           : (int)kt_choose(&loops->choice, KT_KNOB_unroll, UNROLLED,
+                                            (kt_range){.least = 1, .most = MOST_UNROLLED},
+                                            "hides the loop's own cost");
+    bool together = innermost && (t->halved || fits_together(lower, t, unroll));
     kt_reg extent = loop->turns ? loop->turns : kt_loops_dim(loops, loop->extent),
            turns = kt_loops_int(loops, unroll);
     kt_reg rest = kt_loops_index(loops, KT_INDEX_MOD, extent, turns);
@@ -256,7 +281,10 @@ static void walk(kt_lower *lower, const tile *t, int level, kt_reg a, kt_reg b) 
             b_at[i] = kt_plus(lower, b, kt_times_dim(lower, at, loop->b_stride));
             if (!together) walk(lower, t, level + 1, a_at[i], b_at[i]);
         }
-        if (together) step_together(lower, t, unroll, a_at, b_at);
+        if (together && t->halved)
+            step_halved(lower, t, a_at, b_at);
+        else if (together)
+            step_together(lower, t, unroll, a_at, b_at);
         kt_lower_end(lower);
     }
     bool constant = kt_loops_is_int(loops, rest, &known);
@@ -274,6 +302,11 @@ static void walk(kt_lower *lower, const tile *t, int level, kt_reg a, kt_reg b) 
     if (!constant) kt_lower_end(lower);
 }
 
+static kt_reg add_halves(kt_lower *lower, kt_reg sum, int half) {
+    kt_reg behind = kt_loops_runs(lower->loops, sum, sum, half, true);
+    return kt_loops_apply(lower->loops, KT_OP_add, kt_loops_dtype(lower->loops, sum), sum, behind, 0);
+}
+
 static void emit_tile(kt_lower *lower, tile t, kt_reg row, kt_reg column) {
     kt_loops *loops = lower->loops;
     const kt_tiling *tiling = t.tiling;
@@ -289,6 +322,7 @@ static void emit_tile(kt_lower *lower, tile t, kt_reg row, kt_reg column) {
             kt_reg at = kt_plus(lower, column, kt_loops_int(loops, offset));
             for (int i = 0; i < t.rows; i++) {
                 kt_reg sum = kt_loops_get(loops, t.sums, sum_number(lower, &t, i, group, vector));
+                if (t.halved && vector == t.vectors - 1) sum = add_halves(lower, sum, tiling->lanes / 2);
                 tiling->store(lower, tiling, kt_plus(lower, row, kt_loops_int(loops, i)), at, sum,
                               t.masks ? t.masks[vector] : 0);
             }
@@ -338,6 +372,18 @@ static void full_tiles(kt_lower *lower, const block *k, int rows, int groups, kt
     kt_lower_end(lower);
 }
 
+/* Do so many columns leave half of their last vector to a second k? In the highest tiles, two k want three
+ * elements of A, and one vector more of B. */
+static bool is_halved(const kt_lower *lower, const kt_tiling *tiling, int64_t columns) {
+    const kt_tile_loop *k = &tiling->loops[tiling->loop_count - 1];
+    int vectors = (int)kt_divide_up(columns, tiling->lanes);
+    int64_t extent;
+    return tiling->panel > 0 && !tiling->words && !tiling->taps && tiling->lanes > 1 &&
+           (columns - 1) % tiling->lanes < tiling->lanes / 2 && !k->turns &&
+           kt_dim_is_const(lower->dims, k->extent, &extent) && extent % 2 == 0 &&
+           (tiling->rows + 2) * vectors + 2 <= lower->target->vector_registers;
+}
+
 /* The last column tile, number full, of which only some columns are there. */
 static void tail_tile(kt_lower *lower, const block *k, int rows, kt_reg row, kt_reg full, kt_reg tail) {
     kt_loops *loops = lower->loops;
@@ -345,7 +391,10 @@ static void tail_tile(kt_lower *lower, const block *k, int rows, kt_reg row, kt_
     kt_reg masks[MAX_VECTORS] = {0};
     tile t = {.tiling = tiling, .rows = rows, .groups = 1, .vectors = tiling->vectors, .masks = masks};
     int64_t known;
-    if (kt_loops_is_int(loops, tail, &known)) t.vectors = (int)kt_divide_up(known, tiling->lanes);
+    if (kt_loops_is_int(loops, tail, &known)) {
+        t.vectors = (int)kt_divide_up(known, tiling->lanes);
+        t.halved = is_halved(lower, tiling, known);
+    }
     for (int vector = 0; vector < t.vectors; vector++) {
         kt_reg before = kt_loops_int(loops, (int64_t)vector * tiling->lanes);
         kt_reg mask = kt_loops_mask(loops, kt_loops_index(loops, KT_INDEX_SUB, tail, before), tiling->lanes);

@@ -38,10 +38,10 @@ static const int64_t batches[][2] = {{1, 1},  {2, 2},  {3, 3},  {5, 1},  {6, 2},
 
 static void test_dense(void **state) {
     (void)state;
-    static const int64_t sizes[][2] = {{1, 1},   {2, 3},   {3, 5},   {5, 6},  {7, 12},
-                                       {17, 13}, {12, 17}, {16, 33}, {33, 64}};
+    static const int64_t sizes[][2] = {{1, 1},   {2, 3},   {3, 5},   {5, 6},   {7, 12}, {17, 13},
+                                       {12, 17}, {16, 33}, {33, 64}, {10, 24}, {64, 40}};
     suite s = begin_suite();
-    for (int i = 0; i < 9; i++) {
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         begin(&s, "packed");
         end(&s, relu(&s, add_bias(&s, dense(&s, KT_F32, N, sizes[i][0], sizes[i][1], true))));
         begin(&s, "plain");
@@ -231,9 +231,11 @@ static void test_conv(void **state) {
         {SIZES(N, 6, 30, 8), SIZES(2, 3), 24, 2},
         {SIZES(N, 6, 7, 12), SIZES(2, 3), 36, 3, .dilation = SIZES(1, 2)},
         {SIZES(N, 7, 14, 5), SIZES(1, 1), 18, 1}, /* rows in blocks of one height */
+        {SIZES(N, 7, 14, 6), SIZES(1, 1), 24, 1}, /* half a vector left, of which another k makes use */
+        {SIZES(N, 8, 9, 2), SIZES(3, 3), 20, 1},
     };
     suite s = begin_suite();
-    for (int i = 0; i < 9; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         conv_case c = cases[i];
         add_conv(&s, &c, 2);
         c.packed = true;
