@@ -24,7 +24,7 @@
  * breaks    nothing; does nothing a second time */
 #include "passes/layout_impl.h"
 
-enum { REPAYING_ROWS = 32, MOST_PANEL_VECTORS = 4 };
+enum { REPAYING_ROWS = 32, MOST_PANEL_VECTORS = 4, LINE_FLOATS = 16 };
 
 /* What is transposed to matrix, or 0. */
 static kt_value before_transpose(const kt_layouting *l, kt_value matrix) {
@@ -93,24 +93,28 @@ static kt_dim product(kt_layouting *l, const kt_dim *dims, uint32_t count) {
     return result;
 }
 
-/* The target's panels, or as many vectors as fewer columns take: no zeros are read then. */
-static int64_t panel_for(const kt_layouting *l, kt_dim columns) {
+/* The target's panels, or as many vectors as fewer columns take: no zeros are read then. A single row reads
+ * vectors as wide as lines in one stream, of which it wants more at once than panels have: where there may be
+ * one, they are of twice the width, as long as no more zeros are among them. */
+static int64_t panel_for(const kt_layouting *l, kt_dim columns, bool single) {
     int64_t known;
     if (l->vector == 0 || !kt_dim_is_const(l->graph->dims, columns, &known) || known < 1) return l->own_panel;
     int64_t width = (known + l->vector - 1) / l->vector * l->vector;
-    return width < l->own_panel ? width : l->own_panel;
+    if (width < l->own_panel) return width;
+    bool even = (known + l->own_panel - 1) / l->own_panel % 2 == 0;
+    return single && even && l->vector >= LINE_FLOATS && l->word == 1 ? 2 * l->own_panel : l->own_panel;
 }
 
 /* Is this second operand, of so many columns, to be packed, and into which panels? old: the value in the old
- * function; rows: how many rows of the first operand it is multiplied by. What changes from call to call is
- * packed in each, which many rows repay. */
-static bool packs(kt_layouting *l, kt_value old, kt_dim rows, kt_dim columns) {
+ * function; rows: how many rows of the first operand it is multiplied by; single: there may be but one. What
+ * changes from call to call is packed in each, which many rows repay. */
+static bool packs(kt_layouting *l, kt_value old, kt_dim rows, kt_dim columns, bool single) {
     const kt_type *type = kt_graph_type(l->graph, old);
     int64_t known;
     if (l->panel == 0 || (!kt_dtype_is_float(type->dtype) && l->word == 1)) return false;
     if (!l->fixed[old] && !kt_type_is_static(l->graph->dims, type)) return false;
     bool many = !kt_dim_is_const(l->graph->dims, rows, &known) || known >= REPAYING_ROWS;
-    int64_t wanted = l->fixed[old] || many ? panel_for(l, columns) : 0;
+    int64_t wanted = l->fixed[old] || many ? panel_for(l, columns, single) : 0;
     const char *why = l->fixed[old] ? "weights are packed once"
                       : many        ? "rows repay packing in each call"
                                     : "few rows do not repay packing in each call";
@@ -350,8 +354,8 @@ static kt_value lay_conv(kt_layouting *l, const kt_node_info *node) {
     kt_value x = kt_builder_lookup(l->builder, node->operands[0]);
     kt_value kernel = kt_builder_lookup(l->builder, node->operands[1]);
     const kt_type result = *kt_graph_type(l->graph, node->first_result);
-    bool packable =
-        packs(l, node->operands[1], product(l, result.dims, result.rank - 1), result.dims[result.rank - 1]);
+    bool packable = packs(l, node->operands[1], product(l, result.dims, result.rank - 1),
+                          result.dims[result.rank - 1], false);
     /* Words of channels must be whole. */
     kt_dim channels = kt_graph_type(l->graph, node->operands[0])->dims[result.rank - 1];
     if (l->word > 1 && (attrs.groups != 1 || !in_words(l, channels))) packable = false, l->choice.form = NULL;
@@ -489,8 +493,9 @@ static kt_value lay_dot_general(kt_layouting *l, const kt_node_info *node) {
     bool no_rows = lhs.own.count == 0;
     kt_dim all_columns = elements_of(l, y, &rhs.own);
     bool along_depth = l->word == 1 && kt_dim_equals(l->graph->dims, all_columns, 1);
+    kt_dim rows = rows_of(l, x, &lhs.own);
     bool packed = lhs.batch->count == 0 && !l->unpacked && !along_depth &&
-                  packs(l, node->operands[1], rows_of(l, x, &lhs.own), all_columns);
+                  packs(l, node->operands[1], rows, all_columns, kt_dim_divisor(l->graph->dims, rows) == 1);
     kt_value bytes =
         packed && kt_build_type(l->builder, x)->dtype == KT_F32 ? kt_layout_bytes(l, node->operands[1]) : 0;
     if (bytes) y = bytes;

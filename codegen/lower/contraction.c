@@ -302,7 +302,7 @@ static void choose_deferring(kt_lower *lower, product *p, const kt_tiling *tilin
                             (kt_range){.most = 1}, "by how much follows the product") != 0;
 }
 
-/* How many column tiles make a block. */
+/* How many column tiles make a block: as many as whole panels have. */
 static int64_t block_tiles(kt_lower *lower, const kt_tiling *tiling, kt_dim rows, kt_dim depth,
                            kt_dim tiles) {
     int64_t deep = 128, all = 0, known = 0;
@@ -317,8 +317,10 @@ static int64_t block_tiles(kt_lower *lower, const kt_tiling *tiling, kt_dim rows
     } else if (count > 2) {
         count = (count + 3) / 4 * 4;
     }
-    return kt_choose(&lower->loops->choice, KT_KNOB_wide, count,
-                     (kt_range){.least = 1, .most = all > 0 ? all : MOST_BLOCK_TILES},
+    int64_t in_panel = tiling->panel ? tiling->panel / kt_tile_width(tiling) : 1,
+            most = kt_divide_up(all > 0 ? all : MOST_BLOCK_TILES, in_panel) * in_panel;
+    return kt_choose(&lower->loops->choice, KT_KNOB_wide, kt_divide_up(count, in_panel) * in_panel,
+                     (kt_range){.least = in_panel, .most = most, .step = in_panel},
                      "what the cache keeps of B");
 }
 
@@ -388,6 +390,7 @@ void kt_lower_product(kt_lower *lower, const kt_product_shape *shape) {
         (kt_tile_loop){.extent = shape->depth, .a_stride = shape->a.depth, .b_stride = shape->b.depth};
     tiling.panel_stride = kt_dim_mul(dims, shape->depth, shape->b.depth);
     tiling.prefetch = shape->panel != 0;
+    tiling.whole_panels = true;
     kt_dim tiles = kt_dim_ceildiv(dims, shape->columns, kt_dim_const(dims, kt_tile_width(&tiling)));
     int64_t wide = block_tiles(lower, &tiling, shape->rows, shape->depth, tiles);
     kt_dim high = block_rows(lower, &tiling, shape->rows);

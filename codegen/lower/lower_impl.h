@@ -205,6 +205,7 @@ struct kt_tiling {
     kt_dim columns;      /* how many there are */
     int64_t panel;       /* columns of a packed panel, or 0: rows of B are contiguous */
     kt_dim panel_stride; /* from packed panel to packed panel */
+    bool whole_panels;   /* blocks of column tiles begin where panels do */
     bool words;          /* k counts words of A and of B, which is packed */
     bool shorts;         /* words are pairs of i16 */
     bool prefetch;       /* of B, as far ahead as is chosen, */

@@ -5,8 +5,8 @@
  * strides, so they need no address registers. A row of few rows takes several column tiles at once: with
  * fewer than eight sums in flight the multiply-add's latency would show. A single row waits for B rather, and
  * where vectors are as wide as lines, half as many keep up with that; where besides B comes from beyond the
- * nearest cache, a quarter, in half as many streams. Words, of which there are fewer, do not wait as
- * long.
+ * nearest cache, one panel is read at a time, since two streams are slower than one even if that has but two
+ * sums. Words, of which there are fewer, do not wait as long.
  *
  * Rows are split evenly, into tiles of two heights: 32 = 6 + 6 + 5 + 5 + 5 + 5. Where their number is not
  * known, the heights are chosen when the kernel runs. The sums of a row do not depend on the tile that it
@@ -32,7 +32,7 @@ enum {
     MAX_ROWS = 14,
     MAX_VECTORS = 8,
     MAX_TAPS = 8,
-    SUMS_IN_FLIGHT = 8, /* of a single row half as many, or a quarter */
+    SUMS_IN_FLIGHT = 8, /* of a single row half as many */
     NEAREST_CACHE_BYTES = 1 << 15,
     FEW_ROWS = 4, /* which prefetch from nearer by: */
     NEARER = 8,
@@ -55,7 +55,7 @@ void kt_tiling_init(kt_lower *lower, kt_tiling *tiling, kt_dtype dtype, int64_t 
     int own_panel = vectors * kt_target_lanes(target, KT_F32);
     if (lanes > 16) lanes = 16;
     while (panel > 0 && lanes > 1 && panel % lanes != 0) lanes /= 2;
-    if (panel > own_panel) vectors = (int)(panel * vectors / own_panel);
+    if (panel > own_panel && panel % own_panel != 0) vectors = (int)(panel * vectors / own_panel);
     if (vectors > MAX_VECTORS) vectors = MAX_VECTORS;
     while (panel > 0 && panel % (lanes * vectors) != 0) vectors--;
     int64_t known;
@@ -114,8 +114,8 @@ static kt_reg as_sum(kt_lower *lower, const tile *t, kt_reg loaded) {
 
 static kt_reg column_offset(kt_lower *lower, const tile *t, int group) {
     if (group == 0) return kt_loops_int(lower->loops, 0);
-    kt_dim stride =
-        t->tiling->panel ? t->tiling->panel_stride : kt_dim_const(lower->dims, kt_tile_width(t->tiling));
+    int64_t width = kt_tile_width(t->tiling);
+    kt_dim stride = t->tiling->panel == width ? t->tiling->panel_stride : kt_dim_const(lower->dims, width);
     return kt_times_dim(lower, kt_loops_int(lower->loops, group), stride);
 }
 
@@ -418,16 +418,19 @@ static bool is_streamed(const kt_lower *lower, const kt_tiling *tiling) {
 
 static int groups_for(kt_lower *lower, const kt_tiling *tiling, int rows) {
     int groups = 1, vectors = tiling->vectors, sums = SUMS_IN_FLIGHT;
-    if (tiling->panel > kt_tile_width(tiling)) return 1;
+    int64_t in_panel = tiling->panel / kt_tile_width(tiling);
+    if (in_panel > 1 && !tiling->whole_panels) return 1;
     if (rows * vectors < MOST_SUMS_IN_FLIGHT / 2)
         sums = (int)kt_choose(&lower->loops->choice, KT_KNOB_sums, SUMS_IN_FLIGHT,
                               (kt_range){.least = 1, .most = MOST_SUMS_IN_FLIGHT},
                               "hide the multiply-add's latency");
     bool lines = tiling->lanes * (int)kt_dtype_bytes(tiling->dtype) >= LINE_BYTES;
-    if (rows == 1 && lines && !tiling->words)
-        sums = is_streamed(lower, tiling) ? (sums + 3) / 4 : (sums + 1) / 2;
+    bool waits = rows == 1 && lines && !tiling->words;
+    if (waits) sums = (sums + 1) / 2;
+    bool one_panel = in_panel > 1 || (waits && is_streamed(lower, tiling));
     while (rows * groups * vectors < sums) {
         int operands = rows == 1 ? 1 : rows;
+        if (one_panel && in_panel % ((int64_t)groups * 2) != 0) break;
         if (rows * groups * 2 * vectors + vectors + operands > lower->target->vector_registers) break;
         groups *= 2;
     }

@@ -6,17 +6,21 @@
 /* ---- contractions ---------------------------------------------------------------------------------------
  */
 
-enum { PANEL = 16 };
+enum { PANEL = 16, WIDE_PANEL = 64 };
+
+static kt_value in_panels(suite *s, kt_dtype dtype, int64_t rows, int64_t depth, int64_t columns,
+                          int64_t panel) {
+    kt_value x = PARAM(s, dtype, rows, depth);
+    kt_attrs_dot_general attrs = {.lhs_contract = {1, {1}}, .panel = panel, .columns = columns};
+    return kt_build_dot_general(&s->b, x, PARAM(s, dtype, (columns + panel - 1) / panel, depth, panel),
+                                &attrs);
+}
 
 static kt_value dense(suite *s, kt_dtype dtype, int64_t rows, int64_t depth, int64_t columns, bool packed) {
+    if (packed) return in_panels(s, dtype, rows, depth, columns, PANEL);
     kt_value x = PARAM(s, dtype, rows, depth);
-    if (!packed) {
-        kt_attrs_dot_general attrs = {.lhs_contract = {1, {1}}, .rhs_contract = {1, {0}}};
-        return kt_build_dot_general(&s->b, x, PARAM(s, dtype, depth, columns), &attrs);
-    }
-    kt_attrs_dot_general attrs = {.lhs_contract = {1, {1}}, .panel = PANEL, .columns = columns};
-    return kt_build_dot_general(&s->b, x, PARAM(s, dtype, (columns + PANEL - 1) / PANEL, depth, PANEL),
-                                &attrs);
+    kt_attrs_dot_general attrs = {.lhs_contract = {1, {1}}, .rhs_contract = {1, {0}}};
+    return kt_build_dot_general(&s->b, x, PARAM(s, dtype, depth, columns), &attrs);
 }
 
 static kt_value add_bias(suite *s, kt_value x) {
@@ -60,6 +64,10 @@ static void test_dense(void **state) {
     begin(&s, "to_bool");
     kt_value x = dense(&s, KT_F32, N, 6, 20, true);
     end(&s, kt_build_gt(&s.b, x, kt_build_like(&s.b, x, 0)));
+    begin(&s, "wide"); /* several tiles to a panel, of which few rows take some at once */
+    end(&s, add_bias(&s, in_panels(&s, KT_F32, N, 17, 150, WIDE_PANEL)));
+    begin(&s, "long"); /* so that blocks have a panel each */
+    end(&s, in_panels(&s, KT_F32, N, 1600, 170, WIDE_PANEL));
     begin(&s, "f64");
     end(&s, add_bias(&s, dense(&s, KT_F64, N, 17, 21, true)));
     begin(&s, "f16");

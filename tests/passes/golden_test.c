@@ -4,6 +4,7 @@
  *   // passes: simplify,fold        or `pipeline`: all of them
  *   // level: 0                     -O [2]
  *   // panel: 8                     columns of packed weights [4]
+ *   // vector: 16                   columns of a vector, or 0: panels are as they are given [0]
  *   // bind: batch=4 height=28
  *   // precision: bf16              of products by weights [f32]
  *   // quantize: conv=-1:3 dense=0:6   the ranges of products, `observe` or `weights`
@@ -115,6 +116,7 @@ static kt_status run(kt_arena *arena, const char *input, const char *text, kt_te
     kt_pass_options options = {.verify = true};
     options.level = atoi(header(arena, text, "level", "2"));
     options.target.panel_columns = atoi(header(arena, text, "panel", "4"));
+    options.target.vector_columns = atoi(header(arena, text, "vector", "0"));
     options.bf16 = strcmp(header(arena, text, "precision", "f32"), "bf16") == 0;
     read_bindings(arena, text, &options);
     read_quantization(arena, text, &options);
