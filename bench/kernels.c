@@ -111,14 +111,29 @@ static void add_grouped(suite *s, int64_t size, int64_t groups, int64_t channels
     end(s, in_groups(s, size, groups, channels, stride, by_kernel));
 }
 
+/* The rows of a matrix reduced, and each repeated along its row. */
+static kt_value of_rows(suite *s, kt_value x, kt_reduction kind) {
+    kt_type type = *kt_build_type(&s->b, x);
+    return kt_build_broadcast(&s->b, kt_build_reduce(&s->b, x, kind, 1, SIZES(1)), 2, type.dims, SIZES(0));
+}
+
 static void add_softmax(suite *s, int64_t columns) {
     begin(s, kt_arena_format(s->arena, "softmax %lld", (long long)columns));
     kt_value x = PARAM(s, KT_F32, N, columns);
+    x = kt_build_exp(&s->b, kt_build_sub(&s->b, x, of_rows(s, x, KT_REDUCE_MAXIMUM)));
+    end(s, kt_build_div(&s->b, x, of_rows(s, x, KT_REDUCE_SUM)));
+}
+
+static void add_layer_norm(suite *s, int64_t columns) {
+    begin(s, kt_arena_format(s->arena, "layer norm %lld", (long long)columns));
+    kt_value x = PARAM(s, KT_F32, N, columns);
     kt_type type = *kt_build_type(&s->b, x);
-    kt_value top = kt_build_reduce(&s->b, x, KT_REDUCE_MAXIMUM, 1, SIZES(1));
-    x = kt_build_exp(&s->b, kt_build_sub(&s->b, x, kt_build_broadcast(&s->b, top, 2, type.dims, SIZES(0))));
-    kt_value sum = kt_build_reduce(&s->b, x, KT_REDUCE_SUM, 1, SIZES(1));
-    end(s, kt_build_div(&s->b, x, kt_build_broadcast(&s->b, sum, 2, type.dims, SIZES(0))));
+    kt_value share = kt_build_like(&s->b, x, 1 / (double)columns);
+    kt_value scale = kt_build_broadcast(&s->b, PARAM(s, KT_F32, columns), type.rank, type.dims, SIZES(1));
+    x = kt_build_sub(&s->b, x, kt_build_mul(&s->b, of_rows(s, x, KT_REDUCE_SUM), share));
+    kt_value variance = kt_build_mul(&s->b, of_rows(s, kt_build_mul(&s->b, x, x), KT_REDUCE_SUM), share);
+    kt_value root = kt_build_rsqrt(&s->b, kt_build_add(&s->b, variance, kt_build_like(&s->b, x, 1e-3)));
+    end(s, kt_build_mul(&s->b, kt_build_mul(&s->b, x, root), scale));
 }
 
 static void add_gelu(suite *s, int64_t columns) {
@@ -292,8 +307,13 @@ int main(int argc, char **argv) {
     b.panel = kt_target_for_passes(&b.target).panel_columns;
     add_products(&b);
     add_convolutions(&b);
-    add_softmax(&b.s, 512);
-    with_batch(&b, 512, UNKNOWN);
+    static const int64_t rows[] = {512, 4096}; /* in the second cache, and beyond */
+    for (int64_t columns = 256; columns <= 1024; columns *= 4) {
+        add_softmax(&b.s, columns);
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) with_batch(&b, rows[i], COPYING);
+        add_layer_norm(&b.s, columns);
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) with_batch(&b, rows[i], COPYING);
+    }
     add_gelu(&b.s, 512);
     with_batch(&b, 512, UNKNOWN);
     uint32_t count = b.s.kernels.count;
