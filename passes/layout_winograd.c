@@ -123,17 +123,14 @@ kt_value kt_layout_winograd(kt_layouting *l, const kt_node_info *node, kt_value 
                           tile ? "saves more products than its transforms cost"
                                : "transforms would cost more than the products saved");
     if (!tile) return 0;
-    kt_attrs_winograd filtering = {.tile = tile, .space = {2, {result->dims[1], result->dims[2]}}};
+    bool any = kt_dim_at_least(dims, x_type.dims[1], 1) && kt_dim_at_least(dims, x_type.dims[2], 1);
+    if (!any) x = kt_layout_pad_input(l, x, &attrs); /* filtering pads pixels alone */
+    kt_attrs_winograd filtering = {
+        .tile = tile, .space = {2, {result->dims[1], result->dims[2]}}, .low = attrs.low};
     int64_t channels;
     kt_dim_is_const(dims, kernel_type.dims[2], &channels);
     kt_dim_is_const(dims, kernel_type.dims[3], &filtering.columns);
-    for (int i = 0; i < 2; i++) {
-        kt_dim side = kt_layout_number(l, tile), tiles = kt_dim_ceildiv(dims, result->dims[i + 1], side);
-        kt_dim missing = kt_dim_sub(dims, kt_dim_mul(dims, tiles, side), result->dims[i + 1]);
-        attrs.high.at[i] = kt_dim_add(dims, attrs.high.at[i], missing);
-    }
     kt_winograd w = kt_winograd_make(tile, x_type.dtype == KT_U8);
-    x = kt_layout_pad_input(l, x, &attrs);
     kernel = transform_kernel(l, kernel, &w, channels, filtering.columns);
     return kt_build_winograd(l->builder, x, kernel, &filtering);
 }

@@ -1,7 +1,8 @@
 /* winograd, whose three steps are done for a few tiles at a time, so that what lies between them stays in
  * cache:
  *
- *   1. each tile's inputs are transformed, channels in lanes, to inputs[point, tile, channel];
+ *   1. each tile's inputs, and zeros where it reaches outside, are transformed, channels in lanes, to
+ *      inputs[point, tile, channel];
  *   2. for each point of the (tile + 2)^2, and a panel of features, a product of matrices (tile.c):
  *      sums[point, tile, feature] = inputs[point] * kernel[point];
  *   3. each tile's sums are transformed to its outputs, features in lanes, and go through the epilogue.
@@ -31,6 +32,7 @@ typedef struct winograd {
     kt_winograd w;
     kt_value heavy;
     const kt_type *x, *kernel, *result;
+    kt_dim low[2];            /* zeros before the input */
     kt_dim tiles_wide, tiles; /* in an image row; in all images */
     uint32_t input;           /* x's buffer */
     int64_t rows;             /* tiles of a unit */
@@ -124,11 +126,53 @@ static tile_place find_tile(kt_lower *lower, const winograd *c, kt_reg tile) {
                         .column = kt_loops_index(loops, KT_INDEX_MOD, tile, wide)};
 }
 
+/* A tile's rows or columns of pixels: how far they lie from the tile's first one, and whether they are the
+ * input's; 0: always. Those that are not are read at the nearest one that is. */
+typedef struct tile_side {
+    kt_reg first, far[MOST], inside[MOST];
+} tile_side;
+
+/* tile: its row or column; step: from a pixel to the next */
+static tile_side find_side(kt_lower *lower, const winograd *c, int axis, kt_reg tile, kt_dim step) {
+    kt_loops *loops = lower->loops;
+    kt_dim_pool *dims = lower->dims;
+    kt_dim size = c->x->dims[axis + 1], low = c->low[axis], side = kt_dim_const(dims, c->w.tile);
+    kt_dim last = kt_dim_add_const(dims, kt_dim_ceildiv(dims, c->result->dims[axis + 1], side), -1);
+    last = kt_dim_sub(dims, kt_dim_mul(dims, last, side), low); /* where the last tile begins */
+    kt_reg first = kt_minus(lower, kt_times_int(lower, tile, c->w.tile), kt_loops_dim(loops, low));
+    tile_side result = {.first = kt_times_dim(lower, first, step)};
+    for (int i = 0; i < c->w.points; i++) {
+        kt_reg here = kt_plus_int(lower, first, i), at = here;
+        result.far[i] = kt_loops_dim(loops, kt_dim_mul_const(dims, step, i));
+        if (!kt_dim_at_least(dims, kt_dim_sub(dims, kt_dim_const(dims, i), low), 0)) {
+            result.inside[i] = kt_loops_index(loops, KT_INDEX_LT, kt_loops_int(loops, -1), here);
+            at = kt_loops_index(loops, KT_INDEX_MAX, at, kt_loops_int(loops, 0));
+        }
+        if (!kt_dim_at_least(dims, kt_dim_sub(dims, size, last), i + 1)) {
+            kt_reg inside = kt_loops_index(loops, KT_INDEX_LT, here, kt_loops_dim(loops, size));
+            result.inside[i] =
+                result.inside[i] ? kt_loops_index(loops, KT_INDEX_AND, result.inside[i], inside) : inside;
+            at = kt_loops_index(loops, KT_INDEX_MIN, at,
+                                kt_loops_dim(loops, kt_dim_add_const(dims, size, -1)));
+        }
+        if (result.inside[i]) result.far[i] = kt_times_dim(lower, kt_minus(lower, at, first), step);
+    }
+    return result;
+}
+
 typedef struct input_turn {
     const winograd *c;
     kt_reg from, to; /* the tile's first pixel; its place among the inputs */
+    tile_side rows, columns;
     int lanes;
 } input_turn;
+
+static kt_reg or_zero(kt_lower *lower, kt_reg inside, kt_reg value) {
+    kt_loops *loops = lower->loops;
+    kt_dtype dtype = kt_loops_dtype(loops, value);
+    kt_reg zero = kt_loops_const(loops, dtype, kt_loops_lanes(loops, value), 0);
+    return inside ? kt_loops_apply(loops, KT_OP_select, dtype, inside, value, zero) : value;
+}
 
 static void transform_inputs(kt_lower *lower, kt_reg channel, kt_reg mask, void *context) {
     const input_turn *turn = context;
@@ -139,10 +183,10 @@ static void transform_inputs(kt_lower *lower, kt_reg channel, kt_reg mask, void 
     int points = c->w.points;
     for (int i = 0; i < points; i++) {
         for (int j = 0; j < points; j++) {
-            kt_dim pixel = kt_dim_add_const(lower->dims, kt_dim_mul_const(lower->dims, c->x->dims[2], i), j);
-            kt_dim offset = kt_dim_mul_const(lower->dims, pixel, c->channels);
-            kt_reg at = kt_plus(lower, from, kt_loops_dim(loops, offset));
+            kt_reg at = kt_plus(lower, from, kt_plus(lower, turn->rows.far[i], turn->columns.far[j]));
             values[i][j] = kt_loops_load(loops, c->input, at, turn->lanes, mask);
+            values[i][j] = or_zero(lower, turn->rows.inside[i], values[i][j]);
+            values[i][j] = or_zero(lower, turn->columns.inside[j], values[i][j]);
             if (c->bytes) values[i][j] = kt_loops_apply(loops, KT_OP_cast, KT_I16, values[i][j], 0, 0);
         }
     }
@@ -247,14 +291,16 @@ static void emit_inputs(kt_lower *lower, const winograd *c, kt_reg first_tile, k
     kt_reg zero = kt_loops_int(loops, 0), channels = kt_loops_int(loops, c->channels);
     kt_reg tile = kt_lower_begin(lower, zero, tiles, 1, "tiles");
     tile_place place = find_tile(lower, c, kt_plus(lower, first_tile, tile));
-    kt_reg line = kt_loops_index(loops, KT_INDEX_MUL, place.image, kt_loops_dim(loops, c->x->dims[1]));
-    line = kt_plus(lower, line, kt_times_int(lower, place.row, c->w.tile));
-    kt_reg pixel = kt_loops_index(loops, KT_INDEX_MUL, line, kt_loops_dim(loops, c->x->dims[2]));
-    pixel = kt_plus(lower, pixel, kt_times_int(lower, place.column, c->w.tile));
     int lanes = c->tiling.lanes * (int)c->pair;
     while (lanes > c->tiling.lanes && c->channels % lanes != 0) lanes /= 2;
-    input_turn inputs = {c, kt_times_int(lower, pixel, c->channels), kt_times_int(lower, tile, c->channels),
-                         lanes};
+    const kt_dim *sizes = c->x->dims;
+    input_turn inputs = {.c = c,
+                         .to = kt_times_int(lower, tile, c->channels),
+                         .rows = find_side(lower, c, 0, place.row, kt_product(lower, sizes, 2, 4)),
+                         .columns = find_side(lower, c, 1, place.column, sizes[3]),
+                         .lanes = lanes};
+    inputs.from = kt_plus(lower, kt_times_dim(lower, place.image, kt_product(lower, sizes, 1, 4)),
+                          kt_plus(lower, inputs.rows.first, inputs.columns.first));
     kt_lower_vector_loop(lower, zero, channels, lanes, transform_inputs, &inputs, "channels");
     kt_lower_end(lower);
 }
@@ -376,6 +422,7 @@ bool kt_lower_winograd_root(kt_lower *lower, const kt_node_info *node) {
     c.input = (uint32_t)input;
     kt_dim_is_const(dims, c.kernel->dims[2], &c.depth);
     kt_dim_is_const(dims, c.kernel->dims[3], &c.panel);
+    for (int i = 0; i < 2; i++) c.low[i] = attrs->low.at[i];
     c.channels = c.depth * c.pair;
     c.panel /= c.pair;
     kt_dim tile = kt_dim_const(dims, attrs->tile);

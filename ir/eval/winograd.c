@@ -22,6 +22,7 @@ static void transform(int rows, int points, const double matrix[][MOST], double 
 typedef struct tiles {
     kt_winograd w;
     int64_t height, width; /* of the input */
+    int64_t low[2];        /* zeros before it */
     int64_t channels, features, panel;
     int64_t pair;                /* channels that lie side by side in the kernel */
     const kt_number *x, *kernel; /* x: of one image; all as doubles, which hold whole numbers that large */
@@ -30,13 +31,18 @@ typedef struct tiles {
     int64_t high, wide;
 } tiles;
 
+static double read_pixel(const tiles *t, int64_t row, int64_t column, int64_t channel) {
+    bool inside = row >= 0 && row < t->height && column >= 0 && column < t->width;
+    return inside ? t->x[(row * t->width + column) * t->channels + channel].real : 0;
+}
+
 static void transform_inputs(const tiles *t, int64_t row, int64_t column) {
     int points = t->w.points;
     for (int64_t channel = 0; channel < t->channels; channel++) {
         double in[MOST][MOST] = {{0}}, out[MOST][MOST];
         for (int i = 0; i < points; i++)
             for (int j = 0; j < points; j++)
-                in[i][j] = t->x[((row + i) * t->width + column + j) * t->channels + channel].real;
+                in[i][j] = read_pixel(t, row + i - t->low[0], column + j - t->low[1], channel);
         transform(points, points, (const double(*)[MOST])t->w.input, in, out);
         for (int i = 0; i < points; i++)
             for (int j = 0; j < points; j++)
@@ -92,8 +98,10 @@ kt_status kt_eval_winograd(kt_eval_op *e) {
                .kernel = as_doubles(e->arena, kernel),
                .high = e->result->dims[1],
                .wide = e->result->dims[2]};
-    if (t.height != (t.high + tile - 1) / tile * tile + 2 || t.width != (t.wide + tile - 1) / tile * tile + 2)
-        return kt_eval_fail(e, KT_INVALID, "winograd: the input does not consist of whole tiles.");
+    KT_TRY(kt_eval_dims(e, &attrs->low, t.low));
+    if (t.low[0] + t.height > (t.high + tile - 1) / tile * tile + 2 ||
+        t.low[1] + t.width > (t.wide + tile - 1) / tile * tile + 2)
+        return kt_eval_fail(e, KT_INVALID, "winograd: the input is larger than its tiles.");
     const kt_number *xs = as_doubles(e->arena, x);
     int64_t pixels = t.high * t.wide * t.features;
     t.inputs = KT_NEW_ARRAY(e->arena, kt_number, t.w.points * t.w.points * t.channels);

@@ -322,7 +322,8 @@ kt_status kt_infer_conv_by_kernel(kt_infer *infer) {
 /* C1 both operands have 4 axes, and are f32 or f64 both; or u8 and i16, whose result is i32
  * C2 tile is 2 or 4; of bytes 4
  * C3 columns is at least 1; space has 2 entries, at least 1
- * C4 the input's height and width are space's, up to whole tiles, and 2 more
+ * C4 low has 2 entries, at least 0; the input's height and width are at least 1, and with low before them at
+ * most space's, up to whole tiles, and 2 more
  * C5 the kernel is [ceil(columns / panel), (tile + 2)^2, channels, panel]; of bytes with pairs of channels
  * side by side, [ceil(columns / panel), (tile + 2)^2, channels / 2, 2 * panel]
  * C6 there are at most 1024 channels, so that a tile fits into a kernel's scratch memory; of bytes 112 */
@@ -345,14 +346,19 @@ kt_status kt_infer_winograd(kt_infer *infer) {
         return kt_infer_fail(infer, 3, "columns must be at least 1 and below 2^31, but is %lld.",
                              (long long)attrs->columns);
     KT_TRY(kt_infer_count(infer, 3, "space", attrs->space.count, 2));
+    KT_TRY(kt_infer_count(infer, 4, "low", attrs->low.count, 2));
     kt_dim tile = kt_dim_const(pool, attrs->tile);
     kt_type result = {.dtype = bytes ? KT_I32 : x->dtype, .rank = 4, .dims = {x->dims[0]}};
     for (int i = 0; i < 2; i++) {
         kt_dim size = attrs->space.at[i];
         KT_TRY(kt_infer_at_least(infer, 3, size, 1, "space[%d]", i));
         kt_dim padded = kt_dim_add_const(pool, kt_dim_mul(pool, kt_dim_ceildiv(pool, size, tile), tile), 2);
-        KT_TRY(kt_infer_equal(infer, 4, x->dims[i + 1], padded, "dimension %d of %s and whole tiles", i + 1,
-                              kt_infer_show(infer, x)));
+        kt_dim behind = kt_dim_sub(pool, kt_dim_sub(pool, padded, attrs->low.at[i]), x->dims[i + 1]);
+        KT_TRY(kt_infer_at_least(infer, 4, attrs->low.at[i], 0, "low[%d]", i));
+        KT_TRY(kt_infer_at_least(infer, 4, x->dims[i + 1], 1, "dimension %d of %s", i + 1,
+                                 kt_infer_show(infer, x)));
+        KT_TRY(kt_infer_at_least(infer, 4, behind, 0, "what whole tiles take behind dimension %d of %s",
+                                 i + 1, kt_infer_show(infer, x)));
         result.dims[i + 1] = size;
     }
     int64_t panel, channels;

@@ -110,12 +110,12 @@ static void add_winograd(suite *s, int64_t tile, int64_t channels, int64_t featu
     enum { HIGH = 9, WIDE = 13 };
     int64_t points = (tile + 2) * (tile + 2), panels = (features + panel - 1) / panel;
     kt_attrs_winograd attrs = {.tile = tile, .columns = features};
-    attrs.space.count = 2;
+    attrs.space.count = attrs.low.count = 2;
     attrs.space.at[0] = dim_of(s, HIGH);
     attrs.space.at[1] = dim_of(s, WIDE);
+    attrs.low.at[0] = attrs.low.at[1] = dim_of(s, 1);
     begin(s, "winograd");
-    kt_value x = PARAM(s, KT_F32, N, (HIGH + tile - 1) / tile * tile + 2, (WIDE + tile - 1) / tile * tile + 2,
-                       channels);
+    kt_value x = PARAM(s, KT_F32, N, HIGH, WIDE, channels);
     x = kt_build_winograd(&s->b, x, PARAM(s, KT_F32, panels, points, channels, panel), &attrs);
     end(s, relu(s, add_bias(s, x)));
 }

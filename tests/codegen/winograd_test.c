@@ -1,5 +1,5 @@
-/* winograd: whole and cut tiles, few and many, with and without an epilogue, on panels of several widths, of
- * floats and of bytes. */
+/* winograd: whole and cut tiles, few and many, of inputs with and without zeros around, with and without an
+ * epilogue, on panels of several widths, of floats and of bytes. */
 #include "ir/winograd.h"
 #include "kernel_suite.h"
 
@@ -7,6 +7,7 @@
 
 typedef struct winograd_case {
     int64_t tile, images, high, wide, channels, features, panel;
+    int64_t low[2], behind[2]; /* zeros */
 } winograd_case;
 
 /* dtype: of the input; u8 makes products of bytes, by a kernel of any 16 bits: results are what is left
@@ -16,12 +17,14 @@ static kt_value build(suite *s, kt_dtype dtype, const winograd_case *c) {
     int64_t pair = dtype == KT_U8 ? KT_WINOGRAD_PAIR : 1;
     kt_dtype kernel = dtype == KT_U8 ? KT_I16 : dtype;
     kt_attrs_winograd attrs = {.tile = c->tile, .columns = c->features};
-    attrs.space.count = 2;
-    attrs.space.at[0] = dim_of(s, c->high);
-    attrs.space.at[1] = dim_of(s, c->wide);
-    int64_t high = (c->high + c->tile - 1) / c->tile * c->tile + 2;
-    int64_t wide = (c->wide + c->tile - 1) / c->tile * c->tile + 2;
-    kt_value x = PARAM(s, dtype, c->images, high, wide, c->channels);
+    attrs.space.count = attrs.low.count = 2;
+    int64_t sizes[2] = {c->high, c->wide};
+    for (int i = 0; i < 2; i++) {
+        attrs.space.at[i] = dim_of(s, sizes[i]);
+        attrs.low.at[i] = dim_of(s, c->low[i]);
+        sizes[i] = (sizes[i] + c->tile - 1) / c->tile * c->tile + 2 - c->low[i] - c->behind[i];
+    }
+    kt_value x = PARAM(s, dtype, c->images, sizes[0], sizes[1], c->channels);
     return kt_build_winograd(&s->b, x, PARAM(s, kernel, panels, points, c->channels / pair, c->panel * pair),
                              &attrs);
 }
@@ -29,8 +32,11 @@ static kt_value build(suite *s, kt_dtype dtype, const winograd_case *c) {
 static void test_winograd(void **state) {
     (void)state;
     static const winograd_case cases[] = {
-        {2, N, 2, 2, 1, 1, 1},    {4, N, 4, 4, 1, 1, 4},    {2, N, 5, 7, 3, 9, 8},  {4, N, 5, 7, 17, 35, 16},
-        {4, 3, 8, 8, 16, 32, 32}, {2, 3, 4, 6, 33, 16, 16}, {4, N, 1, 9, 8, 40, 8}, {4, 2, 30, 33, 5, 12, 16},
+        {2, N, 2, 2, 1, 1, 1, {0}, {0}},           {4, N, 4, 4, 1, 1, 4, {0}, {0}},
+        {2, N, 5, 7, 3, 9, 8, {1, 1}, {2, 2}},     {4, N, 5, 7, 17, 35, 16, {0}, {0}},
+        {4, 3, 8, 8, 16, 32, 32, {1, 1}, {1, 1}},  {2, 3, 4, 6, 33, 16, 16, {1, 0}, {0, 2}},
+        {4, N, 1, 9, 8, 40, 8, {3, 5}, {2, 8}}, /* of one pixel */
+        {4, 2, 30, 33, 5, 12, 16, {1, 1}, {3, 4}},
     };
     suite s = begin_suite();
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -45,10 +51,10 @@ static void test_winograd(void **state) {
         kt_value rest = kt_builder_param(&s.b, KT_ROLE_PLAIN, NULL, s.b.function.params.count, &type);
         end(&s, relu(&s, kt_build_add(&s.b, sum, rest)));
     }
-    static const winograd_case of_bytes[] = {{4, N, 4, 4, 2, 1, 4},
-                                             {4, N, 5, 7, 18, 35, 16},
-                                             {4, 3, 8, 8, 64, 32, 32},
-                                             {4, 2, 13, 9, 112, 12, 16}};
+    static const winograd_case of_bytes[] = {{4, N, 4, 4, 2, 1, 4, {0}, {0}},
+                                             {4, N, 5, 7, 18, 35, 16, {1, 1}, {4, 2}},
+                                             {4, 3, 8, 8, 64, 32, 32, {1, 1}, {1, 1}},
+                                             {4, 2, 13, 9, 112, 12, 16, {0, 2}, {3, 0}}};
     for (size_t i = 0; i < sizeof of_bytes / sizeof of_bytes[0]; i++) {
         begin(&s, "bytes");
         kt_value sums = build(&s, KT_U8, &of_bytes[i]);
@@ -63,7 +69,7 @@ static void test_winograd(void **state) {
 /* Enough channels that scratch memory bounds the tiles of a unit. */
 static void test_deep(void **state) {
     (void)state;
-    static const winograd_case deep = {4, N, 9, 10, 300, 70, 16};
+    static const winograd_case deep = {4, N, 9, 10, 300, 70, 16, {1, 1}, {4, 3}};
     suite s = begin_suite();
     begin(&s, "deep");
     end(&s, build(&s, KT_F32, &deep));

@@ -421,11 +421,21 @@ static void wide_products(void **state) {
 static void winograd(void **state) {
     fixture *f = *state;
     kt_attrs_winograd attrs = {.tile = 4, .space = dims_of(f, "9, 8"), .columns = 20};
+    BAD(winograd, &attrs, "winograd C4", "f32[1,14,10,3]", "f32[2,36,3,16]");
+    attrs.low = dims_of(f, "0, 1");
+    GOOD(winograd, &attrs, "f32[batch,9,8,20]", "f32[batch,9,8,3]", "f32[2,36,3,16]");
+    GOOD(winograd, &attrs, "f32[batch,9,8,20]", "f32[batch,14,9,3]", "f32[2,36,3,16]");
+    BAD(winograd, &attrs, "winograd C4: what whole tiles take behind dimension 2 of f32[1,14,10,3]",
+        "f32[1,14,10,3]", "f32[2,36,3,16]");
+    BAD(winograd, &attrs, "winograd C4: dimension 1 of f32[1,0,9,3]", "f32[1,0,9,3]", "f32[2,36,3,16]");
+    attrs.low.at[1] = kt_dim_const(f->graph->dims, -1);
+    BAD(winograd, &attrs, "winograd C4: low[1]", "f32[1,14,9,3]", "f32[2,36,3,16]");
+    attrs.low = dims_of(f, "0, 0");
     GOOD(winograd, &attrs, "f32[batch,9,8,20]", "f32[batch,14,10,3]", "f32[2,36,3,16]");
     BAD(winograd, &attrs, "winograd C1", "f16[batch,14,10,3]", "f16[2,36,3,16]");
     BAD(winograd, &attrs, "winograd C1", "f32[14,10,3]", "f32[2,36,3,16]");
-    BAD(winograd, &attrs, "winograd C4: dimension 1 of f32[1,13,10,3] and whole tiles", "f32[1,13,10,3]",
-        "f32[2,36,3,16]");
+    BAD(winograd, &attrs, "winograd C4: what whole tiles take behind dimension 1 of f32[1,15,10,3]",
+        "f32[1,15,10,3]", "f32[2,36,3,16]");
     BAD(winograd, &attrs, "winograd C5", "f32[1,14,10,3]", "f32[2,36,4,16]");
     BAD(winograd, &attrs, "winograd C5", "f32[1,14,10,3]", "f32[2,36,3,0]");
     BAD(winograd, &attrs, "winograd C6", "f32[1,14,10,1025]", "f32[2,36,1025,16]");
@@ -438,7 +448,8 @@ static void winograd(void **state) {
     BAD(winograd, &attrs, "winograd C2", "u8[1,12,10,4]", "i16[2,16,2,32]");
     attrs.tile = 3;
     BAD(winograd, &attrs, "winograd C2", "f32[1,14,10,3]", "f32[2,36,3,16]");
-    attrs = (kt_attrs_winograd){.tile = 2, .space = dims_of(f, "height, 8"), .columns = 20};
+    attrs = (kt_attrs_winograd){
+        .tile = 2, .space = dims_of(f, "height, 8"), .low = dims_of(f, "0, 0"), .columns = 20};
     GOOD(winograd, &attrs, "f32[1,height,8,20]", "f32[1,2 * floordiv(height + 1, 2) + 2,10,3]",
          "f32[2,16,3,16]");
     attrs.space = dims_of(f, "0, 8");

@@ -417,13 +417,14 @@ static int grow_conv_by_kernel(grower *g) {
 
 static int grow_winograd(grower *g) {
     int64_t tile = chance(g, 3) ? 4 : 2, channels = 1 + draw(g, 3), panel = 1 + draw(g, 4);
-    kt_attrs_winograd attrs = {.tile = tile, .space = {2, {0}}, .columns = 1 + draw(g, 6)};
+    kt_attrs_winograd attrs = {.tile = tile, .space = {2, {0}}, .low = {2, {0}}, .columns = 1 + draw(g, 6)};
     kt_type x = {.dtype = chance(g, 4) ? KT_F64 : KT_F32, .rank = 4}, kernel = {.dtype = x.dtype, .rank = 4};
     x.dims[0] = grower_some_dim(g);
     for (int i = 0; i < 2; i++) {
-        int64_t size = 1 + draw(g, 5);
+        int64_t size = 1 + draw(g, 5), low = draw(g, 3), most = (size + tile - 1) / tile * tile + 2 - low;
         attrs.space.at[i] = number(g, size);
-        x.dims[i + 1] = number(g, (size + tile - 1) / tile * tile + 2);
+        attrs.low.at[i] = number(g, low);
+        x.dims[i + 1] = number(g, chance(g, 2) ? most : 1 + draw(g, (int)most));
     }
     x.dims[3] = kernel.dims[2] = number(g, channels);
     kernel.dims[0] = number(g, (attrs.columns + panel - 1) / panel);
