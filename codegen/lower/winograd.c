@@ -23,6 +23,7 @@ enum {
     MOST = KT_WINOGRAD_MOST_POINTS,
     MOST_TILES = 24,          /* of a unit: two tiles of the widest products; */
     MOST_TILES_OF_BYTES = 12, /* one, whose sums the nearest cache about keeps */
+    LEAST_TILES = 8,          /* that an image falls into two units for */
     BLOCK_FEATURES = 128,     /* that share transformed tiles, about */
     KEPT_BYTES = 1 << 20,     /* of a kernel: caches would not keep more from unit to unit */
     UNIT_PRODUCTS = 1 << 17,  /* multiply-adds in a unit, about */
@@ -341,6 +342,7 @@ static int64_t unit_tiles(kt_lower *lower, const winograd *c) {
     int64_t tiles = c->bytes ? MOST_TILES_OF_BYTES : MOST_TILES;
     int64_t room = KT_SCRATCH_BYTES / bytes, most = room < tiles || is_large(c) ? room : tiles,
             all = kt_dim_divisor(lower->dims, c->tiles);
+    if (!is_large(c) && all / 2 >= LEAST_TILES && most > all / 2) most = all / 2;
     if (most < 1) most = 1;
     bool few = 2 * all < most && !kt_dim_is_const(lower->dims, c->tiles, NULL);
     return kt_choose(&lower->loops->choice, KT_KNOB_high, few ? most : kt_unit_share(all, most),
@@ -367,6 +369,7 @@ static void emit_units(kt_lower *lower, winograd *c) {
     units_a_block = kt_divide_up(wide, narrow);
     kt_dim tile_blocks = kt_dim_ceildiv(dims, c->tiles, kt_dim_const(dims, c->rows));
     kt_dim units = kt_dim_mul_const(dims, tile_blocks, column_blocks * units_a_block);
+    loops->leading = column_blocks * units_a_block == 1;
     int64_t work = points * (c->depth + 8) * (c->features + 8);
     loops->cost = kt_dim_ceildiv(dims, kt_dim_mul_const(dims, c->tiles, work),
                                  kt_dim_const(dims, KT_LANE_PRODUCTS * (int64_t)c->tiling.lanes));
