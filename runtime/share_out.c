@@ -126,9 +126,10 @@ void kt_share_out(const kt_abi_entry *entry, struct binding *binding, int thread
         const kt_abi_step *step = &entry->steps[i];
         double time = step_time(entry, binding->values, step), parts = time / NANOSECONDS_A_PART;
         double units = (double)binding->values[step->units];
+        if (parts < 2) parts = 2; /* of a small step, for what would be moved */
         if (parts > threads) parts = threads;
         if (parts > units) parts = units;
-        parts = parts < 2 ? 1 : (double)(int64_t)parts;
+        parts = (double)(int64_t)parts;
         if (shared_time(entry, binding, step, parts, threads) >=
             shared_time(entry, binding, step, 1, threads))
             parts = 1;
