@@ -20,6 +20,9 @@ set_target_properties(event_dump PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BIN
 add_executable(dataset_list ${CMAKE_CURRENT_LIST_DIR}/dataset_list.c)
 target_link_libraries(dataset_list PRIVATE PkgConfig::HDF5)
 set_target_properties(dataset_list PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+# Holds what libkeratin exports nothing of.
+target_sources(test_driver_api_memory PRIVATE ${api_sources})
+target_link_libraries(test_driver_api_memory PRIVATE $<LINK_GROUP:RESCAN,keratin_train,keratin_runtime>)
 # Runs the driver in its own process.
 target_link_libraries(test_driver_memory PRIVATE keratin_cli)
 # The two need each other.
