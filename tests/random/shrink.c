@@ -313,10 +313,10 @@ static size_t kind_of(const char *wrong) { return strcspn(wrong, ",:"); }
 /* s with the edit, if that can be done and the result still fails, like wrong. */
 static bool try_edit(kt_arena *arena, subject *s, edit e, subject_way way, const char *wrong) {
     kt_diag diag = {0};
-    uint32_t entry;
+    subject_finding finding;
     shrinking r = {.arena = arena, .s = s, .edit = &e, .diag = &diag};
     bool made = can_edit(&r) && kt_guarded(run_edit, &r, &diag) == KT_OK;
-    const char *found = made ? subject_check_apart(&r.result, way, &entry) : NULL;
+    const char *found = made ? subject_check_apart(&r.result, way, &finding) : NULL;
     bool smaller = found && kind_of(found) == kind_of(wrong) && !strncmp(found, wrong, kind_of(wrong));
     if (smaller) *s = r.result;
     kt_diag_deinit(&diag);

@@ -30,13 +30,22 @@ typedef struct subject_way {
     int level;
     bool bind;     /* the symbols, before compiling */
     bool compiled; /* else the optimised graph is only evaluated */
+    /* Each entry that updates variables by itself, with the least memory that it can do with by running
+     * kernels again; else all at once. */
+    bool limited;
 } subject_way;
 
+typedef struct subject_finding {
+    uint32_t entry;    /* which is wrong */
+    uint32_t squeezed; /* how many can do with less memory */
+} subject_finding;
+
 /* NULL if the text prints as it was, the evaluator finds the outputs on the graph as it is and on the
- * optimised one, and so does the compiled library; else a sentence in arena, and which entry. */
-const char *subject_check(kt_arena *arena, const subject *s, subject_way way, uint32_t *out_entry);
+ * optimised one, and so does the compiled library, with little memory to the same bits as without a limit;
+ * else a sentence in arena. */
+const char *subject_check(kt_arena *arena, const subject *s, subject_way way, subject_finding *out_finding);
 /* The same in a process of its own, which may crash. The sentence is good until the next call. */
-const char *subject_check_apart(const subject *s, subject_way way, uint32_t *out_entry);
+const char *subject_check_apart(const subject *s, subject_way way, subject_finding *out_finding);
 
 /* shrink.c: a smaller subject of one entry that still fails in this way, with a sentence that begins as wrong
  * does. */

@@ -178,11 +178,11 @@ static void check_coverage(const kt_graph *graph) {
 
 static void compile_all(cases *c, subject_entry *entries, uint32_t count) {
     kt_text text = {.arena = c->arena};
-    uint32_t wrong = 0;
+    subject_finding finding;
     kt_graph_print(c->graph, NULL, &text);
     subject s = {.text = kt_text_string(&text), .sizes = {BATCH, TIME}, .entries = entries, .count = count};
-    const char *problem = subject_check(c->arena, &s, (subject_way){.level = 2, .compiled = true}, &wrong);
-    if (problem) fail_msg("%s: %s", entries[wrong].name, problem);
+    const char *problem = subject_check(c->arena, &s, (subject_way){.level = 2, .compiled = true}, &finding);
+    if (problem) fail_msg("%s: %s", entries[finding.entry].name, problem);
 }
 
 static void test_operations(void **state) {
