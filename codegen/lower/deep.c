@@ -15,7 +15,7 @@ enum {
     MOST_BLOCK_DEPTH = 512,
     AHEAD = 8,        /* depths from the one that is packed to the one that is prefetched */
     COLUMN_TILES = 8, /* of a unit, at most, as are ROW_TILES */
-    ROW_TILES = 12,
+    ROW_TILES = 24,
     MOST_TILES = 64,        /* likewise, if so chosen */
     SUM_BYTES = 192 * 1024, /* of a unit's sums, at most */
     NEAR_BYTES = 512,       /* from one depth to the next: tiles read it as it lies */
