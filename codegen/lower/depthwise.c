@@ -7,7 +7,9 @@
  * products that lie outside.
  *
  * A unit is some rows of an image. It goes through them with so few channels at a time that the rows under
- * the window stay in the nearest cache, and so each pixel comes from beyond it once. */
+ * the window stay in the nearest cache, and so each pixel comes from beyond it once. Where pixels lie so far
+ * apart, by a power of two, that their rows push each other out of it, tiles are of two rows, which share
+ * what is loaded. */
 #include "codegen/lower/lower_impl.h"
 
 enum {
@@ -29,8 +31,10 @@ typedef struct depthwise {
     int lanes;
     int64_t window, low, extent, width; /* along rows: the window, what is padded, pixels and places */
     int64_t places;                     /* of a tile */
-    int64_t wide;                       /* channels of a block */
-    kt_reg block;                       /* where it begins */
+    int64_t high;           /* of tiles of two rows: the window's rows; 0: there are no such tiles */
+    int64_t above, below;   /* the first row and the last whose windows are inside */
+    int64_t wide;           /* channels of a block */
+    kt_reg block;           /* where it begins */
     kt_reg at[KT_MAX_RANK]; /* image, and the row in it: indices of the axes before the last spatial one */
 } depthwise;
 
@@ -56,11 +60,13 @@ typedef struct tile {
     const depthwise *d;
     kt_reg number;
     int64_t first, places;
-    bool inside;
+    bool inside, paired; /* paired: of two rows */
 } tile;
 
-/* Adds the products of the window's row: x, w: where the image's and the window's rows begin. */
-static void add_products(kt_lower *lower, const tile *t, kt_cell sums, kt_reg x, kt_reg w, kt_reg mask) {
+/* Adds the products of the window's row to the tile's row: x, w: where the image's and the window's rows
+ * begin. */
+static void add_products(kt_lower *lower, const tile *t, kt_cell sums, int64_t row, kt_reg x, kt_reg w,
+                         kt_reg mask) {
     const depthwise *d = t->d;
     kt_loops *loops = lower->loops;
     int axis = d->spatial - 1;
@@ -82,14 +88,16 @@ static void add_products(kt_lower *lower, const tile *t, kt_cell sums, kt_reg x,
             }
             kt_reg from =
                 kt_plus(lower, x, kt_loops_dim(loops, kt_dim_mul_const(lower->dims, channels, pixel)));
-            kt_reg value = load(lower, d, d->x_buffer, from, mask), number = kt_loops_int(loops, place);
+            kt_reg value = load(lower, d, d->x_buffer, from, mask),
+                   number = kt_loops_int(loops, row * t->places + place);
             kt_loops_set(loops, sums, number,
                          kt_multiply_add(lower, value, kernel, kt_loops_get(loops, sums, number)));
         }
     }
 }
 
-static void store_places(kt_lower *lower, const tile *t, kt_cell sums, kt_reg channel, kt_reg mask) {
+static void store_places(kt_lower *lower, const tile *t, kt_cell sums, int64_t row, kt_reg channel,
+                         kt_reg mask) {
     const depthwise *d = t->d;
     kt_loops *loops = lower->loops;
     kt_reg first = t->inside ? kt_loops_index(loops, KT_INDEX_MUL, t->number, kt_loops_int(loops, d->places))
@@ -98,24 +106,17 @@ static void store_places(kt_lower *lower, const tile *t, kt_cell sums, kt_reg ch
         kt_position at = kt_position_origin(lower, d->result->rank, d->result->dims, d->lanes);
         at.mask = mask;
         for (int axis = 0; axis < d->spatial; axis++) at.at[axis] = kt_axis_at(d->at[axis], 0);
+        at.at[d->spatial - 1].at = kt_plus_int(lower, d->at[d->spatial - 1], row);
         at.at[d->spatial] = kt_axis_at(kt_plus(lower, first, kt_loops_int(loops, place)), 0);
         at.at[d->spatial + 1] = kt_axis_at(channel, d->lanes > 1);
-        kt_lower_epilogue(lower, d->heavy, &at, kt_loops_get(loops, sums, kt_loops_int(loops, place)));
+        kt_lower_epilogue(lower, d->heavy, &at,
+                          kt_loops_get(loops, sums, kt_loops_int(loops, row * t->places + place)));
     }
 }
 
-/* A tile of the block's channels from `in_block` on. */
-static void emit_tile(kt_lower *lower, kt_reg in_block, kt_reg mask, void *context) {
-    const tile *t = context;
+/* x, w: where the image and the window begin. */
+static void add_window(kt_lower *lower, const tile *t, kt_cell sums, kt_reg x, kt_reg w, kt_reg mask) {
     const depthwise *d = t->d;
-    kt_loops *loops = lower->loops;
-    kt_reg channel = kt_plus(lower, d->block, in_block);
-    kt_cell sums = kt_loops_cell(loops, "sums", d->dtype, d->lanes, (uint32_t)t->places);
-    for (int64_t place = 0; place < t->places; place++)
-        kt_loops_set(loops, sums, kt_loops_int(loops, place), kt_loops_const(loops, d->dtype, d->lanes, 0));
-    kt_reg x = kt_plus(lower, channel,
-                       kt_times_dim(lower, d->at[0], kt_product(lower, d->x->dims, 1, d->x->rank))),
-           w = channel;
     int blocks = 0;
     for (int i = 0; i + 1 < d->spatial; i++) {
         kt_window_axis axis = {.window = d->w->dims[i],
@@ -132,9 +133,44 @@ static void emit_tile(kt_lower *lower, kt_reg in_block, kt_reg mask, void *conte
                     kt_times_dim(lower, turn.window, kt_product(lower, d->w->dims, i + 1, d->w->rank)));
         blocks += turn.blocks;
     }
-    add_products(lower, t, sums, x, w, mask);
+    add_products(lower, t, sums, 0, x, w, mask);
     while (blocks-- > 0) kt_lower_end(lower);
-    store_places(lower, t, sums, channel, mask);
+}
+
+/* Of two rows, under whose windows all rows are there: what is loaded of a row of the image serves both. */
+static void add_pair(kt_lower *lower, const tile *t, kt_cell sums, kt_reg x, kt_reg w, kt_reg mask) {
+    const depthwise *d = t->d;
+    kt_dim pixels = kt_product(lower, d->x->dims, 2, d->x->rank),
+           taps = kt_product(lower, d->w->dims, 1, d->w->rank);
+    kt_reg top = kt_plus_int(lower, d->at[1], -d->above);
+    for (int64_t line = 0; line <= d->high; line++) {
+        kt_reg from = kt_plus(lower, x, kt_times_dim(lower, kt_plus_int(lower, top, line), pixels));
+        for (int64_t row = line < d->high ? 0 : 1; row < 2 && row <= line; row++) {
+            kt_reg by = kt_plus(lower, w,
+                                kt_loops_dim(lower->loops, kt_dim_mul_const(lower->dims, taps, line - row)));
+            add_products(lower, t, sums, row, from, by, mask);
+        }
+    }
+}
+
+/* A tile of the block's channels from `in_block` on. */
+static void emit_tile(kt_lower *lower, kt_reg in_block, kt_reg mask, void *context) {
+    const tile *t = context;
+    const depthwise *d = t->d;
+    kt_loops *loops = lower->loops;
+    kt_reg channel = kt_plus(lower, d->block, in_block);
+    int64_t rows = t->paired ? 2 : 1, count = rows * t->places;
+    kt_cell sums = kt_loops_cell(loops, "sums", d->dtype, d->lanes, (uint32_t)count);
+    for (int64_t i = 0; i < count; i++)
+        kt_loops_set(loops, sums, kt_loops_int(loops, i), kt_loops_const(loops, d->dtype, d->lanes, 0));
+    kt_reg x = kt_plus(lower, channel,
+                       kt_times_dim(lower, d->at[0], kt_product(lower, d->x->dims, 1, d->x->rank))),
+           w = channel;
+    if (t->paired)
+        add_pair(lower, t, sums, x, w, mask);
+    else
+        add_window(lower, t, sums, x, w, mask);
+    for (int64_t row = 0; row < rows; row++) store_places(lower, t, sums, row, channel, mask);
 }
 
 static void emit_channels(kt_lower *lower, tile *t) {
@@ -145,14 +181,14 @@ static void emit_channels(kt_lower *lower, tile *t) {
 
 /* The tiles of a row: those within as a loop, and before and behind it those which reach outside or are
  * narrower. */
-static void emit_row(kt_lower *lower, const depthwise *d) {
+static void emit_row(kt_lower *lower, const depthwise *d, bool paired) {
     int64_t tiles = kt_divide_up(d->width, d->places), from = 0, to = tiles;
     while (from < to && !is_inside(d, from * d->places, (from + 1) * d->places)) from++;
     while (to > from && (to * d->places > d->width || !is_inside(d, (to - 1) * d->places, to * d->places)))
         to--;
     for (int64_t number = 0; number < tiles; number++) {
         int64_t first = number * d->places, rest = d->width - first;
-        tile t = {.d = d, .first = first, .places = rest < d->places ? rest : d->places};
+        tile t = {.d = d, .paired = paired, .first = first, .places = rest < d->places ? rest : d->places};
         if (number == from && from < to) {
             t.inside = true;
             t.number = kt_lower_begin(lower, kt_loops_int(lower->loops, from), kt_loops_int(lower->loops, to),
@@ -162,6 +198,39 @@ static void emit_row(kt_lower *lower, const depthwise *d) {
         emit_channels(lower, &t);
         if (t.inside) kt_lower_end(lower);
     }
+}
+
+static void enter_row(kt_lower *lower, depthwise *d, kt_reg rest) {
+    kt_loops *loops = lower->loops;
+    for (int axis = d->spatial - 1; axis > 0; axis--) {
+        kt_reg extent = kt_loops_dim(loops, d->result->dims[axis]);
+        d->at[axis] = kt_loops_index(loops, KT_INDEX_MOD, rest, extent);
+        rest = kt_loops_index(loops, KT_INDEX_DIV, rest, extent);
+    }
+    d->at[0] = rest;
+}
+
+static void emit_rows(kt_lower *lower, depthwise *d, kt_reg begin, kt_reg end) {
+    enter_row(lower, d, kt_lower_begin(lower, begin, end, 1, "image rows"));
+    emit_row(lower, d, false);
+    kt_lower_end(lower);
+}
+
+/* Rows two by two, but for those whose windows reach outside, and a single last one. */
+static void emit_pairs(kt_lower *lower, depthwise *d, kt_reg begin, kt_reg end) {
+    kt_loops *loops = lower->loops;
+    kt_reg row = kt_lower_begin(lower, begin, end, 2, "pairs of rows"), minus = kt_loops_int(loops, -1);
+    enter_row(lower, d, row);
+    kt_reg slack = kt_loops_index(loops, KT_INDEX_MIN, kt_plus_int(lower, d->at[1], -d->above),
+                                  kt_minus(lower, kt_loops_int(loops, d->below - 1), d->at[1]));
+    slack = kt_loops_index(loops, KT_INDEX_MIN, slack, kt_minus(lower, kt_plus_int(lower, end, -2), row));
+    kt_lower_if(lower, kt_loops_index(loops, KT_INDEX_LT, minus, slack));
+    emit_row(lower, d, true);
+    kt_lower_end(lower);
+    kt_lower_if(lower, kt_loops_index(loops, KT_INDEX_LT, slack, kt_loops_int(loops, 0)));
+    emit_rows(lower, d, row, kt_loops_index(loops, KT_INDEX_MIN, kt_plus_int(lower, row, 2), end));
+    kt_lower_end(lower);
+    kt_lower_end(lower);
 }
 
 /* As many places as fall evenly into a row, or nearly so. */
@@ -201,6 +270,31 @@ static void choose_block(kt_lower *lower, depthwise *d) {
                      (kt_range){.least = 1, .most = vectors, .divides = vectors},
                      "what the nearest cache keeps of rows under the window");
     d->wide = wide * d->lanes;
+}
+
+/* Do rows under the window push each other out of the nearest cache? Blocks of pixels that are apart by a
+ * multiple of a power of two only take so large a part of it. */
+static bool crowds(const depthwise *d, int64_t high) {
+    int64_t bytes = (int64_t)kt_dtype_bytes(d->x->dtype), pixel = d->attrs->groups * bytes;
+    int64_t taken = d->wide * bytes, apart = pixel & -pixel;
+    return high * d->extent * (apart > taken ? apart : taken) > NEAR_BYTES;
+}
+
+/* Are tiles to be of two rows? Their sums, a row's pixels and two vectors of the window fill the registers.
+ */
+static void choose_pairs(kt_lower *lower, depthwise *d) {
+    const kt_attrs_conv *attrs = d->attrs;
+    int64_t high, above, extent, rows, registers = 3 * d->places + d->window + 1;
+    for (int i = 0; i < d->spatial; i++)
+        if (attrs->strides.at[i] != 1 || attrs->dilation.at[i] != 1) return;
+    if (d->spatial != 2 || registers > lower->target->vector_registers ||
+        !is_known(lower, d->w->dims[0], &high) || high < 2 || !crowds(d, high) ||
+        2 * high * d->places * d->window > MOST_PRODUCTS || !is_known(lower, attrs->low.at[0], &above) ||
+        !is_known(lower, d->x->dims[1], &extent) || !is_known(lower, d->result->dims[1], &rows))
+        return;
+    d->above = above;
+    d->below = extent - high + above < rows - 1 ? extent - high + above : rows - 1;
+    d->high = d->below > d->above ? high : 0;
 }
 
 /* Rows of a unit. */
@@ -262,6 +356,7 @@ bool kt_lower_depthwise(kt_lower *lower, const kt_node_info *heavy, uint32_t x, 
     kt_dim row_work = kt_dim_mul_const(dims, window, d.width * d.attrs->groups);
     loops->choice.form = "depthwise";
     choose_block(lower, &d);
+    choose_pairs(lower, &d);
     kt_dim high = choose_rows(lower, &d, row_work);
     kt_dim units = kt_dim_ceildiv(dims, rows, high);
     loops->leading = true;
@@ -273,15 +368,10 @@ bool kt_lower_depthwise(kt_lower *lower, const kt_node_info *heavy, uint32_t x, 
     end = kt_loops_index(loops, KT_INDEX_MIN, end, kt_loops_dim(loops, rows));
     d.block = kt_lower_begin(lower, kt_loops_int(loops, 0), kt_loops_int(loops, d.attrs->groups), d.wide,
                              "channel blocks");
-    kt_reg rest = kt_lower_begin(lower, begin, end, 1, "image rows");
-    for (int axis = d.spatial - 1; axis > 0; axis--) {
-        kt_reg extent = kt_loops_dim(loops, d.result->dims[axis]);
-        d.at[axis] = kt_loops_index(loops, KT_INDEX_MOD, rest, extent);
-        rest = kt_loops_index(loops, KT_INDEX_DIV, rest, extent);
-    }
-    d.at[0] = rest;
-    emit_row(lower, &d);
-    kt_lower_end(lower);
+    if (d.high)
+        emit_pairs(lower, &d, begin, end);
+    else
+        emit_rows(lower, &d, begin, end);
     kt_lower_end(lower);
     kt_loops_end(loops);
     return true;

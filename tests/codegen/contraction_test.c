@@ -293,6 +293,10 @@ static void test_depthwise(void **state) {
         /* an image of several units, by blocks of channels */
         {SIZES(N, 9, 70, 96), SIZES(3, 3), 96, 96, .padding = SIZES(1, 1, 1, 1)},
         {SIZES(N, 18, 70, 96), SIZES(3, 3), 96, 96, .strides = SIZES(2, 1), .padding = SIZES(0, 1, 0, 1)},
+        /* tiles of two rows */
+        {SIZES(N, 9, 56, 64), SIZES(3, 3), 64, 64, .padding = SIZES(1, 1, 1, 1)},
+        {SIZES(N, 9, 57, 64), SIZES(2, 3), 64, 64, .padding = SIZES(0, 2, 1, 0)},
+        {SIZES(N, 10, 58, 64), SIZES(3, 3), 64, 64},
     };
     suite s = begin_suite();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) add_conv(&s, &cases[i], 2);
