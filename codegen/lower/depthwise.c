@@ -15,10 +15,9 @@
 enum {
     UNIT_PRODUCTS = 1 << 20, /* multiply-adds in a unit, about; images of a quarter are shared out */
     NEAR_BYTES = 24 * 1024,  /* of rows under the window */
-    LINE_BYTES = 64,
-    MOST_LINES = 1 << 12, /* of a unit */
-    MOST_PLACES = 12,     /* of a tile: each costs instructions */
-    MOST_PRODUCTS = 160,  /* of a row of the window, in a tile: these are expanded */
+    MOST_LINES = 1 << 12,    /* of a unit */
+    MOST_PLACES = 12,        /* of a tile: each costs instructions */
+    MOST_PRODUCTS = 160,     /* of a row of the window, in a tile: these are expanded */
 };
 
 typedef struct depthwise {
@@ -263,7 +262,7 @@ static void choose_block(kt_lower *lower, depthwise *d) {
         return;
     int64_t bytes = d->lanes * (int64_t)kt_dtype_bytes(d->x->dtype);
     int64_t wide = NEAR_BYTES / (rows * d->extent * bytes);
-    if (wide < LINE_BYTES / bytes) wide = LINE_BYTES / bytes;
+    if (wide < KT_LINE_BYTES / bytes) wide = KT_LINE_BYTES / bytes;
     if (wide > vectors) wide = vectors;
     while (vectors % wide != 0) wide--;
     wide = kt_choose(&lower->loops->choice, KT_KNOB_wide, wide,

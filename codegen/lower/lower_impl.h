@@ -109,8 +109,10 @@ void kt_lower_know(kt_lower *lower, kt_value value, const kt_position *at, kt_re
 /* Of a value that has a row: puts an element, or a vector of them, into its place; and says that all are there. */
 void kt_lower_keep(kt_lower *lower, kt_value value, const kt_position *at, kt_reg reg);
 void kt_lower_know_row(kt_lower *lower, kt_value value);
-/* Multiply-adds that tiles make in a nanosecond for each lane, about. */
-enum { KT_LANE_PRODUCTS = 5 };
+enum {
+    KT_LANE_PRODUCTS = 5, /* multiply-adds that tiles make in a nanosecond for each lane, about */
+    KT_LINE_BYTES = 64,   /* of caches */
+};
 /* How many of `all` fall to a unit, at most `most`: a size of at least half of that which divides them, or else evenly, for an
  * even number of units where there are few, which two threads share. */
 int64_t kt_unit_share(int64_t all, int64_t most);

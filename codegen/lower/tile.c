@@ -28,7 +28,6 @@
 enum {
     PREFETCH_BYTES = 8192,
     MOST_PREFETCH_BYTES = 1 << 16,
-    LINE_BYTES = 64,
     MAX_ROWS = 14,
     MAX_VECTORS = 8,
     MAX_TAPS = 8,
@@ -132,7 +131,7 @@ static void prefetch_lines(kt_lower *lower, const tile *t, kt_reg at, int64_t li
     int64_t element = (int64_t)kt_dtype_bytes(loops->buffer_dtypes[t->tiling->b]),
             each = t->tiling->words ? KT_WORD_BYTES / element : 1;
     for (int64_t line = 0; line < lines; line++) {
-        kt_reg place = kt_plus_int(lower, at, line * LINE_BYTES / (element * each));
+        kt_reg place = kt_plus_int(lower, at, line * KT_LINE_BYTES / (element * each));
         kt_loops_prefetch(loops, t->tiling->b, kt_times_int(lower, place, each));
     }
 }
@@ -148,15 +147,15 @@ static void prefetch_b(kt_lower *lower, const tile *t, kt_reg b) {
         int64_t share = kt_divide_up(width * t->rows, tiling->served);
         kt_reg k = kt_loops_index(loops, KT_INDEX_DIV, b, kt_loops_int(loops, width));
         prefetch_lines(lower, t, kt_plus(lower, t->next, kt_times_int(lower, k, share)),
-                       kt_divide_up(share * bytes, LINE_BYTES));
+                       kt_divide_up(share * bytes, KT_LINE_BYTES));
         return;
     }
     int64_t ahead = kt_choose(&loops->choice, KT_KNOB_ahead, PREFETCH_BYTES,
-                              (kt_range){.most = MOST_PREFETCH_BYTES, .step = LINE_BYTES}, "as measured");
-    if (t->rows <= FEW_ROWS) ahead = ahead / NEARER / LINE_BYTES * LINE_BYTES;
+                              (kt_range){.most = MOST_PREFETCH_BYTES, .step = KT_LINE_BYTES}, "as measured");
+    if (t->rows <= FEW_ROWS) ahead = ahead / NEARER / KT_LINE_BYTES * KT_LINE_BYTES;
     if (ahead > 0)
         prefetch_lines(lower, t, kt_plus_int(lower, kt_plus(lower, t->b, b), ahead / bytes),
-                       kt_divide_up(width * bytes, LINE_BYTES));
+                       kt_divide_up(width * bytes, KT_LINE_BYTES));
 }
 
 static kt_reg load_a(kt_lower *lower, const tile *t, kt_reg place, int row) {
@@ -424,7 +423,7 @@ static int groups_for(kt_lower *lower, const kt_tiling *tiling, int rows) {
         sums = (int)kt_choose(&lower->loops->choice, KT_KNOB_sums, SUMS_IN_FLIGHT,
                               (kt_range){.least = 1, .most = MOST_SUMS_IN_FLIGHT},
                               "hide the multiply-add's latency");
-    bool lines = tiling->lanes * (int)kt_dtype_bytes(tiling->dtype) >= LINE_BYTES;
+    bool lines = tiling->lanes * (int)kt_dtype_bytes(tiling->dtype) >= KT_LINE_BYTES;
     bool waits = rows == 1 && lines && !tiling->words;
     if (waits) sums = (sums + 1) / 2;
     bool one_panel = in_panel > 1 || (waits && is_streamed(lower, tiling));
