@@ -2,8 +2,7 @@
  * have in common. What each does is in a file of its kind.
  *
  * When a model predicts they hand their images on, some as they are, some in the compute dtype: so does
- * Keras, even RandomCrop, whose images keep their size, and Equalization and Solarization, which draw
- * nothing. */
+ * Keras, even RandomCrop, whose images keep their size, Equalization and Solarization. */
 #include "frontend/layers/augmentation_impl.h"
 
 #include <math.h>
@@ -111,6 +110,13 @@ static const kt_option aug_mix_options[] = {
 };
 // clang-format on
 
+/* Three numbers, which RandomErasing takes as well: a colour. */
+static bool is_color(const kt_option *option, const json_t *value) {
+    kt_ints shape;
+    return strcmp(option->name, "fill_value") == 0 && kt_numbers_shape(value, &shape) && shape.count == 1 &&
+           shape.at[0] == 3;
+}
+
 /* What is kept as JSON is a number, two numbers or, where that is the default, None. */
 static kt_status check(kt_layer *layer, kt_layer_context *context) {
     kt_status status = KT_OK;
@@ -119,7 +125,7 @@ static kt_status check(kt_layer *layer, kt_layer_context *context) {
         const void *field = (const char *)layer + option->offset;
         const json_t *value = *(const json_t *const *)field;
         bool may_miss = option->default_json && strcmp(option->default_json, "null") == 0;
-        if (!value && may_miss) continue;
+        if (may_miss && (!value || is_color(option, value))) continue;
         bool single = strcmp(option->name, "value_range") != 0;
         KT_COLLECT(status, kt_check_factor(layer, context, option->name, value, single, true));
     }
@@ -151,14 +157,22 @@ kt_value kt_augment_spread(kt_builder *b, kt_value x, const kt_images *images) {
     return kt_build_broadcast(b, x, images->type.rank, images->type.dims, (const int64_t[]){0});
 }
 
-/* casts: also where nothing is changed. change: NULL where that is not supported. */
-static void call_images(kt_layer *layer, kt_layer_call *call, bool casts, kt_augment_fn *change) {
+/* What Keras's layers differ in. */
+typedef struct habits {
+    bool casts;   /* to the compute dtype, also where nothing is changed */
+    bool floats;  /* in training it does not cast integers, and computes with them or fails */
+    int64_t idle; /* so many numbers are drawn, for nothing, where it evaluates */
+} habits;
+
+/* change: NULL where that is not supported. */
+static void call_images(kt_layer *layer, kt_layer_call *call, habits has, kt_augment_fn *change) {
     kt_builder *b = call->trace->builder;
     kt_images images;
     if (!kt_call_has_images(call)) return;
     if (!call->trace->training) {
         kt_value x = call->inputs[0];
-        call->outputs[0] = casts ? kt_build_cast(b, x, layer->compute_dtype) : x;
+        call->outputs[0] = has.casts ? kt_build_cast(b, x, layer->compute_dtype) : x;
+        if (has.idle && call->trace->collects_losses) kt_random_skip(layer, call->trace, has.idle);
         return;
     }
     if (!change) {
@@ -167,13 +181,20 @@ static void call_images(kt_layer *layer, kt_layer_call *call, bool casts, kt_aug
         return;
     }
     if (!kt_images_take(call, 0, "data", ((const kt_augmentation *)layer)->data_format, &images)) return;
+    if (has.floats && !kt_dtype_is_float(images.type.dtype)) {
+        kt_trace_fail(call->trace, KT_UNSUPPORTED,
+                      "training with images of integers is not supported; cast them to floats before a "
+                      "layer %s.",
+                      layer->class->name);
+        return;
+    }
     images.value = kt_build_cast(b, images.value, images.type.dtype = layer->compute_dtype);
     kt_images_give(call, &images, change(layer, call->trace, &images));
 }
 
-#define AUGMENTATION(c_name, keras_name, documentation, table, casts, change)                                \
+#define AUGMENTATION(c_name, keras_name, documentation, table, habits, change)                               \
     static void call_##c_name(kt_layer *layer, kt_layer_call *call) {                                        \
-        call_images(layer, call, casts, change);                                                             \
+        call_images(layer, call, habits, change);                                                            \
     }                                                                                                        \
     const kt_layer_class kt_class_##c_name = {.name = (keras_name),                                          \
                                               .module = "keras.layers",                                      \
@@ -182,24 +203,31 @@ static void call_images(kt_layer *layer, kt_layer_call *call, bool casts, kt_aug
                                               .options = (table),                                            \
                                               .check = check,                                                \
                                               .call = call_##c_name}
-#define KEEPS false
-#define CASTS true
-AUGMENTATION(random_brightness, "RandomBrightness", "brighter or darker images", color_options, KEEPS, NULL);
-AUGMENTATION(random_color_degeneration, "RandomColorDegeneration", "greyer images", color_options, KEEPS,
-             NULL);
-AUGMENTATION(random_contrast, "RandomContrast", "images of more or less contrast", color_options, KEEPS,
-             NULL);
-AUGMENTATION(random_hue, "RandomHue", "images of shifted hue", color_options, KEEPS, NULL);
-AUGMENTATION(random_posterization, "RandomPosterization", "images of fewer colours", color_options, KEEPS,
-             NULL);
-AUGMENTATION(random_saturation, "RandomSaturation", "images of more or less saturation", color_options, KEEPS,
-             NULL);
-AUGMENTATION(random_sharpness, "RandomSharpness", "sharper or smoother images", color_options, CASTS, NULL);
-AUGMENTATION(random_invert, "RandomInvert", "negatives of images", invert_options, KEEPS, NULL);
-AUGMENTATION(random_grayscale, "RandomGrayscale", "grey images", grayscale_options, KEEPS, NULL);
+#define HABITS(...) ((habits){__VA_ARGS__})
+#define KEEPS       HABITS(.casts = false)
+#define CASTS       HABITS(.casts = true)
+AUGMENTATION(random_brightness, "RandomBrightness", "brighter or darker images", color_options,
+             HABITS(.floats = true), kt_augment_brightness);
+AUGMENTATION(random_color_degeneration, "RandomColorDegeneration", "greyer images", color_options,
+             HABITS(.idle = 1), kt_augment_color_degeneration);
+AUGMENTATION(random_contrast, "RandomContrast", "images of more or less contrast", color_options,
+             HABITS(.floats = true), kt_augment_contrast);
+AUGMENTATION(random_hue, "RandomHue", "images of shifted hue", color_options, HABITS(.idle = 2),
+             kt_augment_hue);
+AUGMENTATION(random_posterization, "RandomPosterization", "images of fewer colours", color_options,
+             HABITS(.idle = 1), kt_augment_posterization);
+AUGMENTATION(random_saturation, "RandomSaturation", "images of more or less saturation", color_options,
+             HABITS(.floats = true, .idle = 1), kt_augment_saturation);
+AUGMENTATION(random_sharpness, "RandomSharpness", "sharper or smoother images", color_options,
+             HABITS(.casts = true, .idle = 1), kt_augment_sharpness);
+AUGMENTATION(random_invert, "RandomInvert", "negatives of images", invert_options, KEEPS, kt_augment_invert);
+AUGMENTATION(random_grayscale, "RandomGrayscale", "grey images", grayscale_options,
+             HABITS(.floats = true, .idle = 1), kt_augment_grayscale);
 AUGMENTATION(random_color_jitter, "RandomColorJitter",
-             "images of other brightness, contrast, saturation and hue", jitter_options, KEEPS, NULL);
-AUGMENTATION(random_gaussian_blur, "RandomGaussianBlur", "blurred images", blur_options, CASTS, NULL);
+             "images of other brightness, contrast, saturation and hue", jitter_options, KEEPS,
+             kt_augment_jitter);
+AUGMENTATION(random_gaussian_blur, "RandomGaussianBlur", "blurred images", blur_options, CASTS,
+             kt_augment_gaussian_blur);
 AUGMENTATION(random_crop, "RandomCrop", "parts of images", crop_options, KEEPS, kt_augment_crop);
 AUGMENTATION(random_flip, "RandomFlip", "mirrored images", flip_options, CASTS, kt_augment_flip);
 AUGMENTATION(random_rotation, "RandomRotation", "turned images", rotation_options, CASTS,
@@ -212,9 +240,10 @@ AUGMENTATION(random_elastic_transform, "RandomElasticTransform", "warped images"
              NULL);
 AUGMENTATION(random_perspective, "RandomPerspective", "images from another point of view",
              perspective_options, CASTS, kt_augment_perspective);
-AUGMENTATION(random_erasing, "RandomErasing", "images with holes", erasing_options, CASTS, NULL);
+AUGMENTATION(random_erasing, "RandomErasing", "images with holes", erasing_options, CASTS,
+             kt_augment_erasing);
 AUGMENTATION(solarization, "Solarization", "images whose bright pixels are inverted", solarization_options,
-             CASTS, NULL);
+             CASTS, kt_augment_solarization);
 AUGMENTATION(equalization, "Equalization", "images of all brightnesses alike", equalization_options, KEEPS,
              NULL);
 AUGMENTATION(mix_up, "MixUp", "means of two images", mix_up_options, KEEPS, NULL);

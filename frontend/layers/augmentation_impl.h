@@ -26,6 +26,9 @@ typedef struct kt_augmentation {
 typedef kt_value kt_augment_fn(kt_layer *layer, kt_trace *trace, const kt_images *images);
 kt_augment_fn kt_augment_flip, kt_augment_crop, kt_augment_translation, kt_augment_rotation, kt_augment_zoom, kt_augment_shear,
     kt_augment_perspective;
+kt_augment_fn kt_augment_brightness, kt_augment_contrast, kt_augment_hue, kt_augment_saturation, kt_augment_jitter;
+kt_augment_fn kt_augment_grayscale, kt_augment_color_degeneration, kt_augment_invert, kt_augment_posterization;
+kt_augment_fn kt_augment_sharpness, kt_augment_gaussian_blur, kt_augment_erasing, kt_augment_solarization;
 
 /* The range that an option means: two numbers, sorted, or one, which may be drawn with either sign but not below
  * least. */

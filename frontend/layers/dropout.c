@@ -136,20 +136,10 @@ static kt_value alpha_dropout(kt_layer *layer, const kt_layer_call *call) {
     return kt_build_add(b, mixed, number_like(call, mixed, -a * limit * rate));
 }
 
-/* Of deviation 1 and x's shape; 0 and a problem where x's dtype cannot be drawn. */
-static kt_value draw_normal(kt_layer *layer, const kt_layer_call *call) {
-    const kt_type *x = kt_call_type(call, 0);
-    if (x->dtype != KT_F64)
-        return kt_random_normal(layer, call->trace, ((const disturbance *)layer)->seed, x);
-    kt_trace_fail(call->trace, KT_UNSUPPORTED, "%s draws no float64 numbers yet.", layer->class->name);
-    return 0;
-}
-
 static kt_value gaussian_noise(kt_layer *layer, const kt_layer_call *call) {
     const disturbance *self = (const disturbance *)layer;
     kt_builder *b = call->trace->builder;
-    kt_value noise = draw_normal(layer, call);
-    if (!noise) return 0;
+    kt_value noise = kt_random_normal(layer, call->trace, self->seed, kt_call_type(call, 0));
     noise = kt_build_mul(b, noise, number_like(call, noise, self->rate));
     return kt_build_add(b, call->inputs[0], noise);
 }
@@ -161,8 +151,7 @@ static kt_value gaussian_dropout(kt_layer *layer, const kt_layer_call *call) {
         kt_trace_fail(call->trace, KT_INVALID, "a rate of 1 would be infinite noise.");
         return 0;
     }
-    kt_value noise = draw_normal(layer, call);
-    if (!noise) return 0;
+    kt_value noise = kt_random_normal(layer, call->trace, self->seed, kt_call_type(call, 0));
     noise = kt_build_mul(b, noise, number_like(call, noise, sqrt(self->rate / (1 - self->rate))));
     return kt_build_mul(b, call->inputs[0], kt_build_add(b, noise, number_like(call, noise, 1)));
 }

@@ -173,11 +173,14 @@ void kt_layer_add_activity_losses(const kt_layer *layer, kt_layer_call *call);
 
 /* ---- random.c
  * -------------------------------------------------------------------------------------------- */
-/* What Keras on TensorFlow draws with the layer's seed generator, whose counter goes on: floats, normal ones but
- * f64. seed: KT_NONE_INT is None. */
+/* What Keras on TensorFlow draws with the layer's seed generator, whose counter goes on: floats. seed:
+ * KT_NONE_INT is None. */
 kt_value kt_random_uniform(kt_layer *layer, kt_trace *trace, int64_t seed, const kt_type *type); /* in [0, 1) */
 kt_value kt_random_between(kt_layer *layer, kt_trace *trace, int64_t seed, const kt_type *type, double low,
                            double high); /* in [low, high) */
+/* Integers of a dtype, from low to below high. */
+kt_value kt_random_integers(kt_layer *layer, kt_trace *trace, int64_t seed, const kt_type *type, int64_t low,
+                            int64_t high);
 kt_value kt_random_normal(kt_layer *layer, kt_trace *trace, int64_t seed, const kt_type *type); /* deviation 1 */
 /* x with elements dropped at a rate below 1, and the others scaled up; noise_shape: 1 where one draw serves the whole
  * axis, -1 or no entries: as x. */

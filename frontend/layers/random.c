@@ -5,7 +5,8 @@
  * the counter of the generator proper, and makes of its words:
  *
  *   uniform  [0, 1) from as many low bits as the dtype's mantissa has, float64 from two words
- *   normal   pairs by Box and Muller's formula from two words each, in float32 */
+ *   integers low + w mod (high - low) of 64 bits, w from two words, the lower one first
+ *   normal   pairs by Box and Muller's formula from two uniform numbers each, in float32 or float64 */
 #include "frontend/layers/layers_impl.h"
 
 #include <string.h>
@@ -116,14 +117,18 @@ static kt_value as_uniform_f64(kt_builder *b, kt_value pairs, const kt_type *typ
     return kt_build_reshape(b, kt_build_add(b, high, low), type->rank, type->dims);
 }
 
-kt_value kt_random_uniform(kt_layer *layer, kt_trace *trace, int64_t seed, const kt_type *type) {
+static kt_value draw_uniform(kt_layer *layer, kt_trace *trace, int64_t seed, const kt_type *type) {
     kt_builder *b = trace->builder;
     kt_dim_pool *dims = b->graph->dims;
-    kt_trace_at(trace, "uniform");
     if (type->dtype != KT_F64)
         return as_uniform(b, draw_words(layer, trace, seed, type->rank, type->dims), type->dtype);
     const kt_dim pairs[2] = {kt_type_elements(dims, type), kt_dim_const(dims, 2)};
     return as_uniform_f64(b, draw_words(layer, trace, seed, 2, pairs), type);
+}
+
+kt_value kt_random_uniform(kt_layer *layer, kt_trace *trace, int64_t seed, const kt_type *type) {
+    kt_trace_at(trace, "uniform");
+    return draw_uniform(layer, trace, seed, type);
 }
 
 kt_value kt_random_between(kt_layer *layer, kt_trace *trace, int64_t seed, const kt_type *type, double low,
@@ -132,6 +137,21 @@ kt_value kt_random_between(kt_layer *layer, kt_trace *trace, int64_t seed, const
     kt_value drawn = kt_random_uniform(layer, trace, seed, type), least = kt_build_like(b, drawn, low);
     kt_value width = kt_build_sub(b, kt_build_like(b, drawn, high), least);
     return kt_build_add(b, kt_build_mul(b, drawn, width), least);
+}
+
+kt_value kt_random_integers(kt_layer *layer, kt_trace *trace, int64_t seed, const kt_type *type, int64_t low,
+                            int64_t high) {
+    kt_builder *b = trace->builder;
+    kt_trace_at(trace, "integers");
+    const kt_dim shape[2] = {kt_type_elements(b->graph->dims, type), kt_dim_const(b->graph->dims, 2)};
+    kt_value pairs = kt_build_cast(b, draw_words(layer, trace, seed, 2, shape), KT_U64);
+    kt_value word = column(b, pairs, 1);
+    word = kt_build_shift_left(b, word, kt_build_like(b, word, 32));
+    word = kt_build_or(b, word, column(b, pairs, 0));
+    word = kt_build_rem(b, word, kt_build_like(b, word, (double)(high - low)));
+    word = kt_build_cast(b, word, KT_I64);
+    word = kt_build_add(b, word, kt_build_like(b, word, (double)low));
+    return kt_build_reshape(b, kt_build_cast(b, word, type->dtype), type->rank, type->dims);
 }
 
 /* x as [count / 2, 2], half a pair more where count is odd, to the shape of type. */
@@ -148,10 +168,12 @@ kt_value kt_random_normal(kt_layer *layer, kt_trace *trace, int64_t seed, const 
     kt_builder *b = trace->builder;
     kt_dim_pool *dims = b->graph->dims;
     kt_dim count = kt_type_elements(dims, type), two = kt_dim_const(dims, 2);
-    kt_dim shape[2] = {kt_dim_ceildiv(dims, count, two), two};
-    kt_value uniform = as_uniform(b, draw_words(layer, trace, seed, 2, shape), KT_F32);
+    const kt_type pairs = {.dtype = type->dtype == KT_F64 ? KT_F64 : KT_F32,
+                           .rank = 2,
+                           .dims = {kt_dim_ceildiv(dims, count, two), two}};
+    kt_value uniform = draw_uniform(layer, trace, seed, &pairs);
     kt_value radius = column(b, uniform, 0), angle = column(b, uniform, 1);
-    radius = kt_build_log(b, kt_build_maximum(b, radius, kt_build_like(b, radius, 1e-7F)));
+    radius = kt_build_log(b, kt_build_maximum(b, radius, kt_build_like(b, radius, 1e-7)));
     radius = kt_build_sqrt(b, kt_build_mul(b, radius, kt_build_like(b, radius, -2)));
     angle = kt_build_mul(b, angle, kt_build_like(b, angle, 6.283185307179586));
     const kt_value pair[] = {kt_build_mul(b, kt_build_sin(b, angle), radius),

@@ -33,6 +33,24 @@ static inline double lab_element(const kt_tensor *tensor, size_t i) {
     return (double)kt_element_integer(tensor->dtype, tensor->data, i);
 }
 
+/* Of what layers compute in a dtype, for numbers up to 1. */
+static inline double lab_tolerance(kt_dtype dtype) {
+    switch (dtype) {
+    case KT_F64: return 1e-12;
+    case KT_F32: return 2e-6;
+    case KT_F16: return 4e-3;
+    case KT_BF16: return 3e-2;
+    default: return 0;
+    }
+}
+
+static inline double lab_largest(const kt_tensor *tensor) {
+    double largest = 0;
+    for (size_t i = 0; i < kt_tensor_elements(tensor); i++)
+        largest = fmax(largest, fabs(lab_element(tensor, i)));
+    return largest;
+}
+
 /* tolerance: of numbers up to 1; of others relative. */
 static inline void lab_check_tensor(const char *what, const kt_tensor *given, const kt_tensor *wanted,
                                     double tolerance) {

@@ -1,18 +1,8 @@
 /* Activations and layers against numbers that Keras computed (make_layers.py). */
 #include "layer_tensors.h"
 
-static double tolerance(kt_dtype dtype) {
-    switch (dtype) {
-    case KT_F64: return 1e-12;
-    case KT_F32: return 2e-6;
-    case KT_F16: return 4e-3;
-    case KT_BF16: return 3e-2;
-    default: return 0;
-    }
-}
-
 static void check_tensor(const char *what, const kt_tensor *given, const kt_tensor *wanted) {
-    lab_check_tensor(what, given, wanted, tolerance(wanted->dtype));
+    lab_check_tensor(what, given, wanted, lab_tolerance(wanted->dtype));
 }
 
 /* ---- activations

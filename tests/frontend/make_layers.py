@@ -5,7 +5,8 @@ activations.json    every activation on a few numbers
 layer_calls.json    layers called on small random inputs, with their weights
 layer_draws.json    layers that draw random numbers in training: the seed generator's state is their weight
 layer_dropouts.json  recurrent layers and attention that drop in training, with their generators' states
-layer_augmentations.json  layers that change images in training, with the same
+layer_augmentations.json  layers that move what images show in training, with the same
+layer_colors.json   layers that change the colours of images in training, likewise
 layer_penalties.json  what regularizers of a call add to the loss, and weights once they are constrained
 
 KERAS_BACKEND=tensorflow python make_layers.py [configs|activations|calls|draws|…]...
@@ -473,6 +474,7 @@ def draws():
         (L.AlphaDropout(0.3, seed=16, dtype="float64"), (3, 7), "float64"),
         (L.GaussianNoise(0.7, seed=13), (3, 5), "float32"),
         (L.GaussianNoise(0.7, seed=13, dtype="float16"), (2, 2), "float16"),
+        (L.GaussianNoise(0.7, seed=17, dtype="float64"), (3, 3), "float64"),
         (L.GaussianDropout(0.2, seed=14), (1, 6), "float32"),
     ]
     items = []
@@ -623,8 +625,54 @@ def augmentations():
     return trained(cases)
 
 
+def colors():
+    many, one, first = [(5, 3, 4, 3)], [(4, 3, 3)], {"data_format": "channels_first"}
+    turned = [(4, 3, 2, 5)]
+    jitter = {"brightness_factor": 0.3, "contrast_factor": 0.5, "saturation_factor": 0.4, "hue_factor": 0.3}
+    cases = [
+        (L.RandomContrast(0.5, seed=1), many, "float32"),
+        (L.RandomContrast((0.9, 0.3), (10, 200), seed=2, **first), turned, "float32"),
+        (L.RandomContrast(0.5, seed=3, dtype="float16"), many, "float32"),
+        (L.RandomContrast(0.5, seed=3, dtype="float64"), one, "float64"),
+        (L.RandomBrightness(0.5, seed=4), many, "float32"),
+        (L.RandomBrightness((-0.1, 0.7), (20, 220), seed=5), one, "float32"),
+        (L.RandomBrightness(0.5, seed=6, dtype="bfloat16"), many, "float32"),
+        (L.RandomGrayscale(0.5, seed=7), many, "float32"),
+        (L.RandomGrayscale(0.5, seed=8, **first), turned, "float32"),
+        (L.RandomGrayscale(1, seed=8), [(2, 2, 2, 1)], "float32"),
+        (L.RandomInvert(0.7, seed=9), many, "float32"),
+        (L.RandomInvert((0.3, 0.9), (0, 100), seed=10), many, "uint8"),
+        (L.RandomHue(0.6, seed=11), many, "float32"),
+        (L.RandomHue((0.2, 1.0), seed=12, **first), turned, "uint8"),
+        (L.RandomSaturation(0.8, seed=13), many, "float32"),
+        (L.RandomSaturation((0.1, 0.4), (0, 1), seed=14, **first), turned, "float32"),
+        (L.RandomColorJitter(seed=15, **jitter), many, "float32"),
+        (L.RandomColorJitter(contrast_factor=(0.2, 0.9), seed=16, **first), turned, "uint8"),
+        (L.RandomColorJitter(hue_factor=0.9, value_range=(0, 300), seed=17), one, "float32"),
+        (L.RandomColorDegeneration(0.8, seed=18), many, "float32"),
+        (L.RandomColorDegeneration((0.1, 0.9), (50, 180), seed=19, **first), turned, "uint8"),
+        (L.RandomPosterization(6, seed=20), many, "float32"),
+        (L.RandomPosterization((2, 5), seed=21), many, "uint8"),
+        (L.RandomPosterization((3, 3), (-10, 300), seed=22), many, "float32"),
+        (L.RandomSharpness(0.9, seed=23), many, "float32"),
+        (L.RandomSharpness((0.1, 0.4), (30, 220), seed=24, **first), turned, "uint8"),
+        (L.RandomGaussianBlur(0.8, seed=25), many, "float32"),
+        (L.RandomGaussianBlur((0.4, 0.9), 5, (0.5, 1.0), (30, 220), seed=26, **first), turned, "uint8"),
+        (L.RandomGaussianBlur(1.0, (3, 5), 0.7, seed=27), many, "float32"),
+        (L.RandomErasing(0.9, (0.2, 0.6), seed=28), many, "float32"),
+        (L.RandomErasing((0.5, 1.0), (0.2, 0.6), seed=29, **first), turned, "uint8"),
+        (L.RandomErasing(1.0, 0.7, 7.5, (10, 200), seed=30), many, "float32"),
+        (L.RandomErasing(1.0, (0.3, 0.8), (5, 100, 250), seed=31), one, "float32"),
+        (L.RandomErasing(1.0, (0.3, 0.8), seed=32, dtype="float64"), many, "float64"),
+        (L.Solarization(0.3, 0.9, seed=33), many, "float32"),
+        (L.Solarization((0.1, 0.2), (0.4, 0.6), (-20, 250), seed=34, **first), turned, "uint8"),
+        (L.Solarization(seed=35), one, "uint8"),
+    ]
+    return trained(cases)
+
+
 def trained(cases):
-    """Calls in training of layers on inputs of some shapes, and of a dtype (else float32)."""
+    """Calls of layers, in training and then without, on inputs of some shapes, and of a dtype (else float32)."""
     items = []
     for layer, shapes, *dtype in cases:
         random = np.random.default_rng(len(items))
@@ -641,6 +689,7 @@ def trained(cases):
         # Keras gives every layer with an option `seed` a generator; those that draw nothing do not matter.
         before = [np.asarray(s, dtype="int64") for s in states]
         item["output"] = tensor(layer(*arguments, training=True))
+        layer(*arguments, training=False)  # what some draw for nothing counts, too
         after = [np.asarray(s, dtype="int64") for s in states]
         drawn = [i for i in range(len(states)) if (before[i] != after[i]).any()]
         item |= {"states": [tensor(before[i]) for i in drawn], "after": [tensor(after[i]) for i in drawn]}
@@ -649,7 +698,7 @@ def trained(cases):
 
 
 if __name__ == "__main__":
-    for makes in (configs, activations, calls, draws, dropouts, augmentations, penalties):
+    for makes in (configs, activations, calls, draws, dropouts, augmentations, colors, penalties):
         name = makes.__name__ if makes is activations else "layer_" + makes.__name__
         if len(sys.argv) < 2 or makes.__name__ in sys.argv[1:]:
             write(name + ".json", makes())

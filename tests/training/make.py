@@ -106,6 +106,14 @@ def augmented():
     changes = L.RandomFlip(seed=2), L.RandomRotation(0.2, seed=3), L.RandomZoom(0.3, (-0.4, 0.2), "wrap", seed=4), L.RandomTranslation(0.3, 0.2, "constant", seed=5)
     return classes(*changes, L.Conv2D(4, 3, activation="relu"), L.MaxPooling2D(2), L.Flatten(), shape=(8, 9, 2))
 @model
+def colors(): return classes(L.RandomBrightness(0.3, (-3, 3), seed=4), L.RandomContrast(0.6, (-3, 3), seed=5), L.Conv2D(4, 3, activation="relu"), L.Flatten(), shape=(6, 5, 3))
+@model
+def colors_between():
+    shown = {"value_range": (-3, 3)}
+    changes = [L.RandomContrast(0.6, **shown, seed=1), L.RandomBrightness(0.3, **shown, seed=2), L.RandomGrayscale(0.5, seed=3), L.RandomInvert(0.9, **shown, seed=4),
+               L.RandomColorDegeneration(0.8, **shown, seed=5), L.RandomSharpness(0.9, **shown, seed=6), L.RandomGaussianBlur(0.9, **shown, seed=7), L.RandomErasing(0.9, **shown, seed=8)]
+    return classes(L.Conv2D(3, 1, activation="tanh"), *changes, L.Conv2D(4, 3, activation="relu"), L.Flatten(), shape=(6, 5, 3))
+@model
 def simple_rnn(): return numbers(L.SimpleRNN(4, return_sequences=True), L.SimpleRNN(3), shape=(5, 2))
 @model
 def lstm(): return classes(L.LSTM(4, return_sequences=True), L.LSTM(3), shape=(5, 2))
