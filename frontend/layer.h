@@ -265,7 +265,7 @@ struct kt_observer {
 
 /* Traces model (Sequential or Functional) as entry "predict" of a new graph in context->arena: parameters are
  * the inputs (InputLayers' names, None in front is the symbol `batch`, elsewhere `<input>.<axis>`) and the
- * variables; results the outputs by Keras's output_names. Variables have no data yet. */
+ * variables; results the outputs by their keys in a dict, else by Keras's output_names. Variables have no data yet. */
 kt_status kt_model_trace(kt_layer_context *context, kt_layer *model, kt_graph **out_graph) KT_MUST_USE;
 
 /* ---- reading ------------------------------------------------------------------------------------------------ */

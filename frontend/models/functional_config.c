@@ -227,7 +227,7 @@ static kt_structure read_structure(reader *r, const json_t *value) {
 /* The leaves in Keras's order: dicts by their sorted keys. */
 static void flatten(reader *r, const kt_structure *structure, kt_leaves *leaves) {
     if (structure->kind == KT_STRUCTURE_LEAF) {
-        KT_PUSH(r->arena, leaves, ((kt_leaf){.tensor = structure->leaf}));
+        KT_PUSH(r->arena, leaves, ((kt_leaf){.tensor = structure->leaf, .name = structure->key}));
         return;
     }
     const kt_structure **items = KT_NEW_ARRAY(r->arena, const kt_structure *, structure->count);

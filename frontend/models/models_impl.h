@@ -69,7 +69,7 @@ typedef struct kt_structure {
 /* A leaf of the inputs or outputs, in Keras's order (dicts by their sorted keys). */
 typedef struct kt_leaf {
     kt_symbolic tensor;
-    const char *name; /* given with kt_functional_output, or NULL */
+    const char *name; /* its key in a dict, or given with kt_functional_output; or NULL */
 } kt_leaf;
 typedef KT_VECTOR(kt_leaf) kt_leaves;
 

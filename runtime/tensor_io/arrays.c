@@ -152,7 +152,7 @@ int kt_arrays_read(const char *path, kt_arrays *out_arrays, char *out_error) {
 
 /* ---- writing ----------------------------------------------------------------------------------------- */
 
-static void print_float(FILE *file, double value, int digits, bool json) {
+void kt_io_print_float(FILE *file, double value, int digits, bool json) {
     if (json && !isfinite(value)) {
         (void)fputs(isnan(value) ? "NaN" : value < 0 ? "-Infinity" : "Infinity", file);
     } else {
@@ -176,8 +176,8 @@ void kt_io_print_element(FILE *file, const kt_buffer *buffer, int64_t index, boo
     } x;
     memcpy(&x, at, kt_abi_dtype_bytes(buffer->dtype));
     switch (buffer->dtype) {
-    case KT_F32: print_float(file, (double)x.f32, 9, json); break;
-    case KT_F64: print_float(file, x.f64, 17, json); break;
+    case KT_F32: kt_io_print_float(file, (double)x.f32, 9, json); break;
+    case KT_F64: kt_io_print_float(file, x.f64, 17, json); break;
     case KT_I8: (void)fprintf(file, "%d", x.i8); break;
     case KT_I16: (void)fprintf(file, "%d", x.i16); break;
     case KT_I32: (void)fprintf(file, "%d", (int)x.i32); break;

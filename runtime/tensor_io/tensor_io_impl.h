@@ -52,8 +52,9 @@ void kt_npy_write(FILE *file, const kt_buffer *buffer);
 int kt_npz_write(const kt_io *io, FILE *file, const kt_array *arrays, size_t count);
 void kt_csv_write(FILE *file, const kt_buffer *buffer);
 void kt_json_write(FILE *file, const kt_array *arrays, size_t count);
-/* One element as text. */
+/* One element as text; json: as Python reads it, NaN and infinities among it. */
 void kt_io_print_element(FILE *file, const kt_buffer *buffer, int64_t index, bool json);
+void kt_io_print_float(FILE *file, double value, int digits, bool json);
 
 /* Inflates count bytes of raw deflate data into exactly out_count bytes; false: damaged. */
 bool kt_inflate(const uint8_t *bytes, size_t count, uint8_t *out, size_t out_count);

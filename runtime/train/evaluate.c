@@ -1,4 +1,5 @@
 /* The verb evaluate: the loss and the metrics of samples, as one JSON object. */
+#include "runtime/tensor_io/tensor_io_impl.h"
 #include "runtime/train/train_impl.h"
 
 #include <stdio.h>
@@ -32,8 +33,10 @@ static int print(const kt_program *program, const float *logs) {
     for (uint64_t i = 0; i < training->log_count;) {
         int32_t size = training->log_sizes[i];
         printf("%s\"%s\": %s", i ? ", " : "{", training->log_names[i], size ? "[" : "");
-        for (uint64_t end = i + kt_log_numbers(size), first = i; i < end; i++)
-            printf("%s%.9g", i > first ? ", " : "", (double)logs[i]);
+        for (uint64_t end = i + kt_log_numbers(size), first = i; i < end; i++) {
+            if (i > first) (void)fputs(", ", stdout);
+            kt_io_print_float(stdout, (double)logs[i], 9, true);
+        }
         if (size) (void)putchar(']');
     }
     (void)puts("}");

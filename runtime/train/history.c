@@ -1,9 +1,9 @@
 /* History: the logs of all epochs, and the files that hold them. */
 #include "runtime/checkpoint/whole_file.h"
 #include "runtime/room.h"
+#include "runtime/tensor_io/tensor_io_impl.h"
 #include "runtime/train/train.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -37,21 +37,11 @@ void kt_history_deinit(kt_history *history) {
     free(history->values);
 }
 
-/* JSON as Python reads it, NaN and infinities among it. */
-static void write_number(FILE *file, double value) {
-    if (isnan(value))
-        (void)fputs("NaN", file);
-    else if (isinf(value))
-        (void)fputs(value > 0 ? "Infinity" : "-Infinity", file);
-    else
-        (void)fprintf(file, "%.9g", value);
-}
-
 static void write_log(FILE *file, const double *values, int32_t size) {
     if (size) (void)fputc('[', file);
     for (size_t i = 0; i < kt_log_numbers(size); i++) {
         if (i) (void)fputs(", ", file);
-        write_number(file, values[i]);
+        kt_io_print_float(file, values[i], 9, true);
     }
     if (size) (void)fputc(']', file);
 }

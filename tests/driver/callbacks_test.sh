@@ -102,6 +102,10 @@ same "$work/two.csv" "$recorded/two_outputs.csv" "logs of two outputs"
 head -n 1 "$recorded/two_outputs.csv" | tr -d '\r' | cut -d , -f 2- >"$work/theirs"
 grep -o '"[a-z_]*": \[' "$work/history.json" | tr -d '"[: ' | paste -sd , >"$work/ours"
 cmp "$work/ours" "$work/theirs" || fail "the history of two outputs has $(cat "$work/ours")"
+"$KERATIN" compile "$here/keyed.keras" --train -o "$work/keyed"
+"$work/keyed" fit --data "$here/trainer_x.npy" --labels "zeta=$here/trainer_y.npy" --labels "alpha=$recorded/alpha.csv" \
+    --batch-size 20 --no-shuffle --csv-log "$work/keyed.csv" --quiet
+same "$work/keyed.csv" "$recorded/keyed.csv" "logs of a dict of outputs"
 tail -n 1 "$work/lines" | grep -o ' [a-z_]*: [0-9]' | sed 's/ \(.*\):.*/\1/' | paste -sd , >"$work/ours"
 cmp "$work/ours" "$work/theirs" || fail "the progress of two outputs has $(cat "$work/ours")"
 

@@ -107,6 +107,15 @@ model.save(FOLDER / "two_outputs.keras")
 np.savetxt(OUT / "alpha.csv", x[:, 0], fmt="%.9g")
 model.fit(x, [y, x[:, :1]], batch_size=20, shuffle=False, epochs=1, verbose=0, validation_split=0.25,
           callbacks=[callbacks.CSVLogger(OUT / "two_outputs.csv")])
+# A dict of outputs, whose keys are not their layers' names.
+inputs = keras.Input((6,), name="x")
+outputs = {"zeta": layers.Dense(3, activation="softmax")(inputs), "alpha": layers.Dense(1)(inputs)}
+model = keras.Model(inputs, outputs, name="keyed")
+model.compile("sgd", {"zeta": "sparse_categorical_crossentropy", "alpha": "mse"}, metrics={"alpha": ["mae"]},
+              loss_weights={"zeta": 0.5, "alpha": 2.0}, jit_compile=False)
+model.save(FOLDER / "keyed.keras")
+model.fit(x, {"zeta": y, "alpha": x[:, :1]}, batch_size=20, shuffle=False, epochs=1, verbose=0,
+          callbacks=[callbacks.CSVLogger(OUT / "keyed.csv")])
 # Layers that draw random numbers, with seeds; the shared one draws twice a step.
 inputs = keras.Input((6,), name="x")
 hidden = layers.Reshape((3, 2))(inputs)

@@ -215,3 +215,8 @@ expect_text 'warning: .*: The loss does not depend on alpha/kernel, alpha/bias: 
     --labels "alpha=$here/callbacks/alpha.csv" >"$work/lines"
 expect_text '^{"loss": ' "$work/lines"
 ! grep -q '_loss"' "$work/lines" || fail "the loss is there twice: $(cat "$work/lines")"
+
+# Numbers that are none are JSON as Python reads it.
+sed 's/.*/nan,nan,nan,nan,nan,nan/' "$here/callbacks/alpha.csv" >"$work/nan.csv"
+"$work/trainer" evaluate --data "$work/nan.csv" --labels "$here/trainer_y.npy" >"$work/lines"
+expect_text '^{"loss": NaN, ' "$work/lines"

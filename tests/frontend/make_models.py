@@ -43,6 +43,12 @@ def unique(names):
     return result
 
 
+def output_names(model):
+    """What a dict calls the outputs, else what Keras does."""
+    paths = [path for path, _ in keras.tree.flatten_with_path(model.output)]
+    return [path[-1] if path and isinstance(path[-1], str) else name for path, name in zip(paths, model.output_names)]
+
+
 def write(name, model, extent=5):
     for variable in model.variables:
         if "seed_generator" not in variable.path:
@@ -59,7 +65,7 @@ def write(name, model, extent=5):
             inputs.append(random.normal(size=shape).astype(tensor.dtype))
     sequential = isinstance(loaded, keras.Sequential)
     outputs = keras.tree.flatten(loaded(inputs[0] if sequential else keras.tree.pack_sequence_as(loaded.input, inputs)))
-    names = [loaded.layers[-1].name] if sequential else loaded.output_names
+    names = [loaded.layers[-1].name] if sequential else output_names(loaded)
     text = {
         "variables": [
             {"path": v.path, "shape": list(v.shape), "trainable": v.trainable}
