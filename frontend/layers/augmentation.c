@@ -160,7 +160,6 @@ kt_value kt_augment_spread(kt_builder *b, kt_value x, const kt_images *images) {
 /* What Keras's layers differ in. */
 typedef struct habits {
     bool casts;   /* to the compute dtype, also where nothing is changed */
-    bool floats;  /* in training it does not cast integers, and computes with them or fails */
     int64_t idle; /* so many numbers are drawn, for nothing, where it evaluates */
 } habits;
 
@@ -181,13 +180,6 @@ static void call_images(kt_layer *layer, kt_layer_call *call, habits has, kt_aug
         return;
     }
     if (!kt_images_take(call, 0, "data", ((const kt_augmentation *)layer)->data_format, &images)) return;
-    if (has.floats && !kt_dtype_is_float(images.type.dtype)) {
-        kt_trace_fail(call->trace, KT_UNSUPPORTED,
-                      "training with images of integers is not supported; cast them to floats before a "
-                      "layer %s.",
-                      layer->class->name);
-        return;
-    }
     images.value = kt_build_cast(b, images.value, images.type.dtype = layer->compute_dtype);
     kt_images_give(call, &images, change(layer, call->trace, &images));
 }
@@ -206,23 +198,23 @@ static void call_images(kt_layer *layer, kt_layer_call *call, habits has, kt_aug
 #define HABITS(...) ((habits){__VA_ARGS__})
 #define KEEPS       HABITS(.casts = false)
 #define CASTS       HABITS(.casts = true)
-AUGMENTATION(random_brightness, "RandomBrightness", "brighter or darker images", color_options,
-             HABITS(.floats = true), kt_augment_brightness);
+AUGMENTATION(random_brightness, "RandomBrightness", "brighter or darker images", color_options, KEEPS,
+             kt_augment_brightness);
 AUGMENTATION(random_color_degeneration, "RandomColorDegeneration", "greyer images", color_options,
              HABITS(.idle = 1), kt_augment_color_degeneration);
-AUGMENTATION(random_contrast, "RandomContrast", "images of more or less contrast", color_options,
-             HABITS(.floats = true), kt_augment_contrast);
+AUGMENTATION(random_contrast, "RandomContrast", "images of more or less contrast", color_options, KEEPS,
+             kt_augment_contrast);
 AUGMENTATION(random_hue, "RandomHue", "images of shifted hue", color_options, HABITS(.idle = 2),
              kt_augment_hue);
 AUGMENTATION(random_posterization, "RandomPosterization", "images of fewer colours", color_options,
              HABITS(.idle = 1), kt_augment_posterization);
 AUGMENTATION(random_saturation, "RandomSaturation", "images of more or less saturation", color_options,
-             HABITS(.floats = true, .idle = 1), kt_augment_saturation);
+             HABITS(.idle = 1), kt_augment_saturation);
 AUGMENTATION(random_sharpness, "RandomSharpness", "sharper or smoother images", color_options,
              HABITS(.casts = true, .idle = 1), kt_augment_sharpness);
 AUGMENTATION(random_invert, "RandomInvert", "negatives of images", invert_options, KEEPS, kt_augment_invert);
-AUGMENTATION(random_grayscale, "RandomGrayscale", "grey images", grayscale_options,
-             HABITS(.floats = true, .idle = 1), kt_augment_grayscale);
+AUGMENTATION(random_grayscale, "RandomGrayscale", "grey images", grayscale_options, HABITS(.idle = 1),
+             kt_augment_grayscale);
 AUGMENTATION(random_color_jitter, "RandomColorJitter",
              "images of other brightness, contrast, saturation and hue", jitter_options, KEEPS,
              kt_augment_jitter);

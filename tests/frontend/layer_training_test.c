@@ -195,9 +195,6 @@ static void untrained(void **state) {
          "training a layer with int8 weights is not supported yet."},
         {"RandomCrop", "{\"height\": 2, \"width\": 0}", "f32[batch,4,4,3]",
          "the option 'width' must be from 1 to 2147483647, not 0."},
-        {"RandomBrightness", "{\"factor\": 0.5}", "u8[batch,4,4,3]",
-         "training with images of integers is not supported; cast them to floats before a layer "
-         "RandomBrightness."},
         {"RandomHue", "{\"factor\": 0.5}", "f32[batch,4,4,2]", "its images must have 3 channels, not 2."},
         {"RandomGrayscale", "{}", "f32[batch,4,4,channels]", "its images need a known number of channels."},
         {"RandomGaussianBlur", "{\"kernel_size\": [3, 4]}", "f32[batch,4,4,3]",

@@ -114,6 +114,13 @@ def colors_between():
                L.RandomColorDegeneration(0.8, **shown, seed=5), L.RandomSharpness(0.9, **shown, seed=6), L.RandomGaussianBlur(0.9, **shown, seed=7), L.RandomErasing(0.9, **shown, seed=8)]
     return classes(L.Conv2D(3, 1, activation="tanh"), *changes, L.Conv2D(4, 3, activation="relu"), L.Flatten(), shape=(6, 5, 3))
 @model
+def changed_integers():
+    # Keras casts them in a graph, as fit has it, though not where a layer is called by itself.
+    x = keras.Input((6, 5, 3), dtype="int32"); values = {"value_range": (0, 5)}
+    changes = L.RandomBrightness(0.3, seed=2, **values), L.RandomContrast(0.5, seed=3, **values), L.RandomSaturation(0.4, seed=4, **values)
+    y = L.Rescaling(0.1)(L.Concatenate()([change(x) for change in changes]))
+    return keras.Model(x, L.Dense(2)(L.Flatten()(L.Conv2D(3, 2)(y)))), "mse", ["mae"]
+@model
 def simple_rnn(): return numbers(L.SimpleRNN(4, return_sequences=True), L.SimpleRNN(3), shape=(5, 2))
 @model
 def lstm(): return classes(L.LSTM(4, return_sequences=True), L.LSTM(3), shape=(5, 2))
