@@ -129,7 +129,7 @@ void kt_share_out(const kt_abi_entry *entry, struct binding *binding, int thread
         if (parts < 2) parts = 2; /* of a small step, for what would be moved */
         if (parts > threads) parts = threads;
         if (parts > units) parts = units;
-        parts = (double)(int64_t)parts;
+        parts = parts < 1 ? 1 : (double)(int64_t)parts;
         if (shared_time(entry, binding, step, parts, threads) >=
             shared_time(entry, binding, step, 1, threads))
             parts = 1;

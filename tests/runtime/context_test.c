@@ -187,6 +187,42 @@ static void short_steps(void **state) {
     }
 }
 
+enum { BESIDE_UNITS, BESIDE_NONE, BESIDE_COST, BESIDE_VALUES };
+static void beside_bind(const int64_t *symbols, int64_t *values) {
+    (void)symbols;
+    values[BESIDE_UNITS] = 8;
+    values[BESIDE_NONE] = 0;
+    values[BESIDE_COST] = 100000;
+}
+
+static _Atomic int64_t empty_parts;
+
+static void note_empty(void *const *args, const int64_t *symbols, int64_t part, int64_t parts) {
+    (void)args, (void)symbols, (void)part;
+    empty_parts = parts;
+}
+
+/* A step without units is one part, and others are shared out beside it. */
+static void steps_without_units(void **state) {
+    (void)state;
+    static const kt_abi_step steps[] = {
+        {note_empty, "empty", "", 0, 0, BESIDE_NONE, BESIDE_NONE, BESIDE_NONE, BESIDE_NONE},
+        {note_parts, "note", "", 0, 0, BESIDE_UNITS, BESIDE_COST, BESIDE_COST, BESIDE_COST}};
+    const kt_abi_entry entry = {.name = "predict",
+                                .bind = beside_bind,
+                                .value_count = BESIDE_VALUES,
+                                .step_count = 2,
+                                .steps = steps};
+    kt_program program = toy_program;
+    program.entries = &entry;
+    kt_context *context = kt_context_create(&program, 2, NULL);
+    assert_non_null(context);
+    assert_int_equal(kt_context_call(context, 0, NULL, NULL, NULL), 0);
+    assert_int_equal(empty_parts, 1);
+    assert_int_equal(most_parts, 2);
+    kt_context_destroy(context);
+}
+
 enum { TURN_COUNT, TURN_UNITS, TURN_COST, TURN_SLICE, TURN_STACK, TURN_WIDE, TURN_VALUES };
 enum { TURN_NUMBERS = 8, TURN_WIDENED = 3 };
 static void turns_bind(const int64_t *symbols, int64_t *values) {
@@ -384,6 +420,7 @@ int main(void) {
         cmocka_unit_test(by_name),
         cmocka_unit_test(unfit_machines),
         cmocka_unit_test(short_steps),
+        cmocka_unit_test(steps_without_units),
         cmocka_unit_test(turns_side_by_side),
         cmocka_unit_test(samples_through_loops),
     };
