@@ -97,6 +97,8 @@ static kt_status compile(void *object) {
                                        .metadata = c->request.metadata,
                                        .copies = c->request.copies,
                                        .copies_count = c->request.copies_count,
+                                       .merges = c->request.merges,
+                                       .merges_count = c->request.merges_count,
                                        .train = true};
     const kt_compile_options options = {.emit = KT_EMIT_SHARED,
                                         .output = path,

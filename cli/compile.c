@@ -192,6 +192,8 @@ static kt_status compile_as(kt_arena *arena, const compile_command *fields, bool
                                       .metadata = request.metadata,
                                       .copies = request.copies,
                                       .copies_count = request.copies_count,
+                                      .merges = request.merges,
+                                      .merges_count = request.merges_count,
                                       .train = request.train};
         if (request.log_count) options.training = &training;
         if (request.warning && !fields->loaded)

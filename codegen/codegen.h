@@ -38,6 +38,8 @@ typedef struct kt_training_info {
     const char *config, *metadata; /* JSON, or NULL */
     const struct kt_abi_copies *copies; /* of the optimizer's variables, in files */
     uint32_t copies_count;
+    const struct kt_abi_merge *merges; /* of weights, in files */
+    uint32_t merges_count;
     bool train;                    /* has the entry train_step */
 } kt_training_info;
 

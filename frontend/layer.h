@@ -141,6 +141,9 @@ typedef struct kt_weight {
     const json_t *initializer;
     bool trainable;
     bool state;           /* kept from call to call: it has no place in Keras's file */
+    bool factor;          /* of LoRA: the same, since the file has the kernel with its factors' product */
+    double scale;         /* of the first factor: what the product counts */
+    uint32_t adapted;     /* and the number of the kernel that it is added to; the second factor follows */
     const kt_object *regularizer, *constraint; /* NULL: none */
     const void *begin;    /* of a state: what it begins with; NULL: zeros */
     uint32_t variable;    /* in kt_graph.variables of the graph that is being traced into */
@@ -293,6 +296,8 @@ typedef struct kt_training_request {
     const char *config, *metadata;
     const struct kt_abi_copies *copies; /* what a saved file holds twice (runtime/abi.h) */
     uint32_t copies_count;
+    const struct kt_abi_merge *merges; /* what it holds with products of others (runtime/abi.h) */
+    uint32_t merges_count;
     const char *warning; /* sentences, or NULL: the optimizer begins anew, since its state in the archive does not fit; the
                             loss does not depend on some variables, which then stay as they are */
 } kt_training_request;

@@ -18,6 +18,7 @@ typedef struct kt_layer_context {
     kt_diag *diag;
     kt_observer *observer; /* told of the layers that a model calls; NULL: nobody asks */
     kt_table names; /* how many layers without a name of their own were named "dense", … */
+    bool trains;    /* there is a step of training: what is not 0 in trainers alone counts elsewhere, too */
 } kt_layer_context;
 
 typedef enum kt_option_kind {

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define KT_ABI_VERSION 7
+#define KT_ABI_VERSION 8
 #define KT_MAX_RANK    8
 
 /* The order is part of the contract with users of compiled libraries. */
@@ -161,6 +161,13 @@ typedef struct kt_abi_copies {
     uint32_t first, count;
 } kt_abi_copies;
 
+/* A variable to which Keras's file adds scale * a · b, along a's last axis and b's first: a kernel with LoRA's factors, which
+ * are not in the file, and are zeros once it has been read. */
+typedef struct kt_abi_merge {
+    const char *path, *a, *b; /* of variables */
+    double scale;
+} kt_abi_merge;
+
 /* Of a program that evaluates or trains. The output "logs" of its steps holds the loss, then the metrics. */
 typedef struct kt_program kt_program;
 struct kt_context;
@@ -176,6 +183,8 @@ typedef struct kt_abi_training {
     const char *metadata;
     const kt_abi_copies *copies;
     uint64_t copies_count;
+    const kt_abi_merge *merges;
+    uint64_t merges_count;
     kt_verb_fn *evaluate, *fit; /* NULL: the program cannot */
     kt_load_fn *load;
 } kt_abi_training;

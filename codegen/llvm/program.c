@@ -483,7 +483,7 @@ static LLVMValueRef training_table(emitter *emit) {
         LLVMFunctionType(emit->i32, (LLVMTypeRef[]){emit->pointer, emit->i32, emit->pointer}, 3, false);
     LLVMTypeRef file =
         LLVMFunctionType(emit->i32, (LLVMTypeRef[]){emit->pointer, emit->pointer, emit->pointer}, 3, false);
-    rows names = {0}, betters = {0}, sizes = {0}, copies = {0}, table = {0};
+    rows names = {0}, betters = {0}, sizes = {0}, copies = {0}, merges = {0}, table = {0};
     bool program = !emit->module->options.library && !emit->module->options.loaded;
     for (uint32_t i = 0; i < training->log_count; i++) {
         KT_PUSH(emit->module->arena, &names, string_global(emit, training->log_names[i]));
@@ -496,12 +496,20 @@ static LLVMValueRef training_table(emitter *emit) {
                 RECORD(emit, string_global(emit, own->place), number32(emit, own->first),
                        number32(emit, own->count)));
     }
+    for (uint32_t i = 0; i < training->merges_count; i++) {
+        const kt_abi_merge *own = &training->merges[i];
+        KT_PUSH(emit->module->arena, &merges,
+                RECORD(emit, string_global(emit, own->path), string_global(emit, own->a),
+                       string_global(emit, own->b),
+                       LLVMConstReal(LLVMDoubleTypeInContext(emit->module->context), own->scale)));
+    }
     KT_PUSH(emit->module->arena, &table,
             RECORD(emit, table_global(emit, "logs", names), table_global(emit, "betters", betters),
                    table_global(emit, "sizes", sizes), number64(emit, names.count),
                    training->config ? string_global(emit, training->config) : none,
                    training->metadata ? string_global(emit, training->metadata) : none,
                    table_global(emit, "copies", copies), number64(emit, copies.count),
+                   table_global(emit, "merges", merges), number64(emit, merges.count),
                    program ? runtime_function(emit, "kt_verb_evaluate", verb) : none,
                    program && training->train ? runtime_function(emit, "kt_verb_fit", verb) : none,
                    program && training->train ? runtime_function(emit, "kt_training_load", file) : none));

@@ -47,6 +47,44 @@ kt_status kt_check_lora(const kt_layer *layer, kt_layer_context *context, const 
     return status;
 }
 
+void kt_add_lora(kt_layer *layer, kt_trace *trace, const kt_lora *lora, uint32_t weight, bool by_alpha) {
+    if (!kt_lora_enabled(lora) || layer->quantized) return;
+    kt_arena *arena = trace->context->arena;
+    kt_dim_pool *dims = trace->builder->graph->dims;
+    const kt_type kernel = layer->weights.at[weight].type;
+    const char *name = layer->weights.at[weight].name;
+    kt_type a = kernel, b = {.dtype = KT_F32, .rank = 2};
+    a.dtype = KT_F32;
+    a.dims[kernel.rank - 1] = b.dims[0] = kt_dim_const(dims, lora->rank);
+    b.dims[1] = kernel.dims[kernel.rank - 1];
+    json_t *he = json_string("he_uniform"), *zeros = json_string("zeros");
+    kt_arena_defer(arena, kt_json_release, he);
+    kt_arena_defer(arena, kt_json_release, zeros);
+    uint32_t first =
+        kt_layer_add_weight(layer, trace, kt_arena_format(arena, "lora_%s_a", name), &a, he, true);
+    uint32_t second =
+        kt_layer_add_weight(layer, trace, kt_arena_format(arena, "lora_%s_b", name), &b, zeros, true);
+    kt_weight *factor = &layer->weights.at[first];
+    factor->factor = layer->weights.at[second].factor = true;
+    factor->adapted = weight;
+    factor->scale = by_alpha && lora->alpha ? json_number_value(lora->alpha) / (double)lora->rank : 1;
+}
+
+kt_value kt_adapted_weight(kt_trace *trace, kt_layer *layer, uint32_t weight) {
+    kt_builder *b = trace->builder;
+    kt_value kernel = kt_trace_weight(trace, layer, weight);
+    for (uint32_t i = 0; i < layer->weights.count && trace->context->trains; i++) {
+        const kt_weight *factor = &layer->weights.at[i];
+        if (!factor->factor || factor->adapted != weight) continue;
+        kt_attrs_dot_general attrs = {.lhs_contract = {1, {factor->type.rank - 1}}, .rhs_contract = {1, {0}}};
+        kt_value product = kt_build_dot_general(b, kt_trace_weight(trace, layer, i),
+                                                kt_trace_weight(trace, layer, i + 1), &attrs);
+        product = kt_build_mul(b, product, kt_build_like(b, product, factor->scale));
+        return kt_build_add(b, kernel, product);
+    }
+    return kernel;
+}
+
 void kt_sort_axes(kt_ints *axes) {
     for (uint32_t i = 1; i < axes->count; i++) {
         for (uint32_t j = i; j > 0 && axes->at[j] < axes->at[j - 1]; j--) {

@@ -182,6 +182,7 @@ static kt_status build_conv(kt_layer *layer, kt_trace *trace, const kt_layer_cal
     add_kernel(layer, trace, "kernel", &self->kernel_size, channels / self->groups, self->filters,
                self->kernel_initializer);
     add_bias(layer, trace, self->filters);
+    kt_add_lora(layer, trace, &self->lora, 0, true);
     return KT_OK;
 }
 
@@ -246,7 +247,7 @@ static void call_conv(kt_layer *layer, kt_layer_call *call) {
     const convolution *self = (const convolution *)layer;
     if (count_channels(self, call) < 0) return;
     kt_trace_at(call->trace, "conv");
-    kt_value x = take_input(self, call), kernel = kt_trace_weight(call->trace, layer, 0);
+    kt_value x = take_input(self, call), kernel = kt_adapted_weight(call->trace, layer, 0);
     kt_sliding sliding = sliding_of(self);
     finish(self, call, kt_convolve(call->trace->builder, x, kernel, &sliding, self->groups), 1);
 }

@@ -50,13 +50,14 @@ static kt_status build(kt_layer *layer, kt_trace *trace, const kt_layer_call *ca
     kt_layer_add_weight(layer, trace, "kernel", &kernel, self->kernel_initializer, trainable);
     if (self->use_bias) kt_layer_add_weight(layer, trace, "bias", &bias, self->bias_initializer, true);
     if (layer->quantized) kt_layer_add_weight(layer, trace, "kernel_scale", &bias, NULL, false);
+    kt_add_lora(layer, trace, &self->lora, 0, false);
     return KT_OK;
 }
 
 static kt_value multiply(kt_layer *layer, const kt_layer_call *call) {
     const dense *self = (const dense *)layer;
     kt_builder *builder = call->trace->builder;
-    kt_value kernel = kt_trace_weight(call->trace, layer, 0);
+    kt_value kernel = kt_adapted_weight(call->trace, layer, 0);
     if (layer->quantized) {
         kt_value scale = kt_trace_weight(call->trace, layer, 1 + self->use_bias);
         return kt_quantized_matmul(call, layer, &self->quantization, call->inputs[0], kernel, false, scale);

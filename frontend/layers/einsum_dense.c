@@ -162,6 +162,7 @@ static kt_status build(kt_layer *layer, kt_trace *trace, const kt_layer_call *ca
         type = kt_type_of(kt_call_dims(call), layer->variable_dtype, rank, shape);
         kt_layer_add_weight(layer, trace, "bias", &type, self->bias_initializer, true);
     }
+    kt_add_lora(layer, trace, &self->lora, 0, true);
     return layer->quantized ? add_scale(layer, trace, call) : KT_OK;
 }
 
@@ -186,7 +187,7 @@ static kt_value multiply(kt_layer *layer, const kt_layer_call *call, int elided)
     const einsum_dense *self = (const einsum_dense *)layer;
     kt_builder *builder = call->trace->builder;
     kt_einsum einsum = spell_out(&self->einsum, elided);
-    kt_value kernel = kt_trace_weight(call->trace, layer, 0);
+    kt_value kernel = kt_adapted_weight(call->trace, layer, 0);
     if (layer->quantized) {
         kt_value scale = kt_trace_weight(call->trace, layer, 1 + has_bias(self));
         return kt_quantized_product(call, layer, &self->quantization, &einsum, call->inputs[0], kernel,

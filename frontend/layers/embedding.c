@@ -45,6 +45,7 @@ static kt_status build(kt_layer *layer, kt_trace *trace, const kt_layer_call *ca
     bool trainable = !kt_lora_enabled(&self->lora) && !layer->quantized;
     kt_layer_add_weight(layer, trace, "embeddings", &type, self->embeddings_initializer, trainable);
     if (layer->quantized) add_scale(layer, trace, call, "embeddings_scale");
+    kt_add_lora(layer, trace, &self->lora, 0, false);
     return KT_OK;
 }
 
@@ -67,7 +68,9 @@ static void call(kt_layer *layer, kt_layer_call *call) {
         kt_value below = kt_build_lt(builder, indices, kt_build_like(builder, indices, 0));
         indices = kt_build_select(builder, below, wrapped, indices);
     }
-    kt_value table = kt_trace_stored_weight(call->trace, layer, 0);
+    bool adapted = call->trace->context->trains && kt_lora_enabled(&self->lora); /* else only rows are cast */
+    kt_value table =
+        adapted ? kt_adapted_weight(call->trace, layer, 0) : kt_trace_stored_weight(call->trace, layer, 0);
     kt_value rows = kt_build_gather(builder, table, indices, 0, 0);
     rows = kt_build_cast(builder, rows, layer->compute_dtype);
     if (layer->quantized) {
@@ -142,7 +145,7 @@ static kt_value multiply(kt_layer *layer, const kt_layer_call *call) {
         return kt_quantized_matmul(call, layer, &self->forward.quantization, x, kernel, self->tie_weights,
                                    scale);
     }
-    kt_value kernel = kt_trace_weight(call->trace, layer, !self->tie_weights);
+    kt_value kernel = kt_adapted_weight(call->trace, layer, !self->tie_weights);
     kt_dtype dtype = kt_dtype_promote(kt_call_type(call, 0)->dtype, kt_build_type(b, kernel)->dtype);
     if (self->reverse_dtype) kt_dtype_parse_keras(self->reverse_dtype, &dtype);
     int last = kt_call_type(call, 0)->rank - 1;

@@ -26,7 +26,7 @@
 #define KT_UNSUPPORTED_UNWRITTEN(name) {name, KT_OPTION_UNSUPPORTED, 0, "null", .unwritten = true}
 
 /* Low-rank adaptation: two small factors beside a kernel that is no longer trained. Keras writes the kernel
- * with their product added, and begins anew with a product of 0 when it reads: predictions never see it. */
+ * with their product added, and begins anew with factors of 0 when it reads: only trainers see it. */
 typedef struct kt_lora {
     int64_t rank;        /* None or 0: there is none */
     const json_t *alpha; /* a number, or NULL: as the rank */
@@ -83,6 +83,11 @@ kt_status kt_check_axes(const kt_layer *layer, kt_layer_context *context, const 
 void kt_sort_axes(kt_ints *axes);
 /* Are the options of LoRA a rank and a number? */
 kt_status kt_check_lora(const kt_layer *layer, kt_layer_context *context, const kt_lora *lora);
+/* For `build`, behind the weights that Keras makes before: the factors beside the weight of that number, if LoRA is enabled.
+ * by_alpha: their product counts alpha / rank; else 1, as Keras's Dense and Embedding forget alpha when they are built. */
+void kt_add_lora(kt_layer *layer, kt_trace *trace, const kt_lora *lora, uint32_t weight, bool by_alpha);
+/* kt_trace_weight of a weight that may have factors: with their product. */
+kt_value kt_adapted_weight(kt_trace *trace, kt_layer *layer, uint32_t weight);
 /* Reads how inputs are quantized, where the layer's weights are. */
 kt_status kt_check_quantization(const kt_layer *layer, kt_layer_context *context,
                                 kt_keras_quantization *quantization);

@@ -250,18 +250,10 @@ static void pass_mask(const kt_layer *layer, kt_layer_call *call) {
     }
 }
 
-/* Training would need LoRA's factors, which layers do not make, and a gradient that passes over the rounding
- * of inputs. */
+/* Training would need a gradient that passes over the rounding of inputs. */
 static bool can_train(const kt_layer *layer, kt_trace *trace) {
-    const kt_option *rank = kt_option_find(layer->class->options, "lora_rank");
-    if (trace->training && layer->quantized) {
-        kt_trace_fail(trace, KT_UNSUPPORTED, "training a layer with int8 weights is not supported yet.");
-        return false;
-    }
-    if (!trace->training || !rank) return true;
-    const void *field = (const char *)layer + rank->offset;
-    if (*(const int64_t *)field <= 0) return true;
-    kt_trace_fail(trace, KT_UNSUPPORTED, "training a layer with lora_rank is not supported yet.");
+    if (!trace->training || !layer->quantized) return true;
+    kt_trace_fail(trace, KT_UNSUPPORTED, "training a layer with int8 weights is not supported yet.");
     return false;
 }
 

@@ -110,13 +110,15 @@ static void place_variables(place *p, const kt_layer *layer, position at) {
     const void *address = layer;
     if (kt_table_find(&p->met, &address, sizeof address)) return;
     kt_table_add(&p->met, p->arena, &address, sizeof address, 0);
-    for (uint32_t i = 0; i < layer->weights.count && layer->graph == p->graph; i++) {
+    for (uint32_t i = 0, place = 0; i < layer->weights.count && layer->graph == p->graph; i++) {
         const kt_weight *weight = &layer->weights.at[i];
         kt_variable *variable = &p->graph->variables.at[weight->variable];
+        bool in_file = !weight->state && !weight->factor;
+        const char *file = kt_arena_format(p->arena, "vars/%u", place);
+        place += in_file;
         if (weight->variable < p->settled) continue;
         if (p->frozen) variable->trainable = false;
-        if (!weight->state)
-            variable->file_path = join(p->arena, at.file, kt_arena_format(p->arena, "vars/%u", i));
+        if (in_file) variable->file_path = join(p->arena, at.file, file);
         variable->path = join(p->arena, at.path, weight->name);
         p->full_paths[weight->variable] = join(p->arena, at.full_path, weight->name);
         KT_PUSH(p->arena, &p->order, weight->variable);

@@ -34,6 +34,7 @@ typedef struct training {
     kt_optimizer *optimizer;
     KT_VECTOR(uint32_t) trainable; /* in graph.variables */
     KT_VECTOR(kt_abi_labels) labels;
+    KT_VECTOR(kt_abi_merge) merges;
     kt_metric *mean; /* of the whole loss */
     bool known;      /* losses and metrics have been made */
 } training;
@@ -437,8 +438,29 @@ static kt_status trace_step(training *t, const char *name, bool train, bool weig
     return kt_model_finish_entry(&s->entry);
 }
 
+/* Lists what weights of the layer and the layers in it are saved with, each once. */
+static void list_merges(training *t, const kt_layer *layer) {
+    kt_training_request *request = t->request;
+    for (uint32_t i = 0; i < layer->weights.count && layer->graph == t->graph; i++) {
+        const kt_weight *factor = &layer->weights.at[i];
+        if (!factor->factor) continue;
+        const kt_variable *variables = t->graph->variables.at;
+        const kt_abi_merge merge = {.path = variables[layer->weights.at[factor->adapted].variable].path,
+                                    .a = variables[factor->variable].path,
+                                    .b = variables[layer->weights.at[++i].variable].path,
+                                    .scale = factor->scale};
+        bool listed = false;
+        for (uint32_t k = 0; k < t->merges.count; k++) listed |= t->merges.at[k].a == merge.a;
+        if (!listed) KT_PUSH(t->context->arena, &t->merges, merge);
+    }
+    for (uint32_t i = 0; i < layer->children.count; i++) list_merges(t, layer->children.at[i]);
+    request->merges = t->merges.at;
+    request->merges_count = t->merges.count;
+}
+
 static kt_status trace_all(void *object) {
     training *t = object;
+    t->context->trains = t->request->train;
     KT_TRY(kt_model_find_ends(t->context, t->model, &t->ends));
     KT_TRY(find_targets(t));
     t->graph = kt_graph_create(t->context->arena, t->model->name);
@@ -448,7 +470,9 @@ static kt_status trace_all(void *object) {
         KT_TRY(trace_step(t, "train_step_weighted", true, true));
     }
     KT_TRY(trace_step(t, "evaluate_step", false, false));
-    return trace_step(t, "evaluate_step_weighted", false, true);
+    KT_TRY(trace_step(t, "evaluate_step_weighted", false, true));
+    if (t->request->train) list_merges(t, t->model);
+    return KT_OK;
 }
 
 kt_status kt_model_trace_training(kt_layer_context *context, kt_layer *model, const kt_compile_config *config,

@@ -87,18 +87,62 @@ static kt_saved_variable *list_with_copies(kt_context *context, size_t *out_coun
     return NULL;
 }
 
+/* ---- kernels with LoRA's factors ----------------------------------------------------------------------- */
+static kt_saved_variable *find_saved(kt_saved_variable *list, size_t count, const char *path) {
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(list[i].path, path) == 0) return &list[i];
+    return NULL; /* never: the compiler has listed them */
+}
+
+/* The elements as float64, from malloc; NULL: no memory. */
+static double *widen(const kt_saved_variable *variable, size_t *out_count) {
+    size_t count = 1;
+    for (int axis = 0; axis < variable->rank; axis++) count *= (size_t)variable->dims[axis];
+    double *wide = malloc(count * sizeof *wide + 1);
+    if (wide) kt_elements_convert(variable->data, variable->dtype, wide, KT_F64, count);
+    *out_count = count;
+    return wide;
+}
+
+/* Gives the variable in the list other data, from malloc: with the product. False: no memory. */
+static bool merge(const kt_abi_merge *merge, kt_saved_variable *list, size_t count) {
+    kt_saved_variable *kernel = find_saved(list, count, merge->path);
+    size_t elements, a_count, b_count, rank = (size_t)find_saved(list, count, merge->b)->dims[0];
+    double *sum = widen(kernel, &elements), *a = widen(find_saved(list, count, merge->a), &a_count);
+    double *b = widen(find_saved(list, count, merge->b), &b_count);
+    size_t columns = b_count / rank;
+    void *merged = malloc(elements * kt_abi_dtype_bytes(kernel->dtype) + 1);
+    bool enough = sum && a && b && merged;
+    for (size_t i = 0; i < elements && enough; i++)
+        for (size_t k = 0; k < rank; k++)
+            sum[i] += merge->scale * a[i / columns * rank + k] * b[k * columns + i % columns];
+    if (enough) kt_elements_convert(sum, KT_F64, merged, kernel->dtype, elements);
+    free(sum);
+    free(a);
+    free(b);
+    if (enough)
+        kernel->data = merged;
+    else
+        free(merged);
+    return enough;
+}
+
 int kt_training_save(kt_context *context, const char *path, char *out_error) {
     const kt_program *program = kt_context_program(context);
     const kt_abi_training *training = program->training;
     size_t count;
+    uint64_t merged = 0;
     kt_saved_variable *variables = list_with_copies(context, &count);
     if (!variables) return no_memory(path, out_error);
+    while (merged < training->merges_count && merge(&training->merges[merged], variables, count)) merged++;
     const kt_saved_model model = {.config_json = training->config,
                                   .config_bytes = training->config ? strlen(training->config) : 0,
                                   .metadata_json = training->metadata,
                                   .variables = variables,
                                   .variable_count = count};
-    int status = kt_keras_save(path, &model, out_error);
+    int status = merged == training->merges_count ? kt_keras_save(path, &model, out_error)
+                                                  : no_memory(path, out_error);
+    while (merged > 0) free(find_saved(variables, count, training->merges[--merged].path)->data);
     free_with_copies(context, variables, count);
     return status;
 }
@@ -106,8 +150,14 @@ int kt_training_save(kt_context *context, const char *path, char *out_error) {
 int kt_training_load(kt_context *context, const char *path, char *out_error) {
     kt_saved_variable *variables = list_variables(context);
     if (!variables) return no_memory(path, out_error);
-    int status =
-        kt_keras_load(path, variables, kt_context_program(context)->variable_count, KT_LOAD_ANY, out_error);
+    const kt_program *program = kt_context_program(context);
+    const kt_abi_training *training = program->training;
+    int status = kt_keras_load(path, variables, program->variable_count, KT_LOAD_ANY, out_error);
+    for (uint32_t i = 0; i < program->variable_count && status == 0; i++)
+        for (uint64_t k = 0; k < training->merges_count; k++)
+            if (!strcmp(variables[i].path, training->merges[k].a) ||
+                !strcmp(variables[i].path, training->merges[k].b))
+                memset(variables[i].data, 0, kt_abi_variable_bytes(&program->variables[i]));
     free(variables);
     return status;
 }

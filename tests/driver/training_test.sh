@@ -95,6 +95,19 @@ rm "$work/beside.weights"
 expect_status 1 "$work/beside" fit $data
 expect_text "Cannot read the weights in .*/beside.weights" "$work/errors"
 
+# LoRA: the kernel stays; factors begin anew with what an archive says of their moments; what is saved is the kernel with their product.
+"$KERATIN" compile "$here/adapted.keras" --train --weights=file -o "$work/adapted"
+"$work/adapted" fit $data --batch-size 20 --epochs 2 --no-shuffle --quiet --checkpoint "$work/adapting"
+"$work/adapted" fit $data --batch-size 20 --epochs 4 --no-shuffle --quiet --checkpoint "$work/adapting" --resume --history "$work/adapted.json" \
+    --save "$work/further.keras"
+same_history "$here/adapted_history.txt" "$work/adapted.json"
+"$KERATIN" compile "$work/further.keras" -o "$work/further"
+"$work/further" --input "$here/trainer_x.npy" --output "$work/further.npy"
+"$COMPARE" close "$work/further.npy" "$here/adapted_y.npy" || fail "a saved kernel lacks LoRA's factors"
+"$work/adapted" predict --input "$here/trainer_x.npy" --output "$work/loaded.npy" --weights "$work/further.keras"
+"$COMPARE" close "$work/loaded.npy" "$here/adapted_y.npy" || fail "factors count twice in what was saved"
+"$KERATIN" weights "$here/adapted.keras" -o - | cmp - "$work/adapted.weights" || fail "the weights beside a trainer with LoRA are others"
+
 # A trainer begins with the state of the optimizer in the archive, as Keras's load_model does; another optimizer with none.
 "$KERATIN" compile "$work/one.keras" --train -o "$work/again" 2>"$work/errors"
 [ ! -s "$work/errors" ] || fail "a saved model is compiled with: $(cat "$work/errors")"

@@ -189,8 +189,6 @@ static void refused(void **state) {
 static void untrained(void **state) {
     (void)state;
     static const char *const cases[][4] = {
-        {"Dense", "{\"units\": 2, \"lora_rank\": 1}", "f32[batch,3]",
-         "training a layer with lora_rank is not supported yet."},
         {"Dense", "{\"units\": 2, \"dtype\": \"int8_from_float32\"}", "f32[batch,3]",
          "training a layer with int8 weights is not supported yet."},
         {"RandomCrop", "{\"height\": 2, \"width\": 0}", "f32[batch,4,4,3]",

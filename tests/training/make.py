@@ -193,11 +193,23 @@ def cut_off():
     x = keras.Input((4,)); h = keras.ops.stop_gradient(L.Dense(3, bias_initializer="ones", kernel_constraint="non_neg")(x))
     return keras.Model(x, L.Dense(2)(L.Concatenate()([x, h]))), "mse", ["mae"]
 @model
+def adapted():
+    layers = [L.Embedding(10, 4, lora_rank=2, lora_alpha=3, embeddings_regularizer="l2"),
+              L.Conv1D(3, 2, lora_rank=2, lora_alpha=5), L.Dense(6, "tanh", lora_rank=1, lora_alpha=3, kernel_regularizer="l1"),
+              L.EinsumDense("abc,cde->abde", (5, 2, 3), bias_axes="de", lora_rank=2, lora_alpha=1), L.Flatten()]
+    return numbers(*layers, shape=(6,), dtype="int32")
+@model
+def adapted_tied():
+    x = keras.Input((5,), dtype="int32"); table = L.ReversibleEmbedding(7, 4, lora_rank=2); h = L.Dense(4, "tanh")(table(x))
+    return keras.Model(x, table(h, reverse=True)), "mse", ["mae"]
+@model
 def weighted(): return *classes(L.Dense(5, "relu")), None, True
 @model
 def weighted_numbers(): return *numbers(L.Conv1D(3, 2), L.Flatten(), shape=(5, 2)), None, True
 @in_policies
 def plain(): return numbers(L.Dense(16, "relu"), L.Dense(8, "tanh"))
+@in_policies
+def adapted_in(): return numbers(L.Dense(16, "tanh", lora_rank=2), L.Dense(8, "tanh", lora_rank=4, lora_alpha=2))
 @in_policies
 def image(): return classes(L.Conv2D(4, 3, use_bias=False), L.BatchNormalization(), L.ReLU(), L.MaxPooling2D(2), L.Flatten(), shape=(8, 8, 2))[:2] + ([],)
 @in_policies
