@@ -5,8 +5,9 @@
  * Each model is compiled with its training step. Before each step the library's variables are set to what
  * Keras's were; after it, the logs must be Keras's to 1e-5 of their size, gradients, which the slots of SGD
  * with momentum tell, to 1e-5 of the tensor's largest, and updates to 1e-4 of the tensor's largest. What is
- * below 1e-7 of the model's largest gradient is noise (all that the bias of attention's keys has, or a bias
- * before batch normalization). Policies of fewer bits have tolerances of their own. */
+ * below 2e-7 of the model's largest gradient, two roundings of it, is noise (all that the bias of attention's
+ * keys has, or a bias before batch normalization, whose parts cancel out). Policies of fewer bits have
+ * tolerances of their own. */
 #include "codegen/codegen.h"
 #include "frontend/training/training.h"
 #include "runtime/runtime.h"
@@ -38,7 +39,7 @@ typedef struct tolerance {
 #define BRAIN                  (1.0 / 256)
 #define ROUNDINGS(count, bits) (count) * (bits), (count) * (bits), (count) * (bits)
 static const tolerance tolerances[] = {
-    {"float32", 1e-5, 1e-5, 1e-4, 1e-2, 1.2e-7},
+    {"float32", 1e-5, 1e-5, 1e-4, 2e-2, 1.2e-7},
     {"float64", 1e-5, 1e-5, 1e-4, 1e-2, 1.2e-7}, /* losses are float32 in Keras, too */
     {"mixed_float16", ROUNDINGS(16, HALF), 0.1, 1.2e-7},
     {"mixed_bfloat16", ROUNDINGS(48, BRAIN), 0.1, 1.2e-7},
