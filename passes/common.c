@@ -82,7 +82,7 @@ bool kt_pass_returns_parameter(const kt_function *function, const kt_port *resul
 }
 
 /* Which variables stay what they are whatever entry is called, by kt_graph.variables? Where an entry changes
- * a weight, the program trains, and any weight may be loaded anew. */
+ * a weight, or what an optimizer keeps, the program trains, and any weight may be loaded anew. */
 static bool *find_lasting(kt_pass_run *run) {
     const kt_graph *graph = run->graph;
     bool *lasting = KT_NEW_ARRAY(run->scratch, bool, graph->variables.count), trains = false;
@@ -93,7 +93,8 @@ static bool *find_lasting(kt_pass_run *run) {
             const kt_port *result = &function->results.at[i];
             if (result->role != KT_ROLE_VARIABLE || kt_pass_returns_parameter(function, result)) continue;
             lasting[result->index] = false;
-            trains = trains || graph->variables.at[result->index].kind == KT_VARIABLE_WEIGHT;
+            kt_variable_kind kind = graph->variables.at[result->index].kind;
+            trains = trains || kind == KT_VARIABLE_WEIGHT || kind == KT_VARIABLE_SLOT;
         }
     }
     for (uint32_t i = 0; i < graph->variables.count; i++) lasting[i] = lasting[i] && !trains;
