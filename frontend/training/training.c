@@ -173,9 +173,16 @@ typedef struct step {
     KT_VECTOR(int32_t) betters, sizes;
 } step;
 
+/* No input's: a name that repeats one gets _1, as everywhere. */
 static const char *port_name(const training *t, const char *what, const target *own) {
-    if (t->ends.output_count == 1) return what;
-    return kt_arena_format(t->context->arena, "%s_%s", what, own->name);
+    kt_arena *arena = t->context->arena;
+    const char *name = t->ends.output_count == 1 ? what : kt_arena_format(arena, "%s_%s", what, own->name);
+    for (uint32_t i = 0; i < t->ends.input_count; i++) {
+        if (strcmp(t->ends.input_names[i], name) != 0) continue;
+        name = kt_arena_format(arena, "%s_1", name);
+        i = UINT32_MAX; /* from the first again */
+    }
+    return name;
 }
 
 static void add_ports(step *s, bool weighted) {

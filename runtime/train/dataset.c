@@ -196,9 +196,8 @@ int kt_dataset_read(kt_dataset *dataset, const kt_program *program, const kt_fit
     if (!entry) return kt_cli_fail(program, KT_EXIT_FAILED, "This program has no entry '%s'.", name);
     int status = kt_feeds_init(&dataset->feeds, program, entry, options->batch_size, false);
     dataset->feeds.streams = true;
-    uint32_t data = 0;
-    while (data < entry->input_count && !begins_with(entry->inputs[data].name, label_prefix)) data++;
-    uint32_t labels = 0;
+    const kt_abi_entry *predict = kt_cli_find_entry(program, "predict");
+    uint32_t data = predict ? predict->input_count : 0, labels = 0; /* the model's inputs come first */
     while (data + labels < entry->input_count && begins_with(entry->inputs[data + labels].name, label_prefix))
         labels++;
     const kt_file_list *data_files = validation ? &options->validation_data : &options->data;

@@ -45,9 +45,9 @@ static kt_buffer array(void *data, int32_t dtype, int rank, int64_t first, int64
 }
 
 /* The layers of tests/driver/trainer.keras. */
-static kt_model *build(void) {
+static kt_model *build(const char *input) {
     kt_model *model = kt_model_create("built");
-    int h = kt_model_input(model, "input_layer", KT_F32, 1, (int64_t[]){FEATURES});
+    int h = kt_model_input(model, input, KT_F32, 1, (int64_t[]){FEATURES});
     h = kt_model_layer(model, "Dense", "{\"units\": 8, \"activation\": \"tanh\"}", &h, 1);
     h = kt_model_layer(model, "BatchNormalization", NULL, &h, 1);
     h = kt_model_layer(model, "Dense", "{\"units\": 3, \"activation\": \"softmax\"}", &h, 1);
@@ -307,6 +307,22 @@ static void check_initializers(void) {
     if (first[0] == first[1]) fail("seed", "changes nothing");
 }
 
+/* ---- inputs that are called as a program's labels and weights are
+ * -------------------------------------------
+ */
+static void check_names(const char *trainer, const char *directory) {
+    static const char *const names[] = {"labels", "labels_seen", "sample_weight"};
+    char path[PATH];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        kt_model *model = build(names[i]);
+        check(model, kt_model_compile(model, adam, "sparse_categorical_crossentropy", "accuracy"), names[i]);
+        check(model, kt_model_load(model, trainer), names[i]);
+        (void)snprintf(path, sizeof path, "%s/%s.weights.h5", directory, names[i]);
+        train(model, path);
+        kt_model_destroy(model);
+    }
+}
+
 /* ---- what is wrong ----------------------------------------------------------------------------------------
  */
 static void check_errors(const char *trainer) {
@@ -369,7 +385,7 @@ int main(int argc, char **argv) {
     read_numbers(argv[2], x, sizeof x);
     read_numbers(argv[3], y, sizeof y);
 
-    kt_model *model = build();
+    kt_model *model = build("input_layer");
     check(model, kt_model_compile(model, adam, "sparse_categorical_crossentropy", "accuracy"), "compile");
     check(model, kt_model_load(model, argv[1]), "load");
     (void)snprintf(path, sizeof path, "%s/built.weights.h5", argv[4]);
@@ -388,6 +404,7 @@ int main(int argc, char **argv) {
     kt_model_destroy(model);
 
     check_reading(argv[1], argv[4]);
+    check_names(argv[1], argv[4]);
     check_initializers();
     check_errors(argv[1]);
     return 0;

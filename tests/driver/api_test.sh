@@ -20,7 +20,7 @@ done <"$here/trainer_history.txt"
 "$KERATIN" compile "$here/trainer.keras" --train -o "$work/trainer"
 "$work/trainer" fit --data "$here/trainer_x.npy" --labels "$here/trainer_y.npy" --batch-size 20 --epochs 4 --no-shuffle \
     --validation-split 0.25 --class-weight 0=1,1=2.5,2=0.5 --quiet --save "$work/trainer.weights.h5"
-for model in built opened; do
+for model in built opened labels labels_seen sample_weight; do
     cmp "$work/trainer.weights.h5" "$work/$model.weights.h5" || fail "a model that was $model in C trains other weights"
 done
 
