@@ -144,6 +144,7 @@ int kt_model_fit(kt_model *model, const kt_data *data, const kt_fit_settings *se
                                     .early_stopping = settings->early_stopping,
                                     .reduce_lr = settings->reduce_lr,
                                     .terminate_on_nan = settings->terminate_on_nan != 0,
+                                    .raise_error = settings->terminate_on_nan > 1,
                                     .csv_log = settings->csv_log,
                                     .checkpoint = settings->checkpoint,
                                     .resume = settings->resume != 0};

@@ -96,7 +96,7 @@ typedef struct {
     const char *class_weight;    /* "0=1,1=5"; NULL: none. The next as fit --help of a trainer says; NULL: no */
     const char *early_stopping;  /* "monitor=val_loss,patience=3" */
     const char *reduce_lr;       /* "monitor=val_loss,factor=0.1,patience=10" */
-    int terminate_on_nan;
+    int terminate_on_nan;        /* 1: training ends where the loss is no number; 2: and fails */
     const char *csv_log;         /* a file */
     const char *checkpoint;      /* a directory, for the state of the run after each epoch */
     int resume;                  /* go on from what is there */

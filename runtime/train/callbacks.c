@@ -90,38 +90,55 @@ static bool next_rate(const char **at, int64_t *out_epoch, double *out_rate) {
     return true;
 }
 
-static int check_schedule(const kt_program *program, const char *schedule) {
+/* "verbose=1," may stand in front. */
+static int read_schedule(kt_callbacks *callbacks, const char *schedule) {
+    static const char option[] = "--learning-rate-scheduler", name[] = "verbose=";
+    const kt_program *program = callbacks->program;
+    const field fields[] = {{"verbose", &callbacks->schedule_verbose, NULL, 0}, {NULL, NULL, NULL, 0}};
+    char part[KT_MONITOR];
+    if (!strncmp(schedule, name, sizeof name - 1)) {
+        const size_t length = strcspn(schedule, ",");
+        (void)snprintf(part, sizeof part, "%.*s", (int)length, schedule);
+        int status = parse_part(program, option, part, fields);
+        if (status) return status;
+        schedule += length + (schedule[length] == ',');
+    }
+    callbacks->schedule = schedule;
     int64_t epoch = -1, last;
     double rate;
     for (const char *at = schedule; *at || epoch < 0;) {
         last = epoch;
         if (!next_rate(&at, &epoch, &rate) || epoch <= last)
-            return kt_cli_fail(
-                program, KT_EXIT_USAGE,
-                "--learning-rate-scheduler takes EPOCH=RATE,EPOCH=RATE,…, the epochs from 0 on "
-                "and rising, not '%s'.",
-                schedule);
+            return kt_cli_fail(program, KT_EXIT_USAGE,
+                               "%s takes EPOCH=RATE,EPOCH=RATE,…, the epochs from 0 on and rising, not '%s'.",
+                               option, schedule);
     }
     return 0;
 }
 
-void kt_callbacks_epoch_begin(kt_callbacks *callbacks, int64_t epoch) {
+static void set_scheduled(kt_callbacks *callbacks, int64_t epoch) {
     int64_t first;
-    double value;
+    double value, rate = NAN; /* before the first epoch that is given rates stay */
+    for (const char *at = callbacks->schedule; *at && next_rate(&at, &first, &value);)
+        if (first <= epoch) rate = value;
+    kt_rates_set(&callbacks->rates, rate, callbacks->schedule_verbose, epoch);
+}
+
+void kt_callbacks_epoch_begin(kt_callbacks *callbacks, int64_t epoch) {
     callbacks->board.epoch_begin = kt_tensorboard_now();
     callbacks->board.epoch_first = find_iterations(callbacks->context);
-    for (const char *at = callbacks->schedule; at && *at && next_rate(&at, &first, &value);)
-        if (first <= epoch) kt_rates_set(&callbacks->rates, value);
+    if (callbacks->schedule) set_scheduled(callbacks, epoch);
 }
 
 /* ---- early stopping ---------------------------------------------------------------------------------------
  */
-static int keep_best(kt_early_stopping *stop, kt_context *context) {
+static int keep_best(kt_early_stopping *stop, kt_context *context, int64_t epoch) {
     const kt_program *program = kt_context_program(context);
     if (!(stop->restore > 0)) return 0;
     if (!stop->weights) stop->weights = malloc(program->variables_bytes + 1);
     if (!stop->weights) return kt_cli_fail(program, KT_EXIT_FAILED, "There is not enough memory.");
     copy_weights(context, stop->weights, false);
+    stop->best_epoch = epoch;
     return 0;
 }
 
@@ -132,22 +149,25 @@ static int early_stopping(kt_early_stopping *stop, kt_context *context, int64_t 
     int status = 0;
     if (!kt_monitor_find(monitor, kt_context_program(context), logs, count, &value)) return 0;
     if ((double)epoch < stop->start_from_epoch) return 0;
-    if (!stop->weights) status = keep_best(stop, context);
+    if (!stop->weights) status = keep_best(stop, context, epoch);
     monitor->wait++;
     if (kt_monitor_improves(monitor, value)) {
         monitor->best = value;
         monitor->has_best = true;
-        if (status == 0) status = keep_best(stop, context);
+        if (status == 0) status = keep_best(stop, context, epoch);
         if (isnan(stop->baseline) || kt_monitor_exceeds(monitor, value, stop->baseline)) monitor->wait = 0;
         return status;
     }
-    if ((double)monitor->wait >= monitor->patience && epoch > 0) *stops = true;
+    if ((double)monitor->wait >= monitor->patience && epoch > 0) {
+        stop->stopped_epoch = epoch;
+        *stops = true;
+    }
     return status;
 }
 
 /* ---- reduce the learning rate -----------------------------------------------------------------------------
  */
-static void reduce_rates(kt_callbacks *callbacks, const kt_log *logs, size_t count) {
+static void reduce_rates(kt_callbacks *callbacks, int64_t epoch, const kt_log *logs, size_t count) {
     kt_reduce_lr *reduce = &callbacks->reduce;
     kt_monitor *monitor = &reduce->monitor;
     double value = 0;
@@ -163,7 +183,7 @@ static void reduce_rates(kt_callbacks *callbacks, const kt_log *logs, size_t cou
     } else if (reduce->cooling <= 0) {
         monitor->wait++;
         if ((double)monitor->wait < monitor->patience ||
-            !kt_rates_reduce(&callbacks->rates, reduce->factor, reduce->min_lr))
+            !kt_rates_reduce(&callbacks->rates, reduce->factor, reduce->min_lr, reduce->verbose, epoch))
             return;
         reduce->cooling = reduce->cooldown < INT32_MAX ? (int64_t)reduce->cooldown : INT32_MAX;
         monitor->wait = 0;
@@ -181,6 +201,7 @@ static int read_stop(kt_early_stopping *stop, const kt_program *program, const c
                             {"baseline", &stop->baseline, NULL, 0},
                             {"start_from_epoch", &stop->start_from_epoch, NULL, 0},
                             {"restore_best_weights", &stop->restore, NULL, 0},
+                            {"verbose", &stop->verbose, NULL, 0},
                             {NULL, NULL, NULL, 0}};
     *stop = (kt_early_stopping){.monitor = {.name = "val_loss", .mode = "auto"}, .baseline = NAN};
     int status = parse(program, "--early-stopping", text, fields);
@@ -190,11 +211,15 @@ static int read_stop(kt_early_stopping *stop, const kt_program *program, const c
 static int read_reduce(kt_reduce_lr *reduce, const kt_program *program, const char *text) {
     static const char option[] = "--reduce-lr-on-plateau";
     kt_monitor *monitor = &reduce->monitor;
-    const field fields[] = {
-        {"monitor", NULL, monitor->name, KT_MONITOR}, {"mode", NULL, monitor->mode, KT_MONITOR},
-        {"patience", &monitor->patience, NULL, 0},    {"min_delta", &monitor->min_delta, NULL, 0},
-        {"factor", &reduce->factor, NULL, 0},         {"cooldown", &reduce->cooldown, NULL, 0},
-        {"min_lr", &reduce->min_lr, NULL, 0},         {NULL, NULL, NULL, 0}};
+    const field fields[] = {{"monitor", NULL, monitor->name, KT_MONITOR},
+                            {"mode", NULL, monitor->mode, KT_MONITOR},
+                            {"patience", &monitor->patience, NULL, 0},
+                            {"min_delta", &monitor->min_delta, NULL, 0},
+                            {"factor", &reduce->factor, NULL, 0},
+                            {"cooldown", &reduce->cooldown, NULL, 0},
+                            {"min_lr", &reduce->min_lr, NULL, 0},
+                            {"verbose", &reduce->verbose, NULL, 0},
+                            {NULL, NULL, NULL, 0}};
     *reduce = (kt_reduce_lr){
         .monitor = {.name = "val_loss", .mode = "auto", .patience = 10, .min_delta = 1e-4}, .factor = 0.1};
     int status = parse(program, option, text, fields);
@@ -212,6 +237,7 @@ static int read_checkpoint(kt_model_checkpoint *checkpoint, const kt_program *pr
                             {"save_best_only", &checkpoint->best_only, NULL, 0},
                             {"save_weights_only", &checkpoint->weights_only, NULL, 0},
                             {"initial_value_threshold", &checkpoint->threshold, NULL, 0},
+                            {"verbose", &checkpoint->verbose, NULL, 0},
                             {NULL, NULL, NULL, 0}};
     *checkpoint = (kt_model_checkpoint){
         .monitor = {.name = "val_loss", .mode = "auto"}, .save_freq = "epoch", .threshold = NAN};
@@ -274,9 +300,9 @@ int kt_callbacks_init(kt_callbacks *callbacks, kt_context *context, const kt_fit
                                 .context = context,
                                 .quiet = options->quiet,
                                 .terminates = options->terminate_on_nan,
+                                .raises = options->raise_error,
                                 .stops_early = options->early_stopping != NULL,
                                 .reduces = options->reduce_lr != NULL,
-                                .schedule = options->learning_rate_scheduler,
                                 .logs_rates = options->reduce_lr || options->learning_rate_scheduler,
                                 .csv = {.path = options->csv_log, .separator = ','},
                                 .board = {.directory = options->tensorboard,
@@ -309,7 +335,8 @@ int kt_callbacks_init(kt_callbacks *callbacks, kt_context *context, const kt_fit
     }
     if (status == 0 && options->tensorboard_freq)
         status = read_update_freq(&callbacks->board, program, options->tensorboard_freq);
-    if (status == 0 && callbacks->schedule) status = check_schedule(program, callbacks->schedule);
+    if (status == 0 && options->learning_rate_scheduler)
+        status = read_schedule(callbacks, options->learning_rate_scheduler);
     const char *separator = options->csv_separator;
     if (status == 0 && separator && (!separator[0] || separator[1]))
         status = kt_cli_fail(program, KT_EXIT_USAGE, "--csv-log-separator takes one character, not '%s'.",
@@ -341,18 +368,18 @@ void kt_callbacks_deinit(kt_callbacks *callbacks) {
 typedef struct kept_monitor {
     char name[KT_MONITOR];
     double best;
-    int64_t better, wait, seen, has_best;
+    int64_t better, wait, own, has_best; /* own: steps seen; of EarlyStopping, the best epoch */
 } kept_monitor;
 typedef struct kept_head {
     kept_monitor stop, reduce;
     int64_t cooling, backup_seen, board_steps, checkpoints, weights_bytes; /* 0: there are none */
 } kept_head;
 
-static kept_monitor keep_monitor(const kt_monitor *monitor, int64_t seen) {
+static kept_monitor keep_monitor(const kt_monitor *monitor, int64_t own) {
     kept_monitor kept = {.best = monitor->best,
                          .better = monitor->better,
                          .wait = monitor->wait,
-                         .seen = seen,
+                         .own = own,
                          .has_best = monitor->has_best};
     memcpy(kept.name, monitor->name, sizeof kept.name);
     return kept;
@@ -372,7 +399,7 @@ static bool take_monitor(kt_monitor *monitor, const kept_monitor *kept) {
 char *kt_callbacks_keep(kt_callbacks *callbacks, size_t *out_bytes) {
     const size_t weights = callbacks->stop.weights ? callbacks->program->variables_bytes : 0;
     const size_t checkpoints = (size_t)callbacks->checkpoint_count;
-    const kept_head head = {.stop = keep_monitor(&callbacks->stop.monitor, 0),
+    const kept_head head = {.stop = keep_monitor(&callbacks->stop.monitor, callbacks->stop.best_epoch),
                             .reduce = keep_monitor(&callbacks->reduce.monitor, 0),
                             .cooling = callbacks->reduce.cooling,
                             .backup_seen = callbacks->backup.seen,
@@ -398,7 +425,7 @@ static void take_checkpoints(kt_callbacks *callbacks, const char *kept, int64_t 
         kept_monitor own;
         memcpy(&own, kept + (size_t)i * sizeof own, sizeof own);
         (void)take_monitor(&callbacks->checkpoints[i].monitor, &own);
-        callbacks->checkpoints[i].seen = own.seen;
+        callbacks->checkpoints[i].seen = own.own;
     }
 }
 
@@ -418,6 +445,7 @@ bool kt_callbacks_take_up(kt_callbacks *callbacks, const char *kept, size_t byte
     callbacks->backup.seen = head.backup_seen;
     callbacks->board.steps = head.board_steps;
     if (weights && same && stop->restore > 0) {
+        stop->best_epoch = head.stop.own;
         stop->weights = malloc(weights);
         if (!stop->weights) return false;
         memcpy(stop->weights, kept + sizeof head + checkpoints * sizeof(kept_monitor), weights);
@@ -430,10 +458,23 @@ bool kt_callbacks_take_up(kt_callbacks *callbacks, const char *kept, size_t byte
 
 /* ---- all of them ------------------------------------------------------------------------------------------
  */
-static bool is_infinite_loss(const kt_log *logs, size_t count) {
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(logs[i].name, "loss") == 0) return !isfinite(logs[i].value);
-    return false;
+/* Where the loss is no number, or infinite. */
+static int terminate(const kt_callbacks *callbacks, int64_t batch, const kt_log *logs, size_t count,
+                     bool *out_stops) {
+    const long long number = (long long)batch;
+    char loss[KT_PYTHON_FLOAT];
+    size_t i = 0;
+    while (i < count && strcmp(logs[i].name, "loss") != 0) i++;
+    if (i == count || isfinite(logs[i].value)) return 0;
+    kt_python_float(logs[i].value, loss);
+    if (callbacks->raises)
+        return kt_cli_fail(callbacks->program, KT_EXIT_FAILED,
+                           "NaN or Inf loss encountered at batch %lld. Loss value: %s. Terminating training "
+                           "immediately.",
+                           number, loss);
+    kt_progress_say(!callbacks->quiet, "Batch %lld: Invalid loss, terminating training", number);
+    *out_stops = true;
+    return 0;
 }
 
 void kt_callbacks_step_begin(kt_callbacks *callbacks) { callbacks->board.step_begin = kt_tensorboard_now(); }
@@ -441,10 +482,7 @@ void kt_callbacks_step_begin(kt_callbacks *callbacks) { callbacks->board.step_be
 int kt_callbacks_step(kt_callbacks *callbacks, int64_t epoch, int64_t batch, const kt_log *logs, size_t count,
                       bool *out_stops) {
     int status = 0;
-    if (callbacks->terminates && is_infinite_loss(logs, count)) {
-        if (!callbacks->quiet) printf("Batch %lld: Invalid loss, terminating training\n", (long long)batch);
-        *out_stops = true;
-    }
+    if (callbacks->terminates) status = terminate(callbacks, batch, logs, count, out_stops);
     for (int i = 0; i < callbacks->checkpoint_count && status == 0; i++)
         status = kt_model_checkpoint_step(&callbacks->checkpoints[i], callbacks->context, epoch, batch, logs,
                                           count);
@@ -483,7 +521,7 @@ int kt_callbacks_epoch(kt_callbacks *callbacks, int64_t epoch, kt_log *logs, siz
     swap_at_end(callbacks);
     for (size_t i = 0; callbacks->logs_rates && i < rates->count; i++)
         logs[count - rates->count + i].value = (double)*rates->at[i].value;
-    if (callbacks->reduces) reduce_rates(callbacks, logs, count);
+    if (callbacks->reduces) reduce_rates(callbacks, epoch, logs, count);
     if (callbacks->stops_early)
         status = early_stopping(&callbacks->stop, context, epoch, logs, count, out_stops);
     for (int i = 0; i < callbacks->checkpoint_count && status == 0; i++)
@@ -497,5 +535,11 @@ int kt_callbacks_epoch(kt_callbacks *callbacks, int64_t epoch, kt_log *logs, siz
 }
 
 void kt_callbacks_end(kt_callbacks *callbacks) {
-    if (callbacks->stop.weights) copy_weights(callbacks->context, callbacks->stop.weights, true);
+    const kt_early_stopping *stop = &callbacks->stop;
+    if (stop->stopped_epoch > 0)
+        kt_progress_say(stop->verbose, "Epoch %lld: early stopping", (long long)stop->stopped_epoch + 1);
+    if (!stop->weights) return;
+    kt_progress_say(stop->verbose, "Restoring model weights from the end of the best epoch: %lld.",
+                    (long long)stop->best_epoch + 1);
+    copy_weights(callbacks->context, stop->weights, true);
 }

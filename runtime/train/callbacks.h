@@ -31,7 +31,7 @@ bool kt_monitor_find(kt_monitor *monitor, const kt_program *program, const kt_lo
 typedef struct kt_model_checkpoint {
     kt_monitor monitor;
     char path[KT_CALLBACK_PATH], save_freq[KT_MONITOR]; /* "epoch", or a number of steps */
-    double best_only, weights_only; /* above 0: yes */
+    double best_only, weights_only, verbose; /* above 0: yes */
     double threshold;               /* initial_value_threshold; NaN: none */
     int64_t every, seen;            /* steps; 0: epochs */
 } kt_model_checkpoint;
@@ -42,9 +42,10 @@ int kt_model_checkpoint_step(kt_model_checkpoint *checkpoint, kt_context *contex
                              const kt_log *logs, size_t count);
 
 /* ---- rates.c --------------------------------------------------------------------------------------------- */
-/* A learning rate that is a variable, and what logs call it: "learning_rate", "learning_rate_sgd". */
+/* A learning rate that is a variable, the name of its optimizer among several, else "", and what logs call it:
+ * "learning_rate", "learning_rate_sgd". */
 typedef struct kt_rate {
-    char log_name[2 * KT_MONITOR];
+    char name[KT_MONITOR], log_name[2 * KT_MONITOR];
     float *value;
 } kt_rate;
 typedef struct kt_rates {
@@ -54,9 +55,10 @@ typedef struct kt_rates {
 } kt_rates;
 /* 0, or a sentence is printed: no memory. at is from malloc. */
 int kt_rates_find(kt_rates *rates, kt_context *context);
-void kt_rates_set(const kt_rates *rates, double rate);
+/* Sets all; NaN: leaves them. Where verbose is above 0, both this and the next say of the epoch what rates become. */
+void kt_rates_set(const kt_rates *rates, double rate, double verbose, int64_t epoch);
 /* Multiplies all by factor, but for least; false where none was above that. */
-bool kt_rates_reduce(const kt_rates *rates, double factor, double least);
+bool kt_rates_reduce(const kt_rates *rates, double factor, double least, double verbose, int64_t epoch);
 
 /* ---- csv_log.c ------------------------------------------------------------------------------------------- */
 typedef struct kt_csv_log {
@@ -123,13 +125,14 @@ int kt_projector_save(kt_context *context, const char *directory, int64_t epoch)
 typedef struct kt_early_stopping {
     kt_monitor monitor;
     double baseline; /* NaN: none */
-    double start_from_epoch, restore; /* restore: above 0, the best epoch's weights come back */
-    char *weights;   /* of the best epoch, by offset */
+    double start_from_epoch, restore, verbose; /* restore: above 0, the best epoch's weights come back */
+    char *weights;                             /* of the best epoch, by offset */
+    int64_t best_epoch, stopped_epoch;         /* best_epoch: that of weights; stopped_epoch: 0, it did not stop */
 } kt_early_stopping;
 
 typedef struct kt_reduce_lr {
     kt_monitor monitor;
-    double factor, cooldown, min_lr;
+    double factor, cooldown, min_lr, verbose;
     int64_t cooling;
 } kt_reduce_lr;
 
@@ -144,9 +147,10 @@ typedef struct kt_backup {
 typedef struct kt_callbacks {
     const kt_program *program;
     kt_context *context;
-    bool quiet, terminates, stops_early, reduces, swaps;
+    bool quiet, terminates, raises, stops_early, reduces, swaps;
     double swaps_on_epoch; /* above 0: yes */
     const char *schedule; /* "0=0.1,10=0.01"; NULL: none */
+    double schedule_verbose;
     kt_rates rates;
     bool logs_rates; /* behind the other logs */
     kt_reduce_lr reduce;

@@ -41,6 +41,7 @@ static bool read_format(const char *text, format *out) {
 
 static void print_real(const format *f, double x, char *out, size_t room) {
     int width = f->width, precision = f->precision < 0 ? 6 : f->precision;
+    if (isnan(x)) x = NAN; /* Python's has no sign */
     switch (f->type) {
     case 'e': (void)snprintf(out, room, f->zeros ? "%0*.*e" : "%*.*e", width, precision, x); return;
     case 'E': (void)snprintf(out, room, f->zeros ? "%0*.*E" : "%*.*E", width, precision, x); return;
@@ -176,21 +177,45 @@ int kt_model_checkpoint_begin(kt_model_checkpoint *checkpoint, const kt_program 
                                      : 0;
 }
 
+/* Says what becomes of a model of which only the best is kept. */
+static void say_whether(const kt_model_checkpoint *checkpoint, long long epoch, bool improves, double value,
+                        const char *path) {
+    enum { ROOM = 512 }; /* for a double without an exponent */
+    static const format places = {.precision = 5, .type = 'f'};
+    const kt_monitor *monitor = &checkpoint->monitor;
+    char best[ROOM] = "None", now[ROOM];
+    if (monitor->has_best) print_real(&places, monitor->best, best, sizeof best);
+    print_real(&places, value, now, sizeof now);
+    if (improves)
+        kt_progress_say(checkpoint->verbose, "\nEpoch %lld: %s improved from %s to %s, saving model to %s",
+                        epoch, monitor->name, best, now, path);
+    else
+        kt_progress_say(checkpoint->verbose, "\nEpoch %lld: %s did not improve from %s", epoch, monitor->name,
+                        best);
+}
+
 static int save(kt_model_checkpoint *checkpoint, kt_context *context, const place *where) {
     const kt_program *program = kt_context_program(context);
+    const long long epoch = (long long)where->epoch + 1;
+    kt_monitor *monitor = &checkpoint->monitor;
     char path[KT_CALLBACK_PATH], error[KT_IO_ERROR];
     double value;
     int status = print_path(checkpoint, program, where, path, sizeof path);
     if (status) return status;
-    if (checkpoint->best_only > 0 &&
-        kt_monitor_find(&checkpoint->monitor, program, where->logs, where->count, &value)) {
-        if (!kt_monitor_improves(&checkpoint->monitor, value)) return 0;
-        checkpoint->monitor.best = value;
-        checkpoint->monitor.has_best = true;
+    if (checkpoint->best_only > 0 && kt_monitor_find(monitor, program, where->logs, where->count, &value)) {
+        const bool improves = kt_monitor_improves(monitor, value);
+        say_whether(checkpoint, epoch, improves, value, path);
+        if (!improves) return 0;
+        monitor->best = value;
+        monitor->has_best = true;
+    } else if (!(checkpoint->best_only > 0)) {
+        kt_progress_say(checkpoint->verbose, "\nEpoch %lld: saving model to %s", epoch, path);
     }
     status = make_directories(program, path);
     if (status) return status;
-    return kt_training_save(context, path, error) ? kt_cli_fail(program, KT_EXIT_FAILED, "%s", error) : 0;
+    if (kt_training_save(context, path, error)) return kt_cli_fail(program, KT_EXIT_FAILED, "%s", error);
+    kt_progress_say(checkpoint->verbose, "\nEpoch %lld: finished saving model to %s", epoch, path);
+    return 0;
 }
 
 int kt_model_checkpoint_epoch(kt_model_checkpoint *checkpoint, kt_context *context, int64_t epoch,

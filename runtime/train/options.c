@@ -28,7 +28,8 @@ static const struct {
      "with --weights=file, with a .weights",
      TEXT, FIELD(weights), false},
     {"--threads", "N", "how many threads to use [all cores]", COUNT, FIELD(threads), false},
-    {"--quiet", NULL, "print nothing but errors, and results of evaluate", FLAG, FIELD(quiet), false},
+    {"--quiet", NULL, "print nothing but errors, what callbacks with verbose=1 say, and results of evaluate",
+     FLAG, FIELD(quiet), false},
     {"--epochs", "N", "how often to go through the samples [1]", COUNT, FIELD(epochs), true},
     {"--validation-data", "FILE", "samples to evaluate after each epoch", FILES, FIELD(validation_data),
      true},
@@ -66,18 +67,19 @@ static const struct {
      true},
     {"--early-stopping", "monitor=val_loss,patience=3",
      "stop when a number no longer improves; also min_delta, mode, baseline, start_from_epoch, "
-     "restore_best_weights",
+     "restore_best_weights, verbose",
      TEXT, FIELD(early_stopping), true},
     {"--reduce-lr-on-plateau", "monitor=val_loss,factor=0.1,patience=10",
-     "lower the learning rate when a number no longer improves; also min_delta, mode, cooldown, min_lr", TEXT,
-     FIELD(reduce_lr), true},
+     "lower the learning rate when a number no longer improves; also min_delta, mode, cooldown, min_lr, "
+     "verbose",
+     TEXT, FIELD(reduce_lr), true},
     {"--learning-rate-scheduler", "0=0.1,10=0.01",
-     "what the learning rate is from which epoch on, counted from 0", TEXT, FIELD(learning_rate_scheduler),
-     true},
+     "what the learning rate is from which epoch on, counted from 0; verbose=1, may stand in front", TEXT,
+     FIELD(learning_rate_scheduler), true},
     {"--model-checkpoint", "filepath=FILE,monitor=val_loss,save_best_only=true",
      "save the model after each epoch; may be given several times; also mode, save_weights_only, save_freq "
      "(epoch or a number of steps), "
-     "initial_value_threshold; FILE may hold logs: {epoch:02d}-{val_loss:.2f}.keras",
+     "initial_value_threshold, verbose; FILE may hold logs: {epoch:02d}-{val_loss:.2f}.keras",
      FILES, FIELD(model_checkpoints), true},
     {"--swap-ema-weights", "swap_on_epoch=false",
      "evaluate with the moving averages that the optimizer keeps of weights (use_ema); swap_on_epoch=true: "
@@ -88,6 +90,7 @@ static const struct {
      "save_freq (epoch or a number of steps), delete_checkpoint",
      TEXT, FIELD(backup_and_restore), true},
     {"--terminate-on-nan", NULL, "stop when the loss is no number", FLAG, FIELD(terminate_on_nan), true},
+    {"--terminate-on-nan-raise-error", NULL, "and fail then", FLAG, FIELD(raise_error), true},
 };
 enum { OPTION_COUNT = sizeof table / sizeof table[0] };
 
@@ -153,6 +156,8 @@ static int check(const kt_program *program, const kt_fit_options *options) {
     if (options->tensorboard_metadata.count && !options->tensorboard_embeddings)
         return usage(program, "--tensorboard-embeddings-metadata wants --tensorboard-embeddings-freq N%s%s.",
                      "", "");
+    if (options->raise_error && !options->terminate_on_nan)
+        return usage(program, "--terminate-on-nan-raise-error wants --terminate-on-nan%s%s.", "", "");
     if (options->backup_and_restore && (options->checkpoint || options->resume))
         return usage(program, "Either --backup-and-restore or --checkpoint with --resume%s%s.", "", "");
     if (options->validation_data.count && options->validation_split > 0)

@@ -3,6 +3,7 @@
 #include "runtime/train/train_impl.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -85,6 +86,16 @@ void kt_progress_end(kt_progress *progress, const kt_log *logs, size_t count) {
     if (progress->terminal) (void)fputs("\r\033[K", stdout);
     print_head(progress, progress->steps);
     print_logs(progress, logs, count);
+    (void)fputc('\n', stdout);
+    (void)fflush(stdout);
+}
+
+void kt_progress_say(double verbose, const char *format, ...) {
+    va_list values;
+    if (!(verbose > 0)) return;
+    va_start(values, format);
+    (void)vprintf(format, values);
+    va_end(values);
     (void)fputc('\n', stdout);
     (void)fflush(stdout);
 }

@@ -53,7 +53,7 @@ typedef struct kt_fit_options {
     int64_t tensorboard_embeddings;     /* every so many epochs the weights; 0: never */
     kt_file_list tensorboard_metadata;  /* of rows of embeddings: FILE or LAYER=FILE */
     const char *learning_rate_scheduler; /* "0=0.1,10=0.01" */
-    bool terminate_on_nan, csv_append;
+    bool terminate_on_nan, raise_error, csv_append; /* raise_error: where the loss is no number, fit fails */
 } kt_fit_options;
 
 /* Reads the arguments behind the verb; prints a sentence and returns an exit status other than 0 where they are wrong.
@@ -149,5 +149,7 @@ void kt_progress_begin(kt_progress *progress, const kt_program *program, bool qu
                        int64_t steps);
 void kt_progress_step(kt_progress *progress, int64_t done, const kt_log *logs, size_t count);
 void kt_progress_end(kt_progress *progress, const kt_log *logs, size_t count);
+/* What a callback says on lines of its own, quiet or not, if verbose is above 0. */
+void kt_progress_say(double verbose, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -371,6 +371,12 @@ static void check_errors(const char *trainer) {
     kt_buffer buffer = {0};
     refuse(model, kt_model_variable(model, "nothing", &buffer, 0), "nothing");
     check(model, kt_model_fit(model, &data, NULL, NULL), "fit after all that");
+    const float first = x[0];
+    x[0] = NAN;
+    check(model, kt_model_fit(model, &data, &(kt_fit_settings){.terminate_on_nan = 1}, NULL), "stop");
+    refuse(model, kt_model_fit(model, &data, &(kt_fit_settings){.terminate_on_nan = 2}, NULL),
+           "NaN or Inf loss encountered at batch 0. Loss value: nan.");
+    x[0] = first;
     kt_model_destroy(model);
     model = kt_model_open("/nowhere.keras");
     refuse(model, kt_model_compile(model, NULL, NULL, NULL), "nowhere");

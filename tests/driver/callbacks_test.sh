@@ -28,11 +28,21 @@ same_history() {
     same "$work/ours" "$work/theirs" "history of $1"
 }
 
+# What callbacks say, in $work/said, is what Keras recorded of the run $1, --quiet or not.
+same_said() {
+    sed "s|$work/kept/[a-z]*/||; s|$work/||" "$work/said" >"$work/ours"
+    sed -n "s/^$1 \{0,1\}//p" "$recorded/said.txt" >"$work/theirs"
+    [ -s "$work/theirs" ] || fail "Keras says nothing in $1"
+    same "$work/ours" "$work/theirs" "what is said in $1"
+}
+
 # The learning rate falls on a plateau; logs of it all.
 "$work/trainer" $fit --epochs 8 --validation-split 0.25 --history "$work/history.json" --csv-log "$work/plateau.csv" \
     --tensorboard "$work/board" --tensorboard-no-graph \
-    --reduce-lr-on-plateau monitor=val_loss,factor=0.5,patience=1,min_delta=0.1,cooldown=1,min_lr=0.006
+    --reduce-lr-on-plateau monitor=val_loss,factor=0.5,patience=1,min_delta=0.1,cooldown=1,min_lr=0.006,verbose=1 >"$work/said"
 same_history plateau
+same_said plateau
+cmp "$work/ours" "$work/theirs" || fail "rates are said otherwise"
 same "$work/plateau.csv" "$recorded/plateau.csv" "plateau.csv"
 for side in train validation; do
     "$EVENTS" "$recorded/$side.tfevents" >"$work/theirs" || fail "Keras's events of $side are not read"
@@ -45,8 +55,10 @@ expect_status 1 "$EVENTS" "$work/board/train/$(ls "$work/board/train")"
 
 # The rate by epochs, and columns of a log without validation; Python's newlines and numbers.
 "$work/trainer" $fit --epochs 4 --history "$work/history.json" --csv-log "$work/scheduled.csv" --csv-log-separator ';' \
-    --learning-rate-scheduler 0=0.05,1=0.02,3=0.001
+    --learning-rate-scheduler verbose=1,0=0.05,1=0.02,3=0.001 >"$work/said"
 same_history scheduled
+same_said scheduled
+cmp "$work/ours" "$work/theirs" || fail "rates are said otherwise"
 same "$work/scheduled.csv" "$recorded/scheduled.csv" "scheduled.csv"
 [ "$(cut -d ';' -f 3 "$work/scheduled.csv")" = "$(cut -d ';' -f 3 "$recorded/scheduled.csv")" ] || fail "rates are written otherwise"
 "$work/trainer" $fit --csv-log "$work/scheduled.csv" --csv-log-separator ';' --csv-log-append
@@ -63,11 +75,18 @@ same_history nan accuracy
 "$work/trainer" $nowhere --epochs 6 --terminate-on-nan --history "$work/history.json" >"$work/lines"
 same_history terminated accuracy
 expect_text '^Batch 0: Invalid loss, terminating training$' "$work/lines"
+expect_status 1 "$work/trainer" $nowhere --terminate-on-nan --terminate-on-nan-raise-error --save "$work/nowhere.keras"
+expect_errors 1
+expect_text 'NaN or Inf loss encountered at batch 0\. Loss value: nan\. Terminating training immediately\.$' "$work/errors"
+[ ! -e "$work/nowhere.keras" ] || fail "a run that failed is saved"
+expect_status 2 "$work/trainer" $fit --terminate-on-nan-raise-error
+expect_errors 1
 
 # mode=auto follows the metric.
-"$work/trainer" $fit --epochs 9 --validation-split 0.25 --early-stopping monitor=val_accuracy,patience=1,min_delta=0.05 \
-    --history "$work/history.json"
+"$work/trainer" $fit --epochs 9 --validation-split 0.25 --history "$work/history.json" \
+    --early-stopping monitor=val_accuracy,patience=1,min_delta=0.05,restore_best_weights=true,verbose=1 >"$work/said"
 same_history accuracy
+same_said accuracy
 expect_status 2 "$work/trainer" $fit --early-stopping monitor=nothing
 expect_errors 1
 expect_text "whether 'nothing' is better high or low" "$work/errors"
@@ -78,9 +97,13 @@ expect_text '^{"accuracy": .*"accuracy_1": .*"loss": ' "$work/history.json"
 # What is kept, and under which names.
 mkdir "$work/kept"
 "$work/trainer" $fit --epochs 6 --model-checkpoint \
-    "filepath=$work/kept/best/{epoch:02d}-{loss:.1f}.keras,monitor=accuracy,save_best_only=true,initial_value_threshold=0.5"
+    "filepath=$work/kept/best/{epoch:02d}-{loss:.1f}.keras,monitor=accuracy,save_best_only=true,initial_value_threshold=0.5,verbose=1" >"$work/said"
+same_said best
+"$work/trainer" $fit --epochs 2 --model-checkpoint "filepath=$work/lowest.keras,monitor=loss,save_best_only=true,verbose=1" >"$work/said"
+same_said lowest
 "$work/trainer" $fit --epochs 2 --model-checkpoint \
-    "filepath=$work/kept/often/{epoch}-{batch:3d}.weights.h5,save_weights_only=true,save_freq=3"
+    "filepath=$work/kept/often/{epoch}-{batch:3d}.weights.h5,save_weights_only=true,save_freq=3,verbose=1" >"$work/said"
+same_said often
 (cd "$work/kept" && find . -type f | sed 's|^\./||' | sort) >"$work/names"
 grep -v ^board/ "$recorded/kept.txt" | cmp -s "$work/names" - || fail "kept are $(cat "$work/names")"
 "$work/trainer" $fit --epochs 6 --save "$work/last.keras"
@@ -164,9 +187,10 @@ expect_errors 1
 # before the first step gives weights alone.
 "$KERATIN" compile "$here/several.keras" --train -o "$work/several"
 "$work/several" $fit --epochs 4 --validation-split 0.25 --history "$work/history.json" --tensorboard "$work/several.board" \
-    --reduce-lr-on-plateau monitor=loss,factor=0.5,patience=1,min_delta=10,min_lr=0.003 --swap-ema-weights swap_on_epoch=false \
-    --save "$work/end.keras"
+    --reduce-lr-on-plateau monitor=loss,factor=0.5,patience=1,min_delta=10,min_lr=0.003,verbose=1 --swap-ema-weights swap_on_epoch=false \
+    --save "$work/end.keras" >"$work/said"
 same_history several
+same_said several
 "$work/several" evaluate $data --batch-size 96 --weights "$work/end.keras" |
     tr -d '{}:,"' | awk '{ print $3, $4; print $1, $2 }' >"$work/ours"
 sed -n "s/^several_end //p" "$recorded/recorded.txt" >"$work/theirs"
@@ -258,13 +282,15 @@ for wrong in "--tensorboard-update-freq 2" "--tensorboard $work/b --tensorboard-
 done
 
 # Callbacks of a resumed run know what they knew.
-callbacks="--validation-split 0.25 --early-stopping monitor=val_loss,patience=3,min_delta=0.05,restore_best_weights=true
+callbacks="--validation-split 0.25 --early-stopping monitor=val_loss,patience=3,min_delta=0.05,restore_best_weights=true,verbose=1
     --reduce-lr-on-plateau monitor=val_loss,factor=0.5,patience=2,min_delta=0.1,cooldown=1"
-"$work/trainer" $fit $callbacks --epochs 20 --save "$work/one.keras" --history "$work/one.json"
+"$work/trainer" $fit $callbacks --epochs 20 --save "$work/one.keras" --history "$work/one.json" >"$work/said"
+expect_text '^Restoring model weights from the end of the best epoch: [0-9]*\.$' "$work/said"
 [ "$(tr , '\n' <"$work/one.json" | wc -l)" -lt 80 ] || fail "it does not stop early: $(cat "$work/one.json")"
-for epochs in 1 2 3 4 20; do
-    "$work/trainer" $fit $callbacks --epochs $epochs --checkpoint "$work/run" --resume --history "$work/resumed.json" --save "$work/resumed.keras"
+for epochs in 1 2 3 12 20; do
+    "$work/trainer" $fit $callbacks --epochs $epochs --checkpoint "$work/run" --resume --history "$work/resumed.json" --save "$work/resumed.keras" >"$work/resumed"
 done
+cmp "$work/said" "$work/resumed" || fail "a resumed run says otherwise when it stops: $(cat "$work/resumed")"
 cmp "$work/one.json" "$work/resumed.json" || fail "a resumed run has another history"
 cmp "$work/one.keras" "$work/resumed.keras" || fail "a resumed run ends with other weights"
 "$work/trainer" $fit $callbacks --epochs 20 --checkpoint "$work/run" --resume --save "$work/again.keras"
@@ -292,7 +318,7 @@ expect_status 1 "$work/trainer" $fit --epochs 5 --checkpoint "$work/watched" --r
 expect_errors 1
 expect_text "training.state keeps a run in version 1 of the format; this program reads version [0-9]*\.$" "$work/errors"
 
-for wrong in "--learning-rate-scheduler 0=x" "--learning-rate-scheduler 3=1,2=1" "--learning-rate-scheduler 1" "--csv-log-separator ;;"; do
+for wrong in "--learning-rate-scheduler 0=x" "--learning-rate-scheduler 3=1,2=1" "--learning-rate-scheduler 1" "--learning-rate-scheduler verbose=1" "--learning-rate-scheduler verbose=x,0=1" "--csv-log-separator ;;"; do
     expect_status 2 "$work/trainer" $fit $wrong
     expect_errors 1
 done

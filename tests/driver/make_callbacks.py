@@ -21,21 +21,23 @@ OUT = FOLDER / "callbacks"
 shutil.rmtree(OUT, ignore_errors=True)
 OUT.mkdir()
 x, y = np.load(FOLDER / "trainer_x.npy"), np.load(FOLDER / "trainer_y.npy")
-histories = {}
+histories, said = {}, {}
 
 
 def fit(name, *watching, x=x, optimizer=None, **options):
     model = keras.models.load_model(FOLDER / "trainer.keras")
     if optimizer:
         model.compile(optimizer, model.loss, metrics=["accuracy"])
-    history = model.fit(x, y, batch_size=20, shuffle=False, verbose=0, callbacks=list(watching), **options).history
+    with contextlib.redirect_stdout(io.StringIO()) as lines:
+        history = model.fit(x, y, batch_size=20, shuffle=False, verbose=0, callbacks=list(watching), **options).history
     histories[name] = history
+    said[name] = lines.getvalue()
     return model
 
 
 # The rate falls after each epoch that does not improve by much, but rests for one epoch then.
 fit("plateau",
-    callbacks.ReduceLROnPlateau(monitor="val_loss", factor=0.5, patience=1, min_delta=0.1, cooldown=1, min_lr=0.006),
+    callbacks.ReduceLROnPlateau(monitor="val_loss", factor=0.5, patience=1, min_delta=0.1, cooldown=1, min_lr=0.006, verbose=1),
     callbacks.CSVLogger(OUT / "plateau.csv"),
     callbacks.TensorBoard(OUT / "board", write_graph=False),
     epochs=8, validation_split=0.25)
@@ -51,7 +53,7 @@ for side in ("train", "validation"):
     events.rename(OUT / f"steps_{side}.tfevents")
 shutil.rmtree(OUT / "board")
 # Without validation; the rate is given by epochs.
-fit("scheduled", callbacks.LearningRateScheduler(lambda epoch: 0.05 if epoch < 1 else 0.02 if epoch < 3 else 0.001),
+fit("scheduled", callbacks.LearningRateScheduler(lambda epoch: 0.05 if epoch < 1 else 0.02 if epoch < 3 else 0.001, verbose=1),
     callbacks.CSVLogger(OUT / "scheduled.csv", separator=";"), epochs=4)
 # A loss that is no number from the first epoch on, which nothing improves on.
 nowhere = x.copy()
@@ -59,14 +61,18 @@ nowhere[0] = np.nan
 fit("nan", callbacks.EarlyStopping(monitor="loss", patience=2), x=nowhere, epochs=6)
 fit("terminated", callbacks.TerminateOnNaN(), x=nowhere, epochs=6)
 # Higher is better.
-fit("accuracy", callbacks.EarlyStopping(monitor="val_accuracy", patience=1, min_delta=0.05), epochs=9, validation_split=0.25)
+fit("accuracy", callbacks.EarlyStopping(monitor="val_accuracy", patience=1, min_delta=0.05, restore_best_weights=True, verbose=1),
+    epochs=9, validation_split=0.25)
 # The best epochs are kept.
 kept = OUT / "kept"
 fit("best", callbacks.ModelCheckpoint(str(kept / "{epoch:02d}-{loss:.1f}.keras"), monitor="accuracy", save_best_only=True,
-                                      initial_value_threshold=0.5), epochs=6)
+                                      initial_value_threshold=0.5, verbose=1), epochs=6)
 names = {"best": sorted(os.listdir(kept))}
 shutil.rmtree(kept)
-fit("often", callbacks.ModelCheckpoint(str(kept / "{epoch}-{batch:3d}.weights.h5"), save_weights_only=True, save_freq=3), epochs=2)
+fit("lowest", callbacks.ModelCheckpoint(str(kept / "lowest.keras"), monitor="loss", save_best_only=True, verbose=1), epochs=2)
+shutil.rmtree(kept)
+fit("often", callbacks.ModelCheckpoint(str(kept / "{epoch}-{batch:3d}.weights.h5"), save_weights_only=True, save_freq=3, verbose=1),
+    epochs=2)
 names["often"] = sorted(os.listdir(kept))
 shutil.rmtree(kept)
 
@@ -149,10 +155,12 @@ model.compile(keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(
 model.fit(x, y, batch_size=20, shuffle=False, verbose=0)
 model.save(FOLDER / "several.keras")
 model = keras.models.load_model(FOLDER / "several.keras")
-histories["several"] = model.fit(
-    x, y, batch_size=20, shuffle=False, epochs=4, verbose=0, validation_split=0.25,
-    callbacks=[callbacks.ReduceLROnPlateau(monitor="loss", factor=0.5, patience=1, min_delta=10.0, min_lr=0.003),
-               callbacks.SwapEMAWeights()]).history
+with contextlib.redirect_stdout(io.StringIO()) as lines:
+    histories["several"] = model.fit(
+        x, y, batch_size=20, shuffle=False, epochs=4, verbose=0, validation_split=0.25,
+        callbacks=[callbacks.ReduceLROnPlateau(monitor="loss", factor=0.5, patience=1, min_delta=10.0, min_lr=0.003, verbose=1),
+                   callbacks.SwapEMAWeights()]).history
+said["several"] = lines.getvalue()
 model.save(OUT / "several_end.keras")
 evaluated("several_end", OUT / "several_end.keras")
 (OUT / "several_end.keras").unlink()
@@ -199,6 +207,10 @@ with open(OUT / "recorded.txt", "w") as file:
     for run, history in histories.items():
         for name, numbers in history.items():
             file.write(" ".join([run, name, *map(repr, numbers)]) + "\n")
+with open(OUT / "said.txt", "w") as file:
+    for run, text in said.items():
+        for line in text.replace(f"{kept}/", "").splitlines():
+            file.write(f"{run} {line}".rstrip() + "\n")
 with open(OUT / "kept.txt", "w") as file:
     for run, files in names.items():
         for name in files:
