@@ -146,6 +146,7 @@ typedef struct kt_weight {
     uint32_t adapted;     /* and the number of the kernel that it is added to; the second factor follows */
     const kt_object *regularizer, *constraint; /* NULL: none */
     const void *begin;    /* of a state: what it begins with; NULL: zeros */
+    bool root;            /* begins with the square root of what its initializer draws */
     uint32_t variable;    /* in kt_graph.variables of the graph that is being traced into */
 } kt_weight;
 

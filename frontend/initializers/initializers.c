@@ -222,6 +222,7 @@ static void begin_weight(beginning *b, const kt_weight *weight) {
     kt_status status = draw(&d, weight->initializer);
     if (status != KT_OK) b->status = status;
     for (size_t i = 0; i < d.count; i++) {
+        if (weight->root) d.out[i] = sqrt(d.out[i]);
         if (kt_dtype_is_float(dtype))
             kt_element_set_float(dtype, value, i, d.out[i]);
         else

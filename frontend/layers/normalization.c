@@ -89,6 +89,7 @@ static kt_status build_batch(kt_layer *layer, kt_trace *trace, const kt_layer_ca
         self->moving_stddev = kt_layer_add_weight(layer, trace, "moving_stddev", &type, variance, false);
         self->renorm_mean = kt_layer_add_weight(layer, trace, "renorm_mean", &type, mean, false);
         self->renorm_stddev = kt_layer_add_weight(layer, trace, "renorm_stddev", &type, variance, false);
+        layer->weights.at[self->moving_stddev].root = layer->weights.at[self->renorm_stddev].root = true;
     }
     return KT_OK;
 }

@@ -307,6 +307,34 @@ static void check_initializers(void) {
     if (first[0] == first[1]) fail("seed", "changes nothing");
 }
 
+/* Deviations that batch renormalisation keeps are roots of what their initializer draws. */
+static void check_roots(void) {
+    static const struct {
+        const char *name;
+        float begins;
+    } all[] = {{"moving_variance", 4}, {"moving_stddev", 2}, {"renorm_stddev", 2}, {"renorm_mean", 3}};
+    kt_model *model = kt_model_create("roots");
+    int x = kt_model_input(model, "x", KT_F32, 1, (int64_t[]){FEATURES});
+    int y = kt_model_layer(
+        model, "BatchNormalization",
+        "{\"renorm\": true, "
+        "\"moving_variance_initializer\": {\"class_name\": \"Constant\", \"config\": {\"value\": 4.0}}, "
+        "\"moving_mean_initializer\": {\"class_name\": \"Constant\", \"config\": {\"value\": 3.0}}}",
+        &x, 1);
+    check(model, kt_model_output(model, y), "output");
+    check(model, kt_model_compile(model, "sgd", "mse", NULL), "compile");
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        char path[64];
+        float values[FEATURES];
+        kt_buffer buffer = {.data = values, .capacity = sizeof values};
+        (void)snprintf(path, sizeof path, "batch_normalization/%s", all[i].name);
+        check(model, kt_model_variable(model, path, &buffer, 0), path);
+        for (int k = 0; k < FEATURES; k++)
+            if (values[k] != all[i].begins) fail(path, "begins otherwise");
+    }
+    kt_model_destroy(model);
+}
+
 /* ---- inputs that are called as a program's labels and weights are
  * -------------------------------------------
  */
@@ -412,6 +440,7 @@ int main(int argc, char **argv) {
     check_reading(argv[1], argv[4]);
     check_names(argv[1], argv[4]);
     check_initializers();
+    check_roots();
     check_errors(argv[1]);
     return 0;
 }
