@@ -2,7 +2,7 @@
  * Muller (1958).
  *
  * Glorot's, He's and LeCun's are VarianceScaling with other options (Glorot and Bengio 2010, He et al. 2015).
- * Fans of a kernel are the last two dimensions, times all others. */
+ * Fans of a kernel are the last two dimensions, times all others, where no axes are given. */
 #include "frontend/initializers/initializers.h"
 #include "ir/element.h"
 
@@ -62,6 +62,19 @@ static void draw_normal(drawing *d, double mean, double deviation, double limit)
     }
 }
 
+/* The product of the dimensions that the option lists, from the end where negative; -1: not dimensions. */
+static double product_of_axes(const drawing *d, const json_t *axes) {
+    double product = 1;
+    size_t i;
+    json_t *item;
+    json_array_foreach(axes, i, item) {
+        json_int_t axis = json_integer_value(item);
+        if (!json_is_integer(item) || axis < -d->rank || axis >= d->rank) return -1;
+        product *= (double)d->dims[axis < 0 ? axis + d->rank : axis];
+    }
+    return product;
+}
+
 /* ---- initializers -----------------------------------------------------------------------------------------
  */
 static kt_status scale_variance(drawing *d, double scale, const char *mode, const char *distribution) {
@@ -71,6 +84,16 @@ static kt_status scale_variance(drawing *d, double scale, const char *mode, cons
     if (d->rank > 1) {
         in = field * (double)d->dims[d->rank - 2];
         out = field * (double)d->dims[d->rank - 1];
+    }
+    const json_t *in_axes = json_object_get(d->config, "input_axes");
+    const json_t *out_axes = json_object_get(d->config, "output_axes");
+    if (json_is_array(in_axes) && json_is_array(out_axes)) {
+        in = product_of_axes(d, in_axes);
+        out = product_of_axes(d, out_axes);
+        if (in < 0 || out < 0)
+            return kt_diag_add(d->diag, KT_INVALID, d->where,
+                               "input_axes and output_axes must list axes of weights of %d dimensions.",
+                               d->rank);
     }
     double fan = !strcmp(mode, "fan_in") ? in : !strcmp(mode, "fan_out") ? out : (in + out) / 2;
     scale /= fan > 1 ? fan : 1;
@@ -128,7 +151,12 @@ static kt_status draw_identity(drawing *d, double gain) {
 
 static kt_status zeros(drawing *d) { return fill(d, 0), KT_OK; }
 static kt_status ones(drawing *d) { return fill(d, 1), KT_OK; }
-static kt_status constant(drawing *d) { return fill(d, option(d, "value", 0)), KT_OK; }
+static kt_status constant(drawing *d) {
+    const json_t *value = json_object_get(d->config, "value");
+    if (value && !json_is_number(value))
+        return kt_diag_add(d->diag, KT_INVALID, d->where, "Constant wants a number as its value.");
+    return fill(d, option(d, "value", 0)), KT_OK;
+}
 static kt_status random_uniform(drawing *d) {
     return draw_uniform(d, option(d, "minval", -0.05), option(d, "maxval", 0.05)), KT_OK;
 }

@@ -259,6 +259,8 @@ static void check_initializers(void) {
         {"\"ones\"", 1, 0, 1},
         {"{\"class_name\": \"Orthogonal\", \"config\": {\"gain\": 2.0}}", 0, 0.25, 0}, /* 2 / sqrt(64) */
         {"\"identity\"", 1 / 64.0, 0.12401959, 1}, /* 48 ones of 64 x 48 */
+        {"{\"class_name\": \"HeNormal\", \"config\": {\"input_axes\": [-2, 1], \"output_axes\": []}}", 0,
+         0.025515518, 0.058014}, /* sqrt(2 / (64 * 48)) */
     };
     enum { COUNT = sizeof all / sizeof all[0] };
     static float kernel[ROWS * COLUMNS];
