@@ -135,7 +135,7 @@ kt_value kt_augment_jitter(kt_layer *layer, kt_trace *trace, const kt_images *im
     if (self->contrast_factor) now.value = contrast(layer, trace, &now, self->contrast_factor, KT_F32);
     if (self->saturation_factor) now.value = saturate(layer, trace, &now, self->saturation_factor);
     if (self->hue_factor && now.value) now.value = turn_hue(layer, trace, &now, self->hue_factor);
-    return kt_to_channels_last(b, now.value, images->channels_first);
+    return now.value ? kt_to_channels_last(b, now.value, images->channels_first) : 0;
 }
 
 /* ---- grey, negatives, few colours

@@ -116,6 +116,8 @@ size_t kt_picture_room(const kt_pictures *pictures);
 size_t kt_picture_write(const kt_pictures *pictures, int64_t index, uint8_t *out_file);
 
 /* ---- projector.c ----------------------------------------------------------------------------------------- */
+/* Are all layers that the metadata names Embeddings of the model? Else a sentence is printed. */
+int kt_projector_check(const kt_program *program, const kt_file_list *metadata);
 /* Writes DIR/projector_config.pbtxt, which says what TensorBoard shows of embeddings. */
 int kt_projector_write(const kt_program *program, const char *directory, const kt_file_list *metadata);
 /* Saves the weights of an epoch for it, below DIR/train. */

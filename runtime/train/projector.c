@@ -35,7 +35,7 @@ static const char *find_metadata(const kt_file_list *metadata, const char *layer
     return all;
 }
 
-static int check_metadata(const kt_program *program, const kt_file_list *metadata) {
+int kt_projector_check(const kt_program *program, const kt_file_list *metadata) {
     for (int i = 0; i < metadata->count; i++) {
         const char *text = metadata->at[i], *equals = strchr(text, '=');
         bool found = !equals;
@@ -68,8 +68,6 @@ int kt_projector_write(const kt_program *program, const char *directory, const k
     char path[KT_CALLBACK_PATH], error[KT_IO_ERROR];
     const kt_subject subject = {.path = path, .error = error};
     kt_whole_file whole;
-    int status = check_metadata(program, metadata);
-    if (status) return status;
     (void)snprintf(path, sizeof path, "%s/projector_config.pbtxt", directory);
     if (kt_whole_file_begin(&subject, &whole)) return kt_cli_fail(program, KT_EXIT_FAILED, "%s", error);
     for (uint32_t v = 0; v < program->variable_count; v++) {

@@ -315,7 +315,8 @@ int kt_tensorboard_begin(kt_tensorboard *board, const kt_program *program) {
             return kt_cli_fail(program, KT_EXIT_USAGE,
                                "--tensorboard takes logs of one number, and %s is a list.",
                                training->log_names[i]);
-    int status = begin(&board->train, program, board->directory, "train");
+    int status = board->embeddings ? kt_projector_check(program, board->metadata) : 0;
+    if (status == 0) status = begin(&board->train, program, board->directory, "train");
     if (status == 0 && !board->no_graph && training->config) status = graph(&board->train, program);
     return status || !board->embeddings ? status
                                         : kt_projector_write(program, board->directory, board->metadata);

@@ -251,8 +251,9 @@ sed -n 's|^board/||p' "$recorded/kept.txt" | cmp - "$work/ours" || fail "other w
     --weights "$work/shown/train/keras_embedding.ckpt-2.weights.h5" >"$work/evaluated"
 "$work/pictures" $embedded --tensorboard "$work/shared" --tensorboard-embeddings-metadata all.tsv
 [ "$(grep -c 'metadata_path: "all.tsv"' "$work/shared/projector_config.pbtxt")" = 2 ] || fail "embeddings do not share a file"
-expect_status 2 "$work/pictures" $embedded --tensorboard "$work/shared" --tensorboard-embeddings-metadata sorts=all.tsv
+expect_status 2 "$work/pictures" $embedded --tensorboard "$work/unshown" --tensorboard-embeddings-metadata sorts=all.tsv
 expect_errors 1
+[ ! -e "$work/unshown" ] || fail "a run that is refused leaves events"
 expect_text "has no Embedding 'sorts'" "$work/errors"
 
 # BackupAndRestore: a run that is broken off goes on; in the end nothing is left.

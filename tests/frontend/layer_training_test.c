@@ -194,6 +194,8 @@ static void untrained(void **state) {
         {"RandomCrop", "{\"height\": 2, \"width\": 0}", "f32[batch,4,4,3]",
          "the option 'width' must be from 1 to 2147483647, not 0."},
         {"RandomHue", "{\"factor\": 0.5}", "f32[batch,4,4,2]", "its images must have 3 channels, not 2."},
+        {"RandomColorJitter", "{\"saturation_factor\": 0.5, \"data_format\": \"channels_first\"}",
+         "f32[batch,3,4,4]", "its images must have 3 channels, not 4."},
         {"RandomGrayscale", "{}", "f32[batch,4,4,channels]", "its images need a known number of channels."},
         {"RandomGaussianBlur", "{\"kernel_size\": [3, 4]}", "f32[batch,4,4,3]",
          "the option 'kernel_size' must be odd numbers up to 1023."},
