@@ -38,7 +38,8 @@ static kt_value modulo(kt_builder *b, kt_value x, kt_value y) {
     return kt_build_select(b, rounded_up(b, remainder, y), kt_build_add(b, remainder, y), remainder);
 }
 
-/* Of floats, too, by the remainder: x / y itself may be rounded up to a whole number. */
+/* Of floats, too, by the remainder: x / y itself may be rounded up to a whole number. By steps: no
+ * derivative, not even where y is 0. */
 static kt_value floor_divide(kt_builder *b, kt_value x, kt_value y) {
     kt_dtype dtype = kt_build_type(b, x)->dtype;
     bool is_float = kt_dtype_is_float(dtype);
@@ -48,7 +49,8 @@ static kt_value floor_divide(kt_builder *b, kt_value x, kt_value y) {
     kt_value down = kt_build_sub(b, quotient, kt_build_like(b, quotient, 1));
     quotient = kt_build_select(b, rounded_up(b, remainder, y), down, quotient);
     if (!is_float) return quotient;
-    return kt_build_select(b, kt_build_eq(b, y, kt_build_like(b, y, 0)), plain, kt_build_round(b, quotient));
+    kt_value by_zero = kt_build_eq(b, y, kt_build_like(b, y, 0));
+    return kt_build_stop_gradient(b, kt_build_select(b, by_zero, plain, kt_build_round(b, quotient)));
 }
 
 /* Of bools a sum is an or, a product an and. */

@@ -2,7 +2,8 @@
  *
  * Where a function has a kink, the derivative is one of those beside it or between them: |x| has 0 at 0;
  * where maximum or minimum ties, each operand gets half, but a constant takes all: so max(x, 0) has 0 at 0,
- * as everywhere (all as in JAX, whose relu says so too). rem counts as x - y * trunc(x / y). */
+ * as everywhere (all as in JAX, whose relu says so too). rem counts as x - y * trunc(x / y). sign has
+ * zeros, where floor and its like have nothing: so in TensorFlow, where optimizers tell them apart. */
 #include "ir/gradient/gradient_impl.h"
 
 #include <math.h>
@@ -25,11 +26,12 @@ static kt_value shift(const kt_vjp *v, kt_value a, double n) { return add(v, a, 
     void kt_vjp_##name(kt_vjp *v) {                                                                          \
         kt_builder *b = v->builder;                                                                          \
         kt_value x = kt_vjp_operand(v, 0), r = kt_vjp_result(v), g = v->cotangents[0];                       \
-        (void)b, (void)x, (void)r;                                                                           \
+        (void)b, (void)x, (void)r, (void)g;                                                                  \
         v->derivatives[0] = formula;                                                                         \
     }
 UNARY_RULE(neg, neg(v, g))
 UNARY_RULE(abs, mul(v, g, kt_build_sign(b, x)))
+UNARY_RULE(sign, number(v, 0))
 UNARY_RULE(sqrt, div_(v, scale(v, g, 0.5), r))
 UNARY_RULE(rsqrt, mul(v, scale(v, g, -0.5), div_(v, r, x)))
 UNARY_RULE(exp, mul(v, g, r))

@@ -206,6 +206,10 @@ def adapted_tied():
 def weighted(): return *classes(L.Dense(5, "relu")), None, True
 @model
 def weighted_numbers(): return *numbers(L.Conv1D(3, 2), L.Flatten(), shape=(5, 2)), None, True
+@model
+def steps():  # sign has zeros as its derivative, floor division and round have none: weights behind these do not decay
+    x = keras.Input((6,)); signed, divided, rounded, plain = (L.Dense(3)(x) for _ in range(4))
+    return keras.Model(x, L.Dense(2)(keras.ops.sign(signed) + divided // 0.5 + keras.ops.round(rounded) + plain)), "mse", ["mae"]
 @in_policies
 def plain(): return numbers(L.Dense(16, "relu"), L.Dense(8, "tanh"))
 @in_policies
@@ -226,7 +230,7 @@ def attentive():
 
 
 # Instead of the usual one.
-OPTIMIZERS = {"cut_off": {"weight_decay": 0.1, "global_clipnorm": 1.0, "use_ema": True, "ema_momentum": 0.9}}
+OPTIMIZERS = {"cut_off": {"weight_decay": 0.1, "global_clipnorm": 1.0, "use_ema": True, "ema_momentum": 0.9}, "steps": {"weight_decay": 0.1}}
 
 
 def variables(net):
