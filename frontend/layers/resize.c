@@ -178,6 +178,7 @@ kt_value kt_resample_axis(kt_builder *b, kt_value x, int axis, kt_dim out, kt_va
 /* ---- images
  * ------------------------------------------------------------------------------------------------ */
 kt_value kt_crop_middle(kt_builder *b, kt_value x, int axis, kt_dim size) {
+    if (!x) return 0;
     kt_dim_pool *dims = b->graph->dims;
     kt_type type = *kt_build_type(b, x);
     kt_dim start[KT_MAX_RANK];
@@ -193,6 +194,7 @@ kt_value kt_crop_middle(kt_builder *b, kt_value x, int axis, kt_dim size) {
 
 /* As many places more on both sides as make about `size` of them. */
 static kt_value surround(kt_builder *b, kt_value x, int axis, kt_dim size, double fill) {
+    if (!x) return 0;
     kt_dim_pool *dims = b->graph->dims;
     kt_type type = *kt_build_type(b, x);
     kt_dim none[KT_MAX_RANK];

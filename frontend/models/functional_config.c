@@ -114,14 +114,14 @@ static kt_symbolic read_history(reader *r, const json_t *history, const char *us
     const kt_operation *operation = &r->model->operations.at[*number];
     if (!operation->layer) return (kt_symbolic){0}; /* which was reported */
     json_int_t at = json_integer_value(node), which = json_integer_value(output);
-    if (!user && operation->layer->class == &kt_class_functional) at--;
-    if (at < 0 || at >= (json_int_t)operation->calls.count || which < 0 ||
+    json_int_t first = !user && operation->layer->class == &kt_class_functional;
+    if (at < first || at - first >= (json_int_t)operation->calls.count || which < 0 ||
         which >= (json_int_t)kt_layer_output_count(operation->layer)) {
         fail(r, KT_INVALID, user, "a tensor comes from output %lld of call %lld of “%s”, which there is not.",
              (long long)which, (long long)at, name);
         return (kt_symbolic){0};
     }
-    return (kt_symbolic){.call = operation->calls.at[at], .output = (uint32_t)which};
+    return (kt_symbolic){.call = operation->calls.at[at - first], .output = (uint32_t)which};
 }
 
 static const json_t *tensor_history(const json_t *value) {
