@@ -93,9 +93,10 @@ static bool ends_in_one(const kt_builder *b, const kt_type *type) {
     return type->rank > 0 && kt_dim_equals(b->graph->dims, type->dims[type->rank - 1], 1);
 }
 
-/* x with axes of 1 behind. */
+/* x with axes of 1 behind, so that it has a rank, if it has less. */
 static kt_value append_axes(kt_builder *b, kt_value x, int rank) {
     kt_type type = *kt_build_type(b, x);
+    if (type.rank >= rank) return x;
     while (type.rank < rank) type.dims[type.rank++] = kt_dim_const(b->graph->dims, 1);
     return kt_build_reshape(b, x, type.rank, type.dims);
 }
@@ -200,7 +201,7 @@ static bool fit_weights(const kt_loss *loss, kt_trace *trace, const char *what, 
     kt_loss_same_rank(b, values, weights);
     int rank = kt_build_type(b, *values)->rank;
     if (rank == 0) return true;
-    if (kt_build_type(b, *weights)->rank < rank) *weights = append_axes(b, *weights, rank);
+    *weights = append_axes(b, *weights, rank);
     return fit_sizes(loss, trace, what, weights, *values, true);
 }
 
@@ -238,16 +239,15 @@ static bool join_masks(const kt_loss *loss, kt_trace *trace, kt_value *mask, kt_
     return true;
 }
 
-kt_value kt_loss_value(const kt_loss *loss, kt_trace *trace, kt_value target, kt_value output,
-                       kt_value sample_weight, kt_value mask) {
+kt_value kt_loss_reduce(const kt_loss *loss, kt_trace *trace, kt_value target, kt_value values,
+                        kt_value sample_weight, kt_value mask) {
     kt_builder *b = trace->builder;
-    kt_value values = kt_loss_values(loss, trace, target, output);
-    if (!values) return 0;
     kt_value own = class_of(loss)->mask ? class_of(loss)->mask(loss, trace, target, values) : 0;
     if (!join_masks(loss, trace, &mask, own)) return 0;
     kt_value weights = sample_weight ? kt_build_cast(b, sample_weight, loss->compute_dtype) : 0;
     if (mask) {
         kt_value counts = weigh_mask(b, loss, mask);
+        if (weights) counts = append_axes(b, counts, kt_build_type(b, weights)->rank);
         if (weights && !fit_weights(loss, trace, "sample weights", &counts, &weights)) return 0;
         weights = weights ? multiply(b, weights, counts) : counts;
     }
@@ -256,4 +256,10 @@ kt_value kt_loss_value(const kt_loss *loss, kt_trace *trace, kt_value target, kt
         values = multiply(b, values, weights);
     }
     return kt_build_cast(b, reduce(b, loss, values, weights), KT_F32);
+}
+
+kt_value kt_loss_value(const kt_loss *loss, kt_trace *trace, kt_value target, kt_value output,
+                       kt_value sample_weight, kt_value mask) {
+    kt_value values = kt_loss_values(loss, trace, target, output);
+    return values ? kt_loss_reduce(loss, trace, target, values, sample_weight, mask) : 0;
 }

@@ -49,10 +49,14 @@ bool kt_loss_has_classes(const kt_loss *loss, const kt_builder *builder, const k
  * probability. (On TensorFlow, Keras does so for either activation and any axis; here a binary cross entropy
  * behind softmax is one of probabilities, as it is on JAX.) */
 kt_value kt_loss_values(const kt_loss *loss, kt_trace *trace, kt_value target, kt_value output);
-/* The loss of a batch as Keras's `__call__` gives it, reduced: float32, a scalar unless the reduction is none.
+/* The loss of a batch as Keras's `__call__` gives it, reduced, values being what kt_loss_values gave: float32, a scalar
+ * unless the reduction is none.
  * sample_weight and mask (bool, Keras's mask of output), or 0, have the values' shape, axes of 1, or less axes: then
  * they are for all that is behind those (Keras takes [batch, 1] for that, and NumPy's rule would take a [batch] for
  * the last axis). 0 and a problem in the trace where shapes do not fit. */
+kt_value kt_loss_reduce(const kt_loss *loss, kt_trace *trace, kt_value target, kt_value values, kt_value sample_weight,
+                        kt_value mask);
+/* Both. */
 kt_value kt_loss_value(const kt_loss *loss, kt_trace *trace, kt_value target, kt_value output, kt_value sample_weight,
                        kt_value mask);
 /* Keras's squeeze_or_expand_to_same_rank: where ranks differ by one and the longer one ends in an axis of 1, that

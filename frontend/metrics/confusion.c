@@ -50,14 +50,6 @@ static kt_value take_class(kt_trace *trace, kt_value x, int64_t class_id) {
     return kt_slice_axis(b, x, type.rank - 1, kt_dim_const(dims, class_id), kt_dim_const(dims, class_id + 1));
 }
 
-/* A number for each sample, or for each label, spread over x's shape. */
-static kt_value weigh(kt_builder *b, kt_value weight, kt_value x, int axis) {
-    weight = kt_build_cast(b, weight, KT_F32);
-    if (kt_build_type(b, weight)->rank == 1) return kt_along_axis(b, weight, x, axis);
-    kt_type type = *kt_build_type(b, x);
-    return kt_build_broadcast_to(b, weight, type.rank, type.dims);
-}
-
 static bool take_samples(kt_trace *trace, const kt_confusion *c, kt_value target, kt_value output,
                          kt_value sample_weight, samples *out_samples) {
     kt_builder *b = trace->builder;
@@ -78,11 +70,12 @@ static bool take_samples(kt_trace *trace, const kt_confusion *c, kt_value target
         kt_trace_fail(trace, KT_INVALID, "its output must be [batch, labels] where multi_label is true.");
         return false;
     }
-    kt_value weight = sample_weight ? weigh(b, sample_weight, output, 0) : 0;
+    kt_value weight =
+        sample_weight ? kt_spread_weight(b, kt_build_cast(b, sample_weight, KT_F32), output) : 0;
     if (c->label_weights) {
         const kt_layer_call call = {.trace = trace};
         kt_value numbers = kt_numbers_constant(&call, c->label_weights, KT_F32);
-        kt_value by_label = weigh(b, numbers, output, type.rank - 1);
+        kt_value by_label = kt_along_axis(b, numbers, output, type.rank - 1);
         weight = weight ? kt_build_mul(b, weight, by_label) : by_label;
     }
     kt_value is_true = kt_build_ne(b, target, kt_build_like(b, target, 0));

@@ -96,7 +96,7 @@ static void update(kt_metric *metric, kt_trace *trace, kt_value target, kt_value
     target = kt_build_cast(b, kt_build_cast(b, target, dtype), KT_I32);
     output = kt_build_cast(b, kt_build_cast(b, output, dtype), KT_I32);
     kt_value weight = kt_build_cast(b, kt_build_like(b, target, 1), dtype);
-    if (sample_weight) weight = kt_along_axis(b, kt_build_cast(b, sample_weight, dtype), target, 0);
+    if (sample_weight) weight = kt_spread_weight(b, kt_build_cast(b, sample_weight, dtype), target);
     target = kt_flatten(b, target);
     output = kt_flatten(b, output);
     kt_value counts =

@@ -48,12 +48,19 @@ static kt_value add_axes(kt_builder *b, kt_value x, int rank) {
     return x;
 }
 
+kt_value kt_spread_weight(kt_builder *b, kt_value sample_weight, kt_value x) {
+    const kt_type type = *kt_build_type(b, x);
+    sample_weight = add_axes(b, sample_weight, type.rank);
+    return kt_build_broadcast_to(b, sample_weight, type.rank, type.dims);
+}
+
 kt_value kt_weight_mask(kt_builder *b, kt_value sample_weight, kt_value mask, kt_dtype dtype) {
     if (sample_weight) sample_weight = kt_build_cast(b, sample_weight, dtype);
     if (!mask) return sample_weight;
     mask = kt_build_cast(b, mask, dtype);
     if (!sample_weight) return mask;
     kt_same_rank(b, &mask, &sample_weight, true);
+    mask = add_axes(b, mask, kt_build_type(b, sample_weight)->rank);
     /* A number for each sample counts for all that the mask has of it. */
     sample_weight = add_axes(b, sample_weight, kt_build_type(b, mask)->rank);
     kt_build_broadcast_pair(b, &mask, &sample_weight);

@@ -51,6 +51,8 @@ void kt_same_rank(kt_builder *builder, kt_value *x, kt_value *y, bool expand_vec
 kt_value kt_divide_no_nan(kt_builder *builder, kt_value x, kt_value y);
 /* The sum of all elements, a scalar. */
 kt_value kt_sum_all(kt_builder *builder, kt_value x);
+/* sample_weight, which counts for all that is behind its axes, in x's shape. */
+kt_value kt_spread_weight(kt_builder *builder, kt_value sample_weight, kt_value x);
 /* sample_weight, with 0 where mask says that there is nothing; either may be 0: none. */
 kt_value kt_weight_mask(kt_builder *builder, kt_value sample_weight, kt_value mask, kt_dtype dtype);
 

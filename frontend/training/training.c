@@ -128,7 +128,7 @@ static bool has_labels(const target *own) { return own->loss || own->metrics.cou
 /* Makes losses, metrics and what the logs are called, once the outputs' types are known. */
 static kt_status make_targets(training *t, kt_model_entry *entry) {
     kt_status status = KT_OK;
-    int64_t input = t->ends.input_count; /* the next for labels, as in add_ports */
+    int64_t input = t->ends.input_count; /* the next for labels, as in add_labels */
     uint32_t losses = 0;
     for (uint32_t i = 0; i < t->ends.output_count; i++) losses += t->targets[i].serialized != NULL;
     for (uint32_t i = 0; i < t->ends.output_count; i++) {
@@ -168,6 +168,8 @@ typedef struct step {
     training *t;
     kt_model_entry entry;
     kt_value *labels, *sample_weights; /* by output, or 0 */
+    bool weighted;
+    uint32_t inputs; /* so far */
     KT_VECTOR(kt_value) logs;
     KT_VECTOR(const char *) names; /* by number, as the next two */
     KT_VECTOR(int32_t) betters, sizes;
@@ -185,22 +187,30 @@ static const char *port_name(const training *t, const char *what, const target *
     return name;
 }
 
-static void add_ports(step *s, bool weighted) {
+static kt_value add_port(step *s, const char *what, uint32_t output, const kt_type *type) {
+    const char *name = port_name(s->t, what, &s->t->targets[output]);
+    return kt_builder_param(&s->entry.builder, KT_ROLE_INPUT, name, s->inputs++, type);
+}
+
+static void add_labels(step *s) {
     training *t = s->t;
-    uint32_t index = t->ends.input_count;
+    s->inputs = t->ends.input_count;
     s->labels = KT_NEW_ARRAY(t->context->arena, kt_value, t->ends.output_count);
     s->sample_weights = KT_NEW_ARRAY(t->context->arena, kt_value, t->ends.output_count);
     for (uint32_t i = 0; i < t->ends.output_count; i++)
-        if (has_labels(&t->targets[i]))
-            s->labels[i] =
-                kt_builder_param(&s->entry.builder, KT_ROLE_INPUT, port_name(t, "labels", &t->targets[i]),
-                                 index++, &t->targets[i].type);
-    const kt_type weight = {.dtype = KT_F32, .rank = 1, .dims = {s->entry.batch}};
-    for (uint32_t i = 0; weighted && i < t->ends.output_count; i++)
-        if (has_labels(&t->targets[i]))
-            s->sample_weights[i] =
-                kt_builder_param(&s->entry.builder, KT_ROLE_INPUT,
-                                 port_name(t, "sample_weight", &t->targets[i]), index++, &weight);
+        if (has_labels(&t->targets[i])) s->labels[i] = add_port(s, "labels", i, &t->targets[i].type);
+}
+
+/* Where there is a number of the loss for each sample, or one for each of its steps, so is a weight; values:
+ * those numbers, or 0 without a loss, where they would be the means along the last axis. */
+static void add_weights(step *s, uint32_t output, kt_value values) {
+    if (!s->weighted || !has_labels(&s->t->targets[output])) return;
+    kt_type type = *kt_build_type(&s->entry.builder, values ? values : s->entry.outputs[output]);
+    if (!values) type.rank--;
+    if (type.rank < 1) type.rank = 1;
+    type.dtype = KT_F32;
+    type.dims[0] = s->entry.batch;
+    s->sample_weights[output] = add_port(s, "sample_weight", output, &type);
 }
 
 /* How many samples there are, as float32. */
@@ -230,11 +240,14 @@ static kt_value add_losses(step *s) {
     kt_value total = 0;
     for (uint32_t i = 0; i < t->ends.output_count; i++) {
         target *own = &t->targets[i];
-        if (!own->loss) continue;
         trace->path = "loss";
-        kt_trace_at(trace, own->loss->name);
-        kt_value value = kt_loss_value(own->loss, trace, s->labels[i], s->entry.outputs[i],
-                                       s->sample_weights[i], s->entry.masks[i]);
+        kt_trace_at(trace, own->loss ? own->loss->name : own->name);
+        kt_value values = own->loss ? kt_loss_values(own->loss, trace, s->labels[i], s->entry.outputs[i]) : 0;
+        if (own->loss && !values) return 0;
+        add_weights(s, i, values);
+        if (!own->loss) continue;
+        kt_value value =
+            kt_loss_reduce(own->loss, trace, s->labels[i], values, s->sample_weights[i], s->entry.masks[i]);
         if (!value) return 0;
         const kt_type type = *kt_build_type(b, value);
         if (type.rank > 0) { /* reduction none: Keras takes the mean */
@@ -429,9 +442,10 @@ static kt_status build_state(step *s, bool train) {
 static kt_status trace_step(training *t, const char *name, bool train, bool weighted) {
     step *s = KT_NEW(t->context->arena, step);
     s->t = t;
+    s->weighted = weighted;
     KT_TRY(kt_model_begin_entry(t->context, t->model, &t->ends, t->graph, name, train, true, &s->entry));
     KT_TRY(build_state(s, train));
-    add_ports(s, weighted);
+    add_labels(s);
     kt_value loss = add_losses(s);
     if (!loss) return KT_INVALID;
     kt_metric_mean_add(t->mean, &s->entry.trace, loss, batch_size(s));

@@ -1,7 +1,8 @@
 /* Training: the entries "train_step" and "evaluate_step" beside "predict", after Keras's compile and fit.
  *
  * An entry's inputs are the model's, then one of labels for each output that has a loss or metrics, then, in the
- * entries whose names end in "_weighted", one of sample weights ([batch], float32) for each of those. Its one output,
+ * entries whose names end in "_weighted", one of sample weights for each of those: float32, [batch],
+ * or [batch, time, ...] as the numbers of the loss before their mean. Its one output,
  * "logs", is what Keras's progress line says after the step: the mean loss and the metrics since they were last set
  * back. Everything else is variables: weights, slots, metrics' state, seeds. */
 #ifndef KT_FRONTEND_TRAINING_H

@@ -139,15 +139,21 @@ static int check_labels(const kt_feeds *feeds, const kt_feed *feed, const kt_abi
     return FAIL(feeds, "%s", error);
 }
 
+/* Are there size of what the feed has along an axis, once it is spread? */
+static bool has_size(const kt_feed *feed, int axis, int64_t size) {
+    return feed->buffer.dims[axis] == size || (feed->spreads && axis > 0 && feed->buffer.dims[axis] == 1);
+}
+
 /* Brings what is in a feed to the input's shape and dtype. */
-static int fit_feed(kt_feeds *feeds, uint32_t index, bool flat, bool loose) {
+static int fit_feed(kt_feeds *feeds, uint32_t index, const kt_feed_group *group, bool flat) {
     const kt_abi_tensor *input = &feeds->entry->inputs[index];
     kt_feed *feed = &feeds->at[index];
+    feed->spreads = group->spreads;
     if (flat) shape_rows(feeds, feed, input);
-    if (loose) trim_shape(feed, input);
+    if (group->prefix[0]) trim_shape(feed, input);
     if (feed->buffer.rank != input->rank) return wrong_shape(feeds, feed, input);
     for (int axis = feeds->fixed ? 1 : 0; axis < input->rank; axis++) {
-        if (is_number(feeds, input->dims[axis]) && feed->buffer.dims[axis] != feeds->low[input->dims[axis]]) {
+        if (is_number(feeds, input->dims[axis]) && !has_size(feed, axis, feeds->low[input->dims[axis]])) {
             return wrong_shape(feeds, feed, input);
         }
     }
@@ -178,8 +184,8 @@ static int fit_feed(kt_feeds *feeds, uint32_t index, bool flat, bool loose) {
 }
 
 /* Takes array's data, or the stream that it is the shape of. */
-static int feed_array(kt_feeds *feeds, uint32_t index, const char *path, kt_array *array, kt_stream **stream,
-                      bool flat, bool loose) {
+static int feed_array(kt_feeds *feeds, uint32_t index, const kt_feed_group *group, const char *path,
+                      kt_array *array, kt_stream **stream, bool flat) {
     kt_feed *feed = &feeds->at[index];
     if (kt_feed_is_fed(feed))
         return kt_cli_fail(feeds->program, KT_EXIT_USAGE, "The input '%s' is given twice.",
@@ -187,7 +193,7 @@ static int feed_array(kt_feeds *feeds, uint32_t index, const char *path, kt_arra
     *feed = (kt_feed){.path = path, .buffer = array->buffer, .stream = *stream};
     array->buffer.data = NULL;
     *stream = NULL;
-    return fit_feed(feeds, index, flat, loose);
+    return fit_feed(feeds, index, group, flat);
 }
 
 /* The array of a name; if any will do, also the only one. */
@@ -227,7 +233,7 @@ static int feed_file(kt_feeds *feeds, const kt_feed_group *group, const char *te
         const char *name = name_in_group(feeds, group, i);
         kt_array *array = stream ? &streamed : choose_array(&arrays, name, named);
         if (array) {
-            status = feed_array(feeds, i, path, array, &stream, arrays.flat, group->prefix[0] != 0);
+            status = feed_array(feeds, i, group, path, array, &stream, arrays.flat);
         } else if (named) {
             status = FAIL(feeds, "%s: There is no array '%s' in it.", path, name);
         } else if (!arrays.at[0].name) {
@@ -278,8 +284,21 @@ int kt_feeds_give(kt_feeds *feeds, const kt_feed_group *group, const kt_buffer *
         if (asked)
             feed->stream = kt_stream_from(source.read, source.object, source.first + (int)i, &feed->buffer);
         if (asked && !feed->stream) return kt_feeds_no_memory(feeds);
-        int status = fit_feed(feeds, group->first + i, false, group->prefix[0] != 0);
+        int status = fit_feed(feeds, group->first + i, group, false);
         if (status) return status;
+    }
+    return 0;
+}
+
+/* Compares a feed's sizes with the input's, and finds out how far it is spread. */
+static int settle(const kt_feeds *feeds, kt_feed *feed, const kt_abi_tensor *input) {
+    feed->repeats = 1;
+    for (int axis = feeds->fixed ? 1 : 0; axis < input->rank; axis++) {
+        int64_t size = feeds->values[input->dims[axis]];
+        bool given = feed->buffer.dims[axis] == size;
+        if (!has_size(feed, axis, size) || (given && size != 1 && feed->repeats > 1))
+            return wrong_shape(feeds, feed, input);
+        if (!given) feed->repeats *= size;
     }
     return 0;
 }
@@ -298,14 +317,10 @@ int kt_feeds_settle(kt_feeds *feeds) {
         feeds->symbols[i] = feeds->at[entry->symbols[i].input].buffer.dims[entry->symbols[i].axis];
     }
     entry->bind(feeds->symbols, feeds->values);
-    for (uint32_t i = 0; i < entry->input_count; i++) {
-        for (int axis = feeds->fixed ? 1 : 0; axis < entry->inputs[i].rank; axis++) {
-            if (feeds->at[i].buffer.dims[axis] != feeds->values[entry->inputs[i].dims[axis]]) {
-                return wrong_shape(feeds, &feeds->at[i], &entry->inputs[i]);
-            }
-        }
-    }
-    return 0;
+    int status = 0;
+    for (uint32_t i = 0; i < entry->input_count && status == 0; i++)
+        status = settle(feeds, &feeds->at[i], &entry->inputs[i]);
+    return status;
 }
 
 int kt_feeds_init(kt_feeds *feeds, const kt_program *program, const kt_abi_entry *entry, int64_t batch_size,

@@ -11,6 +11,8 @@ typedef struct kt_feed {
     kt_buffer buffer;  /* all samples, in the input's dtype; data NULL: not fed yet, or streamed */
     kt_stream *stream; /* where they are read from; or NULL */
     bool borrowed;     /* the data is the caller's */
+    bool spreads;      /* as kt_feed_group says */
+    int64_t repeats;   /* where it spreads: each number stands for so many of the input's that follow each other */
 } kt_feed;
 static inline bool kt_feed_is_fed(const kt_feed *feed) { return feed->buffer.data || feed->stream; }
 
@@ -32,6 +34,7 @@ typedef struct kt_feed_group {
     const char *option; /* "--labels" */
     const char *prefix; /* of the inputs' names, which users leave out; with one, ones at the end of shapes count for
                            nothing; "": none */
+    bool spreads;       /* a number for the first axes counts for all that is behind them */
 } kt_feed_group;
 
 /* These print a sentence and return an exit status; 0: done. Whatever init gave, deinit frees. outputs: the entry's count

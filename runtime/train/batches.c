@@ -14,7 +14,8 @@ static size_t row_bytes(const kt_buffer *buffer) { return (size_t)(buffer->capac
 
 /* Must rows of input i be brought together, as they do not lie so in memory? */
 static bool is_gathered(const kt_steps *steps, uint32_t i) {
-    return steps->order || steps->dataset->feeds.at[i].stream;
+    const kt_feed *feed = &steps->dataset->feeds.at[i];
+    return steps->order || feed->stream || feed->repeats > 1;
 }
 
 bool kt_batches_need_thread(const kt_steps *steps) {
@@ -24,7 +25,8 @@ bool kt_batches_need_thread(const kt_steps *steps) {
         const kt_feed *feed = &feeds->at[i];
         if (feed->stream && !kt_stream_is_file(feed->stream))
             return false; /* the caller's function, the caller's thread */
-        if (is_gathered(steps, i)) bytes += row_bytes(&feed->buffer) * (size_t)steps->batch_size;
+        if (is_gathered(steps, i))
+            bytes += row_bytes(&feed->buffer) * (size_t)(feed->repeats * steps->batch_size);
     }
     return bytes >= worth_a_thread && kt_steps_count(steps) > 1;
 }
@@ -73,27 +75,44 @@ static int read_labels(const kt_steps *steps, kt_batch *batch, uint32_t i, const
     return failed;
 }
 
+/* Has each of count numbers stand there several times, from the last on, as the first are in the way. */
+static void repeat(float *numbers, size_t count, size_t times) {
+    for (size_t k = count; k--;)
+        for (size_t j = times; j--;) numbers[k * times + j] = numbers[k];
+}
+
+/* Brings the rows of input i together. */
+static int copy_rows(const kt_steps *steps, kt_batch *batch, uint32_t i, const span *rows) {
+    const kt_feed *feed = &steps->dataset->feeds.at[i];
+    const size_t row = row_bytes(&feed->buffer);
+    if (feed->stream)
+        return kt_stream_read(feed->stream, rows->order, rows->at, rows->count, feed->buffer.dtype,
+                              batch->rows[i], batch->error);
+    const char *from = feed->buffer.data;
+    for (int64_t k = 0; k < rows->count; k++)
+        memcpy((char *)batch->rows[i] + (size_t)k * row,
+               from + (size_t)(rows->order ? rows->order[k] : rows->at + k) * row, row);
+    return 0;
+}
+
 /* Points input number i to its rows, together. */
 static int gather(const kt_steps *steps, kt_batch *batch, uint32_t i, const span *rows) {
     const kt_feeds *feeds = &steps->dataset->feeds;
     const kt_feed *feed = &feeds->at[i];
     const kt_buffer *buffer = &feed->buffer;
     const size_t row = row_bytes(buffer);
-    const char *from = buffer->data;
     if (!is_gathered(steps, i)) {
-        batch->inputs[i] = from + (size_t)rows->at * row;
+        batch->inputs[i] = (const char *)buffer->data + (size_t)rows->at * row;
         return 0;
     }
-    if (!batch->rows[i]) batch->rows[i] = malloc(row * (size_t)steps->batch_size + 1);
+    if (!batch->rows[i]) batch->rows[i] = malloc(row * (size_t)(feed->repeats * steps->batch_size) + 1);
     if (!batch->rows[i]) return no_memory(batch->error);
     batch->inputs[i] = batch->rows[i];
     if (feed->stream && feeds->entry->inputs[i].labels) return read_labels(steps, batch, i, rows);
-    if (feed->stream)
-        return kt_stream_read(feed->stream, rows->order, rows->at, rows->count, buffer->dtype, batch->rows[i],
-                              batch->error);
-    for (int64_t k = 0; k < rows->count; k++)
-        memcpy((char *)batch->rows[i] + (size_t)k * row, from + (size_t)rows->order[k] * row, row);
-    return 0;
+    int failed = copy_rows(steps, batch, i, rows);
+    if (!failed && feed->repeats > 1)
+        repeat(batch->rows[i], row / sizeof(float) * (size_t)rows->count, (size_t)feed->repeats);
+    return failed;
 }
 
 int kt_batch_gather(const kt_steps *steps, kt_batch *batch, int64_t number) {

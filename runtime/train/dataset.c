@@ -163,7 +163,7 @@ static int read_weights(kt_dataset *dataset, const kt_fit_options *options, uint
     kt_feeds *feeds = &dataset->feeds;
     uint32_t first = first_label + labels;
     const kt_feed_group group = {first, feeds->entry->input_count - first, "--sample-weight",
-                                 labels > 1 ? "sample_weight_" : weight_prefix};
+                                 labels > 1 ? "sample_weight_" : weight_prefix, true};
     int status = 0;
     feeds->streams = !options->class_weight; /* which are multiplied into them */
     if (options->sample_weights.count)
@@ -172,6 +172,10 @@ static int read_weights(kt_dataset *dataset, const kt_fit_options *options, uint
         status = kt_feeds_give(
             feeds, &group, options->arrays->sample_weights, options->arrays->sample_weight_count,
             source_of(options->arrays, options->arrays->data_count + options->arrays->label_count));
+    if (options->class_weight && feeds->entry->inputs[first].rank > 1)
+        return kt_cli_fail(feeds->program, KT_EXIT_FAILED,
+                           "--class-weight is for labels of one class a sample; give the steps of samples "
+                           "weights with --sample-weight.");
     if (status == 0 && options->class_weight) status = own_weights(feeds, first);
     for (uint32_t i = first; i < feeds->entry->input_count && status == 0; i++)
         if (!kt_feed_is_fed(&feeds->at[i])) status = fill_ones(feeds, i);

@@ -21,7 +21,9 @@ static const struct {
      FIELD(data), false},
     {"--labels", "FILE", "their labels; NAME=FILE where the model has several outputs", FILES, FIELD(labels),
      false},
-    {"--sample-weight", "FILE", "one weight a sample", FILES, FIELD(sample_weights), false},
+    {"--sample-weight", "FILE",
+     "one weight a sample, or where the loss has a number for each step one a step", FILES,
+     FIELD(sample_weights), false},
     {"--batch-size", "N", "samples a step [32]", COUNT, FIELD(batch_size), false},
     {"--weights", "FILE",
      "begin with what a .keras or .weights.h5 holds, optimizer state included; or, of a program compiled "

@@ -166,6 +166,32 @@ static void check_reading(const char *trainer, const char *directory) {
     kt_model_destroy(model);
 }
 
+/* ---- weights of steps: one for a sample is one for each of its steps --------------------------------------
+ */
+static void check_step_weights(void) {
+    enum { STEPS = 4, ROWS = SAMPLES / STEPS };
+    const kt_buffer inputs = {.data = x, .dtype = KT_F32, .rank = 3, .dims = {ROWS, STEPS, FEATURES}};
+    const kt_buffer labels = array(y, KT_I32, 2, ROWS, STEPS);
+    const kt_buffer weight[] = {array(weights, KT_F32, 2, ROWS, STEPS), array(weights, KT_F32, 1, ROWS, 0),
+                                array(weights, KT_F32, 2, ROWS, STEPS - 1)};
+    float logs[3][2];
+    kt_model *model = kt_model_create("steps");
+    int h = kt_model_input(model, "x", KT_F32, 2, (int64_t[]){-1, FEATURES});
+    h = kt_model_layer(model, "Dense", "{\"units\": 3, \"activation\": \"softmax\"}", &h, 1);
+    check(model, kt_model_output(model, h), "build");
+    check(model, kt_model_compile(model, adam, "sparse_categorical_crossentropy", "accuracy"), "compile");
+    for (int shape = 0; shape < 3; shape++) {
+        for (int i = 0; i < SAMPLES; i++) weights[i] = (float)((shape == 0 ? i / STEPS : i) % 3);
+        const kt_data data = {&inputs, 1, &labels, 1, &weight[shape], 1, NULL, NULL};
+        if (shape == 2) refuse(model, kt_model_evaluate(model, &data, 0, logs[2]), "shape [24, 3]");
+        if (shape < 2) check(model, kt_model_evaluate(model, &data, 0, logs[shape]), "evaluate");
+        if (shape == 0) check(model, kt_model_fit(model, &data, NULL, NULL), "fit");
+        if (shape == 0) check(model, kt_model_evaluate(model, &data, 0, logs[0]), "evaluate");
+    }
+    if (memcmp(logs[0], logs[1], sizeof logs[0]) != 0) fail("evaluate", "steps weigh otherwise than samples");
+    kt_model_destroy(model);
+}
+
 /* ---- callbacks --------------------------------------------------------------------------------------------
  */
 typedef struct seen {
@@ -440,6 +466,7 @@ int main(int argc, char **argv) {
     kt_model_destroy(model);
 
     check_reading(argv[1], argv[4]);
+    check_step_weights();
     check_names(argv[1], argv[4]);
     check_initializers();
     check_roots();

@@ -32,4 +32,14 @@ expect_refused() { # STATUS SENTENCE ARGUMENTS
     expect_text "$sentence" "$work/errors"
     [ ! -e "$work/refused" ] || fail "$* left a file"
 }
+# The logs that Keras recorded are those of a history, to 1e-4: sixteen steps of Adam make more of a rounding than one.
+same_logs() {
+    while read -r name numbers; do
+        sed -n "s/.*\"$name\": \[\([^]]*\)\].*/\1/p" "$2" | tr -d , >"$work/ours"
+        echo "$numbers" | cat - "$work/ours" | awk -v name="$name" '
+            NR == 1 { count = split($0, theirs) }
+            NR == 2 && NF == count { for (i = 1; i <= count; i++) if ((d = $i - theirs[i]) > 1e-4 || d < -1e-4) bad = 1; seen = 1 }
+            END { exit bad || !seen }' || fail "$name is not Keras's $numbers but $(cat "$work/ours")"
+    done <"$1"
+}
 digits=$SOURCE/examples/digits

@@ -1,5 +1,5 @@
-"""Makes the models that errors_test.sh expects to be refused, and those of recurrent_test.sh and training_test.sh with
-what Keras gives.
+"""Makes the models that errors_test.sh expects to be refused, and those of recurrent_test.sh, training_test.sh
+and sample_weights_test.sh with what Keras gives.
 
     KERAS_BACKEND=jax python tests/driver/make.py
 """
@@ -102,6 +102,18 @@ frozen.save(FOLDER / "frozen.keras")
 history = trained.fit(samples, kinds, batch_size=20, epochs=4, shuffle=False, validation_split=0.25, verbose=0,
                       class_weight={0: 1.0, 1: 2.5, 2: 0.5}).history
 (FOLDER / "trainer_history.txt").write_text(
+    "".join(" ".join([name, *(f"{number:.7f}" for number in numbers)]) + "\n" for name, numbers in history.items()))
+# A weight for each step of a sample.
+keras.utils.set_random_seed(2)
+stepped = keras.Sequential([keras.Input((None, 6)), layers.GRU(4, return_sequences=True), layers.Dense(3, "softmax")])
+stepped.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy", weighted_metrics=["accuracy"])
+stepped.save(FOLDER / "stepped.keras")
+steps = {"x": samples.reshape(24, 4, 6), "y": kinds.reshape(24, 4), "weights": np.random.default_rng(8).uniform(0, 2, (24, 4)).astype("float32")}
+for name, array in steps.items():
+    np.save(FOLDER / f"stepped_{name}.npy", array)
+history = stepped.fit(steps["x"], steps["y"], sample_weight=steps["weights"], batch_size=5, epochs=4, shuffle=False,
+                      validation_split=0.25, verbose=0).history
+(FOLDER / "stepped_history.txt").write_text(
     "".join(" ".join([name, *(f"{number:.7f}" for number in numbers)]) + "\n" for name, numbers in history.items()))
 # LoRA: Keras reads factors of 0, which Adam's moments move again.
 keras.utils.set_random_seed(2)

@@ -13,20 +13,9 @@ same_numbers() {
         END { exit bad || !seen }'
 }
 
-# The logs that Keras recorded are those of a history, to 1e-4: sixteen steps of Adam make more of a rounding than one.
-same_history() {
-    while read -r name numbers; do
-        sed -n "s/.*\"$name\": \[\([^]]*\)\].*/\1/p" "$2" | tr -d , >"$work/ours"
-        echo "$numbers" | cat - "$work/ours" | awk -v name="$name" '
-            NR == 1 { count = split($0, theirs) }
-            NR == 2 && NF == count { for (i = 1; i <= count; i++) if ((d = $i - theirs[i]) > 1e-4 || d < -1e-4) bad = 1; seen = 1 }
-            END { exit bad || !seen }' || fail "$name is not Keras's $numbers but $(cat "$work/ours")"
-    done <"$1"
-}
-
 "$work/trainer" fit $data --batch-size 20 --epochs 4 --no-shuffle --validation-split 0.25 \
     --class-weight 0=1,1=2.5,2=0.5 --history "$work/history.json" >"$work/lines"
-same_history "$here/trainer_history.txt" "$work/history.json"
+same_logs "$here/trainer_history.txt" "$work/history.json"
 [ "$(grep -c '^Epoch [1-4]/4$' "$work/lines")" = 4 ] || fail "not four epochs: $(cat "$work/lines")"
 expect_text '^4/4 - .*/step - accuracy: 0\.[0-9]* - loss: [0-9.]* - val_accuracy: 0\.[0-9]* - val_loss: ' "$work/lines"
 
@@ -100,7 +89,7 @@ expect_text "Cannot read the weights in .*/beside.weights" "$work/errors"
 "$work/adapted" fit $data --batch-size 20 --epochs 2 --no-shuffle --quiet --checkpoint "$work/adapting"
 "$work/adapted" fit $data --batch-size 20 --epochs 4 --no-shuffle --quiet --checkpoint "$work/adapting" --resume --history "$work/adapted.json" \
     --save "$work/further.keras"
-same_history "$here/adapted_history.txt" "$work/adapted.json"
+same_logs "$here/adapted_history.txt" "$work/adapted.json"
 "$KERATIN" compile "$work/further.keras" -o "$work/further"
 "$work/further" --input "$here/trainer_x.npy" --output "$work/further.npy"
 "$COMPARE" close "$work/further.npy" "$here/adapted_y.npy" || fail "a saved kernel lacks LoRA's factors"
@@ -144,7 +133,7 @@ expect_status 2 "$work/own" evaluate $data
 # Optimizers within others: steps that overflow leave weights alone, constraints too, and what Keras's file holds twice is in ours.
 "$KERATIN" compile "$here/wrapped.keras" --train -o "$work/wrapped"
 "$work/wrapped" fit $data --batch-size 20 --epochs 4 --no-shuffle --quiet --history "$work/wrapped.json" --save "$work/wrapped.weights.h5"
-same_history "$here/wrapped_history.txt" "$work/wrapped.json"
+same_logs "$here/wrapped_history.txt" "$work/wrapped.json"
 "$DATASETS" "$work/wrapped.weights.h5" | LC_ALL=C sort >"$work/datasets"
 cmp "$here/wrapped_datasets.txt" "$work/datasets" || fail "other datasets: $(diff "$here/wrapped_datasets.txt" "$work/datasets")"
 "$KERATIN" compile "$here/wrapped.keras" --train -o "$work/again"

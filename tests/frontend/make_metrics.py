@@ -133,7 +133,7 @@ def case(make, batches, weighted=True, masked=(), weights=None, required=(), **o
     if masked:
         masks = [random.random((n, *masked)) < 0.6 for n in SIZES]
         variants.append((None, masks))
-        if not masked:
+        if weights[0].ndim == 1 + len(masked):
             variants.append((weights, masks))
     given = add(make, options, batches, variants)
     for name in options:
@@ -321,8 +321,30 @@ def correlations():
         case(M.R2Score, numbers(3), class_aggregation=way, name="own")
 
 
+def weighted_steps():
+    """With a weight for each step of a sample."""
+    global random
+    random = np.random.default_rng(96)
+    weights = lambda *shape: [uniform(n, *shape, high=2.0) for n in SIZES]
+    case(M.Mean, numbers(4, 3), weights=weights(4))
+    case(M.Sum, numbers(4, 2, 2), weights=weights(4, 2))
+    case(M.MeanSquaredError, numbers(4, 2), weights=weights(4), masked=(4,))
+    case(M.RootMeanSquaredError, numbers(2, 4, 3), weights=weights(2, 4), masked=(2, 4))
+    case(M.BinaryAccuracy, decisions(4, 1), weights=weights(4), masked=(4,))
+    case(M.SparseCategoricalAccuracy, sparse(3, 4), weights=weights(4), masked=(4,))
+    case(M.SparseTopKCategoricalAccuracy, sparse(9, 3), weights=weights(3))
+    case(M.SparseCategoricalCrossentropy, sparse(4, 3), weights=weights(3), ignore_class=2)
+    case(M.TruePositives, decisions(4, 3), weights=weights(4))
+    case(M.Precision, decisions(4, 1), weights=weights(4), thresholds=[0.3, 0.6], required=("thresholds",))
+    case(M.Recall, one_hot(5, 2), weights=weights(2), top_k=2)
+    case(M.AUC, decisions(2, 3), weights=weights(2), label_weights=[0.5, 2.0, 1.0], num_thresholds=8)
+    case(M.MeanIoU, sparse(4, 2, 3), weights=[integers(4, n, 2, 3) for n in SIZES], num_classes=4, sparse_y_pred=False,
+         required=("num_classes", "sparse_y_pred"))
+    case(M.PearsonCorrelation, numbers(4, 4), weights=weights(4), masked=(4,))
+
+
 for family in (means, accuracies, regressions, losses, confusions, curves, f_scores, ious, correlations,
-               more_losses):
+               more_losses, weighted_steps):
     family()
 write("metrics.json", cases)
 assert not ignored, ignored

@@ -207,6 +207,17 @@ def weighted(): return *classes(L.Dense(5, "relu")), None, True
 @model
 def weighted_numbers(): return *numbers(L.Conv1D(3, 2), L.Flatten(), shape=(5, 2)), None, True
 @model
+def weighted_steps():  # a weight for each step, which masks are joined with
+    x = keras.Input((6,), dtype="int32"); h = L.LSTM(4, return_sequences=True)(L.Embedding(7, 3, mask_zero=True)(x))
+    return keras.Model(x, L.Dense(5, "softmax")(h)), "sparse_categorical_crossentropy", ["accuracy"], None, True
+@model
+def weighted_ends():  # some outputs have steps, others none
+    x = keras.Input((5, 3)); h = L.GRU(4, return_sequences=True)(x)
+    return (keras.Model(x, [L.Dense(2)(h), L.Dense(1)(L.Flatten()(h)), L.Dense(3, "softmax")(h)]), ["mse", "mae", keras.losses.CategoricalFocalCrossentropy(
+        reduction="mean_with_sample_weight")], [["mae"], ["mse"], ["categorical_accuracy"]], None, True)
+@model
+def weighted_pixels(): return *classes(L.Conv2D(3, 3, padding="same"), shape=(4, 5, 2))[:2], [], None, True
+@model
 def steps():  # sign has zeros as its derivative, floor division and round have none: weights behind these do not decay
     x = keras.Input((6,)); signed, divided, rounded, plain = (L.Dense(3)(x) for _ in range(4))
     return keras.Model(x, L.Dense(2)(keras.ops.sign(signed) + divided // 0.5 + keras.ops.round(rounded) + plain)), "mse", ["mae"]
@@ -270,7 +281,7 @@ def make(name, function, policy, out):
             labels.append(np.eye(shape[-1], dtype="float32")[rng.integers(0, shape[-1], shape[:-1])])
         else:
             labels.append(rng.standard_normal(shape).astype("float32"))
-    sample = [rng.uniform(0, 2, (BATCHES, count)).astype("float32") for _ in labels] if sampled else []
+    sample = [rng.uniform(0, 2, (BATCHES, count) + tensor.shape[1:-1]).astype("float32") for tensor in net.outputs] if sampled else []
     pick = lambda arrays, step: [a[step % BATCHES] for a in arrays]
     one = lambda list_: list_[0] if len(list_) == 1 else list_
     net.optimizer.build(net.trainable_variables)
