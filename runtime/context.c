@@ -64,8 +64,9 @@ static void reset_variable(kt_context *context, const kt_abi_variable *variable)
         memcpy(to, context->constants + variable->begin, kt_abi_variable_bytes(variable));
 }
 
-kt_context *kt_context_create_from(const kt_program *program, int threads, const char *weights,
-                                   char *out_error) {
+/* weights: as kt_context_create_from has them; empty: none. */
+static kt_context *create(const kt_program *program, int threads, const char *weights, bool empty,
+                          char *out_error) {
     char unused[ERROR_BYTES];
     if (!out_error) out_error = unused;
     uint64_t missing = program->cpu_features & ~kt_cpu_features();
@@ -97,19 +98,33 @@ kt_context *kt_context_create_from(const kt_program *program, int threads, const
     context->pool = pool;
     context->variables = variables;
     context->constants = program->constants;
-    if (program->weights &&
+    if (program->weights && !empty &&
         kt_weights_load(program, weights, threads, variables, &context->prepared, out_error, ERROR_BYTES)) {
         kt_context_destroy(context);
         return NULL;
     }
     if (context->prepared) context->constants = context->prepared;
-    for (uint32_t i = 0; variables && i < program->variable_count; i++)
-        if (!program->variables[i].file_begin) reset_variable(context, &program->variables[i]);
+    for (uint32_t i = 0; variables && i < program->variable_count; i++) {
+        const kt_abi_variable *variable = &program->variables[i];
+        if (!variable->file_begin)
+            reset_variable(context, variable);
+        else if (empty)
+            memset(variables + variable->offset, 0, kt_abi_variable_bytes(variable));
+    }
     return context;
 }
 
 kt_context *kt_context_create(const kt_program *program, int threads, char *out_error) {
-    return kt_context_create_from(program, threads, NULL, out_error);
+    return create(program, threads, NULL, false, out_error);
+}
+
+kt_context *kt_context_create_from(const kt_program *program, int threads, const char *weights,
+                                   char *out_error) {
+    return create(program, threads, weights, false, out_error);
+}
+
+kt_context *kt_context_create_empty(const kt_program *program, int threads, char *out_error) {
+    return create(program, threads, NULL, true, out_error);
 }
 
 static void free_binding(struct binding *binding) {

@@ -26,6 +26,8 @@ typedef struct kt_context kt_context;
 kt_context *kt_context_create(const kt_program *program, int threads, char *out_error);
 /* With the weights in a file, for a program that was compiled so; NULL: the one beside the program. */
 kt_context *kt_context_create_from(const kt_program *program, int threads, const char *weights, char *out_error);
+/* With zeros for the weights in a file, for a program that trains and has others loaded next. */
+kt_context *kt_context_create_empty(const kt_program *program, int threads, char *out_error);
 void kt_context_destroy(kt_context *context); /* NULL is allowed */
 const char *kt_context_error(const kt_context *context); /* "" if there was none */
 /* Makes sentence the last error; is code. */

@@ -42,8 +42,9 @@ int kt_cli_create_context(const kt_program *program, int64_t threads, const char
     if (weights && !own && !load)
         return kt_cli_fail(program, KT_EXIT_USAGE,
                            "The weights are in this program; compile it with --weights=file to give others.");
-    kt_context *context = kt_context_create_from(program, (int)(threads < INT32_MAX ? threads : INT32_MAX),
-                                                 own ? weights : NULL, error);
+    const int most = (int)(threads < INT32_MAX ? threads : INT32_MAX);
+    kt_context *context = weights && !own ? kt_context_create_empty(program, most, error)
+                                          : kt_context_create_from(program, most, weights, error);
     if (!context) return kt_cli_fail(program, KT_EXIT_FAILED, "%s", error);
     if (weights && !own && load(context, weights, error)) {
         kt_context_destroy(context);

@@ -81,6 +81,10 @@ cp "$work/seeded.weights" "$work/beside.weights"
 expect_status 1 "$work/beside" fit $data
 expect_text "beside.weights holds the weights of another model" "$work/errors"
 rm "$work/beside.weights"
+"$work/beside" evaluate $data --weights "$work/one.keras" >"$work/evaluated"
+cmp "$work/trained" "$work/evaluated" || fail "a trainer wants the weights beside it though others are given"
+"$work/beside" fit $data --quiet --weights "$work/one.keras" --save "$work/begun.keras"
+cmp "$work/loaded.keras" "$work/begun.keras" || fail "a trainer begins otherwise where there are no weights beside it"
 expect_status 1 "$work/beside" fit $data
 expect_text "Cannot read the weights in .*/beside.weights" "$work/errors"
 
