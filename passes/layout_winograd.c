@@ -15,11 +15,11 @@ static const double WORTH_SHARE = 0.8; /* of the products */
 
 /* Costs are vector operations a channel or feature; a transform's moves count with its arithmetic. Bytes are
  * multiplied four at a time, their transforms' 16 bits two. Kernels for small tiles are less than twice as
- * large as they were. Those for large tiles are four times as large: past MOST_KERNEL_BYTES the memory that
- * this takes would outweigh the products saved. */
+ * large as they were. Those for large tiles are four times as large: past MOST_KERNEL_BYTES (256 channels to
+ * 256 features) the memory that this takes, and reading it, would outweigh the products saved. */
 int kt_winograd_choose(const kt_dim_pool *dims, const kt_attrs_conv *attrs, const kt_type *x,
                        const kt_type *kernel, const kt_type *result, double share, int *out_most) {
-    enum { LEAST_CHANNELS = 8, MOST_CHANNELS = 512, MOST_PIXELS = 1 << 16, MOST_KERNEL_BYTES = 4 << 20 };
+    enum { LEAST_CHANNELS = 8, MOST_CHANNELS = 512, MOST_PIXELS = 1 << 16, MOST_KERNEL_BYTES = 10 << 20 };
     static const struct {
         int tile;
         int64_t input, output; /* operations of the transforms */
