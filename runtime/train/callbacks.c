@@ -282,6 +282,19 @@ static int read_backup(kt_backup *backup, const kt_program *program, const char 
                        option, backup->save_freq);
 }
 
+static int read_remote(kt_remote_monitor *monitor, const kt_program *program, const char *text) {
+    const field fields[] = {{"root", NULL, monitor->root, sizeof monitor->root},
+                            {"path", NULL, monitor->path, sizeof monitor->path},
+                            {"field", NULL, monitor->field, sizeof monitor->field},
+                            {"headers", NULL, monitor->headers, sizeof monitor->headers},
+                            {"send_as_json", &monitor->sends_json, NULL, 0},
+                            {NULL, NULL, NULL, 0}};
+    *monitor =
+        (kt_remote_monitor){.root = "http://localhost:9000", .path = "/publish/epoch/end/", .field = "data"};
+    int status = parse(program, "--remote-monitor", text, fields);
+    return status ? status : kt_remote_monitor_begin(monitor, program);
+}
+
 static int read_update_freq(kt_tensorboard *board, const kt_program *program, const char *text) {
     if (strcmp(text, "epoch") == 0) return 0;
     if (strcmp(text, "batch") == 0) {
@@ -335,6 +348,8 @@ int kt_callbacks_init(kt_callbacks *callbacks, kt_context *context, const kt_fit
     }
     if (status == 0 && options->tensorboard_freq)
         status = read_update_freq(&callbacks->board, program, options->tensorboard_freq);
+    if (status == 0 && options->remote_monitor)
+        status = read_remote(&callbacks->remote, program, options->remote_monitor);
     if (status == 0 && options->learning_rate_scheduler)
         status = read_schedule(callbacks, options->learning_rate_scheduler);
     const char *separator = options->csv_separator;
@@ -528,6 +543,8 @@ int kt_callbacks_epoch(kt_callbacks *callbacks, int64_t epoch, kt_log *logs, siz
         status = kt_model_checkpoint_epoch(&callbacks->checkpoints[i], context, epoch, logs, count);
     if (status == 0 && callbacks->csv.file)
         status = kt_csv_log_epoch(&callbacks->csv, callbacks->program, epoch, logs, count);
+    if (status == 0 && callbacks->remote.root[0])
+        status = kt_remote_monitor_epoch(&callbacks->remote, callbacks->program, epoch, logs, count);
     if (status == 0 && callbacks->board.directory)
         status = kt_tensorboard_epoch(&callbacks->board, context, epoch, find_iterations(context), rates,
                                       logs, count);

@@ -1,5 +1,5 @@
-/* Callbacks of fit, after Keras's of the same names. They run in the order in which they stand here; CSV and TensorBoard
- * come last, so that they see what the others log. */
+/* Callbacks of fit, after Keras's of the same names. They run in the order in which they stand here; CSV, RemoteMonitor and
+ * TensorBoard come last, so that they see what the others log. */
 #ifndef KT_RUNTIME_TRAIN_CALLBACKS_H
 #define KT_RUNTIME_TRAIN_CALLBACKS_H
 
@@ -69,9 +69,24 @@ typedef struct kt_csv_log {
 } kt_csv_log;
 int kt_csv_log_open(kt_csv_log *log, const kt_program *program, bool append);
 int kt_csv_log_epoch(kt_csv_log *log, const kt_program *program, int64_t epoch, const kt_log *logs, size_t count);
+/* The logs, of lists their first numbers, by their names, as they have an order of their own: from malloc; NULL: no
+ * memory. *count: of numbers, then of logs. */
+const kt_log **kt_logs_by_name(const kt_log *logs, size_t *count);
 /* Python's repr of a float. */
 enum { KT_PYTHON_FLOAT = 32 };
 void kt_python_float(double value, char out_text[KT_PYTHON_FLOAT]);
+
+/* ---- remote_monitor.c ------------------------------------------------------------------------------------ */
+typedef struct kt_remote_monitor {
+    char root[KT_CALLBACK_PATH]; /* "http://localhost:9000"; "": there is none */
+    char path[KT_CALLBACK_PATH], field[KT_MONITOR], headers[KT_CALLBACK_PATH]; /* headers: "Name:value;Name:value" */
+    double sends_json; /* above 0: as JSON, not in a form */
+} kt_remote_monitor;
+/* Prints a sentence and returns an exit status other than 0 where it is no place that logs can be sent to. */
+int kt_remote_monitor_begin(kt_remote_monitor *monitor, const kt_program *program);
+/* Sends the logs; where the server does not answer, a warning says so, as in Keras. */
+int kt_remote_monitor_epoch(const kt_remote_monitor *monitor, const kt_program *program, int64_t epoch, const kt_log *logs,
+                            size_t count);
 
 /* ---- tensorboard.c --------------------------------------------------------------------------------------- */
 typedef struct kt_events {
@@ -161,6 +176,7 @@ typedef struct kt_callbacks {
     int checkpoint_count;
     kt_backup backup;
     kt_csv_log csv;
+    kt_remote_monitor remote;
     kt_tensorboard board;
 } kt_callbacks;
 

@@ -75,10 +75,19 @@ static int put_log(const kt_csv_log *log, const kt_log *at) {
 
 static void end_line(const kt_csv_log *log) { (void)fputs("\r\n", log->file); }
 
-/* By name: the logs have an order of their own. */
 static int compare(const void *x, const void *y) {
     const kt_log *const *a = x, *const *b = y;
     return strcmp((*a)->name, (*b)->name);
+}
+
+const kt_log **kt_logs_by_name(const kt_log *logs, size_t *count) {
+    const kt_log **sorted = malloc((*count + 1) * sizeof *sorted);
+    size_t numbers = *count;
+    if (!sorted) return NULL;
+    *count = 0;
+    for (size_t i = 0; i < numbers; i += kt_log_numbers(logs[i].size)) sorted[(*count)++] = &logs[i];
+    qsort((void *)sorted, *count, sizeof *sorted, compare);
+    return sorted;
 }
 
 static void head(const kt_csv_log *log, const kt_log *const *sorted, size_t count, bool validates) {
@@ -102,17 +111,11 @@ int kt_csv_log_open(kt_csv_log *log, const kt_program *program, bool append) {
 
 int kt_csv_log_epoch(kt_csv_log *log, const kt_program *program, int64_t epoch, const kt_log *logs,
                      size_t count) {
-    const kt_log **sorted = malloc((count + 1) * sizeof *sorted);
+    const kt_log **sorted = kt_logs_by_name(logs, &count);
     char text[KT_PYTHON_FLOAT];
     bool validates = false;
     if (!sorted) return kt_cli_fail(program, KT_EXIT_FAILED, "There is not enough memory.");
-    size_t numbers = count;
-    count = 0;
-    for (size_t i = 0; i < numbers; i += kt_log_numbers(logs[i].size)) {
-        sorted[count++] = &logs[i];
-        validates = validates || strncmp(logs[i].name, "val_", 4) == 0;
-    }
-    qsort((void *)sorted, count, sizeof *sorted, compare);
+    for (size_t i = 0; i < count; i++) validates = validates || strncmp(sorted[i]->name, "val_", 4) == 0;
     if (!log->headed) head(log, sorted, count, validates);
     log->headed = true;
     (void)snprintf(text, sizeof text, "%lld", (long long)epoch);

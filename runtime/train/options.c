@@ -91,6 +91,10 @@ static const struct {
      "keep the state of the run there, and go on from it if there is one; deleted when training ends; also "
      "save_freq (epoch or a number of steps), delete_checkpoint",
      TEXT, FIELD(backup_and_restore), true},
+    {"--remote-monitor", "root=http://localhost:9000,path=/publish/epoch/end/,field=data",
+     "post the logs of each epoch to a server, as JSON in that field of a form; also send_as_json, headers "
+     "(NAME:VALUE;NAME:VALUE)",
+     TEXT, FIELD(remote_monitor), true},
     {"--terminate-on-nan", NULL, "stop when the loss is no number", FLAG, FIELD(terminate_on_nan), true},
     {"--terminate-on-nan-raise-error", NULL, "and fail then", FLAG, FIELD(raise_error), true},
 };

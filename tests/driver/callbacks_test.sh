@@ -53,6 +53,23 @@ done
 printf x | dd of="$work/board/train/$(ls "$work/board/train")" bs=1 seek=40 conv=notrunc 2>"$work/errors"
 expect_status 1 "$EVENTS" "$work/board/train/$(ls "$work/board/train")"
 
+# What a server is told, in a form and as JSON; one that is not there gets a warning only.
+"$SINK" 3 "$work/remote" >"$work/port" &
+until [ -s "$work/port" ]; do sleep 0.05; done
+root=http://127.0.0.1:$(cat "$work/port")
+"$work/trainer" $fit --epochs 2 --validation-split 0.25 --remote-monitor root=$root
+"$work/trainer" $fit --remote-monitor "root=$root/of,path=logs,headers=X-Run: a b,send_as_json=true"
+wait $!
+quoted='s/%2C/,/g; s/+/ /g; s/%7D/ }/; s/}$/ }/' # numbers by themselves
+sed "$quoted" "$work/remote" >"$work/ours"
+sed "$quoted" "$recorded/remote.txt" >"$work/theirs"
+same "$work/ours" "$work/theirs" "what a server is told"
+"$work/trainer" $fit --remote-monitor root=$root,field=x 2>"$work/errors" || fail "fails for want of a server"
+grep -q "warning: Could not reach RemoteMonitor root server at $root\$" "$work/errors" || fail "no warning: $(cat "$work/errors")"
+for wrong in root=https://localhost root=localhost:9000 root=http:// "root=http://a b" "path=/a b" headers=X "headers=:x" port=1; do
+    expect_status 2 "$work/trainer" $fit --remote-monitor "$wrong"
+done
+
 # The rate by epochs, and columns of a log without validation; Python's newlines and numbers.
 "$work/trainer" $fit --epochs 4 --history "$work/history.json" --csv-log "$work/scheduled.csv" --csv-log-separator ';' \
     --learning-rate-scheduler verbose=1,0=0.05,1=0.02,3=0.001 >"$work/said"

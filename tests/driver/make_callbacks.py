@@ -4,10 +4,12 @@ callbacks_test.sh.
 python make_callbacks.py
 """
 import contextlib
+import http.server
 import io
 import json
 import os
 import shutil
+import threading
 from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -55,6 +57,23 @@ shutil.rmtree(OUT / "board")
 # Without validation; the rate is given by epochs.
 fit("scheduled", callbacks.LearningRateScheduler(lambda epoch: 0.05 if epoch < 1 else 0.02 if epoch < 3 else 0.001, verbose=1),
     callbacks.CSVLogger(OUT / "scheduled.csv", separator=";"), epochs=4)
+# What a server is told of epochs.
+class Sink(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        lines = [self.requestline] + [f"{name}: {value}" for name, value in self.headers.items()
+                                      if name == "Content-Type" or name.startswith("X-")]
+        with open(OUT / "remote.txt", "a") as file:
+            print(*lines, self.rfile.read(int(self.headers["Content-Length"])).decode(), sep="\n", file=file)
+        self.send_response(200)
+        self.end_headers()
+
+
+with http.server.HTTPServer(("127.0.0.1", 0), Sink) as sink:
+    threading.Thread(target=sink.serve_forever, daemon=True).start()
+    root = f"http://127.0.0.1:{sink.server_port}"
+    fit("form", callbacks.RemoteMonitor(root), epochs=2, validation_split=0.25)
+    fit("json", callbacks.RemoteMonitor(root + "/of", "logs", headers={"X-Run": "a b"}, send_as_json=True), epochs=1)
+    sink.shutdown()
 # A loss that is no number from the first epoch on, which nothing improves on.
 nowhere = x.copy()
 nowhere[0] = np.nan
