@@ -176,6 +176,11 @@ kt_value kt_augment_posterization(kt_layer *layer, kt_trace *trace, const kt_ima
     double range[2], bits[2];
     read_values(layer, range);
     kt_augment_range(self_of(layer)->factor, 1, bits);
+    for (int i = 0; i < 2; i++) bits[i] = floor(bits[i]);
+    if (bits[0] < 1 || bits[1] < bits[0] || bits[1] > 8) {
+        kt_trace_fail(trace, KT_INVALID, "the option 'factor' must be from 1 to 8.");
+        return 0;
+    }
     kt_value kept = bits[0] == bits[1] ? kt_build_fill(b, &type, bits[0])
                                        : kt_random_integers(layer, trace, self_of(layer)->seed, &type,
                                                             (int64_t)bits[0], (int64_t)bits[1]);
