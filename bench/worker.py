@@ -15,6 +15,7 @@ the input already is where the system wants it, and the output stays where the s
 """
 
 import ctypes
+import functools
 import json
 import os
 import pathlib
@@ -47,7 +48,7 @@ def keratin(name, batch, x, y, suffix=""):
     out = np.empty_like(y)
     arguments = [ctypes.c_void_p(context), ctypes.c_int64(batch)]
     arguments += [ctypes.c_void_p(array.ctypes.data) for array in (x, out)]
-    call = lambda: predict(*arguments)
+    call = functools.partial(predict, *arguments)
     if call() != 0:
         raise RuntimeError("the prediction failed")
     return call, lambda: out
@@ -76,7 +77,8 @@ def onnx_runtime(name, batch, x, y):
     binding = session.io_binding()
     binding.bind_cpu_input(session.get_inputs()[0].name, x)
     binding.bind_output(session.get_outputs()[0].name)
-    return lambda: session.run_with_iobinding(binding), lambda: binding.copy_outputs_to_cpu()[0]
+    run = functools.partial(session.run_with_iobinding, binding)
+    return run, lambda: binding.copy_outputs_to_cpu()[0]
 
 
 def openvino(name, batch, x, y):
