@@ -172,7 +172,7 @@ static int read_weights(kt_dataset *dataset, const kt_fit_options *options, uint
         status = kt_feeds_give(
             feeds, &group, options->arrays->sample_weights, options->arrays->sample_weight_count,
             source_of(options->arrays, options->arrays->data_count + options->arrays->label_count));
-    if (options->class_weight && feeds->entry->inputs[first].rank > 1)
+    if (status == 0 && options->class_weight && feeds->entry->inputs[first].rank > 1)
         return kt_cli_fail(feeds->program, KT_EXIT_FAILED,
                            "--class-weight is for labels of one class a sample; give the steps of samples "
                            "weights with --sample-weight.");
