@@ -1,9 +1,10 @@
 /* Initial values of weights: Keras's initializers over numbers from SplitMix64, normal ones after Box and
- * Muller (1958).
+ * Muller (1958), or where an initializer has a seed over those that TensorFlow draws from it.
  *
  * Glorot's, He's and LeCun's are VarianceScaling with other options (Glorot and Bengio 2010, He et al. 2015).
  * Fans of a kernel are the last two dimensions, times all others, where no axes are given. */
 #include "frontend/initializers/initializers.h"
+#include "frontend/initializers/seeded.h"
 #include "ir/element.h"
 
 #include <ctype.h>
@@ -18,6 +19,8 @@ typedef struct drawing {
     size_t count;
     double *out;
     uint64_t state;
+    bool seeded;
+    int64_t seed; /* its own, if seeded */
     kt_arena *arena;
     kt_diag *diag;
 } drawing;
@@ -50,14 +53,22 @@ static void fill(drawing *d, double number) {
 }
 
 static void draw_uniform(drawing *d, double least, double most) {
+    if (d->seeded) {
+        kt_seeded_uniform(d->seed, least, most, d->count, d->out);
+        return;
+    }
     for (size_t i = 0; i < d->count; i++) d->out[i] = least + (most - least) * next_uniform(d);
 }
 
-/* limit: what lies further from the mean is drawn again, in deviations. */
-static void draw_normal(drawing *d, double mean, double deviation, double limit) {
+/* cut: what lies two deviations or more from the mean is drawn again. */
+static void draw_normal(drawing *d, double mean, double deviation, bool cut) {
+    if (d->seeded) {
+        kt_seeded_normal(d->seed, mean, deviation, cut, d->count, d->out);
+        return;
+    }
     for (size_t i = 0; i < d->count; i++) {
         double number = next_normal(d);
-        while (fabs(number) > limit) number = next_normal(d);
+        while (cut && fabs(number) >= 2) number = next_normal(d);
         d->out[i] = mean + deviation * number;
     }
 }
@@ -100,10 +111,10 @@ static kt_status scale_variance(drawing *d, double scale, const char *mode, cons
     if (!strcmp(distribution, "uniform")) {
         draw_uniform(d, -sqrt(3 * scale), sqrt(3 * scale));
     } else if (!strcmp(distribution, "untruncated_normal")) {
-        draw_normal(d, 0, sqrt(scale), INFINITY);
+        draw_normal(d, 0, sqrt(scale), false);
     } else {
         /* the deviation of a normal that is cut off at two of its own */
-        draw_normal(d, 0, sqrt(scale) / .87962566103423978, 2);
+        draw_normal(d, 0, sqrt(scale) / .87962566103423978, true);
     }
     return KT_OK;
 }
@@ -114,7 +125,8 @@ static const char *text_option(const drawing *d, const char *name, const char *o
 }
 
 /* Orthonormal rows or columns, whichever are fewer, by Gram and Schmidt's process, each vector gone through
- * twice. */
+ * twice: those of normal numbers, [the more, the fewer], that a QR decomposition finds whose R has a positive
+ * diagonal. */
 static kt_status draw_orthogonal(drawing *d, double gain) {
     if (d->rank < 2)
         return kt_diag_add(d->diag, KT_INVALID, d->where,
@@ -122,9 +134,10 @@ static kt_status draw_orthogonal(drawing *d, double gain) {
     size_t columns = (size_t)d->dims[d->rank - 1], rows = columns ? d->count / columns : 0;
     size_t length = rows > columns ? rows : columns, vectors = rows > columns ? columns : rows;
     double *at = KT_NEW_ARRAY(d->arena, double, length *vectors + 1);
+    draw_normal(d, 0, 1, false);
     for (size_t v = 0; v < vectors; v++) {
         double *own = at + v * length, norm = 0;
-        for (size_t i = 0; i < length; i++) own[i] = next_normal(d);
+        for (size_t i = 0; i < length; i++) own[i] = d->out[i * vectors + v];
         for (size_t other = 0; other < 2 * v; other++) {
             const double *before = at + other % v * length;
             double along = 0;
@@ -161,14 +174,26 @@ static kt_status random_uniform(drawing *d) {
     return draw_uniform(d, option(d, "minval", -0.05), option(d, "maxval", 0.05)), KT_OK;
 }
 static kt_status random_normal(drawing *d) {
-    return draw_normal(d, option(d, "mean", 0), option(d, "stddev", 0.05), INFINITY), KT_OK;
+    return draw_normal(d, option(d, "mean", 0), option(d, "stddev", 0.05), false), KT_OK;
 }
 static kt_status truncated_normal(drawing *d) {
-    return draw_normal(d, option(d, "mean", 0), option(d, "stddev", 0.05), 2), KT_OK;
+    return draw_normal(d, option(d, "mean", 0), option(d, "stddev", 0.05), true), KT_OK;
 }
 static kt_status variance_scaling(drawing *d) {
-    return scale_variance(d, option(d, "scale", 1), text_option(d, "mode", "fan_in"),
-                          text_option(d, "distribution", "truncated_normal"));
+    double scale = option(d, "scale", 1);
+    const char *mode = text_option(d, "mode", "fan_in");
+    const char *distribution = text_option(d, "distribution", "truncated_normal");
+    if (!(scale > 0))
+        return kt_diag_add(d->diag, KT_INVALID, d->where, "VarianceScaling wants a scale above 0.");
+    if (!kt_options_listed("fan_in fan_out fan_avg", mode))
+        return kt_diag_add(d->diag, KT_INVALID, d->where,
+                           "VarianceScaling has no mode '%s', but fan_in, fan_out and fan_avg.", mode);
+    if (!kt_options_listed("uniform normal truncated_normal untruncated_normal", distribution))
+        return kt_diag_add(d->diag, KT_INVALID, d->where,
+                           "VarianceScaling has no distribution '%s', but uniform, normal, truncated_normal "
+                           "and untruncated_normal.",
+                           distribution);
+    return scale_variance(d, scale, mode, distribution);
 }
 static kt_status glorot_uniform(drawing *d) { return scale_variance(d, 1, "fan_avg", "uniform"); }
 static kt_status glorot_normal(drawing *d) { return scale_variance(d, 1, "fan_avg", "truncated_normal"); }
@@ -207,6 +232,19 @@ static const struct {
     {"identityinitializer", identity},
 };
 
+/* The seed is a number, or a generator's that draws for the first time. */
+static kt_status read_seed(drawing *d) {
+    const json_t *seed = json_object_get(d->config, "seed");
+    if (json_is_object(seed)) seed = json_object_get(json_object_get(seed, "config"), "seed");
+    if (!seed || json_is_null(seed)) return KT_OK;
+    if (!json_is_integer(seed))
+        return kt_diag_add(d->diag, KT_INVALID, d->where,
+                           "An initializer's seed must be an integer or a SeedGenerator.");
+    d->seeded = true;
+    d->seed = json_integer_value(seed);
+    return KT_OK;
+}
+
 static kt_status draw(drawing *d, const json_t *initializer) {
     const char *name = json_string_value(initializer);
     if (!name) name = json_string_value(json_object_get(initializer, "class_name"));
@@ -216,6 +254,7 @@ static kt_status draw(drawing *d, const json_t *initializer) {
     for (const char *c = name; *c && length + 1 < sizeof plain; c++)
         if (*c != '_') plain[length++] = (char)tolower((unsigned char)*c);
     d->config = json_object_get(initializer, "config");
+    KT_TRY(read_seed(d));
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
         if (!strcmp(table[i].name, plain)) return table[i].draw(d);
     return kt_diag_add(d->diag, KT_UNSUPPORTED, d->where, "the initializer '%s' is not supported.", name);

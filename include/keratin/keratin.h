@@ -65,7 +65,8 @@ void kt_model_set_threads(kt_model *model, int threads);
 void kt_model_set_seed(kt_model *model, uint64_t seed);
 /* Each is a name of Keras's or JSON as Keras serialises it: "{\"class_name\": \"Adam\", \"config\": {\"learning_rate\":
  * 0.01}}"; metrics also several names with commas between, or NULL: none. Of an opened model NULL is its own. Weights of
- * a model that was created are drawn by its layers' initializers. Once a model. */
+ * a model that was created are drawn by its layers' initializers, from seeds of their own as in Keras on TensorFlow. Once
+ * a model. */
 int kt_model_compile(kt_model *model, const char *optimizer, const char *loss, const char *metrics);
 
 /* ---- training: all of it wants a compiled model ------------------------------------------------------------------ */

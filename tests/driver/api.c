@@ -1,7 +1,7 @@
 /* The C interface: a model that is built in C trains as the same model that Keras wrote, and as a compiled
  * trainer does.
  *
- * usage: api TRAINER.keras X.npy Y.npy DIRECTORY
+ * usage: api TRAINER.keras X.npy Y.npy DIRECTORY INITIALIZERS.txt
  *
  * Prints the history, a log a line: its name and a number an epoch; and leaves built.weights.h5, built.keras
  * and opened.weights.h5 in DIRECTORY. */
@@ -335,6 +335,52 @@ static void check_initializers(void) {
     if (first[0] == first[1]) fail("seed", "changes nothing");
 }
 
+/* A Dense layer whose kernel begins as the initializer says, to be compiled. */
+static kt_model *build_kernel(const char *initializer, int rows, int columns) {
+    char options[1024];
+    kt_model *model = kt_model_create("begins");
+    int x = kt_model_input(model, "x", KT_F32, 1, (int64_t[]){rows});
+    (void)snprintf(options, sizeof options, "{\"units\": %d, \"kernel_initializer\": %s}", columns,
+                   initializer);
+    check(model, kt_model_output(model, kt_model_layer(model, "Dense", options, &x, 1)), "build");
+    return model;
+}
+
+/* Initializers with seeds draw what Keras draws; recorded: by make_initializers.py. */
+static void check_seeds(const char *recorded) {
+    FILE *file = fopen(recorded, "r");
+    char line[4096];
+    int lines = 0;
+    for (; file && fgets(line, sizeof line, file); lines++) {
+        const char *json = strtok(line, "\t");
+        int rows = atoi(strtok(NULL, "\t")), columns = atoi(strtok(NULL, "\t"));
+        float kernel[64];
+        kt_buffer buffer = {.data = kernel, .capacity = sizeof kernel};
+        kt_model *model = build_kernel(json, rows, columns);
+        check(model, kt_model_compile(model, "sgd", "mse", NULL), json);
+        check(model, kt_model_variable(model, "dense/kernel", &buffer, 0), json);
+        for (int i = 0; i < rows * columns; i++)
+            if (!(fabs((double)kernel[i] - atof(strtok(NULL, " "))) < 2e-6))
+                fail(json, "draws something else");
+        kt_model_destroy(model);
+    }
+    if (!file || lines < 9) fail(recorded, "has too few lines");
+    (void)fclose(file);
+    static const char *const wrong[][2] = {
+        {"\"mode\": \"fan_on\"", "no mode 'fan_on', but fan_in, fan_out and fan_avg"},
+        {"\"distribution\": \"even\"", "no distribution 'even', but uniform,"},
+        {"\"scale\": 0.0", "a scale above 0"},
+        {"\"seed\": 1.5", "seed must be an integer"}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char json[256];
+        (void)snprintf(json, sizeof json, "{\"class_name\": \"VarianceScaling\", \"config\": {%s}}",
+                       wrong[i][0]);
+        kt_model *model = build_kernel(json, 2, 2);
+        refuse(model, kt_model_compile(model, "sgd", "mse", NULL), wrong[i][1]);
+        kt_model_destroy(model);
+    }
+}
+
 /* Deviations that batch renormalisation keeps are roots of what their initializer draws. */
 static void check_roots(void) {
     static const struct {
@@ -443,7 +489,7 @@ static void check_errors(const char *trainer) {
 
 int main(int argc, char **argv) {
     char path[PATH];
-    if (argc != 5) fail("usage", "api TRAINER.keras X.npy Y.npy DIRECTORY");
+    if (argc != 6) fail("usage", "api TRAINER.keras X.npy Y.npy DIRECTORY INITIALIZERS.txt");
     read_numbers(argv[2], x, sizeof x);
     read_numbers(argv[3], y, sizeof y);
 
@@ -469,6 +515,7 @@ int main(int argc, char **argv) {
     check_step_weights();
     check_names(argv[1], argv[4]);
     check_initializers();
+    check_seeds(argv[5]);
     check_roots();
     check_errors(argv[1]);
     return 0;

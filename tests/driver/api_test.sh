@@ -6,7 +6,7 @@ library=$(dirname "$KERATIN")/../lib
 flags="-std=c11 -Wall -Wextra -Werror -I$SOURCE/include -L$library -Wl,-rpath,$library"
 [ -z "$SANITIZE" ] || flags="$flags -fsanitize=$SANITIZE"
 $CC $flags "$here/api.c" -o "$work/api" -lkeratin -lm
-"$work/api" "$here/trainer.keras" "$here/trainer_x.npy" "$here/trainer_y.npy" "$work" >"$work/history" || fail "the C interface"
+"$work/api" "$here/trainer.keras" "$here/trainer_x.npy" "$here/trainer_y.npy" "$work" "$here/initializers.txt" >"$work/history" || fail "the C interface"
 
 # To 1e-4 of what Keras recorded: sixteen steps of Adam make more of a rounding than one.
 while read -r name numbers; do
