@@ -61,36 +61,20 @@ LLVMValueRef kt_emit_mul(const kt_emitter *e, LLVMValueRef x, LLVMValueRef y) {
     return is_float(e) ? mul(e, x, y) : LLVMBuildMul(e->builder, x, y, "");
 }
 
-static bool is_number(LLVMValueRef x) {
-    bool vector = LLVMGetTypeKind(LLVMTypeOf(x)) == LLVMVectorTypeKind;
-    unsigned lanes = vector ? LLVMGetVectorSize(LLVMTypeOf(x)) : 1;
-    if (!LLVMIsConstant(x)) return false;
-    for (unsigned i = 0; i < lanes; i++) {
-        LLVMValueRef lane = vector ? LLVMGetAggregateElement(x, i) : x;
-        LLVMBool lossy;
-        if (!lane || !LLVMIsAConstantFP(lane) || isnan(LLVMConstRealGetDouble(lane, &lossy))) return false;
-    }
-    return true;
-}
-
-/* The larger (or smaller) of two; e: floats. Where one is a constant, the select that keeps the other's NaN
- * is a single instruction of x86. */
-static LLVMValueRef extreme(const kt_emitter *e, LLVMRealPredicate better, LLVMValueRef x, LLVMValueRef y) {
-    if (is_number(y)) {
-        LLVMValueRef swap = x;
-        x = y;
-        y = swap;
-    }
-    LLVMValueRef best = choose(e, LLVMBuildFCmp(e->builder, better, x, y, ""), x, y);
-    return is_number(x) ? best : choose(e, kt_emit_is_nan(e, x), x, best);
+/* The larger (or smaller) of two floats; of two zeros, either. An instruction of x86 hands on one operand's
+ * NaN; the other one is tested for it beside: y, so that a chain through x waits for nothing else. */
+static LLVMValueRef extreme(const kt_emitter *e, const char *name, LLVMValueRef x, LLVMValueRef y) {
+    LLVMValueRef args[] = {y, x}, value = kt_emit_intrinsic(e, name, args, 2);
+    LLVMSetFastMathFlags(value, LLVMFastMathNoSignedZeros);
+    return value;
 }
 
 LLVMValueRef kt_emit_maximum(const kt_emitter *e, LLVMValueRef x, LLVMValueRef y) {
-    if (is_float(e)) return extreme(e, LLVMRealOGT, x, y);
+    if (is_float(e)) return extreme(e, "llvm.maximum", x, y);
     return choose(e, LLVMBuildICmp(e->builder, is_unsigned(e) ? LLVMIntUGT : LLVMIntSGT, x, y, ""), x, y);
 }
 LLVMValueRef kt_emit_minimum(const kt_emitter *e, LLVMValueRef x, LLVMValueRef y) {
-    if (is_float(e)) return extreme(e, LLVMRealOLT, x, y);
+    if (is_float(e)) return extreme(e, "llvm.minimum", x, y);
     return choose(e, LLVMBuildICmp(e->builder, is_unsigned(e) ? LLVMIntULT : LLVMIntSLT, x, y, ""), x, y);
 }
 
