@@ -40,7 +40,8 @@ typedef enum kt_code_op {
     KT_CODE_RUNS,      /* runs of `integer` lanes in turn of a and b: each one's even runs, or with flag the odd ones */
     KT_CODE_SPREAD,    /* runs of `integer` lanes, each a copy of one lane of a: the first of lane `first`, the next of the one
                         * `step` lanes on, … */
-    KT_CODE_FOLD,      /* horizontal reduction of a vector to one lane (reduction) */
+    KT_CODE_FOLD,      /* horizontal reduction of a vector to one lane (reduction); the largest or smallest float
+                        * where none is NaN */
     KT_CODE_LOAD,      /* buffer[index], lanes consecutive elements; optional mask (others read 0); with flag
                         * words as i32, which index counts */
     KT_CODE_GATHER,    /* buffer[index lanes]: i64 vector of element positions; optional mask */

@@ -31,9 +31,11 @@ static int64_t integer_bound(kt_dtype dtype, bool largest) {
     return bits == 64 ? -1 : (int64_t)((UINT64_C(1) << bits) - 1);
 }
 
+/* Is the result one of the elements? */
+static bool picks(kt_reduction kind) { return kind == KT_REDUCE_MAXIMUM || kind == KT_REDUCE_MINIMUM; }
+
 kt_reg kt_identity(kt_lower *lower, kt_reduction kind, kt_dtype dtype, int lanes) {
-    bool picks = kind == KT_REDUCE_MAXIMUM || kind == KT_REDUCE_MINIMUM;
-    if (!picks || dtype == KT_BOOL) {
+    if (!picks(kind) || dtype == KT_BOOL) {
         bool one = kind == KT_REDUCE_PRODUCT || kind == KT_REDUCE_MINIMUM;
         return kt_loops_const(lower->loops, dtype, lanes, one);
     }
@@ -114,6 +116,7 @@ typedef struct accumulation {
     bool row;    /* lanes run along the last axis */
     bool blocks; /* a cell for each block, and each turn of an outer run */
     kt_cell cell;
+    kt_cell nan; /* of a row's largest or smallest float: any NaN there was, else 0; or none */
 } accumulation;
 
 static kt_reg operand_as(kt_lower *lower, const reduction *r, const kt_position *at, kt_dtype dtype) {
@@ -136,9 +139,37 @@ static void begin_cell(kt_lower *lower, accumulation *sum) {
     kt_loops_set(lower->loops, sum->cell, 0, kt_identity(lower, sum->kind, sum->dtype, sum->lanes));
 }
 
+static kt_reg is_nan(kt_lower *lower, kt_reg value) {
+    return kt_loops_apply(lower->loops, KT_OP_ne, KT_BOOL, value, value, 0);
+}
+
+/* Each element waits for the one before it: so NaN are kept apart, and what is left takes one instruction. */
+static void accumulate_apart(kt_lower *lower, const accumulation *sum, kt_reg next) {
+    kt_loops *loops = lower->loops;
+    kt_op beyond = sum->kind == KT_REDUCE_MAXIMUM ? KT_OP_gt : KT_OP_lt;
+    kt_reg before = kt_loops_get(loops, sum->cell, 0), nan = kt_loops_get(loops, sum->nan, 0);
+    kt_reg better = kt_loops_apply(loops, beyond, KT_BOOL, next, before, 0);
+    kt_loops_set(loops, sum->cell, 0, kt_loops_apply(loops, KT_OP_select, sum->dtype, better, next, before));
+    kt_loops_set(loops, sum->nan, 0,
+                 kt_loops_apply(loops, KT_OP_select, sum->dtype, is_nan(lower, next), next, nan));
+}
+
 static void accumulate(kt_lower *lower, const accumulation *sum, kt_reg next) {
+    if (sum->nan) {
+        accumulate_apart(lower, sum, next);
+        return;
+    }
     kt_reg before = kt_loops_get(lower->loops, sum->cell, 0);
     kt_loops_set(lower->loops, sum->cell, 0, kt_combine(lower, sum->kind, before, next));
+}
+
+/* All lanes of a row's accumulator in one. */
+static kt_reg fold(kt_lower *lower, const accumulation *sum) {
+    kt_loops *loops = lower->loops;
+    kt_reg total = kt_loops_fold(loops, sum->kind, kt_loops_get(loops, sum->cell, 0));
+    if (!sum->nan) return total;
+    kt_reg nan = kt_loops_fold(loops, KT_REDUCE_SUM, kt_loops_get(loops, sum->nan, 0));
+    return kt_loops_apply(loops, KT_OP_select, sum->dtype, is_nan(lower, nan), nan, total);
 }
 
 /* What the innermost cell holds becomes one element of the one around it. */
@@ -236,10 +267,13 @@ kt_reg kt_lower_reduce(kt_lower *lower, const kt_node_info *node, const kt_posit
     sum.row = at->lanes == 1 && last >= 0 && (reduced & 1U << last);
     if (sum.row) sum.lanes = kt_lower_lanes(lower, 4, run_extent(lower, &r, last));
     begin_cell(lower, &sum);
+    if (sum.row && picks(sum.kind) && kt_dtype_is_float(dtype)) {
+        sum.nan = kt_loops_cell(lower->loops, "nan", dtype, sum.lanes, 1);
+        kt_loops_set(lower->loops, sum.nan, 0, kt_loops_const(lower->loops, dtype, sum.lanes, 0));
+    }
     reduce_runs(lower, &sum, 0);
     if (sum.row) kt_lower_know_row(lower, r.operand);
-    kt_reg total = kt_loops_get(lower->loops, sum.cell, 0);
-    if (sum.row) total = kt_loops_fold(lower->loops, attrs->kind, total);
+    kt_reg total = sum.row ? fold(lower, &sum) : kt_loops_get(lower->loops, sum.cell, 0);
     return kt_loops_apply(lower->loops, KT_OP_cast, result, total, 0, 0);
 }
 
@@ -253,7 +287,7 @@ static kt_reg beats(kt_lower *lower, kt_reduction kind, kt_reg next, kt_reg best
     kt_op compare = kind == KT_REDUCE_MAXIMUM ? KT_OP_gt : KT_OP_lt;
     kt_reg beyond = kt_loops_apply(loops, compare, KT_BOOL, next, best, 0);
     if (!kt_dtype_is_float(dtype)) return beyond;
-    kt_reg nan = kt_loops_apply(loops, KT_OP_ne, KT_BOOL, next, next, 0);
+    kt_reg nan = is_nan(lower, next);
     kt_reg number = kt_loops_apply(loops, KT_OP_eq, KT_BOOL, best, best, 0);
     return kt_loops_apply(loops, KT_OP_or, KT_BOOL, beyond,
                           kt_loops_apply(loops, KT_OP_and, KT_BOOL, nan, number, 0), 0);

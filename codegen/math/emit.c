@@ -140,14 +140,19 @@ LLVMValueRef kt_emit_fold(const kt_emitter *e, kt_reduction kind, LLVMValueRef v
                                 [KT_REDUCE_MAXIMUM] = KT_OP_maximum,
                                 [KT_REDUCE_MINIMUM] = KT_OP_minimum};
     kt_op op = ops[kind];
+    bool picks = kind == KT_REDUCE_MAXIMUM || kind == KT_REDUCE_MINIMUM;
     if (e->dtype == KT_BOOL) op = kind == KT_REDUCE_MAXIMUM || kind == KT_REDUCE_SUM ? KT_OP_or : KT_OP_and;
+    LLVMRealPredicate better = kind == KT_REDUCE_MAXIMUM ? LLVMRealOGT : LLVMRealOLT;
     kt_emitter half = *e;
     while (half.lanes > 1) {
         KT_ASSERT(half.lanes % 2 == 0);
         half.lanes /= 2;
         LLVMValueRef low = kt_emit_lanes(e, vector, 0, half.lanes);
         LLVMValueRef high = kt_emit_lanes(e, vector, half.lanes, half.lanes);
-        vector = kt_emit_apply(&half, op, e->dtype, low, high, NULL);
+        if (picks && kt_dtype_is_float(e->dtype))
+            vector = choose(e, LLVMBuildFCmp(e->builder, better, low, high, ""), low, high);
+        else
+            vector = kt_emit_apply(&half, op, e->dtype, low, high, NULL);
     }
     return vector;
 }

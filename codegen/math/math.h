@@ -40,7 +40,8 @@ LLVMValueRef kt_emit_dot_i16(const kt_emitter *e, LLVMValueRef a, LLVMValueRef b
  */
 LLVMValueRef kt_emit_apply(const kt_emitter *e, kt_op op, kt_dtype result, LLVMValueRef a, LLVMValueRef b,
                            LLVMValueRef c);
-/* All lanes of a vector combined, always in the same order: halves upon halves. */
+/* All lanes of a vector combined, always in the same order: halves upon halves. The largest or smallest
+ * float where none is NaN. */
 LLVMValueRef kt_emit_fold(const kt_emitter *e, kt_reduction kind, LLVMValueRef vector);
 
 #endif

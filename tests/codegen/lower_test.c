@@ -332,6 +332,29 @@ static void test_reduce(void **state) {
     finish(&s);
 }
 
+/* A row's largest and smallest numbers are NaN if one of it is, wherever it stands: in the first vector,
+ * behind larger numbers, in the last, masked one. */
+static void test_rows_with_nan(void **state) {
+    (void)state;
+    enum { COLUMNS = 210, PLACES = 6 };
+    static const int places[PLACES] = {-1, 0, 1, 70, 130, COLUMNS - 1};
+    suite s = begin_suite();
+    float *numbers = KT_NEW_ARRAY(s.arena, float, PLACES *COLUMNS);
+    for (int row = 0; row < PLACES; row++) {
+        for (int i = 0; i < COLUMNS; i++) numbers[row * COLUMNS + i] = (float)((i * 37 + row) % 101 - 50);
+        if (places[row] >= 0) numbers[row * COLUMNS + places[row]] = row % 2 ? NAN : -NAN;
+    }
+    for (int kind = KT_REDUCE_MAXIMUM; kind <= KT_REDUCE_MINIMUM; kind++)
+        for (int wide = 0; wide < 2; wide++) {
+            begin(&s, kt_arena_format(s.arena, "nan_%d_%d", kind, wide));
+            kt_type type = type_of(&s, KT_F32, 2, SIZES(PLACES, COLUMNS));
+            kt_value x = kt_build_constant(&s.b, &type, numbers);
+            x = kt_build_cast(&s.b, x, wide ? KT_F64 : KT_F32);
+            end(&s, kt_build_reduce(&s.b, x, (kt_reduction)kind, 1, SIZES(1)));
+        }
+    finish(&s);
+}
+
 /* Of equal numbers, all of which would be rounded alike by a sum that grows one by one. */
 static void test_long_sums(void **state) {
     (void)state;
@@ -434,9 +457,11 @@ static void test_window(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_elementwise), cmocka_unit_test(test_dtypes),    cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_pad_concat),  cmocka_unit_test(test_parts),     cmocka_unit_test(test_views),
-        cmocka_unit_test(test_reduce),      cmocka_unit_test(test_long_sums), cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_elementwise), cmocka_unit_test(test_dtypes),
+        cmocka_unit_test(test_shapes),      cmocka_unit_test(test_pad_concat),
+        cmocka_unit_test(test_parts),       cmocka_unit_test(test_views),
+        cmocka_unit_test(test_reduce),      cmocka_unit_test(test_rows_with_nan),
+        cmocka_unit_test(test_long_sums),   cmocka_unit_test(test_rows),
         cmocka_unit_test(test_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
