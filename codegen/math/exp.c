@@ -2,7 +2,8 @@
  *
  * x = n ln 2 + r with |r| <= ln(2) / 2 (ln 2 in two parts, of which n times the first is exact), e^r by a
  * polynomial, and 2^n put together from bits. n comes from adding a number so large that the sum's last bit
- * counts whole numbers: its low bits are then n itself. */
+ * counts whole numbers: its low bits are then n itself, or n and the bias of exponents, if that is in what is
+ * added. */
 #include "codegen/math/coefficients.h"
 #include "codegen/math/math_impl.h"
 
@@ -12,17 +13,17 @@
 enum { MOST_SCALED = 64 }; /* lanes */
 
 typedef struct reduced {
-    LLVMValueRef n;     /* integers as wide as the floats */
-    LLVMValueRef whole; /* the same as a float */
+    LLVMValueRef bits;  /* integers as wide as the floats: n + ahead in the low ones */
+    LLVMValueRef whole; /* n as a float */
     LLVMValueRef r;
 } reduced;
 
 static int fraction_bits(const kt_emitter *e) { return e->dtype == KT_F64 ? 52 : 23; }
 static int bias(const kt_emitter *e) { return e->dtype == KT_F64 ? 1023 : 127; }
 
-static reduced reduce(const kt_emitter *e, LLVMValueRef x, LLVMValueRef low) {
+static reduced reduce(const kt_emitter *e, LLVMValueRef x, LLVMValueRef low, int ahead) {
     bool wide = e->dtype == KT_F64;
-    LLVMValueRef counter = num(e, wide ? 0x1.8p52 : 0x1.8p23);
+    LLVMValueRef counter = num(e, (wide ? 0x1.8p52 : 0x1.8p23) + ahead);
     LLVMValueRef sum = mad(e, x, num(e, M_LOG2E), counter);
     LLVMValueRef n = sub(e, sum, counter);
     double high_part = wide ? 0x1.62e42feep-1 : 0x1.63p-1;
@@ -30,7 +31,7 @@ static reduced reduce(const kt_emitter *e, LLVMValueRef x, LLVMValueRef low) {
     LLVMValueRef r = mad(e, n, num(e, -high_part), x);
     r = mad(e, n, num(e, -low_part), r);
     if (low) r = add(e, r, low);
-    return (reduced){LLVMBuildSub(e->builder, to_bits(e, sum), to_bits(e, counter), ""), n, r};
+    return (reduced){to_bits(e, sum), n, r};
 }
 
 /* x * 2^n by AVX-512's instruction for it, which rounds subnormal results but once. */
@@ -61,10 +62,19 @@ static bool has_scaling(const kt_emitter *e) {
            e->lanes <= MOST_SCALED;
 }
 
-/* 2^n, for n within the range of exponents. */
-static LLVMValueRef power_of_two(const kt_emitter *e, LLVMValueRef n) {
-    LLVMValueRef exponent = LLVMBuildAdd(e->builder, n, bits_num(e, bias(e)), "");
-    return from_bits(e, LLVMBuildShl(e->builder, exponent, bits_num(e, fraction_bits(e)), ""));
+/* 2^n, for n within the range of exponents; the bits hold n + bias. */
+static LLVMValueRef power_of_two(const kt_emitter *e, LLVMValueRef bits) {
+    return from_bits(e, LLVMBuildShl(e->builder, bits, bits_num(e, fraction_bits(e)), ""));
+}
+
+/* x * 2^n in two steps: 2^n alone may be out of range where the result is subnormal or just finite. The bits
+ * hold n + 2 * bias, the halves of which are exponents. */
+static LLVMValueRef scaled_twice(const kt_emitter *e, LLVMValueRef x, LLVMValueRef bits) {
+    LLVMValueRef half = LLVMBuildShl(e->builder, bits, bits_num(e, fraction_bits(e) - 1), "");
+    half = LLVMBuildAnd(e->builder, half, bits_num(e, -(INT64_C(1) << fraction_bits(e))), "");
+    LLVMValueRef both = LLVMBuildShl(e->builder, bits, bits_num(e, fraction_bits(e)), "");
+    LLVMValueRef rest = LLVMBuildSub(e->builder, both, half, "");
+    return mul(e, mul(e, x, from_bits(e, half)), from_bits(e, rest));
 }
 
 /* e^r - 1 */
@@ -75,24 +85,20 @@ static LLVMValueRef small_expm1(const kt_emitter *e, LLVMValueRef r) {
 LLVMValueRef kt_emit_exp_scaled(const kt_emitter *e, LLVMValueRef x, LLVMValueRef low, int shift) {
     bool wide = e->dtype == KT_F64;
     x = clamp(e, x, wide ? -746 : -104, wide ? 711 : 89);
-    reduced part = reduce(e, x, low);
+    reduced part = reduce(e, x, low, 2 * bias(e) + shift);
     LLVMValueRef value = add(e, num(e, 1), small_expm1(e, part.r));
     if (has_scaling(e)) return scaled(e, value, shift ? add(e, part.whole, num(e, shift)) : part.whole);
-    /* In two steps: 2^n alone may be out of range where the result is subnormal or just finite. */
-    LLVMValueRef n = LLVMBuildAdd(e->builder, part.n, bits_num(e, shift), "");
-    LLVMValueRef half = LLVMBuildAShr(e->builder, n, bits_num(e, 1), "");
-    value = mul(e, value, power_of_two(e, half));
-    return mul(e, value, power_of_two(e, LLVMBuildSub(e->builder, n, half, "")));
+    return scaled_twice(e, value, part.bits);
 }
 
 LLVMValueRef kt_emit_exp_normal(const kt_emitter *e, LLVMValueRef x) {
-    reduced part = reduce(e, x, NULL);
-    return mul(e, add(e, num(e, 1), small_expm1(e, part.r)), power_of_two(e, part.n));
+    reduced part = reduce(e, x, NULL, bias(e));
+    return mul(e, add(e, num(e, 1), small_expm1(e, part.r)), power_of_two(e, part.bits));
 }
 
 LLVMValueRef kt_emit_expm1_normal(const kt_emitter *e, LLVMValueRef x) {
-    reduced part = reduce(e, x, NULL);
-    LLVMValueRef scale = power_of_two(e, part.n);
+    reduced part = reduce(e, x, NULL, bias(e));
+    LLVMValueRef scale = power_of_two(e, part.bits);
     return mad(e, scale, small_expm1(e, part.r), sub(e, scale, num(e, 1)));
 }
 
@@ -102,8 +108,8 @@ LLVMValueRef kt_emit_exp(const kt_emitter *e, LLVMValueRef x) { return kt_emit_e
 LLVMValueRef kt_emit_expm1(const kt_emitter *e, LLVMValueRef x) {
     bool wide = e->dtype == KT_F64;
     x = clamp(e, x, wide ? -40 : -20, wide ? 710 : 89);
-    reduced part = reduce(e, x, NULL);
-    LLVMValueRef scale = power_of_two(e, LLVMBuildSub(e->builder, part.n, bits_num(e, 1), ""));
+    reduced part = reduce(e, x, NULL, bias(e) - 1);
+    LLVMValueRef scale = power_of_two(e, part.bits);
     LLVMValueRef value = mad(e, scale, small_expm1(e, part.r), sub(e, scale, num(e, 0.5)));
     return with_sign(e, add(e, value, value), x); /* of zeros, too */
 }
@@ -112,8 +118,8 @@ LLVMValueRef kt_emit_expm1(const kt_emitter *e, LLVMValueRef x) {
 static LLVMValueRef tanh_f32(const kt_emitter *e, LLVMValueRef size) {
     LLVMValueRef square = mul(e, size, size), one = num(e, 1);
     LLVMValueRef small = mad(e, mul(e, size, square), TABLE(e, square, tanh_tail_f32), size);
-    reduced part = reduce(e, add(e, size, size), NULL);
-    LLVMValueRef scale = power_of_two(e, part.n);
+    reduced part = reduce(e, add(e, size, size), NULL, bias(e));
+    LLVMValueRef scale = power_of_two(e, part.bits);
     LLVMValueRef bottom = mad(e, scale, small_expm1(e, part.r), add(e, scale, one));
     LLVMValueRef large = sub(e, one, quotient(e, num(e, 2), bottom));
     return choose(e, below(e, size, num(e, 0.55)), small, large);
@@ -136,9 +142,10 @@ LLVMValueRef kt_emit_tanh(const kt_emitter *e, LLVMValueRef x) {
 LLVMValueRef kt_emit_logistic(const kt_emitter *e, LLVMValueRef x) {
     bool wide = e->dtype == KT_F64;
     int shift = wide ? 56 : 24;
-    reduced part = reduce(e, clamp(e, negate(e, x), wide ? -40 : -20, wide ? 746 : 104.5), NULL);
+    reduced part =
+        reduce(e, clamp(e, negate(e, x), wide ? -40 : -20, wide ? 746 : 104.5), NULL, bias(e) - shift);
     LLVMValueRef one = num(e, ldexp(1, -shift));
-    LLVMValueRef scale = power_of_two(e, LLVMBuildSub(e->builder, part.n, bits_num(e, shift), ""));
+    LLVMValueRef scale = power_of_two(e, part.bits);
     return quotient(e, one, add(e, scale, mad(e, scale, small_expm1(e, part.r), one)));
 }
 
