@@ -82,18 +82,24 @@ static LLVMValueRef small_expm1(const kt_emitter *e, LLVMValueRef r) {
     return mad(e, mul(e, r, r), POLYNOMIAL(e, r, exp_tail), r);
 }
 
+/* e^r */
+static LLVMValueRef small_exp(const kt_emitter *e, LLVMValueRef r) {
+    LLVMValueRef one = num(e, 1);
+    return mad(e, mad(e, POLYNOMIAL(e, r, exp_tail), r, one), r, one);
+}
+
 LLVMValueRef kt_emit_exp_scaled(const kt_emitter *e, LLVMValueRef x, LLVMValueRef low, int shift) {
     bool wide = e->dtype == KT_F64;
     x = clamp(e, x, wide ? -746 : -104, wide ? 711 : 89);
     reduced part = reduce(e, x, low, 2 * bias(e) + shift);
-    LLVMValueRef value = add(e, num(e, 1), small_expm1(e, part.r));
+    LLVMValueRef value = small_exp(e, part.r);
     if (has_scaling(e)) return scaled(e, value, shift ? add(e, part.whole, num(e, shift)) : part.whole);
     return scaled_twice(e, value, part.bits);
 }
 
 LLVMValueRef kt_emit_exp_normal(const kt_emitter *e, LLVMValueRef x) {
     reduced part = reduce(e, x, NULL, bias(e));
-    return mul(e, add(e, num(e, 1), small_expm1(e, part.r)), power_of_two(e, part.bits));
+    return mul(e, small_exp(e, part.r), power_of_two(e, part.bits));
 }
 
 LLVMValueRef kt_emit_expm1_normal(const kt_emitter *e, LLVMValueRef x) {
