@@ -186,7 +186,7 @@ static void write_axis(FILE *file, const kt_buffer *buffer, int axis, int64_t *i
     (void)fputc(']', file);
 }
 
-static void write_name(FILE *file, const char *name) {
+void kt_json_write_name(FILE *file, const char *name) {
     (void)fputc('"', file);
     for (; *name; name++) {
         if (*name == '"' || *name == '\\') (void)fputc('\\', file);
@@ -204,7 +204,7 @@ void kt_json_write(FILE *file, const kt_array *arrays, size_t count) {
     for (size_t i = 0; i < count; i++) {
         int64_t index = 0;
         if (i) (void)fputs(", ", file);
-        if (count != 1) write_name(file, arrays[i].name);
+        if (count != 1) kt_json_write_name(file, arrays[i].name);
         write_axis(file, &arrays[i].buffer, 0, &index);
     }
     (void)fputs(count != 1 ? "}\n" : "\n", file);

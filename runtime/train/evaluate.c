@@ -32,7 +32,9 @@ static int print(const kt_program *program, const float *logs) {
     const kt_abi_training *training = program->training;
     for (uint64_t i = 0; i < training->log_count;) {
         int32_t size = training->log_sizes[i];
-        printf("%s\"%s\": %s", i ? ", " : "{", training->log_names[i], size ? "[" : "");
+        (void)fputs(i ? ", " : "{", stdout);
+        kt_json_write_name(stdout, training->log_names[i]);
+        if (size) (void)putchar('[');
         for (uint64_t end = i + kt_log_numbers(size), first = i; i < end; i++) {
             if (i > first) (void)fputs(", ", stdout);
             kt_io_print_float(stdout, (double)logs[i], 9, true);

@@ -51,7 +51,9 @@ int kt_history_write(const kt_history *history, const char *path, char *out_erro
     kt_whole_file whole;
     if (kt_whole_file_begin(&subject, &whole)) return 1;
     for (size_t i = 0; i < history->name_count; i += kt_log_numbers(history->sizes[i])) {
-        (void)fprintf(whole.file, "%s\"%s\": [", i ? ", " : "{", history->names[i]);
+        (void)fputs(i ? ", " : "{", whole.file);
+        kt_json_write_name(whole.file, history->names[i]);
+        (void)fputc('[', whole.file);
         for (size_t k = 0; k < history->epochs; k++) {
             if (k) (void)fputs(", ", whole.file);
             write_log(whole.file, &history->values[k * history->name_count + i], history->sizes[i]);

@@ -1,5 +1,6 @@
 /* Logs of epochs for a server, as Keras's RemoteMonitor has Python's requests post them: a form whose one
  * field is the logs as JSON, or that JSON itself. Over plain HTTP. */
+#include "runtime/tensor_io/tensor_io_impl.h"
 #include "runtime/train/callbacks.h"
 
 #include <ctype.h>
@@ -61,12 +62,20 @@ static void put_number(FILE *file, double value) {
 }
 
 static void put_log(FILE *file, const kt_log *log) {
-    (void)fprintf(file, ", \"%s\": %s", log->name, log->size ? "[" : "");
+    (void)fputs(", ", file);
+    kt_json_write_name(file, log->name);
+    if (log->size) (void)fputc('[', file);
     for (size_t i = 0; i < kt_log_numbers(log->size); i++) {
         if (i) (void)fputs(", ", file);
         put_number(file, log[i].value);
     }
     if (log->size) (void)fputc(']', file);
+}
+
+/* Closes a text in memory; false: there was none for all of it. */
+static bool end_text(FILE *file, char *const *text) {
+    bool whole = file && !ferror(file);
+    return file && fclose(file) == 0 && whole && *text;
 }
 
 /* As Python's json.dumps; false: there is no memory. */
@@ -80,7 +89,7 @@ static bool write_json(int64_t epoch, const kt_log *logs, size_t count, char **o
         (void)fputc('}', file);
     }
     free((void *)sorted);
-    return file && fclose(file) == 0;
+    return end_text(file, out_text);
 }
 
 static void put_quoted(FILE *file, const char *text) {
@@ -110,7 +119,7 @@ static bool write_request(const kt_remote_monitor *monitor, const char *json, ch
         (void)fputc('=', file);
         put_quoted(file, json);
     }
-    bool written = fclose(file) == 0;
+    bool written = end_text(file, &body);
     file = written ? open_memstream(out_text, out_length) : NULL;
     if (file) {
         (void)fprintf(file, "POST %s%s%s HTTP/1.1\r\nHost: %.*s\r\n",
@@ -124,7 +133,7 @@ static bool write_request(const kt_remote_monitor *monitor, const char *json, ch
         (void)fprintf(file, "Accept: */*\r\nConnection: close\r\nContent-Type: application/%s\r\n",
                       monitor->sends_json > 0 ? "json" : "x-www-form-urlencoded");
         (void)fprintf(file, "Content-Length: %zu\r\n\r\n%s", length, body);
-        written = fclose(file) == 0;
+        written = end_text(file, out_text);
     }
     free(body);
     return file && written;

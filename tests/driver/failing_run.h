@@ -133,10 +133,12 @@ static int run_once(const failing_command *command, long fail_at, bool forever) 
     return status;
 }
 
-/* What was printed is one sentence on a line of its own. */
+/* What was printed is one sentence on a line of its own, behind warnings if there are any. */
 static bool is_sentence(void) {
-    const char *line = strchr(printed, '\n');
-    return strstr(printed, ": error: ") && line && !line[1];
+    const char *error = strstr(printed, ": error: "), *line = printed, *end;
+    while ((end = strchr(line, '\n')) && end < error && memmem(line, (size_t)(end - line), ": warning: ", 11))
+        line = end + 1;
+    return error && end > error && !end[1];
 }
 
 /* Are all names, joined by spaces, among those of list? */
