@@ -43,7 +43,7 @@ static kt_status write_config(compiling *c, json_t *json, const kt_compile_confi
     char *text = json_dumps(json, JSON_COMPACT);
     if (!text)
         return kt_diag_add(&c->model->diag, KT_INVALID, NULL, "The configuration is no text in UTF-8.");
-    c->request.config = kt_arena_string(c->model->arena, text);
+    c->request.info.config = kt_arena_string(c->model->arena, text);
     return KT_OK;
 }
 
@@ -87,24 +87,11 @@ static kt_status compile(void *object) {
         KT_TRY(trace_built(c));
     KT_TRY(kt_temporary_directory(model->arena, &directory, &model->diag));
     const char *path = kt_arena_format(model->arena, "%s/model.so", directory);
-    const kt_training_info training = {.log_names = c->request.log_names,
-                                       .log_betters = c->request.log_betters,
-                                       .log_sizes = c->request.log_sizes,
-                                       .log_count = c->request.log_count,
-                                       .labels = c->request.labels,
-                                       .label_count = c->request.label_count,
-                                       .config = c->request.config,
-                                       .metadata = c->request.metadata,
-                                       .copies = c->request.copies,
-                                       .copies_count = c->request.copies_count,
-                                       .merges = c->request.merges,
-                                       .merges_count = c->request.merges_count,
-                                       .train = true};
     const kt_compile_options options = {.emit = KT_EMIT_SHARED,
                                         .output = path,
                                         .name = "model",
                                         .level = 2,
-                                        .training = &training,
+                                        .training = &c->request.info,
                                         .loaded = true};
     KT_TRY(kt_compile(c->graph, &options, &model->diag));
     return load(model, path);

@@ -179,23 +179,9 @@ static kt_status compile_as(kt_arena *arena, const compile_command *fields, bool
                                    .optimizer = fields->optimizer,
                                    .loss = fields->loss,
                                    .metrics = fields->metrics};
-    kt_training_info training;
     if (told || evaluates) {
         KT_TRY(kt_model_read_training(arena, fields->model, &request, &graph, diag));
-        training = (kt_training_info){.log_names = request.log_names,
-                                      .log_betters = request.log_betters,
-                                      .log_sizes = request.log_sizes,
-                                      .log_count = request.log_count,
-                                      .labels = request.labels,
-                                      .label_count = request.label_count,
-                                      .config = request.config,
-                                      .metadata = request.metadata,
-                                      .copies = request.copies,
-                                      .copies_count = request.copies_count,
-                                      .merges = request.merges,
-                                      .merges_count = request.merges_count,
-                                      .train = request.train};
-        if (request.log_count) options.training = &training;
+        if (request.info.log_count) options.training = &request.info;
         if (request.warning && !fields->loaded)
             (void)fprintf(stderr, "keratin: warning: %s: %s\n", fields->model, request.warning);
     } else {

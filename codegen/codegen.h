@@ -4,6 +4,7 @@
 
 #include "codegen/loops.h"
 #include "codegen/target.h"
+#include "ir/training_info.h"
 #include "passes/plan.h"
 
 /* ---- LLVM module (codegen/llvm/) ------------------------------------------------------------------------
@@ -26,22 +27,6 @@ typedef struct kt_module_options {
     const char *sanitize; /* NULL, "address" or "thread": instrument generated code */
     bool verify;        /* hold the plans against the kernels (codegen/in_place.h) */
 } kt_module_options;
-
-/* What a program that evaluates or trains knows besides its graph. */
-typedef struct kt_training_info {
-    const char *const *log_names;
-    const int32_t *log_betters; /* 1 where higher is better, -1 where lower is, 0: unknown */
-    const int32_t *log_sizes;   /* as in kt_abi_training */
-    uint32_t log_count;
-    const struct kt_abi_labels *labels; /* of the steps' inputs that are numbers of classes */
-    uint32_t label_count;
-    const char *config, *metadata; /* JSON, or NULL */
-    const struct kt_abi_copies *copies; /* of the optimizer's variables, in files */
-    uint32_t copies_count;
-    const struct kt_abi_merge *merges; /* of weights, in files */
-    uint32_t merges_count;
-    bool train;                    /* has the entry train_step */
-} kt_training_info;
 
 typedef struct kt_program_source {
     kt_graph *graph;

@@ -11,6 +11,7 @@
 #define KT_FRONTEND_LAYER_H
 
 #include "frontend/object.h"
+#include "ir/training_info.h"
 
 typedef struct kt_layer kt_layer;
 typedef struct kt_layer_class kt_layer_class;
@@ -282,23 +283,12 @@ kt_status kt_model_read(kt_arena *arena, const char *path, kt_graph **out_graph,
 kt_status kt_model_read_observed(kt_arena *arena, const char *path, kt_observer *observer, kt_graph **out_graph,
                                  kt_diag *diag) KT_MUST_USE;
 
-/* What is to be traced besides "predict", frontend/training/training.h; found: what the logs of its steps are called,
- * and the archive's texts. */
+/* What is to be traced besides "predict", frontend/training/training.h, and what is found. */
 typedef struct kt_training_request {
     bool train;                             /* train_step, too; else evaluate_step alone */
     bool if_compiled;                       /* nothing, and no logs, where the model was not compiled with a loss, or is no archive */
     const char *optimizer, *loss, *metrics; /* instead of the model's own: names (metrics: with commas), or JSON */
-    const char **log_names;
-    const int32_t *log_betters; /* 1 where higher is better, -1 where lower is, 0: unknown */
-    const int32_t *log_sizes;   /* as in kt_abi_training */
-    uint32_t log_count;
-    const struct kt_abi_labels *labels; /* of the steps' inputs that are numbers of classes (runtime/abi.h) */
-    uint32_t label_count;
-    const char *config, *metadata;
-    const struct kt_abi_copies *copies; /* what a saved file holds twice (runtime/abi.h) */
-    uint32_t copies_count;
-    const struct kt_abi_merge *merges; /* what it holds with products of others (runtime/abi.h) */
-    uint32_t merges_count;
+    kt_training_info info; /* found */
     const char *warning; /* sentences, or NULL: the optimizer begins anew, since its state in the archive does not fit; the
                             loss does not depend on some variables, which then stay as they are */
 } kt_training_request;

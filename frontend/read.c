@@ -24,8 +24,8 @@ static kt_status trace_training(kt_layer_context *context, kt_layer *model, cons
                                 const json_t *json, kt_training_request *training, kt_graph **out_graph) {
     kt_compile_config config;
     KT_TRY(kt_compile_config_read(context, json, training, &config));
-    training->config = keep_text(context->arena, kt_archive_find(archive, "config.json"));
-    training->metadata = keep_text(context->arena, kt_archive_find(archive, "metadata.json"));
+    training->info.config = keep_text(context->arena, kt_archive_find(archive, "config.json"));
+    training->info.metadata = keep_text(context->arena, kt_archive_find(archive, "metadata.json"));
     return kt_model_trace_training(context, model, &config, training, out_graph);
 }
 

@@ -157,8 +157,8 @@ static kt_status make_targets(training *t, kt_model_entry *entry) {
             KT_PUSH(t->context->arena, &t->labels, labels);
     }
     t->mean = kt_metric_mean_create(t->context, "loss");
-    t->request->labels = t->labels.at;
-    t->request->label_count = t->labels.count;
+    t->request->info.labels = t->labels.at;
+    t->request->info.label_count = t->labels.count;
     return status;
 }
 
@@ -390,10 +390,10 @@ static void give_logs(step *s) {
     }
     kt_value logs = s->logs.count > 1 ? kt_build_concat(b, s->logs.at, s->logs.count, 0) : s->logs.at[0];
     kt_builder_result(b, KT_ROLE_OUTPUT, "logs", 0, logs);
-    t->request->log_names = s->names.at;
-    t->request->log_betters = s->betters.at;
-    t->request->log_sizes = s->sizes.at;
-    t->request->log_count = s->names.count;
+    t->request->info.log_names = s->names.at;
+    t->request->info.log_betters = s->betters.at;
+    t->request->info.log_sizes = s->sizes.at;
+    t->request->info.log_count = s->names.count;
 }
 
 /* Has a model the policy mixed_float16, for which Keras scales the loss? Functional models do not say in
@@ -434,8 +434,8 @@ static kt_status build_state(step *s, bool train) {
     kt_optimizer_build(t->optimizer, trace, t->trainable.at, t->trainable.count);
     kt_optimizer_copies copies = {0};
     kt_optimizer_list_copies(t->optimizer, t->context->arena, "optimizer", &copies);
-    t->request->copies = copies.at;
-    t->request->copies_count = copies.count;
+    t->request->info.copies = copies.at;
+    t->request->info.copies_count = copies.count;
     return KT_OK;
 }
 
@@ -461,7 +461,6 @@ static kt_status trace_step(training *t, const char *name, bool train, bool weig
 
 /* Lists what weights of the layer and the layers in it are saved with, each once. */
 static void list_merges(training *t, const kt_layer *layer) {
-    kt_training_request *request = t->request;
     for (uint32_t i = 0; i < layer->weights.count && layer->graph == t->graph; i++) {
         const kt_weight *factor = &layer->weights.at[i];
         if (!factor->factor) continue;
@@ -475,8 +474,6 @@ static void list_merges(training *t, const kt_layer *layer) {
         if (!listed) KT_PUSH(t->context->arena, &t->merges, merge);
     }
     for (uint32_t i = 0; i < layer->children.count; i++) list_merges(t, layer->children.at[i]);
-    request->merges = t->merges.at;
-    request->merges_count = t->merges.count;
 }
 
 static kt_status trace_all(void *object) {
@@ -493,6 +490,9 @@ static kt_status trace_all(void *object) {
     KT_TRY(trace_step(t, "evaluate_step", false, false));
     KT_TRY(trace_step(t, "evaluate_step_weighted", false, true));
     if (t->request->train) list_merges(t, t->model);
+    t->request->info.merges = t->merges.at;
+    t->request->info.merges_count = t->merges.count;
+    t->request->info.train = t->request->train;
     return KT_OK;
 }
 

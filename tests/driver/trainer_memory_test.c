@@ -92,20 +92,11 @@ static kt_status compile(void *context) {
     KT_TRY(kt_model_read_training(c->arena, MODEL, &request, &graph, c->diag));
     KT_TRY(kt_temporary_directory(c->arena, &directory, c->diag));
     const char *path = kt_arena_format(c->arena, "%s/trainer.so", directory);
-    const kt_training_info info = {.log_names = request.log_names,
-                                   .log_betters = request.log_betters,
-                                   .log_sizes = request.log_sizes,
-                                   .log_count = request.log_count,
-                                   .config = request.config,
-                                   .metadata = request.metadata,
-                                   .copies = request.copies,
-                                   .copies_count = request.copies_count,
-                                   .train = true};
     const kt_compile_options options = {.emit = KT_EMIT_SHARED,
                                         .output = path,
                                         .name = "trainer",
                                         .level = 2,
-                                        .training = &info,
+                                        .training = &request.info,
                                         .loaded = true};
     KT_TRY(kt_compile(graph, &options, c->diag));
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);

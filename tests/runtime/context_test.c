@@ -223,6 +223,20 @@ static void steps_without_units(void **state) {
     kt_context_destroy(context);
 }
 
+/* The entry predict of one batched input, one output and a loop; the rest is the caller's. */
+static kt_abi_entry entry_with_loop(const kt_abi_loop *loop) {
+    static const kt_abi_symbol symbols[] = {{"batch", 0, 0}};
+    return (kt_abi_entry){.name = "predict",
+                          .symbol_count = 1,
+                          .symbols = symbols,
+                          .input_count = 1,
+                          .inputs = toy_inputs,
+                          .output_count = 1,
+                          .outputs = toy_outputs,
+                          .loop_count = 1,
+                          .loops = loop};
+}
+
 enum { TURN_COUNT, TURN_UNITS, TURN_COST, TURN_SLICE, TURN_STACK, TURN_WIDE, TURN_VALUES };
 enum { TURN_NUMBERS = 8, TURN_WIDENED = 3 };
 static void turns_bind(const int64_t *symbols, int64_t *values) {
@@ -253,7 +267,6 @@ static void turns_narrow(void *const *args, const int64_t *symbols, int64_t part
  * the threads'. */
 static void turns_side_by_side(void **state) {
     (void)state;
-    static const kt_abi_symbol symbols[] = {{"batch", 0, 0}};
     static const kt_abi_buffer buffers[] = {
         {KT_PLACE_INPUT, TURN_STACK, 0, 0, 0}, {KT_PLACE_OUTPUT, TURN_STACK, 0, 0, 0},
         {KT_PLACE_SLICE, TURN_SLICE, 0, 0, 0}, {KT_PLACE_ARENA, TURN_WIDE, 0, 0, 1},
@@ -270,27 +283,12 @@ static void turns_side_by_side(void **state) {
     for (uint32_t variant = 0; variant < 4; variant++) {
         uint32_t reverse = variant % 2, shares = variant / 2;
         const kt_abi_loop loop = {0, 4, TURN_COUNT, reverse, 0, 2, !shares, 0};
-        const kt_abi_entry entry = {
-            .name = "predict",
-            .bind = turns_bind,
-            .value_count = TURN_VALUES,
-            .symbol_count = 1,
-            .input_count = 1,
-            .output_count = 1,
-            .inputs = toy_inputs,
-            .outputs = toy_outputs,
-            .buffer_count = 7,
-            .arg_count = 8,
-            .step_count = 4,
-            .loop_count = 1,
-            .batch = shares,
-            .symbols = symbols,
-            .buffers = buffers,
-            .args = args,
-            .steps = steps,
-            .loops = &loop,
-            .moves = moves,
-        };
+        kt_abi_entry entry = entry_with_loop(&loop);
+        entry.bind = turns_bind, entry.value_count = TURN_VALUES, entry.batch = shares;
+        entry.buffers = buffers, entry.buffer_count = 7;
+        entry.args = args, entry.arg_count = 8;
+        entry.steps = steps, entry.step_count = 4;
+        entry.moves = moves;
         kt_program program = toy_program;
         program.entries = &entry;
         for (int threads = 1; threads <= 3; threads++) {
@@ -347,7 +345,6 @@ static void loop_narrow(void *const *args, const int64_t *symbols, int64_t part,
 /* Threads that take some samples each through all turns of a loop give what one gives. */
 static void samples_through_loops(void **state) {
     (void)state;
-    static const kt_abi_symbol symbols[] = {{"batch", 0, 0}};
     static const kt_abi_buffer buffers[] = {
         {KT_PLACE_INPUT, LOOP_STACK, 0, 0, 0}, {KT_PLACE_OUTPUT, LOOP_STACK, 0, 0, 0},
         {KT_PLACE_SLICE, LOOP_ROWS, 0, 0, 0},  {KT_PLACE_SLICE, LOOP_ROWS, 1, 0, 0},
@@ -362,26 +359,12 @@ static void samples_through_loops(void **state) {
     for (uint32_t variant = 0; variant < 4; variant++) {
         uint32_t reverse = variant % 2, batch = variant / 2;
         const kt_abi_loop loop = {1, 3, LOOP_LENGTH, reverse, 0, 2, 0, batch};
-        const kt_abi_entry entry = {
-            .name = "predict",
-            .bind = loop_bind,
-            .value_count = LOOP_VALUES,
-            .symbol_count = 1,
-            .input_count = 1,
-            .output_count = 1,
-            .inputs = toy_inputs,
-            .outputs = toy_outputs,
-            .buffer_count = 6,
-            .arg_count = 7,
-            .step_count = 3,
-            .loop_count = 1,
-            .symbols = symbols,
-            .buffers = buffers,
-            .args = args,
-            .steps = steps,
-            .loops = &loop,
-            .moves = moves,
-        };
+        kt_abi_entry entry = entry_with_loop(&loop);
+        entry.bind = loop_bind, entry.value_count = LOOP_VALUES;
+        entry.buffers = buffers, entry.buffer_count = 6;
+        entry.args = args, entry.arg_count = 7;
+        entry.steps = steps, entry.step_count = 3;
+        entry.moves = moves;
         kt_program program = toy_program;
         program.entries = &entry;
         for (int threads = 1; threads <= 3; threads++) {

@@ -136,18 +136,11 @@ static kt_status compile(test *t, const char *directory) {
     if (!t->graph) KT_BUG("no graph was traced");
     fill_zeros(t->graph);
     const char *path = kt_arena_format(t->arena, "%s/%s.so", directory, t->name);
-    const kt_training_info training = {.log_names = t->request.log_names,
-                                       .log_betters = t->request.log_betters,
-                                       .log_sizes = t->request.log_sizes,
-                                       .log_count = t->request.log_count,
-                                       .labels = t->request.labels,
-                                       .label_count = t->request.label_count,
-                                       .train = true};
     const kt_compile_options options = {.emit = KT_EMIT_SHARED,
                                         .output = path,
                                         .name = "m",
                                         .level = 2,
-                                        .training = &training,
+                                        .training = &t->request.info,
                                         .verify = true};
     KT_TRY(kt_compile(t->graph, &options, t->diag));
     library *lib = &t->library;
@@ -220,15 +213,15 @@ static kt_status follow_all(test *t) {
 static kt_status order_logs(test *t) {
     char *names = (char *)find_text(t, "log_names"), *rest;
     uint32_t count = 0;
-    t->log_order = KT_NEW_ARRAY(t->arena, uint32_t, t->request.log_count + 1);
+    t->log_order = KT_NEW_ARRAY(t->arena, uint32_t, t->request.info.log_count + 1);
     for (char *name = strtok_r(names, "\n", &rest); name; name = strtok_r(NULL, "\n", &rest)) {
         uint32_t at = 0;
-        while (at < t->request.log_count && strcmp(t->request.log_names[at], name) != 0) at++;
-        if (at == t->request.log_count || count == t->request.log_count)
+        while (at < t->request.info.log_count && strcmp(t->request.info.log_names[at], name) != 0) at++;
+        if (at == t->request.info.log_count || count == t->request.info.log_count)
             return fail(t, "there is no log '%s'", name);
         t->log_order[count++] = at;
     }
-    return count == t->request.log_count ? KT_OK : fail(t, "%s", "there are more logs than Keras's");
+    return count == t->request.info.log_count ? KT_OK : fail(t, "%s", "there are more logs than Keras's");
 }
 
 static void find_ports(test *t) {
@@ -337,11 +330,11 @@ static kt_status run_step(test *t, int step) {
     if (t->library.call(t->library.context, entry, in, &out))
         return fail(t, "%s", t->library.error(t->library.context));
     const float *expected = (const float *)t->logs->data + step * t->logs->dims[1];
-    for (uint32_t i = 0; i < t->request.log_count; i++) {
+    for (uint32_t i = 0; i < t->request.info.log_count; i++) {
         double ours = (double)logs[t->log_order[i]], theirs = (double)expected[i];
         if (fabs(ours - theirs) <= t->tolerance->log * fmax(fabs(theirs), 1e-2)) continue;
         printf("%s: step %d: %s is %.9g, and Keras's is %.9g\n", t->name, step,
-               t->request.log_names[t->log_order[i]], ours, theirs);
+               t->request.info.log_names[t->log_order[i]], ours, theirs);
         t->problems++;
     }
     return compare(t, step, before, after);
