@@ -160,6 +160,22 @@ static void round_trips(void **state) {
     kt_arrays_deinit(&back);
 }
 
+/* Names may hold whatever a layer's or a metric's name holds. */
+static void names_in_json(void **state) {
+    (void)state;
+    float value[] = {1};
+    const kt_array arrays[] = {
+        {"say \"a\\b\"", {.dtype = KT_F32, .rank = 1, .dims = {1}, .data = value, .capacity = 4}},
+        {"one\n\x01\xc3\xa9", {.dtype = KT_F32, .rank = 1, .dims = {1}, .data = value, .capacity = 4}}};
+    if (kt_arrays_write(file("names.json"), arrays, 2, error)) fail_msg("%s", error);
+    char text[128];
+    FILE *in = fopen(path, "rb");
+    assert_non_null(in);
+    text[fread(text, 1, sizeof text - 1, in)] = 0;
+    assert_int_equal(fclose(in), 0);
+    assert_string_equal(text, "{\"say \\\"a\\\\b\\\"\": [1], \"one\\u000a\\u0001\xc3\xa9\": [1]}\n");
+}
+
 static void text_formats(void **state) {
     (void)state;
     kt_arrays arrays = read_text("a,b\n1,2.5\r\n\n -3 , \"4e2\"\n");
@@ -389,19 +405,26 @@ static int make_directory(void **state) {
 
 static int remove_directory(void **state) {
     (void)state;
-    static const char *const names[] = {"text",   "zeros",  "damaged",    "a.npz",    "a.npy",   "a.csv",
-                                        "a.json", "b.json", "target.npy", "link.npy", "full.npy"};
+    static const char *const names[] = {"text",       "zeros",      "damaged",  "a.npz",
+                                        "a.npy",      "a.csv",      "a.json",   "b.json",
+                                        "names.json", "target.npy", "link.npy", "full.npy"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) (void)unlink(file(names[i]));
     return rmdir(directory); /* fails if anything else was left behind */
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(files_of_numpy), cmocka_unit_test(archives_of_numpy),
-        cmocka_unit_test(round_trips),    cmocka_unit_test(text_formats),
-        cmocka_unit_test(refusals),       cmocka_unit_test(full_disk),
-        cmocka_unit_test(conversions),    cmocka_unit_test(damaged_files),
-        cmocka_unit_test(streams),        cmocka_unit_test(streams_of_other_files),
+        cmocka_unit_test(files_of_numpy),
+        cmocka_unit_test(archives_of_numpy),
+        cmocka_unit_test(round_trips),
+        cmocka_unit_test(names_in_json),
+        cmocka_unit_test(text_formats),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(full_disk),
+        cmocka_unit_test(conversions),
+        cmocka_unit_test(damaged_files),
+        cmocka_unit_test(streams),
+        cmocka_unit_test(streams_of_other_files),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }
