@@ -164,9 +164,11 @@ static void round_trips(void **state) {
 static void names_in_json(void **state) {
     (void)state;
     float value[] = {1};
+    char quoted[] = "say \"a\\b\"", controls[] = "one\n\x01\xc3\xa9";
     const kt_array arrays[] = {
-        {"say \"a\\b\"", {.dtype = KT_F32, .rank = 1, .dims = {1}, .data = value, .capacity = 4}},
-        {"one\n\x01\xc3\xa9", {.dtype = KT_F32, .rank = 1, .dims = {1}, .data = value, .capacity = 4}}};
+        {quoted, {.dtype = KT_F32, .rank = 1, .dims = {1}, .data = value, .capacity = 4}},
+        {controls, {.dtype = KT_F32, .rank = 1, .dims = {1}, .data = value, .capacity = 4}},
+    };
     if (kt_arrays_write(file("names.json"), arrays, 2, error)) fail_msg("%s", error);
     char text[128];
     FILE *in = fopen(path, "rb");
