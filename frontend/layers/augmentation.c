@@ -237,7 +237,7 @@ AUGMENTATION(random_erasing, "RandomErasing", "images with holes", erasing_optio
 AUGMENTATION(solarization, "Solarization", "images whose bright pixels are inverted", solarization_options,
              CASTS, kt_augment_solarization);
 AUGMENTATION(equalization, "Equalization", "images of all brightnesses alike", equalization_options, KEEPS,
-             NULL);
+             kt_augment_equalization);
 AUGMENTATION(mix_up, "MixUp", "means of two images", mix_up_options, KEEPS, NULL);
 AUGMENTATION(cut_mix, "CutMix", "images with a part of another", cut_mix_options, CASTS, NULL);
 AUGMENTATION(rand_augment, "RandAugment", "images changed in several ways", rand_augment_options, CASTS,

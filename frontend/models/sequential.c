@@ -1,4 +1,5 @@
 /* Sequential: a model in which each layer takes what the one before gives. */
+#include "frontend/layers/layers_impl.h"
 #include "frontend/models/models_impl.h"
 
 #include <string.h>
@@ -8,6 +9,16 @@ typedef struct sequential {
     kt_layer_context *context;
     kt_layer *input_layer; /* NULL: the input's type is known at the first call only */
 } sequential;
+
+/* How many layers Keras leaves out when it trains: Equalization gives its symbolic input back, so that what a
+ * model begins with is not in its graph. */
+static uint32_t count_left_out(const kt_layer *layer, const kt_trace *trace) {
+    uint32_t count = 0;
+    while (trace->training && count < layer->children.count &&
+           layer->children.at[count]->class == &kt_class_equalization)
+        count++;
+    return count;
+}
 
 static void call_sequential(kt_layer *layer, kt_layer_call *call) {
     const sequential *model = (const sequential *)layer;
@@ -31,7 +42,7 @@ static void call_sequential(kt_layer *layer, kt_layer_call *call) {
         ++*kt_table_add(&totals, arena, &address, sizeof address, 0);
         kt_table_add(&positions, arena, &address, sizeof address, 0);
     }
-    for (uint32_t i = 0; i < layer->children.count; i++) {
+    for (uint32_t i = count_left_out(layer, trace); i < layer->children.count; i++) {
         if (!kt_model_may_call(trace)) return;
         kt_layer *child = layer->children.at[i];
         uint32_t outputs = kt_layer_output_count(child);

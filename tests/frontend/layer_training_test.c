@@ -205,6 +205,7 @@ static void untrained(void **state) {
          "the option 'kernel_size' must be odd numbers up to 1023."},
         {"RandomErasing", "{\"fill_value\": [1, 2, 3]}", "f32[batch,4,4,1]",
          "the option 'fill_value' must be a number, or three where the last axis has 3 elements."},
+        {"Equalization", "{\"bins\": 0}", "f32[batch,4,4,3]", "the option 'bins' must be from 1 to 65536."},
         {"MixUp", "{}", "f32[batch,4,4,3]", "training with a layer MixUp is not supported yet."},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

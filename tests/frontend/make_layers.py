@@ -667,6 +667,12 @@ def colors():
         (L.Solarization(0.3, 0.9, seed=33), many, "float32"),
         (L.Solarization((0.1, 0.2), (0.4, 0.6), (-20, 250), seed=34, **first), turned, "uint8"),
         (L.Solarization(seed=35), one, "uint8"),
+        (L.Equalization(), many, "float32"),
+        (L.Equalization((-20, 300), 16, **first), turned, "uint8"),
+        (L.Equalization((1, -1), 7), one),
+        (L.Equalization(bins=40, dtype="float16"), one, "float32"),
+        (L.Equalization(), [(1, 1, 1, 3)], "float32"),
+        (L.Equalization((5, 300), 1), [(1, 2, 2, 3)], "float32"),
     ]
     return trained(cases)
 

@@ -121,6 +121,12 @@ def changed_integers():
     y = L.Rescaling(0.1)(L.Concatenate()([change(x) for change in changes]))
     return keras.Model(x, L.Dense(2)(L.Flatten()(L.Conv2D(3, 2)(y)))), "mse", ["mae"]
 @model
+def equalized_steps():
+    x = keras.Input((2, 6, 5, 3)); y = L.TimeDistributed(L.Equalization((-3, 3), 12))(x)
+    return keras.Model(x, L.Dense(2)(L.Flatten()(L.TimeDistributed(L.Conv2D(2, 3, activation="tanh"))(y)))), "mse", ["mae"]
+@model
+def equalized(): return numbers(L.Equalization((-3, 3), 12), L.Conv2D(4, 3, activation="tanh"), L.Flatten(), shape=(6, 5, 3))
+@model
 def simple_rnn(): return numbers(L.SimpleRNN(4, return_sequences=True), L.SimpleRNN(3), shape=(5, 2))
 @model
 def lstm(): return classes(L.LSTM(4, return_sequences=True), L.LSTM(3), shape=(5, 2))

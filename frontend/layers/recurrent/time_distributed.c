@@ -34,7 +34,7 @@ static kt_value flatten(kt_builder *builder, kt_value x) {
 
 /* Does a layer, or one in it, look at more of a batch than at each of its samples? */
 static bool is_of_batch(const kt_layer *layer, const kt_trace *trace, bool outermost) {
-    static const char adapting[] = "BatchNormalization SpectralNormalization";
+    static const char adapting[] = "BatchNormalization SpectralNormalization Equalization";
     if (trace->collects_losses && layer->activity_regularizer && !outermost) return true;
     if (trace->training && kt_options_listed(adapting, layer->class->name)) return true;
     if (trace->training && kt_option_find(layer->class->options, "seed")) return true;
