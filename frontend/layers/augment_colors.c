@@ -32,13 +32,6 @@ static kt_value spread(kt_builder *b, kt_value x, const kt_images *images) {
     return kt_augment_spread(b, kt_build_cast(b, x, images->type.dtype), images);
 }
 
-/* bool in the images' shape: which images are changed, each with a chance that `factor` says. */
-static kt_value choose(kt_layer *layer, kt_trace *trace, const kt_images *images) {
-    kt_value chance = draw(layer, trace, images, self_of(layer)->factor, 0);
-    kt_value drawn = kt_augment_draw(layer, trace, images, KT_F32, unit);
-    return kt_augment_spread(trace->builder, kt_build_lt(trace->builder, drawn, chance), images);
-}
-
 /* ---- brightness and contrast
  * -------------------------------------------------------------------------------- */
 static kt_value brighten(kt_layer *layer, kt_trace *trace, const kt_images *images, const json_t *factor) {
@@ -165,7 +158,7 @@ kt_value kt_augment_invert(kt_layer *layer, kt_trace *trace, const kt_images *im
     kt_builder *b = trace->builder;
     double range[2];
     read_values(layer, range);
-    kt_value chosen = choose(layer, trace, images), x = images->value;
+    kt_value chosen = kt_augment_choose(layer, trace, images), x = images->value;
     return kt_build_select(b, chosen, kt_build_sub(b, kt_build_like(b, x, range[1]), x), x);
 }
 
@@ -241,18 +234,6 @@ kt_value kt_augment_sharpness(kt_layer *layer, kt_trace *trace, const kt_images 
     return clip(b, layer, kt_build_add(b, x, kt_build_mul(b, share, change)));
 }
 
-/* A normal distribution over `size` places, of deviation sigma, a vector of one number. */
-static kt_value bell(kt_builder *b, kt_value sigma, int64_t size) {
-    static const kt_ints all = {1, {0}};
-    const kt_type type = {
-        .dtype = kt_build_type(b, sigma)->dtype, .rank = 1, .dims = {kt_dim_const(b->graph->dims, size)}};
-    kt_value away = kt_add_number(b, kt_build_iota(b, &type, 0), -(double)(size - 1) / 2);
-    away = kt_build_div(b, away, kt_build_broadcast_to(b, sigma, 1, type.dims));
-    kt_value x = kt_build_mul(b, kt_build_mul(b, away, away), kt_build_like(b, away, -0.5));
-    x = kt_build_exp(b, x);
-    return kt_build_div(b, x, kt_reduce_spread(b, x, KT_REDUCE_SUM, &all));
-}
-
 /* The sizes that an option, a number or two, gives for a kernel; false and a problem if they are none. */
 static bool read_kernel_size(kt_trace *trace, const json_t *option, int64_t out_sizes[2]) {
     enum { LARGEST = (1 << 10) - 1 };
@@ -278,13 +259,13 @@ kt_value kt_augment_gaussian_blur(kt_layer *layer, kt_trace *trace, const kt_ima
     double range[2];
     int64_t sizes[2];
     if (!read_kernel_size(trace, self->kernel_size, sizes)) return 0;
-    kt_value chosen = choose(layer, trace, images), bells[2];
+    kt_value chosen = kt_augment_choose(layer, trace, images), bells[2];
     kt_augment_range(self->sigma, 0, range);
     kt_value sigmas = kt_random_between(layer, trace, self->seed, &two, range[0], range[1]);
     sigmas = kt_add_number(b, sigmas, 1e-6);
     for (int i = 0; i < 2; i++) {
         kt_dim here = kt_dim_const(dims, i), next = kt_dim_const(dims, i + 1);
-        bells[i] = bell(b, kt_slice_axis(b, sigmas, 0, here, next), sizes[i]);
+        bells[i] = kt_augment_bell(b, kt_slice_axis(b, sigmas, 0, here, next), sizes[i], 0);
     }
     kt_value kernel = kt_build_dot_general(b, bells[1], bells[0], &(kt_attrs_dot_general){0});
     kernel = kt_build_reshape(b, kernel, 2,
@@ -367,7 +348,7 @@ kt_value kt_augment_erasing(kt_layer *layer, kt_trace *trace, const kt_images *i
         kt_value extent = draw_extent(layer, trace, images, axis, share);
         inside = inside ? kt_build_and(b, inside, extent) : extent;
     }
-    kt_value erased = kt_build_and(b, choose(layer, trace, images), inside);
+    kt_value erased = kt_build_and(b, kt_augment_choose(layer, trace, images), inside);
     kt_value filling = draw_filling(layer, trace, images);
     return filling ? kt_build_select(b, erased, filling, images->value) : 0;
 }

@@ -175,15 +175,6 @@ kt_value kt_augment_shear(kt_layer *layer, kt_trace *trace, const kt_images *ima
 
 /* ---- RandomPerspective: the corners of an image move, each by itself
  * ------------------------------------------------ */
-/* Is an image changed? In the images' shape. */
-static kt_value draw_chosen(kt_layer *layer, kt_trace *trace, const kt_images *images) {
-    double range[2];
-    kt_augment_range(((const kt_augmentation *)layer)->factor, 0, range);
-    kt_value chance = kt_augment_draw(layer, trace, images, KT_F32, range);
-    kt_value drawn = kt_augment_draw(layer, trace, images, KT_F32, (const double[]){0, 1});
-    return kt_augment_spread(trace->builder, kt_build_lt(trace->builder, drawn, chance), images);
-}
-
 /* x0, y0, …, y3 of the corners, [batch, 8]. */
 static kt_value corners(kt_builder *b, const kt_images *images, kt_dtype dtype) {
     static const bool right[] = {false, true, false, true}, below[] = {false, false, true, true};
@@ -204,7 +195,7 @@ kt_value kt_augment_perspective(kt_layer *layer, kt_trace *trace, const kt_image
     const kt_augmentation *self = (const kt_augmentation *)layer;
     kt_builder *b = trace->builder;
     double scale = json_number_value(self->scale) / 2;
-    kt_value chosen = draw_chosen(layer, trace, images);
+    kt_value chosen = kt_augment_choose(layer, trace, images);
     kt_value start = corners(b, images, layer->compute_dtype);
     kt_value share = kt_random_between(layer, trace, self->seed, kt_build_type(b, start), -scale, scale);
     kt_trace_at(trace, "perspective");

@@ -157,6 +157,30 @@ kt_value kt_augment_spread(kt_builder *b, kt_value x, const kt_images *images) {
     return kt_build_broadcast(b, x, images->type.rank, images->type.dims, (const int64_t[]){0});
 }
 
+kt_value kt_augment_choose(kt_layer *layer, kt_trace *trace, const kt_images *images) {
+    kt_builder *b = trace->builder;
+    double range[2];
+    kt_augment_range(((const kt_augmentation *)layer)->factor, 0, range);
+    kt_value chance = kt_augment_draw(layer, trace, images, KT_F32, range);
+    kt_value drawn = kt_augment_draw(layer, trace, images, KT_F32, (const double[]){0, 1});
+    return kt_augment_spread(b, kt_build_lt(b, drawn, chance), images);
+}
+
+kt_value kt_augment_bell(kt_builder *b, kt_value sigma, int64_t size, kt_value reach) {
+    static const kt_ints all = {1, {0}};
+    const kt_type type = {
+        .dtype = kt_build_type(b, sigma)->dtype, .rank = 1, .dims = {kt_dim_const(b->graph->dims, size)}};
+    kt_value away = kt_add_number(b, kt_build_iota(b, &type, 0), -(double)(size - 1) / 2);
+    kt_value share = kt_build_div(b, away, kt_build_broadcast_to(b, sigma, 1, type.dims));
+    kt_value x = kt_build_mul(b, kt_build_mul(b, share, share), kt_build_like(b, share, -0.5));
+    x = kt_build_exp(b, x);
+    if (reach) {
+        reach = kt_build_broadcast_to(b, reach, 1, type.dims);
+        x = kt_build_select(b, kt_build_le(b, kt_build_abs(b, away), reach), x, kt_build_like(b, x, 0));
+    }
+    return kt_build_div(b, x, kt_reduce_spread(b, x, KT_REDUCE_SUM, &all));
+}
+
 /* What Keras's layers differ in. */
 typedef struct habits {
     bool casts;   /* to the compute dtype, also where nothing is changed */
@@ -229,7 +253,7 @@ AUGMENTATION(random_translation, "RandomTranslation", "shifted images", translat
              kt_augment_translation);
 AUGMENTATION(random_zoom, "RandomZoom", "larger or smaller images", zoom_options, CASTS, kt_augment_zoom);
 AUGMENTATION(random_elastic_transform, "RandomElasticTransform", "warped images", elastic_options, CASTS,
-             NULL);
+             kt_augment_elastic);
 AUGMENTATION(random_perspective, "RandomPerspective", "images from another point of view",
              perspective_options, CASTS, kt_augment_perspective);
 AUGMENTATION(random_erasing, "RandomErasing", "images with holes", erasing_options, CASTS,

@@ -29,7 +29,7 @@ kt_augment_fn kt_augment_flip, kt_augment_crop, kt_augment_translation, kt_augme
 kt_augment_fn kt_augment_brightness, kt_augment_contrast, kt_augment_hue, kt_augment_saturation, kt_augment_jitter;
 kt_augment_fn kt_augment_grayscale, kt_augment_color_degeneration, kt_augment_invert, kt_augment_posterization;
 kt_augment_fn kt_augment_sharpness, kt_augment_gaussian_blur, kt_augment_erasing, kt_augment_solarization;
-kt_augment_fn kt_augment_equalization;
+kt_augment_fn kt_augment_equalization, kt_augment_elastic;
 
 /* The range that an option means: two numbers, sorted, or one, which may be drawn with either sign but not below
  * least. */
@@ -37,6 +37,11 @@ void kt_augment_range(const json_t *value, double least, double out_range[2]);
 /* A number for each image, [batch] of a dtype, drawn from range[0] to below range[1]. */
 kt_value kt_augment_draw(kt_layer *layer, kt_trace *trace, const kt_images *images, kt_dtype dtype,
                          const double range[2]);
+/* bool in the images' shape: which images are changed, each with a chance that the option `factor` says. */
+kt_value kt_augment_choose(kt_layer *layer, kt_trace *trace, const kt_images *images);
+/* A normal distribution over `size` places, of deviation sigma, and of sum 1; 0 past reach from its middle, unless that is 0.
+ * sigma and reach: vectors of one number. */
+kt_value kt_augment_bell(kt_builder *builder, kt_value sigma, int64_t size, kt_value reach);
 /* [batch] in the images' shape. */
 kt_value kt_augment_spread(kt_builder *builder, kt_value x, const kt_images *images);
 

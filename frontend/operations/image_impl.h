@@ -59,5 +59,8 @@ typedef struct kt_image_reading {
 /* [batch, height, width, channels] again. */
 kt_value kt_images_project(kt_builder *builder, const kt_images *images, const kt_projection *projection,
                            const kt_image_reading *how);
+/* Images at places, y and x of each pixel, [batch, height, width] of floats, as Keras on TensorFlow takes them: "reflect" is
+ * "mirror" in front of an image. how->folds is not looked at. */
+kt_value kt_images_warp(kt_builder *builder, const kt_images *images, const kt_value places[2], const kt_image_reading *how);
 
 #endif

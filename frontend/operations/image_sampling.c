@@ -40,6 +40,10 @@ static kt_value fill_mirror(kt_builder *b, kt_value at, kt_dim size) {
 static kt_value fill_reflect(kt_builder *b, kt_value at, kt_dim size) {
     return there_and_back(b, at, size, 1);
 }
+/* As Keras on TensorFlow has it for what it warps: the first element stands once, the last twice. */
+static kt_value fill_warped(kt_builder *b, kt_value at, kt_dim size) {
+    return fill_reflect(b, kt_build_abs(b, at), size);
+}
 
 /* Which place inside, between elements too, TensorFlow takes for a place outside: of reflected and of wrapped
  * images one between the end and what follows it is the end. */
@@ -76,7 +80,8 @@ static const fill_mode fill_modes[] = {{"constant", fill_constant, fill_constant
                                        {"nearest", fill_nearest, fill_nearest},
                                        {"wrap", fill_wrap, fold_wrap},
                                        {"mirror", fill_mirror, NULL},
-                                       {"reflect", fill_reflect, fold_reflect}};
+                                       {"reflect", fill_reflect, fold_reflect},
+                                       {"warped", fill_warped, NULL}};
 
 static const fill_mode *find_fill(const char *name) {
     for (size_t i = 0; i < sizeof fill_modes / sizeof *fill_modes; i++)
@@ -88,7 +93,7 @@ static const fill_mode *find_fill(const char *name) {
  * ---------------------------------------------------------------------------------------------- */
 typedef struct sampling {
     bool linear;           /* else the nearest element */
-    const char *fill_mode; /* one of FILL_MODES */
+    const char *fill_mode; /* one of FILL_MODES, or "warped" */
     double fill_value;     /* "constant": what is outside */
     int batch, axes;       /* x is [batch axes…, sampled axes…, rest…] */
 } sampling;
@@ -264,6 +269,13 @@ kt_value kt_images_project(kt_builder *b, const kt_images *images, const kt_proj
             places[axis] = find_fill(s.fill_mode)->fold(b, places[axis], images->type.dims[axis + 1]);
         if (strcmp(s.fill_mode, "constant") != 0) s.fill_mode = "nearest";
     }
+    return sample(b, images->value, places, &s);
+}
+
+kt_value kt_images_warp(kt_builder *b, const kt_images *images, const kt_value places[2],
+                        const kt_image_reading *how) {
+    const char *mode = strcmp(how->fill_mode, "reflect") == 0 ? "warped" : how->fill_mode;
+    sampling s = {strcmp(how->interpolation, "bilinear") == 0, mode, how->fill_value, 1, 2};
     return sample(b, images->value, places, &s);
 }
 

@@ -206,6 +206,9 @@ static void untrained(void **state) {
         {"RandomErasing", "{\"fill_value\": [1, 2, 3]}", "f32[batch,4,4,1]",
          "the option 'fill_value' must be a number, or three where the last axis has 3 elements."},
         {"Equalization", "{\"bins\": 0}", "f32[batch,4,4,3]", "the option 'bins' must be from 1 to 65536."},
+        {"RandomElasticTransform", "{}", "f32[batch,height,4,3]", "its images need a known height and width."},
+        {"RandomElasticTransform", "{\"fill_mode\": \"mirror\"}", "f32[batch,4,4,3]",
+         "the option 'fill_mode' must not be 'mirror' in training, where Keras does not take it either."},
         {"MixUp", "{}", "f32[batch,4,4,3]", "training with a layer MixUp is not supported yet."},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -621,6 +621,15 @@ def augmentations():
         (L.RandomPerspective(seed=28), images),
         (L.RandomPerspective((0.2, 0.8), 0.5, "nearest", fill_value=2.0, seed=29), [(6, 7, 5, 1)]),
         (L.RandomPerspective(1.0, 0.9, data_format="channels_first", seed=30), [(2, 5, 6)], "uint8"),
+        (L.RandomElasticTransform(seed=31), images, "float32"),
+        (L.RandomElasticTransform((0.6, 1.0), (0.8, 1.0), "nearest", "constant", 7.5, (10, 200), 32, "channels_first"),
+         [(2, 1, 24, 22)], "float32"),
+        (L.RandomElasticTransform((0.9, 1.0), 0.9, fill_mode="wrap", seed=33), [(2, 21, 26, 1)], "uint8"),
+        (L.RandomElasticTransform((1.0, 1.0), (0.9, 1.0), fill_mode="nearest", seed=34), [(20, 23, 2)], "float32"),
+        (L.RandomElasticTransform((1.0, 1.0), (0.9, 1.0), seed=35, dtype="float64"), [(2, 21, 20, 1)], "float64"),
+        (L.RandomElasticTransform((1.0, 1.0), (0.2, 0.4), seed=36, dtype="float16"), images, "float32"),
+        (L.RandomElasticTransform(0.0, seed=38), images),
+        (L.RandomElasticTransform(scale=0, seed=39), images),
     ]
     return trained(cases)
 

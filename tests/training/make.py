@@ -121,6 +121,10 @@ def changed_integers():
     y = L.Rescaling(0.1)(L.Concatenate()([change(x) for change in changes]))
     return keras.Model(x, L.Dense(2)(L.Flatten()(L.Conv2D(3, 2)(y)))), "mse", ["mae"]
 @model
+def warped():
+    shown = {"value_range": (-3, 3)}; changes = L.RandomElasticTransform(seed=2, **shown), L.RandomElasticTransform(0.8, (0.5, 1.0), "nearest", "wrap", seed=3, **shown)
+    return numbers(L.Conv2D(2, 1, activation="tanh"), *changes, L.Conv2D(6, 3, 2, activation="tanh"), L.GlobalAveragePooling2D(), shape=(21, 24, 1))
+@model
 def equalized_steps():
     x = keras.Input((2, 6, 5, 3)); y = L.TimeDistributed(L.Equalization((-3, 3), 12))(x)
     return keras.Model(x, L.Dense(2)(L.Flatten()(L.TimeDistributed(L.Conv2D(2, 3, activation="tanh"))(y)))), "mse", ["mae"]
