@@ -262,8 +262,8 @@ AUGMENTATION(solarization, "Solarization", "images whose bright pixels are inver
              CASTS, kt_augment_solarization);
 AUGMENTATION(equalization, "Equalization", "images of all brightnesses alike", equalization_options, KEEPS,
              kt_augment_equalization);
-AUGMENTATION(mix_up, "MixUp", "means of two images", mix_up_options, KEEPS, NULL);
-AUGMENTATION(cut_mix, "CutMix", "images with a part of another", cut_mix_options, CASTS, NULL);
+AUGMENTATION(mix_up, "MixUp", "means of two images", mix_up_options, HABITS(.idle = 2), kt_augment_mix_up);
+AUGMENTATION(cut_mix, "CutMix", "images with a part of another", cut_mix_options, CASTS, kt_augment_cut_mix);
 AUGMENTATION(rand_augment, "RandAugment", "images changed in several ways", rand_augment_options, CASTS,
              NULL);
 AUGMENTATION(aug_mix, "AugMix", "means of images changed in several ways", aug_mix_options, CASTS, NULL);

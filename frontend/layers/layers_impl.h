@@ -187,6 +187,12 @@ kt_value kt_random_between(kt_layer *layer, kt_trace *trace, int64_t seed, const
 kt_value kt_random_integers(kt_layer *layer, kt_trace *trace, int64_t seed, const kt_type *type, int64_t low,
                             int64_t high);
 kt_value kt_random_normal(kt_layer *layer, kt_trace *trace, int64_t seed, const kt_type *type); /* deviation 1 */
+/* Of the gamma distribution, one number for each of alpha, of its type; and of the beta distribution whose parameters
+ * are both alpha. 0 where building failed. */
+kt_value kt_random_gamma(kt_layer *layer, kt_trace *trace, int64_t seed, kt_value alpha);
+kt_value kt_random_beta(kt_layer *layer, kt_trace *trace, int64_t seed, kt_value alpha);
+/* The numbers below count in any order, i64. */
+kt_value kt_random_permutation(kt_layer *layer, kt_trace *trace, int64_t seed, kt_dim count);
 /* x with elements dropped at a rate below 1, and the others scaled up; noise_shape: 1 where one draw serves the whole
  * axis, -1 or no entries: as x. */
 kt_value kt_random_dropout(kt_layer *layer, kt_trace *trace, int64_t seed, kt_value x, double rate,

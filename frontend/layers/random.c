@@ -6,8 +6,10 @@
  *
  *   uniform  [0, 1) from as many low bits as the dtype's mantissa has, float64 from two words
  *   integers low + w mod (high - low) of 64 bits, w from two words, the lower one first
- *   normal   pairs by Box and Muller's formula from two uniform numbers each, in float32 or float64 */
-#include "frontend/layers/layers_impl.h"
+ *   normal   pairs by Box and Muller's formula from two uniform numbers each, in float32 or float64
+ *
+ * and of these gamma and beta distributions (gamma.c). */
+#include "frontend/layers/random_impl.h"
 
 #include <string.h>
 
@@ -56,9 +58,7 @@ void kt_random_skip(kt_layer *layer, kt_trace *trace, int64_t draws) {
     if (generator < layer->weights.count) (void)count_on(layer, trace, generator, draws);
 }
 
-/* [seed, counter], each folded into what TensorFlow takes, as the words of a Philox counter; the generator
- * counts on. */
-static kt_value draw_seed(kt_layer *layer, kt_trace *trace, int64_t seed) {
+kt_value kt_random_seed(kt_layer *layer, kt_trace *trace, int64_t seed) {
     kt_builder *b = trace->builder;
     kt_value state = count_on(layer, trace, find_generator(layer, trace, seed), 1);
     const int64_t most = INT32_MAX - 1;
@@ -74,17 +74,18 @@ static kt_value part(kt_builder *b, kt_value vector, int64_t from, int64_t to) {
     return kt_build_slice(b, vector, &begin, &end, (int64_t[]){1});
 }
 
-/* Words of a draw, u32 of a shape. */
-static kt_value draw_words(kt_layer *layer, kt_trace *trace, int64_t seed, int rank, const kt_dim *shape) {
+kt_value kt_random_words(kt_builder *b, kt_value seed, int rank, const kt_dim *shape) {
     static const uint32_t scramble[2] = {0x3EC8F720, 0x02461E29};
-    kt_builder *b = trace->builder;
     kt_dim_pool *dims = b->graph->dims;
     const kt_dim four = kt_dim_const(dims, 4), none = kt_dim_const(dims, 0), two = kt_dim_const(dims, 2);
-    kt_value words = draw_seed(layer, trace, seed);
-    kt_value mixed = kt_build_philox(b, integers(b, KT_U32, 2, scramble), words, 1, &four);
+    kt_value mixed = kt_build_philox(b, integers(b, KT_U32, 2, scramble), seed, 1, &four);
     kt_value counter =
         kt_build_pad(b, part(b, mixed, 2, 4), kt_build_scalar(b, KT_U32, 0), &two, &none, (int64_t[]){0});
     return kt_build_philox(b, part(b, mixed, 0, 2), counter, rank, shape);
+}
+
+static kt_value draw_words(kt_layer *layer, kt_trace *trace, int64_t seed, int rank, const kt_dim *shape) {
+    return kt_random_words(trace->builder, kt_random_seed(layer, trace, seed), rank, shape);
 }
 
 /* ---- distributions
@@ -107,8 +108,7 @@ static kt_value column(kt_builder *b, kt_value pairs, int64_t at) {
     return kt_build_slice(b, pairs, start, limit, (int64_t[]){1, 1});
 }
 
-/* [0, 1) in float64 from two words: 20 bits of the first, and the second. */
-static kt_value as_uniform_f64(kt_builder *b, kt_value pairs, const kt_type *type) {
+kt_value kt_random_uniform_f64(kt_builder *b, kt_value pairs, const kt_type *type) {
     kt_value high = column(b, pairs, 0), low = kt_build_cast(b, column(b, pairs, 1), KT_F64);
     high = kt_build_and(b, high, kt_build_like(b, high, (1 << 20) - 1));
     high = kt_build_cast(b, high, KT_F64);
@@ -123,7 +123,7 @@ static kt_value draw_uniform(kt_layer *layer, kt_trace *trace, int64_t seed, con
     if (type->dtype != KT_F64)
         return as_uniform(b, draw_words(layer, trace, seed, type->rank, type->dims), type->dtype);
     const kt_dim pairs[2] = {kt_type_elements(dims, type), kt_dim_const(dims, 2)};
-    return as_uniform_f64(b, draw_words(layer, trace, seed, 2, pairs), type);
+    return kt_random_uniform_f64(b, draw_words(layer, trace, seed, 2, pairs), type);
 }
 
 kt_value kt_random_uniform(kt_layer *layer, kt_trace *trace, int64_t seed, const kt_type *type) {
@@ -163,6 +163,16 @@ static kt_value unpaired(kt_builder *b, kt_value pairs, kt_dim count, const kt_t
     return kt_build_reshape(b, line, type->rank, type->dims);
 }
 
+kt_value kt_random_gauss(kt_builder *b, kt_value uniform) {
+    kt_value radius = column(b, uniform, 0), angle = column(b, uniform, 1);
+    radius = kt_build_log(b, kt_build_maximum(b, radius, kt_build_like(b, radius, 1e-7)));
+    radius = kt_build_sqrt(b, kt_build_mul(b, radius, kt_build_like(b, radius, -2)));
+    angle = kt_build_mul(b, angle, kt_build_like(b, angle, 6.283185307179586));
+    const kt_value pair[] = {kt_build_mul(b, kt_build_sin(b, angle), radius),
+                             kt_build_mul(b, kt_build_cos(b, angle), radius)};
+    return kt_build_concat(b, pair, 2, 1);
+}
+
 kt_value kt_random_normal(kt_layer *layer, kt_trace *trace, int64_t seed, const kt_type *type) {
     kt_trace_at(trace, "normal");
     kt_builder *b = trace->builder;
@@ -171,14 +181,26 @@ kt_value kt_random_normal(kt_layer *layer, kt_trace *trace, int64_t seed, const 
     const kt_type pairs = {.dtype = type->dtype == KT_F64 ? KT_F64 : KT_F32,
                            .rank = 2,
                            .dims = {kt_dim_ceildiv(dims, count, two), two}};
-    kt_value uniform = draw_uniform(layer, trace, seed, &pairs);
-    kt_value radius = column(b, uniform, 0), angle = column(b, uniform, 1);
-    radius = kt_build_log(b, kt_build_maximum(b, radius, kt_build_like(b, radius, 1e-7)));
-    radius = kt_build_sqrt(b, kt_build_mul(b, radius, kt_build_like(b, radius, -2)));
-    angle = kt_build_mul(b, angle, kt_build_like(b, angle, 6.283185307179586));
-    const kt_value pair[] = {kt_build_mul(b, kt_build_sin(b, angle), radius),
-                             kt_build_mul(b, kt_build_cos(b, angle), radius)};
-    return kt_build_cast(b, unpaired(b, kt_build_concat(b, pair, 2, 1), count, type), type->dtype);
+    kt_value normal = kt_random_gauss(b, draw_uniform(layer, trace, seed, &pairs));
+    return kt_build_cast(b, unpaired(b, normal, count, type), type->dtype);
+}
+
+/* Numbers are drawn, and the smallest goes first; of equal ones that of the smaller place. */
+kt_value kt_random_permutation(kt_layer *layer, kt_trace *trace, int64_t seed, kt_dim count) {
+    kt_builder *b = trace->builder;
+    const kt_type line = {.dtype = KT_F32, .rank = 1, .dims = {count}};
+    const kt_type pairs = {.dtype = KT_I64, .rank = 2, .dims = {count, count}};
+    kt_value drawn = kt_random_uniform(layer, trace, seed, &line);
+    kt_trace_at(trace, "permutation");
+    kt_value own = kt_build_broadcast(b, drawn, 2, pairs.dims, (int64_t[]){0});
+    kt_value other = kt_build_broadcast(b, drawn, 2, pairs.dims, (int64_t[]){1});
+    kt_value earlier = kt_build_lt(b, kt_build_iota(b, &pairs, 1), kt_build_iota(b, &pairs, 0));
+    earlier = kt_build_and(b, kt_build_eq(b, other, own), earlier);
+    earlier = kt_build_cast(b, kt_build_or(b, kt_build_lt(b, other, own), earlier), KT_I64);
+    kt_value rank = kt_build_reduce(b, earlier, KT_REDUCE_SUM, 1, (int64_t[]){1});
+    kt_value places = kt_positions(b, count);
+    const kt_attrs_scatter sum = {.kind = KT_REDUCE_SUM};
+    return kt_build_scatter(b, kt_build_like(b, places, 0), rank, places, &sum);
 }
 
 kt_value kt_random_dropout(kt_layer *layer, kt_trace *trace, int64_t seed, kt_value x, double rate,

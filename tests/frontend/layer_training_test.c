@@ -153,6 +153,7 @@ static void augmentations(void **state) {
     (void)state;
     check_cases("layer_augmentations.json", check_draws);
     check_cases("layer_colors.json", check_draws);
+    check_cases("layer_mixes.json", check_draws);
 }
 
 /* What cannot be: each is one sentence. */
@@ -209,7 +210,10 @@ static void untrained(void **state) {
         {"RandomElasticTransform", "{}", "f32[batch,height,4,3]", "its images need a known height and width."},
         {"RandomElasticTransform", "{\"fill_mode\": \"mirror\"}", "f32[batch,4,4,3]",
          "the option 'fill_mode' must not be 'mirror' in training, where Keras does not take it either."},
-        {"MixUp", "{}", "f32[batch,4,4,3]", "training with a layer MixUp is not supported yet."},
+        {"MixUp", "{\"alpha\": -0.5}", "f32[batch,4,4,3]", "the option 'alpha' must not be negative."},
+        {"CutMix", "{\"factor\": [-0.5, 0.5]}", "f32[batch,4,4,3]",
+         "the option 'factor' must be from 0 to 1."},
+        {"AugMix", "{}", "f32[batch,4,4,3]", "training with a layer AugMix is not supported yet."},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         lab l;

@@ -686,6 +686,30 @@ def colors():
     return trained(cases)
 
 
+def mixes():
+    many, one, first = [(7, 4, 5, 2)], [(4, 3, 2)], {"data_format": "channels_first"}
+    cases = [
+        (L.MixUp(seed=1), many),
+        (L.MixUp(seed=2), [(400, 1, 1, 1)]),
+        (L.MixUp(1.0, seed=3, **first), many),
+        (L.MixUp(2.5, seed=4), [(40, 1, 2, 1)], "uint8"),
+        (L.MixUp(0.0, seed=5), many),
+        (L.MixUp(seed=6), one),
+        (L.MixUp(0.4, seed=7, dtype="float64"), many),
+        (L.MixUp(0.4, seed=8, dtype="mixed_float16"), many),
+        (L.MixUp(0.4, seed=9, dtype="bfloat16"), many),
+        (L.CutMix(seed=10), many),
+        (L.CutMix(0.6, seed=11, **first), many),
+        (L.CutMix((0.5, 0.9), seed=12), [(20, 6, 5, 1)], "uint8"),
+        (L.CutMix((1.0, 1.0), seed=13), [(30, 4, 4, 1)]),
+        (L.CutMix(seed=14), one),
+        (L.CutMix(0.0, seed=15), many),
+        (L.CutMix(seed=16, dtype="float64"), many),
+        (L.CutMix(seed=17, dtype="mixed_float16"), many),
+    ]
+    return trained(cases)
+
+
 def trained(cases):
     """Calls of layers, in training and then without, on inputs of some shapes, and of a dtype (else float32)."""
     items = []
@@ -713,7 +737,7 @@ def trained(cases):
 
 
 if __name__ == "__main__":
-    for makes in (configs, activations, calls, draws, dropouts, augmentations, colors, penalties):
+    for makes in (configs, activations, calls, draws, dropouts, augmentations, colors, mixes, penalties):
         name = makes.__name__ if makes is activations else "layer_" + makes.__name__
         if len(sys.argv) < 2 or makes.__name__ in sys.argv[1:]:
             write(name + ".json", makes())

@@ -114,6 +114,8 @@ def colors_between():
                L.RandomColorDegeneration(0.8, **shown, seed=5), L.RandomSharpness(0.9, **shown, seed=6), L.RandomGaussianBlur(0.9, **shown, seed=7), L.RandomErasing(0.9, **shown, seed=8)]
     return classes(L.Conv2D(3, 1, activation="tanh"), *changes, L.Conv2D(4, 3, activation="relu"), L.Flatten(), shape=(6, 5, 3))
 @model
+def mixed(): return classes(L.Conv2D(3, 1, activation="tanh"), L.MixUp(0.4, seed=1), L.CutMix(seed=2), L.MixUp(1.0, seed=3), L.CutMix((0.4, 0.9), seed=4), L.Conv2D(4, 3, activation="relu"), L.Flatten(), shape=(6, 5, 2))
+@model
 def changed_integers():
     # Keras casts them in a graph, as fit has it, though not where a layer is called by itself.
     x = keras.Input((6, 5, 3), dtype="int32"); values = {"value_range": (0, 5)}
