@@ -265,5 +265,5 @@ AUGMENTATION(equalization, "Equalization", "images of all brightnesses alike", e
 AUGMENTATION(mix_up, "MixUp", "means of two images", mix_up_options, HABITS(.idle = 2), kt_augment_mix_up);
 AUGMENTATION(cut_mix, "CutMix", "images with a part of another", cut_mix_options, CASTS, kt_augment_cut_mix);
 AUGMENTATION(rand_augment, "RandAugment", "images changed in several ways", rand_augment_options, CASTS,
-             NULL);
+             kt_augment_rand);
 AUGMENTATION(aug_mix, "AugMix", "means of images changed in several ways", aug_mix_options, CASTS, NULL);

@@ -47,22 +47,26 @@ static kt_status check_equalization(kt_layer *layer, kt_layer_context *context) 
 
 /* ---- AutoContrast: the darkest and the lightest value of a channel become the ends of the range
  * -------------- */
-static void call_auto(kt_layer *layer, kt_layer_call *call) {
-    const contrast *self = (const contrast *)layer;
-    kt_builder *b = call->trace->builder;
-    if (!kt_call_has_images(call)) return;
-    kt_value original = kt_build_cast(b, call->inputs[0], layer->compute_dtype);
-    int batch = kt_call_type(call, 0)->rank - 3;
+kt_value kt_auto_contrast(kt_builder *b, kt_value original, const double range[2]) {
+    const kt_type type = *kt_build_type(b, original);
+    int batch = type.rank - 3;
     kt_ints axes = {2, {batch, batch + 1}}; /* also of channels_first: Keras does not look at it */
-    kt_value x = kt_change_value_range(b, original, self->range, levels, layer->compute_dtype);
+    kt_value x = kt_change_value_range(b, original, range, levels, type.dtype);
     kt_value low = kt_reduce_spread(b, x, KT_REDUCE_MINIMUM, &axes);
     kt_value high = kt_reduce_spread(b, x, KT_REDUCE_MAXIMUM, &axes);
     kt_value scale = kt_build_div(b, kt_build_like(b, x, levels[1]), kt_build_sub(b, high, low));
     kt_value offset = kt_build_mul(b, kt_build_neg(b, low), scale);
     x = kt_clip(b, kt_build_add(b, kt_build_mul(b, x, scale), offset), levels[0], levels[1]);
-    x = kt_change_value_range(b, x, levels, self->range, layer->compute_dtype);
+    x = kt_change_value_range(b, x, levels, range, type.dtype);
     /* A channel of one value only would be divided by 0. */
-    call->outputs[0] = kt_build_select(b, kt_build_is_nan(b, x), original, x);
+    return kt_build_select(b, kt_build_is_nan(b, x), original, x);
+}
+
+static void call_auto(kt_layer *layer, kt_layer_call *call) {
+    kt_builder *b = call->trace->builder;
+    if (!kt_call_has_images(call)) return;
+    kt_value x = kt_build_cast(b, call->inputs[0], layer->compute_dtype);
+    call->outputs[0] = kt_auto_contrast(b, x, ((const contrast *)layer)->range);
 }
 
 /* ---- equalization

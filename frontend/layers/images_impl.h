@@ -20,5 +20,7 @@ void kt_read_value_range(const json_t *value, double out_range[2]);
 /* Values of one range brought to another, in dtype. */
 kt_value kt_change_value_range(kt_builder *builder, kt_value x, const double from[2], const double to[2],
                                kt_dtype dtype);
+/* AutoContrast's computation, on images with or without a batch, in their dtype. */
+kt_value kt_auto_contrast(kt_builder *builder, kt_value images, const double range[2]);
 
 #endif

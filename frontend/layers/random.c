@@ -5,7 +5,7 @@
  * the counter of the generator proper, and makes of its words:
  *
  *   uniform  [0, 1) from as many low bits as the dtype's mantissa has, float64 from two words
- *   integers low + w mod (high - low) of 64 bits, w from two words, the lower one first
+ *   integers low + w mod (high - low): w is a word for int32, else two, the lower one first
  *   normal   pairs by Box and Muller's formula from two uniform numbers each, in float32 or float64
  *
  * and of these gamma and beta distributions (gamma.c). */
@@ -56,6 +56,14 @@ static kt_value count_on(kt_layer *layer, kt_trace *trace, uint32_t generator, i
 void kt_random_skip(kt_layer *layer, kt_trace *trace, int64_t draws) {
     uint32_t generator = find_made(layer);
     if (generator < layer->weights.count) (void)count_on(layer, trace, generator, draws);
+}
+
+kt_value kt_random_state(kt_layer *layer, kt_trace *trace) {
+    return kt_trace_stored_weight(trace, layer, find_made(layer));
+}
+
+void kt_random_return(kt_layer *layer, kt_trace *trace, kt_value state) {
+    kt_trace_assign(trace, layer, find_made(layer), state);
 }
 
 kt_value kt_random_seed(kt_layer *layer, kt_trace *trace, int64_t seed) {
@@ -139,15 +147,23 @@ kt_value kt_random_between(kt_layer *layer, kt_trace *trace, int64_t seed, const
     return kt_build_add(b, kt_build_mul(b, drawn, width), least);
 }
 
+/* 64 bits of two words each, [count]. */
+static kt_value draw_long_words(kt_layer *layer, kt_trace *trace, int64_t seed, kt_dim count) {
+    kt_builder *b = trace->builder;
+    const kt_dim shape[2] = {count, kt_dim_const(b->graph->dims, 2)};
+    kt_value pairs = kt_build_cast(b, draw_words(layer, trace, seed, 2, shape), KT_U64);
+    kt_value high = column(b, pairs, 1);
+    high = kt_build_shift_left(b, high, kt_build_like(b, high, 32));
+    return kt_build_or(b, high, column(b, pairs, 0));
+}
+
 kt_value kt_random_integers(kt_layer *layer, kt_trace *trace, int64_t seed, const kt_type *type, int64_t low,
                             int64_t high) {
     kt_builder *b = trace->builder;
     kt_trace_at(trace, "integers");
-    const kt_dim shape[2] = {kt_type_elements(b->graph->dims, type), kt_dim_const(b->graph->dims, 2)};
-    kt_value pairs = kt_build_cast(b, draw_words(layer, trace, seed, 2, shape), KT_U64);
-    kt_value word = column(b, pairs, 1);
-    word = kt_build_shift_left(b, word, kt_build_like(b, word, 32));
-    word = kt_build_or(b, word, column(b, pairs, 0));
+    kt_dim count = kt_type_elements(b->graph->dims, type);
+    kt_value word = type->dtype == KT_I32 ? draw_words(layer, trace, seed, 1, &count)
+                                          : draw_long_words(layer, trace, seed, count);
     word = kt_build_rem(b, word, kt_build_like(b, word, (double)(high - low)));
     word = kt_build_cast(b, word, KT_I64);
     word = kt_build_add(b, word, kt_build_like(b, word, (double)low));

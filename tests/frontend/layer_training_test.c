@@ -154,6 +154,7 @@ static void augmentations(void **state) {
     check_cases("layer_augmentations.json", check_draws);
     check_cases("layer_colors.json", check_draws);
     check_cases("layer_mixes.json", check_draws);
+    check_cases("layer_policies.json", check_draws);
 }
 
 /* What cannot be: each is one sentence. */
@@ -213,6 +214,8 @@ static void untrained(void **state) {
         {"MixUp", "{\"alpha\": -0.5}", "f32[batch,4,4,3]", "the option 'alpha' must not be negative."},
         {"CutMix", "{\"factor\": [-0.5, 0.5]}", "f32[batch,4,4,3]",
          "the option 'factor' must be from 0 to 1."},
+        {"RandAugment", "{\"num_ops\": 0}", "f32[batch,4,4,3]", "the option 'num_ops' must be from 1 to 64."},
+        {"RandAugment", "{}", "f32[batch,4,4,2]", "its images must have 1 or 3 channels, not 2."},
         {"AugMix", "{}", "f32[batch,4,4,3]", "training with a layer AugMix is not supported yet."},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

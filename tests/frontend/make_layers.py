@@ -7,6 +7,7 @@ layer_draws.json    layers that draw random numbers in training: the seed genera
 layer_dropouts.json  recurrent layers and attention that drop in training, with their generators' states
 layer_augmentations.json  layers that move what images show in training, with the same
 layer_colors.json   layers that change the colours of images in training, likewise
+layer_policies.json  layers that change images by other layers, likewise
 layer_penalties.json  what regularizers of a call add to the loss, and weights once they are constrained
 
 KERAS_BACKEND=tensorflow python make_layers.py [configs|activations|calls|draws|…]...
@@ -710,6 +711,21 @@ def mixes():
     return trained(cases)
 
 
+def policies():
+    many, one, first = [(5, 6, 7, 3)], [(4, 5, 3)], {"data_format": "channels_first"}
+    strong = {"num_ops": 6, "factor": (0.2, 0.9)}
+    cases = [
+        *((L.RandAugment(seed=seed), many, "float32") for seed in range(1, 5)),
+        (L.RandAugment((-20, 300), **strong, seed=5, **first), [(4, 3, 6, 5)], "uint8"),
+        (L.RandAugment((0, 255), 5, 1.0, "nearest", seed=6), one, "float32"),
+        (L.RandAugment((-1, 1), 9, 0.4, seed=7), [(3, 6, 5, 1)]),
+        (L.RandAugment(**strong, seed=8, dtype="float64"), many, "float64"),
+        (L.RandAugment(num_ops=1, factor=0.0, seed=9), many, "float32"),
+        (L.RandAugment(num_ops=3, seed=11, dtype="float16"), one, "float32"),
+    ]
+    return trained(cases)
+
+
 def trained(cases):
     """Calls of layers, in training and then without, on inputs of some shapes, and of a dtype (else float32)."""
     items = []
@@ -737,7 +753,7 @@ def trained(cases):
 
 
 if __name__ == "__main__":
-    for makes in (configs, activations, calls, draws, dropouts, augmentations, colors, mixes, penalties):
+    for makes in (configs, activations, calls, draws, dropouts, augmentations, colors, mixes, policies, penalties):
         name = makes.__name__ if makes is activations else "layer_" + makes.__name__
         if len(sys.argv) < 2 or makes.__name__ in sys.argv[1:]:
             write(name + ".json", makes())

@@ -127,6 +127,10 @@ def warped():
     shown = {"value_range": (-3, 3)}; changes = L.RandomElasticTransform(seed=2, **shown), L.RandomElasticTransform(0.8, (0.5, 1.0), "nearest", "wrap", seed=3, **shown)
     return numbers(L.Conv2D(2, 1, activation="tanh"), *changes, L.Conv2D(6, 3, 2, activation="tanh"), L.GlobalAveragePooling2D(), shape=(21, 24, 1))
 @model
+def rand_augmented():
+    changes = L.RandAugment((-3, 3), seed=2), L.RandAugment((-3, 3), 3, (0.1, 0.7), "nearest", seed=3)
+    return numbers(*changes, L.Conv2D(6, 3, activation="tanh"), L.GlobalAveragePooling2D(), shape=(7, 8, 3))
+@model
 def equalized_steps():
     x = keras.Input((2, 6, 5, 3)); y = L.TimeDistributed(L.Equalization((-3, 3), 12))(x)
     return keras.Model(x, L.Dense(2)(L.Flatten()(L.TimeDistributed(L.Conv2D(2, 3, activation="tanh"))(y)))), "mse", ["mae"]
@@ -256,12 +260,20 @@ def attentive():
 OPTIMIZERS = {"cut_off": {"weight_decay": 0.1, "global_clipnorm": 1.0, "use_ema": True, "ema_momentum": 0.9}, "steps": {"weight_decay": 0.1}}
 
 
+POLICIES_OF_LAYERS = (L.RandAugment,)
+
+
 def variables(net):
-    """Its variables in our order: SpectralNormalization's come first, and the kernel of its layer is one of them."""
-    wraps = lambda layer: isinstance(layer, L.SpectralNormalization)
-    if not any(map(wraps, net.layers)):
+    """Its variables in our order: SpectralNormalization's come first, and the kernel of its layer is one of them; what is
+    within a layer that changes images by others draws with that one's generator."""
+    def own(layer):
+        if isinstance(layer, L.SpectralNormalization):
+            return [layer.kernel, layer.vector_u] + layer.layer.variables
+        return [layer.generator.state] if isinstance(layer, POLICIES_OF_LAYERS) else layer.variables
+
+    special = (L.SpectralNormalization, *POLICIES_OF_LAYERS)
+    if not any(isinstance(layer, special) for layer in net.layers):
         return net.variables
-    own = lambda layer: [layer.kernel, layer.vector_u] + layer.layer.variables if wraps(layer) else layer.variables
     return [v for layer in net.layers for v in own(layer)]
 
 
