@@ -2,11 +2,11 @@
  *
  * A convolution gets its padding, and the gaps of a transposed one, from a pad node before it, but for a
  * depthwise one, whose kernel pads by itself; or a transposed one is computed without gaps (see
- * split_phases). A dot_general becomes lhs [batch…, rows…, depth] times rhs [batch…, depth, columns], with
- * transposes and reshapes around it. A second operand is packed into panels of target.panel_columns columns,
- * each panel [depth, columns] and the last filled with zeros: a kernel reads it with unit steps. Packing is
- * written with reshape, pad and transpose nodes, which split then moves into `prepare` where they depend on
- * variables alone; what changes is packed in every call, if it is multiplied by rows enough.
+ * layout_transposed.c). A dot_general becomes lhs [batch…, rows…, depth] times rhs [batch…, depth, columns],
+ * with transposes and reshapes around it. A second operand is packed into panels of target.panel_columns
+ * columns, each panel [depth, columns] and the last filled with zeros: a kernel reads it with unit steps.
+ * Packing is written with reshape, pad and transpose nodes, which split then moves into `prepare` where they
+ * depend on variables alone; what changes is packed in every call, if it is multiplied by rows enough.
  *
  * Weights of a dot_general that are bytes made floats stay bytes: its kernel makes floats of what it has
  * loaded.
@@ -87,7 +87,7 @@ static bool in_words(const kt_layouting *l, kt_dim elements) {
     return kt_dim_divisor(l->graph->dims, elements) % l->word == 0;
 }
 
-static kt_dim product(kt_layouting *l, const kt_dim *dims, uint32_t count) {
+kt_dim kt_layout_product(kt_layouting *l, const kt_dim *dims, uint32_t count) {
     kt_dim result = kt_layout_number(l, 1);
     for (uint32_t i = 0; i < count; i++) result = kt_dim_mul(l->graph->dims, result, dims[i]);
     return result;
@@ -155,8 +155,7 @@ kt_value kt_layout_pad_input(kt_layouting *l, kt_value x, kt_attrs_conv *attrs) 
     return kt_build_pad(l->builder, x, kt_build_scalar(l->builder, type.dtype, 0), low, high, interior);
 }
 
-/* The convolution with its kernel packed, unless it is so already or its groups fit into vectors. */
-static kt_value pack_conv(kt_layouting *l, kt_value x, kt_value kernel, kt_attrs_conv attrs) {
+kt_value kt_layout_conv(kt_layouting *l, kt_value x, kt_value kernel, kt_attrs_conv attrs) {
     const kt_type type = *kt_build_type(l->builder, kernel);
     int64_t features = 0, group_channels = 0;
     if (!l->unpacked && !attrs.panel &&
@@ -178,137 +177,6 @@ static kt_value pack_conv(kt_layouting *l, kt_value x, kt_value kernel, kt_attrs
         l->choice.form = NULL;
     }
     return kt_build_conv(l->builder, x, kernel, &attrs);
-}
-
-/* ---- transposed convolution -----------------------------------------------------------------------------
- */
-
-/* Along one axis. Place step * q + phase is a sum over t of input q + t - low times kernel element
- * step * t + rest - phase: an ordinary convolution for each phase. */
-typedef struct phases {
-    int64_t step;      /* the gaps' distance */
-    int64_t window;    /* of the ordinary convolution */
-    int64_t low, high; /* its padding */
-    int64_t before;    /* zeros before the kernel, which makes the phases' elements step * window */
-    int64_t size;      /* of the kernel */
-    int64_t cut;       /* so many places before the output */
-} phases;
-
-static int64_t divide_up(int64_t a, int64_t b) { return a / b + (a % b > 0); } /* b > 0 */
-
-static bool find_phases(kt_layouting *l, const kt_attrs_conv *attrs, const kt_type *kernel, uint32_t axis,
-                        phases *out_phases) {
-    const kt_dim_pool *dims = l->graph->dims;
-    int64_t step = attrs->input_dilation.at[axis], size, low, high;
-    if (attrs->strides.at[axis] != 1 || attrs->dilation.at[axis] != 1 ||
-        !kt_dim_is_const(dims, kernel->dims[axis], &size) ||
-        !kt_dim_is_const(dims, attrs->low.at[axis], &low) ||
-        !kt_dim_is_const(dims, attrs->high.at[axis], &high))
-        return false;
-    /* Where the gaps are much wider than the kernel, most phases would be of zeros alone. */
-    if (step > 2 * size || low > INT32_MAX || high > INT32_MAX) return false;
-    phases p = {.step = step, .size = size, .before = step - 1 - low % step};
-    p.window = divide_up(size, step);
-    if (divide_up(p.before + size, step) > p.window) {
-        /* Phases that begin with the kernel need fewer elements. */
-        p.cut = p.before;
-        p.before = 0;
-        low += p.cut;
-    }
-    p.low = low / step;
-    /* There are step * (input - 1) + low + high - size + 2 places. */
-    p.high = divide_up(low + high - size + 2, step) + p.window - 2 - p.low;
-    *out_phases = p;
-    return p.high >= 0;
-}
-
-/* [window…, channels, features] → [smaller window…, channels, phases… * features] */
-static kt_value split_kernel(kt_layouting *l, kt_value kernel, const phases *p, uint32_t space) {
-    const kt_type type = *kt_build_type(l->builder, kernel);
-    kt_dim low[KT_MAX_RANK], high[KT_MAX_RANK], shape[KT_MAX_RANK];
-    int64_t interior[KT_MAX_RANK] = {0}, reversed[KT_MAX_RANK], order[KT_MAX_RANK];
-    kt_dim features = type.dims[space + 1];
-    for (int i = 0; i < type.rank; i++) low[i] = high[i] = kt_layout_number(l, 0);
-    for (uint32_t i = 0; i < space; i++) {
-        low[i] = kt_layout_number(l, p[i].before);
-        high[i] = kt_layout_number(l, p[i].step * p[i].window - p[i].size - p[i].before);
-        shape[2 * i] = kt_layout_number(l, p[i].window);
-        shape[2 * i + 1] = kt_layout_number(l, p[i].step);
-        reversed[i] = order[space + 1 + i] = 2 * i + 1;
-        order[i] = 2 * i;
-    }
-    order[space] = 2 * space;
-    order[2 * space + 1] = 2 * space + 1;
-    shape[2 * space] = type.dims[space];
-    shape[2 * space + 1] = features;
-    kernel =
-        kt_build_pad(l->builder, kernel, kt_build_scalar(l->builder, type.dtype, 0), low, high, interior);
-    kernel = kt_build_reshape(l->builder, kernel, (int)(2 * space + 2), shape);
-    kernel = kt_build_reverse(l->builder, kernel, space, reversed);
-    kernel = kt_build_transpose(l->builder, kernel, order);
-    for (uint32_t i = 0; i < space; i++) {
-        shape[i] = kt_layout_number(l, p[i].window);
-        features = kt_dim_mul_const(l->graph->dims, features, p[i].step);
-    }
-    shape[space] = type.dims[space];
-    shape[space + 1] = features;
-    return kt_build_reshape(l->builder, kernel, type.rank, shape);
-}
-
-/* [batch, space…, phases… * features] → [batch, (space * phase)…, features], cut to type */
-static kt_value join_phases(kt_layouting *l, kt_value y, const phases *p, uint32_t space,
-                            const kt_type *type) {
-    const kt_type split = *kt_build_type(l->builder, y);
-    kt_dim shape[KT_MAX_RANK], start[KT_MAX_RANK], limit[KT_MAX_RANK];
-    int64_t order[KT_MAX_RANK] = {0}, steps[KT_MAX_RANK];
-    shape[0] = split.dims[0];
-    for (uint32_t i = 0; i < space; i++) {
-        shape[i + 1] = split.dims[i + 1];
-        shape[space + 1 + i] = kt_layout_number(l, p[i].step);
-        order[2 * i + 1] = i + 1;
-        order[2 * i + 2] = space + 1 + i;
-    }
-    shape[2 * space + 1] = type->dims[space + 1];
-    order[2 * space + 1] = 2 * space + 1;
-    y = kt_build_reshape(l->builder, y, (int)(2 * space + 2), shape);
-    y = kt_build_transpose(l->builder, y, order);
-    for (uint32_t i = 0; i < space; i++)
-        shape[i + 1] = kt_dim_mul_const(l->graph->dims, split.dims[i + 1], p[i].step);
-    shape[space + 1] = type->dims[space + 1];
-    y = kt_build_reshape(l->builder, y, type->rank, shape);
-    if (kt_type_equal(kt_build_type(l->builder, y), type)) return y;
-    for (int i = 0; i < type->rank; i++) {
-        int64_t cut = i > 0 && i <= (int)space ? p[i - 1].cut : 0;
-        start[i] = kt_layout_number(l, cut);
-        limit[i] = kt_dim_add_const(l->graph->dims, type->dims[i], cut);
-        steps[i] = 1;
-    }
-    return kt_build_slice(l->builder, y, start, limit, steps);
-}
-
-/* A transposed convolution, whose input has gaps, multiplies mostly by zeros. It is instead one ordinary
- * convolution with the features of all phases (places modulo the gaps' distance), which a transpose then
- * brings into place. 0 where the sizes are not known or too many axes would be needed. */
-static kt_value split_phases(kt_layouting *l, const kt_node_info *node, kt_value x, kt_value kernel) {
-    kt_attrs_conv attrs = *(const kt_attrs_conv *)node->attrs;
-    const kt_type type = *kt_build_type(l->builder, kernel);
-    uint32_t space = attrs.strides.count;
-    phases p[KT_MAX_RANK];
-    bool gaps = false;
-    if (attrs.groups != 1 || attrs.panel || 2 * space + 2 > KT_MAX_RANK) return 0;
-    for (uint32_t i = 0; i < space; i++) {
-        if (!find_phases(l, &attrs, &type, i, &p[i])) return 0;
-        gaps |= p[i].step > 1;
-    }
-    if (!gaps) return 0;
-    for (uint32_t i = 0; i < space; i++) {
-        attrs.input_dilation.at[i] = 1;
-        attrs.low.at[i] = kt_layout_number(l, p[i].low);
-        attrs.high.at[i] = kt_layout_number(l, p[i].high);
-    }
-    x = kt_layout_pad_input(l, x, &attrs);
-    kt_value y = pack_conv(l, x, split_kernel(l, kernel, p, space), attrs);
-    return join_phases(l, y, p, space, kt_graph_type(l->graph, node->first_result));
 }
 
 /* Each channel by itself, over images whose sizes are known: its kernel pads by leaving products out. */
@@ -354,18 +222,20 @@ static kt_value lay_conv(kt_layouting *l, const kt_node_info *node) {
     kt_value x = kt_builder_lookup(l->builder, node->operands[0]);
     kt_value kernel = kt_builder_lookup(l->builder, node->operands[1]);
     const kt_type result = *kt_graph_type(l->graph, node->first_result);
-    bool packable = packs(l, node->operands[1], product(l, result.dims, result.rank - 1),
+    bool packable = packs(l, node->operands[1], kt_layout_product(l, result.dims, result.rank - 1),
                           result.dims[result.rank - 1], false);
     /* Words of channels must be whole. */
     kt_dim channels = kt_graph_type(l->graph, node->operands[0])->dims[result.rank - 1];
     if (l->word > 1 && (attrs.groups != 1 || !in_words(l, channels))) packable = false, l->choice.form = NULL;
-    kt_value split = packable ? split_phases(l, node, x, kernel) : 0;
+    kt_value split = packable ? kt_layout_transposed(l, node, x, kernel) : 0;
     if (split) return split;
     kt_value filtered = packable ? kt_layout_winograd(l, node, x, kernel) : 0;
     if (filtered) return filtered;
+    kt_value wide = packable ? kt_layout_neighbours(l, node, x, kernel) : 0;
+    if (wide) return wide;
     bool itself = pads_itself(l, kt_graph_type(l->graph, node->operands[0]), &result, &attrs);
     x = itself ? before_pad(l, node->operands[0], &attrs) : kt_layout_pad_input(l, x, &attrs);
-    return packable ? pack_conv(l, x, kernel, attrs) : kt_build_conv(l->builder, x, kernel, &attrs);
+    return packable ? kt_layout_conv(l, x, kernel, attrs) : kt_build_conv(l->builder, x, kernel, &attrs);
 }
 
 static kt_value lay_conv_by_kernel(kt_layouting *l, const kt_node_info *node) {
@@ -429,7 +299,7 @@ static kt_value arrange_blocks(kt_layouting *l, kt_value x, uint32_t count, cons
         axes[i] = 0;
         for (uint32_t k = 0; k < count; k++)
             axes[i] += blocks[k].first < blocks[i].first || (blocks[k].first == blocks[i].first && k < i);
-        shape[axes[i]] = product(l, type.dims + blocks[i].first, (uint32_t)blocks[i].count);
+        shape[axes[i]] = kt_layout_product(l, type.dims + blocks[i].first, (uint32_t)blocks[i].count);
     }
     return transpose_to(l, reshape_to(l, x, (int)count, shape), count, axes);
 }
@@ -452,7 +322,7 @@ static kt_value arrange(kt_layouting *l, kt_value x, const kt_ints *const lists[
         if (merge[k]) {
             neighbours = neighbours && are_neighbours(lists[k]);
             blocks[rank] = (axis_block){lists[k]->count ? lists[k]->at[0] : 0, lists[k]->count};
-            shape[rank++] = product(l, moved + begin, count - begin);
+            shape[rank++] = kt_layout_product(l, moved + begin, count - begin);
         }
         for (uint32_t i = begin; !merge[k] && i < count; i++) {
             blocks[rank] = (axis_block){axes[i], 1};
@@ -470,7 +340,7 @@ static kt_dim rows_of(kt_layouting *l, kt_value x, const kt_ints *own) {
     const kt_type type = *kt_build_type(l->builder, x);
     bool before = true;
     for (uint32_t i = 0; i < own->count; i++) before = before && own->at[i] == i;
-    return before ? product(l, type.dims, own->count) : kt_layout_number(l, 1);
+    return before ? kt_layout_product(l, type.dims, own->count) : kt_layout_number(l, 1);
 }
 
 /* How many elements the axes hold together. */
@@ -548,6 +418,7 @@ static kt_status layout(kt_pass_run *run, kt_func func) {
     kt_builder builder;
     kt_layouting l = {.graph = run->graph,
                       .builder = &builder,
+                      .scratch = run->scratch,
                       .own_panel = run->options->target.panel_columns,
                       .vector = run->options->target.vector_columns,
                       .level = run->options->level};

@@ -7,6 +7,7 @@
 typedef struct kt_layouting {
     kt_graph *graph;
     kt_builder *builder;
+    kt_arena *scratch;
     const bool *fixed; /* by old value */
     int64_t own_panel, vector; /* columns of the target's panels, and of its vectors */
     int64_t panel;             /* of those for the node at hand */
@@ -25,6 +26,15 @@ static inline kt_dim kt_layout_number(kt_layouting *l, int64_t value) {
 kt_value kt_layout_bytes(kt_layouting *l, kt_value old);
 /* x with the zeros that attrs asks for; attrs then asks for none. */
 kt_value kt_layout_pad_input(kt_layouting *l, kt_value x, kt_attrs_conv *attrs);
+/* The product of count dimensions. */
+kt_dim kt_layout_product(kt_layouting *l, const kt_dim *dims, uint32_t count);
+/* The convolution with its kernel packed, unless it is so already or its groups fit into vectors. */
+kt_value kt_layout_conv(kt_layouting *l, kt_value x, kt_value kernel, kt_attrs_conv attrs);
+/* A convolution whose input has gaps without them; 0: it has none, sizes are not known, or too many axes would be
+ * needed. */
+kt_value kt_layout_transposed(kt_layouting *l, const kt_node_info *node, kt_value x, kt_value kernel);
+/* A convolution to few features that makes several places' at once; 0 where that is not worth it. */
+kt_value kt_layout_neighbours(kt_layouting *l, const kt_node_info *node, kt_value x, kt_value kernel);
 /* The convolution as a winograd node; 0 where that is not worth it. */
 kt_value kt_layout_winograd(kt_layouting *l, const kt_node_info *node, kt_value x, kt_value kernel);
 

@@ -58,8 +58,34 @@ static int common_dims(const kt_type *a, const kt_type *b, bool trailing) {
     return i;
 }
 
+/* small [outer…, columns], which is to be the last axis of before several times: [outer…, times * columns];
+ * 0: that is not so, or takes many columns. Makes axes, where it is broadcast to, end in that axis. */
+static kt_value repeat_columns(kt_simplify *s, kt_value operand, const kt_type *before, int64_t *axes) {
+    enum { MOST_COLUMNS = 64 };
+    const kt_type small = *kt_graph_type(s->graph, operand);
+    int64_t columns, wide;
+    int last = small.rank - 1;
+    if (!kt_dim_is_const(s->graph->dims, small.dims[last], &columns) || columns < 1 ||
+        !kt_dim_is_const(s->graph->dims, before->dims[before->rank - 1], &wide) || wide > MOST_COLUMNS ||
+        wide % columns != 0 || small.rank == KT_MAX_RANK)
+        return 0;
+    kt_dim shape[KT_MAX_RANK];
+    int64_t own[KT_MAX_RANK];
+    for (int i = 0; i < small.rank; i++) {
+        shape[i] = small.dims[i];
+        own[i] = i;
+    }
+    shape[last] = kt_dim_const(s->graph->dims, wide / columns);
+    shape[last + 1] = small.dims[last];
+    own[last] = last + 1;
+    operand = kt_build_broadcast(s->builder, operand, small.rank + 1, shape, own);
+    shape[last] = before->dims[before->rank - 1];
+    axes[last] = before->rank - 1;
+    return kt_build_reshape(s->builder, operand, small.rank, shape);
+}
+
 /* broadcast, whose result a reshape from before made, under that shape: its operand's axes that the reshape
- * changed are all of them, or none; else 0. */
+ * changed are all of them, or none, or the last one alone, which is repeated; else 0. */
 static kt_value unreshape_broadcast(kt_simplify *s, const kt_node_info *broadcast, const kt_type *before,
                                     const kt_type *after) {
     const kt_ints *axes = &((const kt_attrs_broadcast *)broadcast->attrs)->axes;
@@ -83,8 +109,13 @@ static kt_value unreshape_broadcast(kt_simplify *s, const kt_node_info *broadcas
         shape[rank] = small.dims[i];
         moved[rank++] = axis < leading ? axis : axis + before->rank - after->rank;
     }
-    if (count != 0 && count != changed) return 0;
     kt_value operand = broadcast->operands[0];
+    if (count == 1 && changed > 1 && axes->at[axes->count - 1] == after->rank - 1) {
+        for (uint32_t i = 0; i + 1 < axes->count; i++) moved[i] = axes->at[i];
+        operand = repeat_columns(s, operand, before, moved);
+        return operand ? kt_build_broadcast(s->builder, operand, before->rank, before->dims, moved) : 0;
+    }
+    if (count != 0 && count != changed) return 0;
     if (count > 0) operand = kt_build_reshape(s->builder, operand, rank, shape);
     return kt_build_broadcast(s->builder, operand, before->rank, before->dims, moved);
 }
