@@ -16,14 +16,6 @@
 
 enum { MOST_EVENTS = 1 << 20 };
 
-struct event {
-    const kt_abi_step *step;
-    uint32_t part, parts;
-    pthread_t thread;
-    int64_t begin, end;        /* nanoseconds since the profile began */
-    int64_t operations, bytes; /* of the whole step */
-};
-
 struct total {
     const kt_abi_entry *entry;
     const kt_abi_step *step;
@@ -38,7 +30,7 @@ struct kt_profile {
     struct total *totals;  /* by entry and step */
     uint32_t total_count;
     bool keeps_events;
-    struct event *events;
+    kt_profile_event *events;
     _Atomic int64_t event_count;
     int64_t capacity;
 };
@@ -62,7 +54,7 @@ static void run_part(void *const *args, const int64_t *symbols, int64_t part, in
     const kt_step_call *call = wrapped->call;
     call->step->kernel(call->args, symbols, part, parts);
     int64_t end = now(), place = atomic_fetch_add(&profile->event_count, 1);
-    profile->events[place] = (struct event){
+    profile->events[place] = (kt_profile_event){
         .step = call->step,
         .part = (uint32_t)part,
         .parts = (uint32_t)parts,
@@ -80,7 +72,7 @@ static bool make_room(kt_profile *profile, int64_t parts) {
     if (!profile->keeps_events || needed > MOST_EVENTS) return profile->keeps_events = false;
     if (needed <= profile->capacity) return true;
     int64_t capacity = KT_ROOM(2 * needed, needed);
-    struct event *events = realloc(profile->events, (size_t)capacity * sizeof *events);
+    kt_profile_event *events = realloc(profile->events, (size_t)capacity * sizeof *events);
     if (!events) return profile->keeps_events = false;
     profile->events = events;
     profile->capacity = capacity;
@@ -134,6 +126,22 @@ void kt_profile_destroy(kt_profile *profile) {
     free(profile->totals);
     free(profile->events);
     free(profile);
+}
+
+int64_t kt_profile_now(const kt_profile *profile) { return now() - profile->start; }
+
+const kt_profile_event *kt_profile_events(const kt_profile *profile, int64_t *out_count, bool *out_all) {
+    *out_count = profile->event_count;
+    *out_all = profile->keeps_events;
+    return profile->events;
+}
+
+int kt_profile_thread(kt_profile_threads *threads, pthread_t thread) {
+    for (int i = 0; i < threads->count; i++)
+        if (pthread_equal(threads->seen[i], thread)) return i;
+    if (threads->count == KT_PROFILE_THREADS) return KT_PROFILE_THREADS - 1;
+    threads->seen[threads->count] = thread;
+    return threads->count++;
 }
 
 /* ---- the table ----------------------------------------------------------------------------------------- */
@@ -190,27 +198,16 @@ static void print_text(FILE *out, const char *text) {
     (void)fputc('"', out);
 }
 
-/* A small number for a thread: its place among those that have been seen. */
-static int thread_number(pthread_t thread, pthread_t *seen, int *count, int room) {
-    for (int i = 0; i < *count; i++)
-        if (pthread_equal(seen[i], thread)) return i;
-    if (*count == room) return room;
-    seen[*count] = thread;
-    return (*count)++;
-}
-
 static void print_trace(const kt_profile *profile, FILE *out) {
-    enum { THREADS = 1024 };
-    pthread_t seen[THREADS];
-    int threads = 0;
+    kt_profile_threads threads = {0};
     (void)fprintf(out,
                   "{\"displayTimeUnit\": \"ns\", \"traceEvents\": [\n{\"name\": \"process_name\", \"ph\": "
                   "\"M\", \"pid\": 1, \"args\": {\"name\": ");
     print_text(out, profile->program->name);
     (void)fputs("}}", out);
     for (int64_t i = 0; i < profile->event_count; i++) {
-        const struct event *event = &profile->events[i];
-        int thread = thread_number(event->thread, seen, &threads, THREADS);
+        const kt_profile_event *event = &profile->events[i];
+        int thread = kt_profile_thread(&threads, event->thread);
         (void)fputs(",\n{\"name\": ", out);
         print_text(out, event->step->name);
         (void)fprintf(
@@ -222,7 +219,7 @@ static void print_trace(const kt_profile *profile, FILE *out) {
         print_text(out, event->step->locations);
         (void)fputs("}}", out);
     }
-    for (int i = 0; i < threads; i++)
+    for (int i = 0; i < threads.count; i++)
         (void)fprintf(out,
                       ",\n{\"name\": \"thread_name\", \"ph\": \"M\", \"pid\": 1, \"tid\": %d, \"args\": "
                       "{\"name\": \"%s %d\"}}",

@@ -348,6 +348,8 @@ int kt_callbacks_init(kt_callbacks *callbacks, kt_context *context, const kt_fit
     }
     if (status == 0 && options->tensorboard_freq)
         status = read_update_freq(&callbacks->board, program, options->tensorboard_freq);
+    if (status == 0 && options->tensorboard_profile)
+        status = kt_batch_profile_parse(&callbacks->board.batches, program, options->tensorboard_profile);
     if (status == 0 && options->remote_monitor)
         status = read_remote(&callbacks->remote, program, options->remote_monitor);
     if (status == 0 && options->learning_rate_scheduler)
@@ -371,7 +373,7 @@ int kt_callbacks_begin(kt_callbacks *callbacks, const kt_fit_options *options, i
 
 void kt_callbacks_deinit(kt_callbacks *callbacks) {
     if (callbacks->csv.file) (void)fclose(callbacks->csv.file);
-    kt_tensorboard_end(&callbacks->board);
+    kt_tensorboard_deinit(&callbacks->board);
     free(callbacks->rates.at);
     free(callbacks->stop.weights);
     free(callbacks->checkpoints);
@@ -492,7 +494,9 @@ static int terminate(const kt_callbacks *callbacks, int64_t batch, const kt_log 
     return 0;
 }
 
-void kt_callbacks_step_begin(kt_callbacks *callbacks) { callbacks->board.step_begin = kt_tensorboard_now(); }
+int kt_callbacks_step_begin(kt_callbacks *callbacks) {
+    return kt_tensorboard_step_begin(&callbacks->board, callbacks->context);
+}
 
 int kt_callbacks_step(kt_callbacks *callbacks, int64_t epoch, int64_t batch, const kt_log *logs, size_t count,
                       bool *out_stops) {
@@ -502,7 +506,7 @@ int kt_callbacks_step(kt_callbacks *callbacks, int64_t epoch, int64_t batch, con
         status = kt_model_checkpoint_step(&callbacks->checkpoints[i], callbacks->context, epoch, batch, logs,
                                           count);
     if (status == 0 && callbacks->board.directory)
-        status = kt_tensorboard_step(&callbacks->board, callbacks->program, logs, count);
+        status = kt_tensorboard_step(&callbacks->board, callbacks->context, batch, logs, count);
     return status;
 }
 
@@ -551,12 +555,14 @@ int kt_callbacks_epoch(kt_callbacks *callbacks, int64_t epoch, kt_log *logs, siz
     return status;
 }
 
-void kt_callbacks_end(kt_callbacks *callbacks) {
+int kt_callbacks_end(kt_callbacks *callbacks) {
     const kt_early_stopping *stop = &callbacks->stop;
     if (stop->stopped_epoch > 0)
         kt_progress_say(stop->verbose, "Epoch %lld: early stopping", (long long)stop->stopped_epoch + 1);
-    if (!stop->weights) return;
-    kt_progress_say(stop->verbose, "Restoring model weights from the end of the best epoch: %lld.",
-                    (long long)stop->best_epoch + 1);
-    copy_weights(callbacks->context, stop->weights, true);
+    if (stop->weights) {
+        kt_progress_say(stop->verbose, "Restoring model weights from the end of the best epoch: %lld.",
+                        (long long)stop->best_epoch + 1);
+        copy_weights(callbacks->context, stop->weights, true);
+    }
+    return kt_tensorboard_end(&callbacks->board, callbacks->context);
 }

@@ -41,6 +41,9 @@ int kt_model_checkpoint_epoch(kt_model_checkpoint *checkpoint, kt_context *conte
 int kt_model_checkpoint_step(kt_model_checkpoint *checkpoint, kt_context *context, int64_t epoch, int64_t batch,
                              const kt_log *logs, size_t count);
 
+/* Makes the directories of a path that are not there. */
+int kt_make_directories(const kt_program *program, char *path);
+
 /* ---- rates.c --------------------------------------------------------------------------------------------- */
 /* A learning rate that is a variable, the name of its optimizer among several, else "", and what logs call it:
  * "learning_rate", "learning_rate_sgd". */
@@ -88,6 +91,28 @@ int kt_remote_monitor_begin(kt_remote_monitor *monitor, const kt_program *progra
 int kt_remote_monitor_epoch(const kt_remote_monitor *monitor, const kt_program *program, int64_t epoch, const kt_log *logs,
                             size_t count);
 
+/* ---- xspace.c -------------------------------------------------------------------------------------------- */
+typedef struct kt_profile kt_profile;
+typedef struct kt_profiled_batch {
+    int64_t number, begin, end; /* of its epoch; nanoseconds of the profile */
+} kt_profiled_batch;
+/* Steps of the run that are profiled, for TensorBoard; counted from 1 on. */
+typedef struct kt_batch_profile {
+    int64_t first, last; /* 0: none */
+    kt_profile *profile; /* NULL: not now */
+    kt_profiled_batch *at;
+    size_t count, room;
+    int64_t begin; /* of the step at hand */
+} kt_batch_profile;
+/* "5" or "5,10"; each of these prints a sentence and returns an exit status other than 0 where it fails. */
+int kt_batch_profile_parse(kt_batch_profile *batches, const kt_program *program, const char *text);
+/* Before and after a step. Behind the last one the profile is written below directory. */
+int kt_batch_profile_begin(kt_batch_profile *batches, kt_context *context, int64_t step);
+int kt_batch_profile_end(kt_batch_profile *batches, kt_context *context, const char *directory, int64_t step, int64_t batch);
+/* Writes what there is so far, if a profile is under way. */
+int kt_batch_profile_write(kt_batch_profile *batches, kt_context *context, const char *directory);
+void kt_batch_profile_deinit(kt_batch_profile *batches);
+
 /* ---- tensorboard.c --------------------------------------------------------------------------------------- */
 typedef struct kt_events {
     FILE *file; /* NULL: not yet */
@@ -106,13 +131,17 @@ typedef struct kt_tensorboard {
     const kt_file_list *metadata; /* of rows of embeddings: FILE or LAYER=FILE */
     double epoch_begin, step_begin; /* by kt_tensorboard_now */
     int64_t epoch_first;  /* steps of the optimizer before the epoch */
+    kt_batch_profile batches;
 } kt_tensorboard;
 int kt_tensorboard_begin(kt_tensorboard *board, const kt_program *program);
-int kt_tensorboard_step(kt_tensorboard *board, const kt_program *program, const kt_log *logs, size_t count);
+int kt_tensorboard_step_begin(kt_tensorboard *board, kt_context *context);
+int kt_tensorboard_step(kt_tensorboard *board, kt_context *context, int64_t batch, const kt_log *logs, size_t count);
 /* iterations: steps of the optimizer so far. */
 int kt_tensorboard_epoch(kt_tensorboard *board, kt_context *context, int64_t epoch, int64_t iterations,
                          const kt_rates *rates, const kt_log *logs, size_t count);
-void kt_tensorboard_end(kt_tensorboard *board);
+/* When training ends. */
+int kt_tensorboard_end(kt_tensorboard *board, kt_context *context);
+void kt_tensorboard_deinit(kt_tensorboard *board);
 double kt_tensorboard_now(void); /* seconds since 1970 */
 
 /* ---- pictures.c ------------------------------------------------------------------------------------------ */
@@ -192,7 +221,7 @@ int kt_callbacks_begin(kt_callbacks *callbacks, const kt_fit_options *options, i
 /* Before an epoch. */
 void kt_callbacks_epoch_begin(kt_callbacks *callbacks, int64_t epoch);
 /* Before a step. */
-void kt_callbacks_step_begin(kt_callbacks *callbacks);
+int kt_callbacks_step_begin(kt_callbacks *callbacks);
 /* After a step, with its logs; *out_stops is set if it is the last. */
 int kt_callbacks_step(kt_callbacks *callbacks, int64_t epoch, int64_t batch, const kt_log *logs, size_t count, bool *out_stops);
 /* Is it a step after which the run's state is to be kept? */
@@ -206,6 +235,6 @@ void kt_callbacks_finish_averages(kt_callbacks *callbacks, bool early);
 /* When all have looked at an epoch. */
 void kt_callbacks_epoch_end(kt_callbacks *callbacks);
 /* When training ends. */
-void kt_callbacks_end(kt_callbacks *callbacks);
+int kt_callbacks_end(kt_callbacks *callbacks);
 
 #endif

@@ -167,8 +167,8 @@ static int run_epoch(fit *f, int64_t epoch) {
     kt_progress_begin(&progress, f->program, f->options->quiet, epoch + 1, f->options->epochs, count);
     for (int64_t i = 0; i < count; i++) {
         if (hooks) hooks->batch_begin(hooks->object, i);
-        kt_callbacks_step_begin(&f->callbacks);
-        int status = kt_steps_run(&f->steps, i);
+        int status = kt_callbacks_step_begin(&f->callbacks);
+        if (status == 0) status = kt_steps_run(&f->steps, i);
         if (status) return status;
         give_step_logs(f);
         const size_t logs = f->program->training->log_count;
@@ -238,7 +238,7 @@ static int run(fit *f) {
     }
     if (!status && options->epochs > 0)
         kt_callbacks_finish_averages(&f->callbacks, (int64_t)f->history.epochs < options->epochs);
-    if (!status) kt_callbacks_end(&f->callbacks);
+    if (!status) status = kt_callbacks_end(&f->callbacks);
     if (hooks && !status) hooks->train_end(hooks->object, &f->history);
     if (!status && options->save) failed = kt_training_save(f->context, options->save, error);
     if (!status && !failed && options->history)

@@ -140,7 +140,7 @@ static int print_path(const kt_model_checkpoint *checkpoint, const kt_program *p
 }
 
 /* Makes the directories that the file is to lie in. */
-static int make_directories(const kt_program *program, char *path) {
+int kt_make_directories(const kt_program *program, char *path) {
     for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = 0;
         bool made = mkdir(path, 0777) == 0 || errno == EEXIST;
@@ -211,7 +211,7 @@ static int save(kt_model_checkpoint *checkpoint, kt_context *context, const plac
     } else if (!(checkpoint->best_only > 0)) {
         kt_progress_say(checkpoint->verbose, "\nEpoch %lld: saving model to %s", epoch, path);
     }
-    status = make_directories(program, path);
+    status = kt_make_directories(program, path);
     if (status) return status;
     if (kt_training_save(context, path, error)) return kt_cli_fail(program, KT_EXIT_FAILED, "%s", error);
     kt_progress_say(checkpoint->verbose, "\nEpoch %lld: finished saving model to %s", epoch, path);

@@ -65,6 +65,9 @@ static const struct {
     {"--tensorboard-embeddings-metadata", "FILE",
      "which file names the rows of embeddings, seen from DIR; LAYER=FILE where layers differ", FILES,
      FIELD(tensorboard_metadata), true},
+    {"--tensorboard-profile-batch", "N",
+     "and a profile of the N-th step, or with N,M of all from one to the other", TEXT,
+     FIELD(tensorboard_profile), true},
     {"--tensorboard-no-graph", NULL, "without the graph of the model", FLAG, FIELD(tensorboard_no_graph),
      true},
     {"--early-stopping", "monitor=val_loss,patience=3",
@@ -154,7 +157,8 @@ static int check(const kt_program *program, const kt_fit_options *options) {
         return usage(program, "--csv-log-separator and --csv-log-append want --csv-log FILE%s%s.", "", "");
     if ((options->tensorboard_freq || options->tensorboard_rates || options->tensorboard_histograms ||
          options->tensorboard_images || options->tensorboard_embeddings ||
-         options->tensorboard_metadata.count || options->tensorboard_no_graph) &&
+         options->tensorboard_metadata.count || options->tensorboard_no_graph ||
+         options->tensorboard_profile) &&
         !options->tensorboard)
         return usage(program, "Options of --tensorboard want --tensorboard DIR%s%s.", "", "");
     if (options->tensorboard_images && !options->tensorboard_histograms)

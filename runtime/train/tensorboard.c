@@ -7,8 +7,7 @@
  *   u64 bytes   u32 masked CRC-32C of these 8   the event   u32 masked CRC-32C of it
  *
  * all little-endian, the CRC with Castagnoli's polynomial, masked as (crc rotated right by 15) + 0xa282ead8.
- * An event is a protobuf message of event.proto: of each one field is written here, so that a record can be
- * put together by hand.
+ * An event is a protobuf message of event.proto:
  *
  *   Event    1: double wall time   2: int64 step   3: string version of the file, in the first   5: Summary
  *   Summary  1: Value, a message   1: string tag   8: TensorProto   9: SummaryMetadata
@@ -18,6 +17,7 @@
  * the model's JSON, "graph_keras_model". Training's lie below DIR/train, validation's below DIR/validation.
  */
 #include "runtime/train/callbacks.h"
+#include "runtime/train/protobuf.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -42,61 +42,39 @@ static uint32_t masked_crc(const uint8_t *bytes, size_t count) {
     return ((crc >> ROTATION) | (crc << (32 - ROTATION))) + mask;
 }
 
-/* Bytes of a message; the room is the caller's to see to. */
-typedef struct message {
-    uint8_t *at;
-    size_t count;
-} message;
-
-static void put_bytes(message *m, const void *bytes, size_t count) {
-    memcpy(m->at + m->count, bytes, count);
-    m->count += count;
-}
-
-static void put_little(message *m, uint64_t value, size_t bytes) {
-    for (size_t i = 0; i < bytes; i++) m->at[m->count++] = (uint8_t)(value >> (8 * i));
-}
-
-static void put_varint(message *m, uint64_t value) {
-    for (; value > 0x7F; value >>= 7) m->at[m->count++] = (uint8_t)(value | 0x80);
-    m->at[m->count++] = (uint8_t)value;
-}
-
-/* A field whose bytes follow. */
-static void put_field(message *m, unsigned field, const void *bytes, size_t count) {
-    put_varint(m, field << 3 | 2);
-    put_varint(m, count);
-    if (bytes) put_bytes(m, bytes, count);
-}
-
 double kt_tensorboard_now(void) {
     struct timespec time;
     clock_gettime(CLOCK_REALTIME, &time);
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
-static void put_time(message *m) {
-    double time = kt_tensorboard_now();
-    uint64_t bits;
-    memcpy(&bits, &time, sizeof bits);
-    put_varint(m, 1 << 3 | 1);
-    put_little(m, bits, sizeof bits);
+static int no_memory(const kt_program *program) {
+    return kt_cli_fail(program, KT_EXIT_FAILED, "There is not enough memory.");
 }
 
 static int fail(const kt_events *events, const kt_program *program) {
     return kt_cli_fail(program, KT_EXIT_FAILED, "Cannot write %s: %s.", events->path, strerror(errno));
 }
 
-static int write_record(const kt_events *events, const kt_program *program, const message *event) {
-    uint8_t head[12], tail[4];
-    message front = {head, 0}, back = {tail, 0};
-    put_little(&front, event->count, 8);
-    put_little(&front, masked_crc(head, 8), 4);
-    put_little(&back, masked_crc(event->at, event->count), 4);
-    bool written = fwrite(head, sizeof head, 1, events->file) == 1 &&
-                   fwrite(event->at, event->count, 1, events->file) == 1 &&
-                   fwrite(tail, sizeof tail, 1, events->file) == 1;
-    return written ? 0 : fail(events, program);
+/* Writes the event, and frees it. */
+static int write_record(const kt_events *events, const kt_program *program, kt_message *event) {
+    enum { LENGTH = 8, CRC = 4 };
+    uint8_t head[LENGTH + CRC];
+    int status = 0;
+    if (event->lacks_memory) {
+        status = no_memory(program);
+    } else {
+        const uint64_t length = event->count;
+        memcpy(head, &length, LENGTH);
+        const uint32_t front = masked_crc(head, LENGTH), tail = masked_crc(event->at, event->count);
+        memcpy(head + LENGTH, &front, CRC);
+        bool written = fwrite(head, sizeof head, 1, events->file) == 1 &&
+                       fwrite(event->at, event->count, 1, events->file) == 1 &&
+                       fwrite(&tail, sizeof tail, 1, events->file) == 1;
+        status = written ? 0 : fail(events, program);
+    }
+    kt_message_deinit(event);
+    return status;
 }
 
 /* ---- files
@@ -110,10 +88,8 @@ static int make_directory(const kt_program *program, const char *path) {
 /* Opens a file of events below directory/side, unless it is open. */
 static int begin(kt_events *events, const kt_program *program, const char *directory, const char *side) {
     enum { HOST = 256 };
-    static const char version[] = "brain.Event:2";
     char host[HOST] = "";
-    uint8_t bytes[64];
-    message event = {bytes, 0};
+    kt_message event = {0};
     if (events->file) return 0;
     int length = snprintf(events->path, sizeof events->path, "%s/%s", directory, side);
     (void)gethostname(host, sizeof host - 1);
@@ -127,64 +103,61 @@ static int begin(kt_events *events, const kt_program *program, const char *direc
                    (long)getpid());
     events->file = fopen(events->path, "we");
     if (!events->file) return fail(events, program);
-    put_time(&event);
-    put_field(&event, 3, version, sizeof version - 1);
+    kt_message_double(&event, 1, kt_tensorboard_now());
+    kt_message_text(&event, 3, "brain.Event:2");
     return write_record(events, program, &event);
 }
 
 /* What an event tells at a step, and of which plugin it is, and the version of it that has one: a tag in
- * parts, and the tensor behind it as a TensorProto. */
+ * parts, and the tensor behind it as a TensorProto, which is freed when it is told. */
 typedef struct telling {
     const char *tag[3], *plugin;
     int64_t step;
-    message tensor;
+    kt_message tensor;
     const char *version;
 } telling;
 
-static int no_memory(const kt_program *program) {
-    return kt_cli_fail(program, KT_EXIT_FAILED, "There is not enough memory.");
+static int tell(const kt_events *events, const kt_program *program, telling *what) {
+    enum { TAG = sizeof what->tag / sizeof what->tag[0] };
+    kt_message event = {.lacks_memory = what->tensor.lacks_memory};
+    kt_message_double(&event, 1, kt_tensorboard_now());
+    if (what->step) kt_message_number(&event, 2, (uint64_t)what->step);
+    const size_t summary = kt_message_open(&event, 5), value = kt_message_open(&event, 1);
+    const size_t tag = kt_message_open(&event, 1);
+    for (int i = 0; i < TAG; i++) kt_message_bytes(&event, what->tag[i], strlen(what->tag[i]));
+    kt_message_close(&event, tag);
+    kt_message_field(&event, 8, what->tensor.at, what->tensor.count);
+    const size_t metadata = kt_message_open(&event, 9), plugin = kt_message_open(&event, 1);
+    kt_message_text(&event, 1, what->plugin);
+    if (what->version) kt_message_text(&event, 2, what->version);
+    kt_message_close(&event, plugin);
+    kt_message_close(&event, metadata);
+    kt_message_close(&event, value);
+    kt_message_close(&event, summary);
+    kt_message_deinit(&what->tensor);
+    return write_record(events, program, &event);
 }
 
-static int tell(const kt_events *events, const kt_program *program, const telling *what) {
-    enum { FRAME = 96 }; /* all but the tag, the plugin and the tensor */
-    const char *version = what->version ? what->version : "";
-    size_t tag = 0, plugin = strlen(what->plugin), content = *version ? strlen(version) + 2 : 0;
-    for (int i = 0; i < 3; i++) tag += strlen(what->tag[i]);
-    size_t room = tag + plugin + what->tensor.count + FRAME;
-    uint8_t *bytes = calloc(2, room);
-    if (!bytes) return no_memory(program);
-    message inner = {bytes, 0}, event = {bytes + room, 0};
-    put_field(&inner, 1, NULL, tag);
-    for (int i = 0; i < 3; i++) put_bytes(&inner, what->tag[i], strlen(what->tag[i]));
-    put_field(&inner, 8, what->tensor.at, what->tensor.count);
-    put_field(&inner, 9, NULL, plugin + content + 4);
-    put_field(&inner, 1, NULL, plugin + content + 2);
-    put_field(&inner, 1, what->plugin, plugin);
-    if (content) put_field(&inner, 2, version, content - 2);
-    uint8_t length[16];
-    message varint = {length, 0}; /* of what is in the summary */
-    put_varint(&varint, inner.count);
-    put_time(&event);
-    if (what->step) {
-        put_varint(&event, 2 << 3);
-        put_varint(&event, (uint64_t)what->step);
+/* What a tensor holds, and its sizes. */
+enum { TENSOR_FLOAT = 1, TENSOR_DOUBLE = 2, TENSOR_TEXT = 7 };
+static void put_head(kt_message *tensor, uint64_t dtype, int rank, const int64_t *dims) {
+    kt_message_number(tensor, 1, dtype);
+    const size_t shape = kt_message_open(tensor, 2);
+    for (int axis = 0; axis < rank; axis++) {
+        const size_t dim = kt_message_open(tensor, 2);
+        kt_message_number(tensor, 1, (uint64_t)dims[axis]);
+        kt_message_close(tensor, dim);
     }
-    put_field(&event, 5, NULL, 1 + varint.count + inner.count);
-    put_field(&event, 1, inner.at, inner.count);
-    int status = write_record(events, program, &event);
-    free(bytes);
-    return status;
+    kt_message_close(tensor, shape);
 }
 
 /* "before + name + after" at a step. */
 static int scalar(const kt_events *events, const kt_program *program, const char *before, const char *name,
                   const char *after, int64_t step, double value) {
-    uint8_t bytes[16] = {1 << 3, 1, 2 << 3 | 2, 0, 4 << 3 | 2, 4}; /* float32, [], 4 bytes follow */
-    telling what = {{before, name, after}, "scalars", step, {bytes, 6}};
     const float number = (float)value;
-    uint32_t bits;
-    memcpy(&bits, &number, sizeof bits);
-    put_little(&what.tensor, bits, sizeof bits);
+    telling what = {.tag = {before, name, after}, .plugin = "scalars", .step = step};
+    put_head(&what.tensor, TENSOR_FLOAT, 0, NULL);
+    kt_message_field(&what.tensor, 4, &number, sizeof number);
     return tell(events, program, &what);
 }
 
@@ -239,39 +212,29 @@ static int histogram(const kt_events *events, kt_context *context, uint32_t inde
     double rows[BUCKETS][COLUMNS];
     count_numbers(numbers.data, numbers.capacity / (int64_t)sizeof(double), rows);
     free(owned);
-    uint8_t bytes[32 + sizeof rows] = {
-        1 << 3, 2,       2 << 3 | 2, 8, 2 << 3 | 2, 2,
-        1 << 3, BUCKETS, 2 << 3 | 2, 2, 1 << 3,     COLUMNS}; /* float64, [BUCKETS, COLUMNS] */
-    telling what = {{program->variables[index].path, "/histogram", ""}, "histograms", step, {bytes, 12}};
-    put_field(&what.tensor, 4, rows, sizeof rows);
+    telling what = {
+        .tag = {program->variables[index].path, "/histogram", ""}, .plugin = "histograms", .step = step};
+    put_head(&what.tensor, TENSOR_DOUBLE, 2, (const int64_t[]){BUCKETS, COLUMNS});
+    kt_message_field(&what.tensor, 4, rows, sizeof rows);
     return tell(events, program, &what);
 }
 
 /* Pictures that are drawn, as "PATH/image". */
 static int tell_pictures(const kt_events *events, const kt_program *program, const char *path, int64_t step,
                          const kt_pictures *pictures) {
-    enum { DIGITS = 24, HEAD = 16 };
-    const size_t room = kt_picture_room(pictures);
-    char width[DIGITS], height[DIGITS];
-    uint8_t *file = malloc(room), *bytes = malloc((size_t)pictures->count * (room + HEAD) + 4 * DIGITS);
-    int status;
-    if (!file || !bytes) {
-        status = no_memory(program);
-    } else {
-        const uint8_t head[] = {
-            1 << 3,     7, 2 << 3 | 2, 4,
-            2 << 3 | 2, 2, 1 << 3,     (uint8_t)(2 + pictures->count)}; /* texts, [2 + count] */
-        telling what = {{path, "/image", ""}, "images", step, {bytes, 0}};
-        put_bytes(&what.tensor, head, sizeof head);
-        put_field(&what.tensor, 8, width, (size_t)sprintf(width, "%lld", (long long)pictures->width));
-        put_field(&what.tensor, 8, height, (size_t)sprintf(height, "%lld", (long long)pictures->height));
-        for (int64_t i = 0; i < pictures->count; i++)
-            put_field(&what.tensor, 8, file, kt_picture_write(pictures, i, file));
-        status = tell(events, program, &what);
-    }
+    enum { DIGITS = 24 };
+    const int64_t texts = 2 + pictures->count;
+    char digits[DIGITS];
+    uint8_t *file = malloc(kt_picture_room(pictures));
+    if (!file) return no_memory(program);
+    telling what = {.tag = {path, "/image", ""}, .plugin = "images", .step = step};
+    put_head(&what.tensor, TENSOR_TEXT, 1, &texts);
+    kt_message_field(&what.tensor, 8, digits, (size_t)sprintf(digits, "%lld", (long long)pictures->width));
+    kt_message_field(&what.tensor, 8, digits, (size_t)sprintf(digits, "%lld", (long long)pictures->height));
+    for (int64_t i = 0; i < pictures->count; i++)
+        kt_message_field(&what.tensor, 8, file, kt_picture_write(pictures, i, file));
     free(file);
-    free(bytes);
-    return status;
+    return tell(events, program, &what);
 }
 
 /* The weight as pictures, where it shows something; none as large as no event can be. */
@@ -295,17 +258,10 @@ static int image(const kt_events *events, kt_context *context, uint32_t index, i
 
 /* The model's JSON, of which TensorBoard draws a graph; of no use where the model did not come from Keras. */
 static int graph(const kt_events *events, const kt_program *program) {
-    enum { HEAD = 16 };
-    const char *config = program->training->config;
-    const size_t length = strlen(config);
-    uint8_t *bytes = malloc(length + HEAD);
-    if (!bytes) return no_memory(program);
-    telling what = {{"keras", "", ""}, "graph_keras_model", 0, {bytes, 0}, "1"};
-    put_bytes(&what.tensor, (const uint8_t[]){1 << 3, 7, 2 << 3 | 2, 0}, 4); /* a text, [] */
-    put_field(&what.tensor, 8, config, length);
-    int status = tell(events, program, &what);
-    free(bytes);
-    return status;
+    telling what = {.tag = {"keras", "", ""}, .plugin = "graph_keras_model", .version = "1"};
+    put_head(&what.tensor, TENSOR_TEXT, 0, NULL);
+    kt_message_text(&what.tensor, 8, program->training->config);
+    return tell(events, program, &what);
 }
 
 int kt_tensorboard_begin(kt_tensorboard *board, const kt_program *program) {
@@ -322,9 +278,14 @@ int kt_tensorboard_begin(kt_tensorboard *board, const kt_program *program) {
                                         : kt_projector_write(program, board->directory, board->metadata);
 }
 
-int kt_tensorboard_step(kt_tensorboard *board, const kt_program *program, const kt_log *logs, size_t count) {
+int kt_tensorboard_step_begin(kt_tensorboard *board, kt_context *context) {
+    board->step_begin = kt_tensorboard_now();
+    return kt_batch_profile_begin(&board->batches, context, board->steps + 1);
+}
+
+/* The logs of a step. */
+static int step_logs(kt_tensorboard *board, const kt_program *program, const kt_log *logs, size_t count) {
     int status = 0;
-    board->steps++;
     if (!board->every || board->steps % board->every) return 0;
     if (board->times)
         status = scalar(&board->train, program, "batch_", "steps_per_second", "", board->steps,
@@ -332,6 +293,14 @@ int kt_tensorboard_step(kt_tensorboard *board, const kt_program *program, const 
     for (size_t i = 0; i < count && status == 0; i++)
         status = scalar(&board->train, program, "batch_", logs[i].name, "", board->steps, logs[i].value);
     return status;
+}
+
+int kt_tensorboard_step(kt_tensorboard *board, kt_context *context, int64_t batch, const kt_log *logs,
+                        size_t count) {
+    board->steps++;
+    int status = step_logs(board, kt_context_program(context), logs, count);
+    if (status) return status;
+    return kt_batch_profile_end(&board->batches, context, board->directory, board->steps, batch);
 }
 
 /* As Keras, which with update_freq writes nothing where the last step was none of which logs are written. */
@@ -394,7 +363,12 @@ int kt_tensorboard_epoch(kt_tensorboard *board, kt_context *context, int64_t epo
                : kt_projector_save(context, board->directory, epoch);
 }
 
-void kt_tensorboard_end(kt_tensorboard *board) {
+int kt_tensorboard_end(kt_tensorboard *board, kt_context *context) {
+    return kt_batch_profile_write(&board->batches, context, board->directory);
+}
+
+void kt_tensorboard_deinit(kt_tensorboard *board) {
+    kt_batch_profile_deinit(&board->batches);
     if (board->train.file) (void)fclose(board->train.file);
     if (board->validation.file) (void)fclose(board->validation.file);
 }

@@ -50,6 +50,7 @@ typedef struct kt_fit_options {
     int64_t tensorboard_histograms; /* every so many epochs those of weights; 0: never */
     bool tensorboard_images;        /* of weights, with histograms */
     bool tensorboard_no_graph;
+    const char *tensorboard_profile;    /* "5" or "5,10": steps */
     int64_t tensorboard_embeddings;     /* every so many epochs the weights; 0: never */
     kt_file_list tensorboard_metadata;  /* of rows of embeddings: FILE or LAYER=FILE */
     const char *learning_rate_scheduler; /* "0=0.1,10=0.01" */

@@ -273,6 +273,52 @@ expect_errors 1
 [ ! -e "$work/unshown" ] || fail "a run that is refused leaves events"
 expect_text "has no Embedding 'sorts'" "$work/errors"
 
+# A profile of four steps, two epochs of five, changes nothing else: each step has each kernel, within its time, and the
+# first products of a layer have the operations of a book.
+"$work/trainer" $fit --epochs 2 --save "$work/plain.keras"
+"$work/trainer" $fit --epochs 2 --save "$work/profiled.keras" --tensorboard "$work/profiled" --tensorboard-no-graph \
+    --tensorboard-profile-batch 3,6 --threads 2
+cmp "$work/plain.keras" "$work/profiled.keras" || fail "a profile changes what is trained"
+"$EVENTS" "$work/profiled/train/plugins/profile"/????_??_??_??_??_??/*.xplane.pb >"$work/events" || fail "no profile is read"
+steps=$("$KERATIN" compile "$here/trainer.keras" --train --emit=plan -o - | sed -n '/train_step/,/train_step_weighted/p' | grep -c '^  [0-9]*: ')
+awk -F '|' -v kernels="$steps" '
+    $1 !~ /^(caller 0|worker [0-9]+)$/ || $4 > $5 { exit bad = 1 }
+    $2 == "Profiled batch" { if ($1 != "caller 0" || $6 != "step_num=" (batches + 2) % 5 || $7 != "_r=1") exit bad = 2
+                             begin[++batches] = $4; end[batches] = $5; next }
+    { if ($2 != $2 || index($2, " ") || index($2, "/" $3 ":" $3) == 0) exit bad = 3
+      for (i = 1; i <= batches; i++) if ($4 >= begin[i] && $5 <= end[i] && $6 == "part=0") count[i]++ }
+    END { if (bad || batches != 4) exit 10 + bad
+          for (i = 1; i <= 4; i++) if (count[i] != kernels) { print i, count[i], kernels; exit 20 } }' "$work/events" ||
+    fail "the profile is wrong, $?: $(head -n 30 "$work/events")"
+[ "$(grep -c "sequential/dense/matmul/dot_general.*|flops=$((20 * (2 * 6 * 8 + 8 + 8)))|.*|layers=sequential/dense/matmul, sequential/dense/bias" "$work/events")" -ge 3 ] ||
+    fail "a kernel has other operations: $(grep dot_general "$work/events")"
+# One that is not at its end when training is; none at all; and where it cannot be written.
+"$work/trainer" $fit --tensorboard "$work/short" --tensorboard-profile-batch 4,100
+"$EVENTS" "$work/short/train/plugins/profile"/*/*.xplane.pb >"$work/events"
+[ "$(grep -c 'Profiled batch' "$work/events")" = 2 ] || fail "the end of a run is profiled otherwise"
+for none in 0 6 0,4; do
+    "$work/trainer" $fit --tensorboard "$work/none" --tensorboard-profile-batch $none
+    [ ! -e "$work/none/train/plugins" ] || fail "there is a profile of $none"
+done
+for wrong in -1 3,2 x 1,x 1,2,3 1, ""; do
+    expect_status 2 "$work/trainer" $fit --tensorboard "$work/none" "--tensorboard-profile-batch=$wrong"
+    expect_errors 1
+done
+touch "$work/none/train/plugins"
+expect_status 1 "$work/trainer" $fit --tensorboard "$work/none" --tensorboard-profile-batch 2
+expect_errors 1
+expect_text "Cannot make the directory $work/none/train/plugins/profile: Not a directory\.$" "$work/errors"
+status=0
+(
+    trap '' XFSZ
+    ulimit -f 8
+    exec "$work/trainer" $fit --tensorboard "$work/large" --tensorboard-no-graph --tensorboard-profile-batch 2,5
+) 2>"$work/errors" || status=$?
+[ "$status" = 1 ] || fail "a profile that is too large ends with $status"
+expect_errors 1
+expect_text '\.xplane\.pb: It cannot be written: File too large\.$' "$work/errors"
+[ -z "$(find "$work/large" -name '*xplane*')" ] || fail "a part of a profile is left"
+
 # BackupAndRestore: a run that is broken off goes on; in the end nothing is left.
 "$work/trainer" $fit --epochs 3 --save "$work/one.keras" --history "$work/one.json"
 "$work/trainer" $fit --epochs 1 --backup-and-restore "backup_dir=$work/backup,delete_checkpoint=false"
@@ -293,7 +339,7 @@ done
 expect_status 2 "$work/trainer" $fit --backup-and-restore backup_dir=x --checkpoint y
 expect_errors 1
 for wrong in "--tensorboard-update-freq 2" "--tensorboard $work/b --tensorboard-update-freq often" --csv-log-append \
-    --tensorboard-no-graph "--tensorboard $work/b --tensorboard-write-images" \
+    --tensorboard-no-graph "--tensorboard-profile-batch 2" "--tensorboard $work/b --tensorboard-write-images" \
     "--tensorboard $work/b --tensorboard-embeddings-metadata all.tsv"; do
     expect_status 2 "$work/trainer" $fit $wrong
     expect_errors 1

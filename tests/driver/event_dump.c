@@ -1,7 +1,8 @@
-/* usage: event_dump FILE
+/* usage: event_dump FILE | FILE.xplane.pb
  * Checks both CRCs of every record of a TensorBoard event file and prints a line an event: "version TEXT" or
  * "STEP TAG VALUE …": a scalar, the numbers of a histogram, the pixels of pictures, or the text of a graph.
- * It reads what it needs of Event, Summary, TensorProto and PNG, and refuses other plugins. */
+ * It reads what it needs of Event, Summary, TensorProto and PNG, and refuses other plugins. Of a profile it
+ * prints a line an event, "THREAD|NAME|SHOWN|BEGIN|END|STAT=VALUE|…", times in nanoseconds. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -203,12 +204,84 @@ static void print_event(part event) {
     printf(" %.9g\n", (double)scalar);
 }
 
+/* ---- profiles ---------------------------------------------------------------------------------------------
+ */
+/* The number in a field of a message, which is there, or is 0. */
+static uint64_t find_number(part message, unsigned field) {
+    part bytes;
+    unsigned number;
+    uint64_t found = 0, value;
+    while (next(&message, &number, &bytes, &value))
+        if (number == field) found = value;
+    return found;
+}
+
+/* What has that number in one of the plane's maps of metadata. */
+static part find_metadata(part plane, unsigned map, uint64_t id) {
+    part entry;
+    unsigned field;
+    uint64_t ignored;
+    while (next(&plane, &field, &entry, &ignored)) {
+        if (field != map || find_number(entry, 1) != id) continue;
+        if (find_number(find(entry, 2), 1) != id) fail("metadata have two numbers");
+        return find(entry, 2);
+    }
+    fail("an event has no metadata");
+}
+
+static void print_bytes(part bytes) { printf("%.*s", (int)(bytes.end - bytes.at), (const char *)bytes.at); }
+
+static void print_timed(part plane, part thread, part event) {
+    enum { EVENTS = 4, STATS = 5, REFERENCE = 7, PICOSECONDS = 1000 };
+    const part metadata = find_metadata(plane, EVENTS, find_number(event, 1));
+    const uint64_t begin = find_number(event, 2), duration = find_number(event, 3);
+    print_bytes(thread);
+    printf("|");
+    print_bytes(find(metadata, 2));
+    printf("|");
+    print_bytes(find(metadata, 4));
+    printf("|%llu|%llu", (unsigned long long)begin / PICOSECONDS,
+           (unsigned long long)(begin + duration) / PICOSECONDS);
+    part stat;
+    unsigned field;
+    uint64_t ignored;
+    while (next(&event, &field, &stat, &ignored)) {
+        if (field != 4) continue;
+        const uint64_t reference = find_number(stat, REFERENCE);
+        printf("|");
+        print_bytes(find(find_metadata(plane, STATS, find_number(stat, 1)), 2));
+        printf("=");
+        if (reference)
+            print_bytes(find(find_metadata(plane, STATS, reference), 2));
+        else
+            printf("%llu", (unsigned long long)find_number(stat, 4));
+    }
+    printf("\n");
+}
+
+static void print_profile(part space) {
+    part plane = find(space, 1), rest = plane, line, event;
+    unsigned field;
+    uint64_t ignored;
+    if (!is(find(plane, 2), "/host:CPU")) fail("a profile is of another device");
+    while (next(&rest, &field, &line, &ignored)) {
+        if (field != 3) continue;
+        const part thread = find(line, 2);
+        while (next(&line, &field, &event, &ignored))
+            if (field == 4) print_timed(plane, thread, event);
+    }
+}
+
 int main(int argc, char **argv) {
     static uint8_t bytes[1 << 20];
     FILE *file = argc == 2 ? fopen(argv[1], "rb") : NULL;
-    if (!file) fail("usage: event_dump FILE");
+    if (!file) fail("usage: event_dump FILE | FILE.xplane.pb");
     size_t count = fread(bytes, 1, sizeof bytes, file), at = 0;
     (void)fclose(file);
+    if (strstr(argv[1], ".xplane.pb")) {
+        print_profile((part){bytes, bytes + count});
+        return 0;
+    }
     while (at < count) {
         if (count - at < 16) fail("a record is cut off");
         uint64_t length = little(bytes + at, 8);

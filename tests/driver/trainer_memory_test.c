@@ -39,6 +39,12 @@ static const failing_command
                .ways = 8,
                .main = run_program,
                .keeps = true},
+    profiling = {FIT "2 --epochs 1 --tensorboard board --tensorboard-profile-batch 2,3",
+                 "board",
+                 1,
+                 run_program,
+                 .says = true,
+                 .keeps = true},
     telling = {FIT "1 --epochs 1 --remote-monitor root=http://127.0.0.1:1", "", 2, run_program, .says = true},
     resuming = {FIT "2 --epochs 1 --checkpoint ../run --resume", "", 4, run_program},
     evaluating = {"evaluate" DATA " --threads 2 --weights ../trained.keras", "", 4, run_program,
@@ -58,6 +64,10 @@ static void saving_weights_survives(void **state) {
 static void logging_survives(void **state) {
     (void)state;
     sweep(&logging);
+}
+static void profiling_survives(void **state) {
+    (void)state;
+    sweep(&profiling);
 }
 static void telling_survives(void **state) {
     (void)state;
@@ -130,9 +140,9 @@ static int begin(void **state) {
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(saving_survives),     cmocka_unit_test(saving_weights_survives),
-        cmocka_unit_test(logging_survives),    cmocka_unit_test(telling_survives),
-        cmocka_unit_test(resuming_survives),   cmocka_unit_test(evaluating_survives),
-        cmocka_unit_test(predicting_survives),
+        cmocka_unit_test(logging_survives),    cmocka_unit_test(profiling_survives),
+        cmocka_unit_test(telling_survives),    cmocka_unit_test(resuming_survives),
+        cmocka_unit_test(evaluating_survives), cmocka_unit_test(predicting_survives),
     };
     if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, begin, end_failing);
