@@ -158,33 +158,32 @@ static int own_weights(kt_feeds *feeds, uint32_t input) {
     return failed ? kt_cli_fail(feeds->program, KT_EXIT_FAILED, "%s", error) : 0;
 }
 
-static int read_weights(kt_dataset *dataset, const kt_fit_options *options, uint32_t first_label,
+/* files or arrays: of the weights; classes: the text of --class-weight, or NULL. */
+static int read_weights(kt_dataset *dataset, const kt_fit_options *options, const kt_feed_group *group,
+                        const kt_file_list *files, const kt_fit_arrays *arrays, const char *classes,
                         uint32_t labels) {
     kt_feeds *feeds = &dataset->feeds;
-    uint32_t first = first_label + labels;
-    const kt_feed_group group = {first, feeds->entry->input_count - first, "--sample-weight",
-                                 labels > 1 ? "sample_weight_" : weight_prefix, true};
+    uint32_t first = group->first;
     int status = 0;
-    feeds->streams = !options->class_weight; /* which are multiplied into them */
-    if (options->sample_weights.count)
-        status = kt_feeds_read(feeds, &group, options->sample_weights.at, options->sample_weights.count);
-    else if (options->arrays && options->arrays->sample_weight_count)
-        status = kt_feeds_give(
-            feeds, &group, options->arrays->sample_weights, options->arrays->sample_weight_count,
-            source_of(options->arrays, options->arrays->data_count + options->arrays->label_count));
-    if (status == 0 && options->class_weight && feeds->entry->inputs[first].rank > 1)
+    feeds->streams = !classes; /* which are multiplied into them */
+    if (files->count)
+        status = kt_feeds_read(feeds, group, files->at, files->count);
+    else if (arrays && arrays->sample_weight_count)
+        status = kt_feeds_give(feeds, group, arrays->sample_weights, arrays->sample_weight_count,
+                               source_of(arrays, arrays->data_count + arrays->label_count));
+    if (status == 0 && classes && feeds->entry->inputs[first].rank > 1)
         return kt_cli_fail(feeds->program, KT_EXIT_FAILED,
                            "--class-weight is for labels of one class a sample; give the steps of samples "
                            "weights with --sample-weight.");
-    if (status == 0 && options->class_weight) status = own_weights(feeds, first);
+    if (status == 0 && classes) status = own_weights(feeds, first);
     for (uint32_t i = first; i < feeds->entry->input_count && status == 0; i++)
         if (!kt_feed_is_fed(&feeds->at[i])) status = fill_ones(feeds, i);
     if (status == 0) status = kt_feeds_settle(feeds);
-    if (status == 0 && options->class_weight) {
+    if (status == 0 && classes) {
         if (labels > 1)
             return kt_cli_fail(feeds->program, KT_EXIT_USAGE,
                                "--class-weight is for models with one output.");
-        status = weigh_classes(dataset, options->class_weight, first_label, first,
+        status = weigh_classes(dataset, classes, first - labels, first,
                                kt_trained_samples(options, feeds->samples));
     }
     return status;
@@ -193,8 +192,10 @@ static int read_weights(kt_dataset *dataset, const kt_fit_options *options, uint
 int kt_dataset_read(kt_dataset *dataset, const kt_program *program, const kt_fit_options *options,
                     bool validation) {
     const kt_fit_arrays *arrays = validation ? options->validation_arrays : options->arrays;
-    dataset->weighted = !validation && (options->sample_weights.count || options->class_weight ||
-                                        (arrays && arrays->sample_weight_count));
+    const kt_file_list *weight_files =
+        validation ? &options->validation_sample_weights : &options->sample_weights;
+    const char *classes = validation ? NULL : options->class_weight;
+    dataset->weighted = weight_files->count || classes || (arrays && arrays->sample_weight_count);
     const char *name = dataset->weighted ? "evaluate_step_weighted" : "evaluate_step";
     const kt_abi_entry *entry = kt_cli_find_entry(program, name);
     if (!entry) return kt_cli_fail(program, KT_EXIT_FAILED, "This program has no entry '%s'.", name);
@@ -207,8 +208,12 @@ int kt_dataset_read(kt_dataset *dataset, const kt_program *program, const kt_fit
     const kt_file_list *data_files = validation ? &options->validation_data : &options->data;
     const kt_file_list *label_files = validation ? &options->validation_labels : &options->labels;
     const kt_feed_group data_group = {0, data, validation ? "--validation-data" : "--data", ""};
+    const bool several = predict && predict->output_count > 1; /* of which some may have no labels */
     const kt_feed_group label_group = {data, labels, validation ? "--validation-labels" : "--labels",
-                                       labels > 1 ? "labels_" : label_prefix};
+                                       several ? "labels_" : label_prefix};
+    const kt_feed_group weight_group = {data + labels, entry->input_count - data - labels,
+                                        validation ? "--validation-sample-weight" : "--sample-weight",
+                                        several ? "sample_weight_" : weight_prefix, true};
     if (status == 0)
         status = arrays ? kt_feeds_give(&dataset->feeds, &data_group, arrays->data, arrays->data_count,
                                         source_of(arrays, 0))
@@ -220,8 +225,9 @@ int kt_dataset_read(kt_dataset *dataset, const kt_program *program, const kt_fit
     if (status == 0 && !dataset->feeds.batched)
         return kt_cli_fail(program, KT_EXIT_FAILED, "The inputs of this program do not count samples.");
     if (status) return status;
-    return dataset->weighted ? read_weights(dataset, options, data, labels)
-                             : kt_feeds_settle(&dataset->feeds);
+    return dataset->weighted
+               ? read_weights(dataset, options, &weight_group, weight_files, arrays, classes, labels)
+               : kt_feeds_settle(&dataset->feeds);
 }
 
 void kt_dataset_deinit(kt_dataset *dataset) { kt_feeds_deinit(&dataset->feeds); }

@@ -36,6 +36,7 @@ static const struct {
     {"--validation-data", "FILE", "samples to evaluate after each epoch", FILES, FIELD(validation_data),
      true},
     {"--validation-labels", "FILE", "their labels", FILES, FIELD(validation_labels), true},
+    {"--validation-sample-weight", "FILE", "their weights", FILES, FIELD(validation_sample_weights), true},
     {"--validation-split", "SHARE",
      "evaluate this share of the samples, the last ones, instead of training on it", SHARE,
      FIELD(validation_split), true},
@@ -174,6 +175,8 @@ static int check(const kt_program *program, const kt_fit_options *options) {
         return usage(program, "Either --validation-data or --validation-split%s%s.", "", "");
     if (!options->validation_data.count != !options->validation_labels.count)
         return usage(program, "--validation-data and --validation-labels go together%s%s.", "", "");
+    if (options->validation_sample_weights.count && !options->validation_data.count)
+        return usage(program, "--validation-sample-weight wants --validation-data FILE%s%s.", "", "");
     return 0;
 }
 

@@ -34,7 +34,7 @@ typedef struct kt_fit_hooks {
 typedef struct kt_fit_options {
     const kt_fit_arrays *arrays, *validation_arrays; /* NULL: files */
     const kt_fit_hooks *hooks;                       /* NULL: nobody */
-    kt_file_list data, labels, sample_weights, validation_data, validation_labels;
+    kt_file_list data, labels, sample_weights, validation_data, validation_labels, validation_sample_weights;
     int64_t epochs, batch_size, threads;
     double validation_split; /* 0: none */
     uint64_t seed;

@@ -115,6 +115,11 @@ history = stepped.fit(steps["x"], steps["y"], sample_weight=steps["weights"], ba
                       validation_split=0.25, verbose=0).history
 (FOLDER / "stepped_history.txt").write_text(
     "".join(" ".join([name, *(f"{number:.7f}" for number in numbers)]) + "\n" for name, numbers in history.items()))
+stepped = keras.models.load_model(FOLDER / "stepped.keras")
+history = stepped.fit(steps["x"], steps["y"], batch_size=5, epochs=2, shuffle=False, verbose=0,
+                      validation_data=(steps["x"], steps["y"], steps["weights"])).history
+(FOLDER / "stepped_validated_history.txt").write_text(
+    "".join(" ".join([name, *(f"{number:.7f}" for number in numbers)]) + "\n" for name, numbers in history.items()))
 # LoRA: Keras reads factors of 0, which Adam's moments move again.
 keras.utils.set_random_seed(2)
 adapted = keras.Sequential([keras.Input((6,)), layers.Dense(8, "tanh", lora_rank=2), layers.Dense(3, "softmax")])

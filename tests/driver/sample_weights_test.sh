@@ -9,6 +9,11 @@ data="--data $here/stepped_x.npy --labels $here/stepped_y.npy --batch-size 5"
     --quiet --history "$work/history.json"
 same_logs "$here/stepped_history.txt" "$work/history.json"
 
+# Samples that validate have weights of their own, and do not take those of samples that are trained on.
+"$work/trainer" fit $data --epochs 2 --no-shuffle --validation-data "$here/stepped_x.npy" --validation-labels "$here/stepped_y.npy" \
+    --validation-sample-weight "$here/stepped_weights.npy" --quiet --history "$work/history.json"
+same_logs "$here/stepped_validated_history.txt" "$work/history.json"
+
 # A weight for a sample, [n] or [n, 1], is one for each of its steps, in whatever order samples come.
 awk 'BEGIN { for (i = 0; i < 24; i++) print i % 3 + 0.5 }' >"$work/one.csv"
 awk '{ print "[" $1 "]" }' "$work/one.csv" >"$work/column.jsonl"
@@ -38,3 +43,5 @@ refused "'sample_weight' has the shape \[24, 3\], but \[batch, [a-z_.0-9]*\] is 
 head -23 "$work/one.csv" >"$work/few.csv"
 refused "'sample_weight' has 23 samples" --sample-weight "$work/few.csv"
 refused "class-weight is for labels of one class a sample" --class-weight 0=2
+expect_status 2 "$work/trainer" fit $data --validation-sample-weight "$here/stepped_weights.npy"
+expect_text "validation-sample-weight wants --validation-data" "$work/errors"

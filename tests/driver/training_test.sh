@@ -222,6 +222,15 @@ expect_text 'warning: .*: The loss does not depend on alpha/kernel, alpha/bias: 
 expect_text '^{"loss": ' "$work/lines"
 ! grep -q '_loss"' "$work/lines" || fail "the loss is there twice: $(cat "$work/lines")"
 
+# Where but one of several outputs has labels, they and their weights go by its name, too, and others are left alone.
+"$KERATIN" compile "$here/two_outputs.keras" --train --loss '["sparse_categorical_crossentropy", null]' \
+    --metrics '[["accuracy"], null]' -o "$work/lone" 2>/dev/null
+for name in "" zeta=; do
+    labels=$name$here/trainer_y.npy
+    "$work/lone" evaluate --data "$here/trainer_x.npy" --labels "$labels" --sample-weight "$labels" >"$work/lines.$name"
+done
+cmp "$work/lines." "$work/lines.zeta=" || fail "a name changes what is evaluated"
+
 # Numbers that are none are JSON as Python reads it.
 sed 's/.*/nan,nan,nan,nan,nan,nan/' "$here/callbacks/alpha.csv" >"$work/nan.csv"
 "$work/trainer" evaluate --data "$work/nan.csv" --labels "$here/trainer_y.npy" >"$work/lines"
