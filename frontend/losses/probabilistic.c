@@ -13,6 +13,7 @@ typedef struct crossentropy {
     bool from_logits, apply_class_balancing;
     double label_smoothing, alpha, gamma;
     int64_t axis, ignore_class;
+    const json_t *alphas; /* a number, or one for each class */
 } crossentropy;
 typedef struct generalized {
     kt_loss loss;
@@ -23,15 +24,15 @@ typedef struct generalized {
     KT_LOSS_OPTIONS(default_name), KT_FIELD(crossentropy, from_logits, BOOL, "false"),                       \
         KT_FIELD(crossentropy, axis, INT, "-1")
 #define SMOOTHING KT_FIELD(crossentropy, label_smoothing, FLOAT, "0.0")
-#define FOCAL_OPTIONS                                                                                        \
-    KT_FIELD(crossentropy, alpha, FLOAT, "0.25"), KT_FIELD(crossentropy, gamma, FLOAT, "2.0")
+#define GAMMA     KT_FIELD(crossentropy, gamma, FLOAT, "2.0")
 
 // clang-format off
 static const kt_option binary_options[] = {
     CROSSENTROPY_OPTIONS("binary_crossentropy"), SMOOTHING, KT_OPTIONS_END,
 };
 static const kt_option binary_focal_options[] = {
-    CROSSENTROPY_OPTIONS("binary_focal_crossentropy"), SMOOTHING, FOCAL_OPTIONS,
+    CROSSENTROPY_OPTIONS("binary_focal_crossentropy"), SMOOTHING,
+    KT_FIELD(crossentropy, alpha, FLOAT, "0.25"), GAMMA,
     KT_FIELD(crossentropy, apply_class_balancing, BOOL, "false"),
     KT_OPTIONS_END,
 };
@@ -39,7 +40,9 @@ static const kt_option categorical_options[] = {
     CROSSENTROPY_OPTIONS("categorical_crossentropy"), SMOOTHING, KT_OPTIONS_END,
 };
 static const kt_option categorical_focal_options[] = {
-    CROSSENTROPY_OPTIONS("categorical_focal_crossentropy"), SMOOTHING, FOCAL_OPTIONS, KT_OPTIONS_END,
+    CROSSENTROPY_OPTIONS("categorical_focal_crossentropy"), SMOOTHING,
+    {"alpha", KT_OPTION_JSON, offsetof(crossentropy, alphas), "0.25"}, GAMMA,
+    KT_OPTIONS_END,
 };
 static const kt_option sparse_options[] = {
     CROSSENTROPY_OPTIONS("sparse_categorical_crossentropy"),
@@ -212,9 +215,25 @@ static kt_value categorical_focal(const kt_loss *loss, kt_trace *trace, kt_value
     target = smooth_categorical(self, b, target);
     if (self->from_logits) output = kt_softmax(b, output, 0, &(kt_ints){1, {axis}});
     output = kt_clipped_shares(b, output, axis);
-    kt_value weights = scale(b, raise(b, one_minus(b, output), self->gamma), -self->alpha);
+    const kt_type type = *kt_build_type(b, output);
+    kt_ints shape = {0};
+    (void)kt_numbers_shape(self->alphas, &shape);
+    if (shape.count && !kt_dim_equals(b->graph->dims, type.dims[type.rank - 1], shape.at[0]))
+        return kt_loss_fail(loss, trace, KT_INVALID,
+                            "option 'alpha' has %lld numbers, but must have one for each class.",
+                            (long long)shape.at[0]);
+    const kt_layer_call call = {.trace = trace};
+    kt_value alpha = kt_numbers_constant(&call, self->alphas, type.dtype);
+    kt_build_broadcast_pair(b, &output, &alpha);
+    kt_value weights = kt_build_mul(b, raise(b, one_minus(b, output), self->gamma), kt_build_neg(b, alpha));
     kt_value values = kt_build_mul(b, weights, kt_build_mul(b, target, kt_build_log(b, output)));
     return kt_reduce_axis(b, values, KT_REDUCE_SUM, axis);
+}
+
+static kt_status check_alphas(kt_object *object, kt_layer_context *context) {
+    kt_ints shape;
+    if (kt_numbers_shape(((const crossentropy *)object)->alphas, &shape) && shape.count <= 1) return KT_OK;
+    return kt_object_reject(object, context, KT_INVALID, "alpha", "must be a number or a list of numbers.");
 }
 
 /* ---- others
@@ -272,9 +291,14 @@ KT_LOSS_CLASS(binary_focal_crossentropy, "BinaryFocalCrossentropy", "binary_foca
 KT_LOSS_CLASS(categorical_crossentropy, "CategoricalCrossentropy", "categorical_crossentropy",
               "cross entropy of a distribution over classes", crossentropy, categorical_options,
               .call = categorical, .same_shape = true)
-KT_LOSS_CLASS(categorical_focal_crossentropy, "CategoricalFocalCrossentropy", "categorical_focal_crossentropy",
-              "the same, where what is nearly right counts less", crossentropy, categorical_focal_options,
-              .call = categorical_focal, .same_shape = true)
+const kt_loss_class kt_loss_categorical_focal_crossentropy = {
+    .object = {.name = "CategoricalFocalCrossentropy",
+               .aliases = "categorical_focal_crossentropy",
+               .doc = "the same, where what is nearly right counts less",
+               .bytes = sizeof(crossentropy),
+               .options = categorical_focal_options,
+               .check = check_alphas},
+    .call = categorical_focal, .same_shape = true};
 KT_LOSS_CLASS(sparse_categorical_crossentropy, "SparseCategoricalCrossentropy", "sparse_categorical_crossentropy",
               "cross entropy where labels are numbers of classes", crossentropy, sparse_options,
               .call = sparse, .mask = mask_ignored, .set_target_shape = drop_classes, .classes = count_classes,

@@ -135,6 +135,10 @@ static void bad_configurations(void **state) {
                    "mean_with_sample_weight none.");
     refuse_to_read("{\"class_name\": \"CategoricalGeneralizedCrossEntropy\", \"config\": {\"q\": 1}}",
                    "compile/loss: option 'q' of CategoricalGeneralizedCrossEntropy must be between 0 and 1.");
+    refuse_to_read(
+        "{\"class_name\": \"CategoricalFocalCrossentropy\", \"config\": {\"alpha\": [[1], [2]]}}",
+        "compile/loss: option 'alpha' of CategoricalFocalCrossentropy must be a number or a list of "
+        "numbers.");
     refuse_to_read("{\"class_name\": \"Dice\", \"config\": {\"axis\": [1, \"x\"]}}",
                    "compile/loss: option 'axis' of Dice must be an integer or a list of integers.");
     refuse_to_read(
@@ -160,6 +164,9 @@ static void refuse_to_call(const char *text, const char *target, const char *out
 
 static void bad_shapes(void **state) {
     (void)state;
+    refuse_to_call("{\"class_name\": \"CategoricalFocalCrossentropy\", \"config\": {\"alpha\": [1, 2]}}",
+                   "f32[batch,3]", "f32[batch,3]", NULL,
+                   "compile/loss: option 'alpha' has 2 numbers, but must have one for each class.");
     refuse_to_call("\"mse\"", "f32[batch,4]", "f32[batch,3]", NULL,
                    "compile/loss: labels of f32[batch,4] do not fit f32[batch,3].");
     refuse_to_call("\"mse\"", "f32[batch]", "f32[batch,3]", NULL,

@@ -310,9 +310,16 @@ def same(a, b, tolerance):
     return np.all(np.abs(a - b) <= tolerance * max(1, np.abs(b).max()))
 
 
+def class_weights():
+    name, target = "CategoricalFocalCrossentropy", labels(4, 3, 3)
+    for options in [{}, {"axis": 1}]:
+        add(name, target, shares(4, 3, 3), {"alpha": [0.1, 0.5, 0.3], **options})
+    add(name, target, numbers(4, 3, 3), {"alpha": [0.1, 0.5, 0.3], "from_logits": True})
+
+
 def main():
     for make in [names, regression, reductions, shapes, dtypes, binary, categorical, sparse, margins, sets, circle, temporal,
-                 zeros]:
+                 zeros, class_weights]:
         make()
     if ON_JAX:
         wanted = [case["oracle"] != TENSORFLOW for case in cases]
