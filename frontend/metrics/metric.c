@@ -216,6 +216,7 @@ void kt_metric_update(kt_metric *metric, kt_trace *trace, kt_value target, kt_va
 }
 
 kt_value kt_metric_result(kt_metric *metric, kt_trace *trace) {
+    if (trace->builder->status != KT_OK) return 0;
     frame outer = enter(metric, trace, "result");
     kt_value result = class_of(metric)->result(metric, trace);
     leave(trace, &outer);

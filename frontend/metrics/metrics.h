@@ -39,7 +39,7 @@ uint32_t kt_metric_add_variable(kt_metric *metric, kt_trace *trace, const char *
  * one, or weight. */
 kt_metric *kt_metric_mean_create(kt_layer_context *context, const char *name);
 void kt_metric_mean_add(kt_metric *mean, kt_trace *trace, kt_value value, kt_value weight /* or 0: 1 */);
-/* The three functions of the class. */
+/* The three functions of the class. The result is 0 where building has failed. */
 void kt_metric_build(kt_metric *metric, kt_trace *trace, const kt_type *target, const kt_type *output);
 void kt_metric_update(kt_metric *metric, kt_trace *trace, kt_value target, kt_value output, kt_value sample_weight,
                       kt_value mask);

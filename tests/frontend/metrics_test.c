@@ -212,11 +212,33 @@ static void problems(void **state) {
     }
 }
 
+/* Weights of steps, for a metric that takes the largest along another axis than the last. */
+static void weights_that_do_not_fit(void **state) {
+    (void)state;
+    lab l;
+    lab_open(&l);
+    json_t *serialized = json_pack("{s:s, s:{s:i, s:i}}", "class_name", "OneHotMeanIoU", "config",
+                                   "num_classes", 4, "axis", 1);
+    kt_metric *metric = read_metric(&l, serialized, "f32[batch,4,3,5]");
+    kt_value x = lab_input(&l, "f32[batch,4,3,5]"), weight = lab_input(&l, "f32[batch,4,3]");
+    const kt_type type = *kt_build_type(&l.builder, x);
+    kt_metric_build(metric, &l.trace, &type, &type);
+    kt_metric_update(metric, &l.trace, x, x, weight, 0);
+    assert_int_equal(kt_metric_result(metric, &l.trace), 0);
+    if (!strstr(lab_problem(&l), "must be equal, but are 4 and 3")) fail_msg("%s", lab_problem(&l));
+    lab_close(&l);
+    json_decref(serialized);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(results),  cmocka_unit_test(every_metric_has_a_case),
-        cmocka_unit_test(names),    cmocka_unit_test(names_in_logs),
-        cmocka_unit_test(problems), cmocka_unit_test(better_numbers),
+        cmocka_unit_test(results),
+        cmocka_unit_test(every_metric_has_a_case),
+        cmocka_unit_test(names),
+        cmocka_unit_test(names_in_logs),
+        cmocka_unit_test(problems),
+        cmocka_unit_test(better_numbers),
+        cmocka_unit_test(weights_that_do_not_fit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
