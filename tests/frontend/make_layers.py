@@ -691,7 +691,7 @@ def mixes():
     many, one, first = [(7, 4, 5, 2)], [(4, 3, 2)], {"data_format": "channels_first"}
     cases = [
         (L.MixUp(seed=1), many),
-        (L.MixUp(seed=2), [(400, 1, 1, 1)]),
+        (L.MixUp(seed=70), [(400, 1, 1, 1)]),  # two of the numbers it sorts are equal
         (L.MixUp(1.0, seed=3, **first), many),
         (L.MixUp(2.5, seed=4), [(40, 1, 2, 1)], "uint8"),
         (L.MixUp(0.0, seed=5), many),
