@@ -187,7 +187,6 @@ typedef struct habits {
     int64_t idle; /* so many numbers are drawn, for nothing, where it evaluates */
 } habits;
 
-/* change: NULL where that is not supported. */
 static void call_images(kt_layer *layer, kt_layer_call *call, habits has, kt_augment_fn *change) {
     kt_builder *b = call->trace->builder;
     kt_images images;
@@ -196,11 +195,6 @@ static void call_images(kt_layer *layer, kt_layer_call *call, habits has, kt_aug
         kt_value x = call->inputs[0];
         call->outputs[0] = has.casts ? kt_build_cast(b, x, layer->compute_dtype) : x;
         if (has.idle && call->trace->collects_losses) kt_random_skip(layer, call->trace, has.idle);
-        return;
-    }
-    if (!change) {
-        kt_trace_fail(call->trace, KT_UNSUPPORTED, "training with a layer %s is not supported yet.",
-                      layer->class->name);
         return;
     }
     if (!kt_images_take(call, 0, "data", ((const kt_augmentation *)layer)->data_format, &images)) return;
@@ -266,4 +260,5 @@ AUGMENTATION(mix_up, "MixUp", "means of two images", mix_up_options, HABITS(.idl
 AUGMENTATION(cut_mix, "CutMix", "images with a part of another", cut_mix_options, CASTS, kt_augment_cut_mix);
 AUGMENTATION(rand_augment, "RandAugment", "images changed in several ways", rand_augment_options, CASTS,
              kt_augment_rand);
-AUGMENTATION(aug_mix, "AugMix", "means of images changed in several ways", aug_mix_options, CASTS, NULL);
+AUGMENTATION(aug_mix, "AugMix", "means of images changed in several ways", aug_mix_options, CASTS,
+             kt_augment_aug_mix);

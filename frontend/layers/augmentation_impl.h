@@ -29,7 +29,8 @@ kt_augment_fn kt_augment_flip, kt_augment_crop, kt_augment_translation, kt_augme
 kt_augment_fn kt_augment_brightness, kt_augment_contrast, kt_augment_hue, kt_augment_saturation, kt_augment_jitter;
 kt_augment_fn kt_augment_grayscale, kt_augment_color_degeneration, kt_augment_invert, kt_augment_posterization;
 kt_augment_fn kt_augment_sharpness, kt_augment_gaussian_blur, kt_augment_erasing, kt_augment_solarization;
-kt_augment_fn kt_augment_equalization, kt_augment_elastic, kt_augment_mix_up, kt_augment_cut_mix, kt_augment_rand;
+kt_augment_fn kt_augment_equalization, kt_augment_elastic, kt_augment_mix_up, kt_augment_cut_mix, kt_augment_rand,
+    kt_augment_aug_mix;
 
 /* The range that an option means: two numbers, sorted, or one, which may be drawn with either sign but not below
  * least. */

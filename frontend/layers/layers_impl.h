@@ -199,6 +199,8 @@ kt_value kt_random_dropout(kt_layer *layer, kt_trace *trace, int64_t seed, kt_va
                            const kt_ints *noise_shape);
 /* Lets the counter go on as so many draws would; nothing where there is no generator, as nothing was drawn yet. */
 void kt_random_skip(kt_layer *layer, kt_trace *trace, int64_t draws);
+/* The seed that the generator begins with, once something was drawn. */
+int64_t kt_random_begin(const kt_layer *layer);
 /* The generator's state now, once something was drawn, and back to it: the same is drawn again. */
 kt_value kt_random_state(kt_layer *layer, kt_trace *trace);
 void kt_random_return(kt_layer *layer, kt_trace *trace, kt_value state);

@@ -58,6 +58,10 @@ void kt_random_skip(kt_layer *layer, kt_trace *trace, int64_t draws) {
     if (generator < layer->weights.count) (void)count_on(layer, trace, generator, draws);
 }
 
+int64_t kt_random_begin(const kt_layer *layer) {
+    return *(const int64_t *)layer->weights.at[find_made(layer)].begin;
+}
+
 kt_value kt_random_state(kt_layer *layer, kt_trace *trace) {
     return kt_trace_stored_weight(trace, layer, find_made(layer));
 }

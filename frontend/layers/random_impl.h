@@ -14,4 +14,13 @@ kt_value kt_random_uniform_f64(kt_builder *builder, kt_value pairs, const kt_typ
 /* Normal numbers of deviation 1, two by two from uniform ones, [count, 2]. */
 kt_value kt_random_gauss(kt_builder *builder, kt_value uniform);
 
+/* ---- Python's random (python_random.c) */
+enum { KT_PYTHON_WORDS = 624 };
+typedef struct kt_python_random {
+    uint32_t words[KT_PYTHON_WORDS], next;
+} kt_python_random;
+void kt_python_seed(kt_python_random *random, int64_t seed);
+/* The place of random.choice in a list of so many, at least 1. */
+uint32_t kt_python_below(kt_python_random *random, uint32_t count);
+
 #endif

@@ -216,7 +216,9 @@ static void untrained(void **state) {
          "the option 'factor' must be from 0 to 1."},
         {"RandAugment", "{\"num_ops\": 0}", "f32[batch,4,4,3]", "the option 'num_ops' must be from 1 to 64."},
         {"RandAugment", "{}", "f32[batch,4,4,2]", "its images must have 1 or 3 channels, not 2."},
-        {"AugMix", "{}", "f32[batch,4,4,3]", "training with a layer AugMix is not supported yet."},
+        {"AugMix", "{\"num_chains\": 0}", "f32[batch,4,4,3]", "the option 'num_chains' must be from 1 to 32."},
+        {"AugMix", "{\"chain_depth\": 33}", "f32[batch,4,4,3]", "the option 'chain_depth' must be from 0 to 32."},
+        {"AugMix", "{\"alpha\": -1.0}", "f32[batch,4,4,3]", "the option 'alpha' must not be negative."},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         lab l;

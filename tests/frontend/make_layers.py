@@ -14,6 +14,7 @@ KERAS_BACKEND=tensorflow python make_layers.py [configs|activations|calls|draws|
 """
 import json
 import os
+import random as random_of_python
 import sys
 
 import keras
@@ -722,6 +723,12 @@ def policies():
         (L.RandAugment(**strong, seed=8, dtype="float64"), many, "float64"),
         (L.RandAugment(num_ops=1, factor=0.0, seed=9), many, "float32"),
         (L.RandAugment(num_ops=3, seed=11, dtype="float16"), one, "float32"),
+        *((L.AugMix(seed=seed), many, "float32") for seed in range(12, 15)),
+        (L.AugMix((-20, 300), 2, 9, (0.2, 0.9), 0.7, seed=2**32 + 15, **first), [(4, 3, 6, 5)], "uint8"),
+        (L.AugMix((-1, 1), 5, 4, 0.6, 2.0, all_ops=False, interpolation="nearest", seed=16), [(3, 6, 5, 2)]),
+        (L.AugMix(num_chains=1, chain_depth=0, seed=0), one, "float32"),
+        (L.AugMix(num_chains=4, seed=18, dtype="float64"), many, "float64"),
+        (L.AugMix(seed=19, dtype="float16"), one, "float32"),
     ]
     return trained(cases)
 
@@ -743,6 +750,7 @@ def trained(cases):
         states = [v for v in layer.variables if all(v is not w for w in weights)]
         # Keras gives every layer with an option `seed` a generator; those that draw nothing do not matter.
         before = [np.asarray(s, dtype="int64") for s in states]
+        random_of_python.seed(getattr(layer, "seed", None))  # chooses what AugMix does
         item["output"] = tensor(layer(*arguments, training=True))
         layer(*arguments, training=False)  # what some draw for nothing counts, too
         after = [np.asarray(s, dtype="int64") for s in states]

@@ -15,6 +15,7 @@ whose slots tell gradients; seeds of dropout are Keras's on TensorFlow.
 """
 import json
 import os
+import random
 import sys
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -130,6 +131,8 @@ def warped():
 def rand_augmented():
     changes = L.RandAugment((-3, 3), seed=2), L.RandAugment((-3, 3), 3, (0.1, 0.7), "nearest", seed=3)
     return numbers(*changes, L.Conv2D(6, 3, activation="tanh"), L.GlobalAveragePooling2D(), shape=(7, 8, 3))
+@model
+def aug_mixed(): return numbers(L.AugMix((-3, 3), seed=2), L.Conv2D(6, 3, activation="tanh"), L.GlobalAveragePooling2D(), shape=(7, 8, 3))
 @model
 def equalized_steps():
     x = keras.Input((2, 6, 5, 3)); y = L.TimeDistributed(L.Equalization((-3, 3), 12))(x)
@@ -260,7 +263,7 @@ def attentive():
 OPTIMIZERS = {"cut_off": {"weight_decay": 0.1, "global_clipnorm": 1.0, "use_ema": True, "ema_momentum": 0.9}, "steps": {"weight_decay": 0.1}}
 
 
-POLICIES_OF_LAYERS = (L.RandAugment,)
+WITH_LAYERS = (L.RandAugment, L.AugMix)
 
 
 def variables(net):
@@ -269,9 +272,9 @@ def variables(net):
     def own(layer):
         if isinstance(layer, L.SpectralNormalization):
             return [layer.kernel, layer.vector_u] + layer.layer.variables
-        return [layer.generator.state] if isinstance(layer, POLICIES_OF_LAYERS) else layer.variables
+        return [layer.generator.state] if isinstance(layer, WITH_LAYERS) else layer.variables
 
-    special = (L.SpectralNormalization, *POLICIES_OF_LAYERS)
+    special = (L.SpectralNormalization, *WITH_LAYERS)
     if not any(isinstance(layer, special) for layer in net.layers):
         return net.variables
     return [v for layer in net.layers for v in own(layer)]
@@ -312,6 +315,10 @@ def make(name, function, policy, out):
     followed = variables(net) + [v for v in net.optimizer.variables if v.name not in ("iteration", "learning_rate")]
     state = lambda: np.concatenate([np.asarray(v).astype("float32").ravel() for v in followed])
     states, logs = [state()], []
+    if isinstance(net.layers[0], L.AugMix):
+        # It chooses layers where a step is traced, which is done twice while metrics have no variables.
+        net.test_on_batch(one(pick(given, 0)), one(pick(labels, 0)))
+        random.seed(net.layers[0].seed)
     for step in range(STEPS):
         net.reset_metrics()
         result = net.train_on_batch(one(pick(given, step)), one(pick(labels, step)),
