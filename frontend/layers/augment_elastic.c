@@ -7,6 +7,7 @@
 #include "frontend/layers/augmentation_impl.h"
 #include "frontend/layers/windows_impl.h"
 
+#include <math.h>
 #include <string.h>
 
 /* The numbers that are drawn for a batch, scalars. */
@@ -19,18 +20,26 @@ static kt_value scaled(kt_builder *b, kt_value x, double scale) {
     return kt_build_mul(b, x, kt_build_like(b, x, scale));
 }
 
+/* alpha 0 and a problem where a blur would take too many pixels. */
 static strength draw_strength(kt_layer *layer, kt_trace *trace, const int64_t size[2],
                               const double range[2]) {
     static const double reach = 0.1, blur = 0.05, slack = 1.01; /* as a number of few bits is rounded */
+    enum { MOST_TAPS = (1 << 10) - 1 };
     kt_builder *b = trace->builder;
     const kt_type scalar = {.dtype = layer->compute_dtype};
     double longest = (double)(size[0] > size[1] ? size[0] : size[1]);
     double shortest = (double)(size[0] < size[1] ? size[0] : size[1]);
+    double taps = 6 * floor(shortest * blur * range[1] * slack) + 1;
+    if (taps > MOST_TAPS) {
+        kt_trace_fail(trace, KT_UNSUPPORTED, "the option 'scale' blurs over %.0f pixels, more than %d.", taps,
+                      MOST_TAPS);
+        return (strength){0};
+    }
     kt_value drawn =
         kt_random_between(layer, trace, ((const kt_augmentation *)layer)->seed, &scalar, range[0], range[1]);
     return (strength){.alpha = scaled(b, scaled(b, drawn, reach), longest),
                       .sigma = scaled(b, scaled(b, drawn, blur), shortest),
-                      .taps = 6 * (int64_t)(shortest * blur * range[1] * slack) + 1};
+                      .taps = (int64_t)taps};
 }
 
 /* x, [batch, height, width, 1], blurred by a normal distribution that ends at three times sigma's whole part.
@@ -68,6 +77,7 @@ kt_value kt_augment_elastic(kt_layer *layer, kt_trace *trace, const kt_images *i
     if (factor[1] == 0 || scale[1] == 0) return images->value;
     kt_value chosen = kt_augment_choose(layer, trace, images);
     strength s = draw_strength(layer, trace, size, scale);
+    if (!s.alpha) return 0;
     field.dims[3] = kt_dim_const(b->graph->dims, 1);
     kt_value move = kt_random_normal(layer, trace, self->seed, &field);
     kt_trace_at(trace, "elastic");

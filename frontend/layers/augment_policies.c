@@ -5,7 +5,15 @@
 
 #include <math.h>
 
-/* What has been made of the options of the layer around: all strengths are its factor. */
+/* False and a problem where the strengths are no shares. */
+static bool read_factor(const kt_layer *layer, kt_trace *trace, double out_factor[2]) {
+    kt_augment_range(((const kt_augmentation *)layer)->factor, 0, out_factor);
+    if (out_factor[0] >= 0 && out_factor[1] <= 1) return true;
+    kt_trace_fail(trace, KT_INVALID, "the option 'factor' must be from 0 to 1.");
+    return false;
+}
+
+/* The options of the layers in a layer: all strengths are its factor. */
 static kt_augmentation make_parts(const kt_layer *layer, const json_t *factor) {
     kt_augmentation parts = *(const kt_augmentation *)layer;
     parts.factor = parts.x_factor = parts.y_factor = parts.height_factor = parts.width_factor = factor;
@@ -79,10 +87,10 @@ kt_value kt_augment_rand(kt_layer *layer, kt_trace *trace, const kt_images *imag
         kt_trace_fail(trace, KT_INVALID, "the option 'num_ops' must be from 1 to %d.", MOST_OPS);
         return 0;
     }
+    if (!read_factor(layer, trace, factor)) return 0;
     const kt_type row = {.dtype = KT_I32, .rank = 1, .dims = {kt_dim_const(dims, self->num_ops)}};
     kt_value drawn = kt_random_integers(layer, trace, self->seed, &row, 0, LISTED);
     kt_value state = kt_random_state(layer, trace);
-    kt_augment_range(self->factor, 0, factor);
     json_t *range = json_pack("[f, f]", factor[0], factor[1]);
     kt_augmentation parts = make_parts(layer, range);
     for (int64_t i = 0; i < self->num_ops && now.value; i++) {
@@ -163,11 +171,11 @@ kt_value kt_augment_aug_mix(kt_layer *layer, kt_trace *trace, const kt_images *i
         kt_trace_fail(trace, KT_INVALID, "the option 'alpha' must not be negative.");
         return 0;
     }
+    if (!read_factor(layer, trace, factor)) return 0;
     kt_value shares = draw_shares(layer, trace);
     kt_value weight = kt_random_beta(layer, trace, self->seed, kt_build_fill(b, &one, self->alpha));
     if (!shares || !weight) return 0;
     kt_python_seed(&random, kt_random_begin(layer));
-    kt_augment_range(self->factor, 0, factor);
     json_t *range = json_pack("[f, f]", factor[0], factor[1]);
     kt_augmentation parts = make_parts(layer, range);
     kt_value mean = 0;
