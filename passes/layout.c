@@ -12,7 +12,8 @@
  * loaded.
  *
  * A convolution by 3 x 3 with enough channels becomes, from -O2 on, a winograd node over a transformed
- * kernel, where that saves more products than its transforms cost.
+ * kernel, where that saves more products than its transforms cost; larger windows become sums of
+ * blocks of 3 x 3 first.
  *
  * Not packed: a single column, whose kernel's lanes run along the depth; integers, which no fast kernel
  * takes, but for u8 by i8, whose depth is packed in fours (as that of bf16 with wide sums is in twos), if it
@@ -230,6 +231,7 @@ static kt_value lay_conv(kt_layouting *l, const kt_node_info *node) {
     kt_value split = packable ? kt_layout_transposed(l, node, x, kernel) : 0;
     if (split) return split;
     kt_value filtered = packable ? kt_layout_winograd(l, node, x, kernel) : 0;
+    if (!filtered && packable) filtered = kt_layout_blocks(l, node, x, kernel);
     if (filtered) return filtered;
     kt_value wide = packable ? kt_layout_neighbours(l, node, x, kernel) : 0;
     if (wide) return wide;

@@ -35,6 +35,16 @@ kt_value kt_layout_conv(kt_layouting *l, kt_value x, kt_value kernel, kt_attrs_c
 kt_value kt_layout_transposed(kt_layouting *l, const kt_node_info *node, kt_value x, kt_value kernel);
 /* A convolution to few features that makes several places' at once; 0 where that is not worth it. */
 kt_value kt_layout_neighbours(kt_layouting *l, const kt_node_info *node, kt_value x, kt_value kernel);
+/* The tile by which the convolution is to be computed by minimal filtering, given its types, if that takes less than
+ * share of its products; 0: it is not. */
+int kt_layout_tile(kt_layouting *l, const kt_attrs_conv *attrs, const kt_type *x, const kt_type *kernel,
+                   const kt_type *result, double share);
+/* The convolution as a winograd node with that tile; attrs counts for its padding. */
+kt_value kt_layout_filter(kt_layouting *l, kt_value x, kt_value kernel, const kt_attrs_conv *attrs,
+                          const kt_type *result, int tile);
+/* A convolution by fixed weights with a larger window, or over more axes, as one of an image by 3 x 3, as a winograd
+ * node; 0 where that is not worth it. */
+kt_value kt_layout_blocks(kt_layouting *l, const kt_node_info *node, kt_value x, kt_value kernel);
 /* The convolution as a winograd node; 0 where that is not worth it. */
 kt_value kt_layout_winograd(kt_layouting *l, const kt_node_info *node, kt_value x, kt_value kernel);
 

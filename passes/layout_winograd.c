@@ -110,27 +110,39 @@ static kt_value transform_kernel(kt_layouting *l, kt_value kernel, const kt_wino
     return bytes ? pair_channels(l, value) : value;
 }
 
-kt_value kt_layout_winograd(kt_layouting *l, const kt_node_info *node, kt_value x, kt_value kernel) {
-    kt_attrs_conv attrs = *(const kt_attrs_conv *)node->attrs;
-    kt_dim_pool *dims = l->graph->dims;
-    const kt_type kernel_type = *kt_build_type(l->builder, kernel), x_type = *kt_build_type(l->builder, x);
-    const kt_type *result = kt_graph_type(l->graph, node->first_result);
-    if (l->unpacked || attrs.panel || l->level < 2) return 0;
-    int most, tile = kt_winograd_choose(dims, &attrs, &x_type, &kernel_type, result, WORTH_SHARE, &most);
+int kt_layout_tile(kt_layouting *l, const kt_attrs_conv *attrs, const kt_type *x, const kt_type *kernel,
+                   const kt_type *result, double share) {
+    if (l->unpacked || attrs->panel || l->level < 2) return 0;
+    int most, tile = kt_winograd_choose(l->graph->dims, attrs, x, kernel, result, share, &most);
     if (!most) return 0;
-    tile = (int)kt_choose(&l->choice, KT_KNOB_winograd, tile,
-                          (kt_range){.most = most, .step = least_tile(&x_type, &kernel_type)},
+    return (int)kt_choose(&l->choice, KT_KNOB_winograd, tile,
+                          (kt_range){.most = most, .step = least_tile(x, kernel)},
                           tile ? "saves more products than its transforms cost"
                                : "transforms would cost more than the products saved");
-    if (!tile) return 0;
-    bool any = kt_dim_at_least(dims, x_type.dims[1], 1) && kt_dim_at_least(dims, x_type.dims[2], 1);
-    if (!any) x = kt_layout_pad_input(l, x, &attrs); /* filtering pads pixels alone */
+}
+
+kt_value kt_layout_filter(kt_layouting *l, kt_value x, kt_value kernel, const kt_attrs_conv *attrs,
+                          const kt_type *result, int tile) {
+    kt_dim_pool *dims = l->graph->dims;
+    const kt_type kernel_type = *kt_build_type(l->builder, kernel), x_type = *kt_build_type(l->builder, x);
     kt_attrs_winograd filtering = {
-        .tile = tile, .space = {2, {result->dims[1], result->dims[2]}}, .low = attrs.low};
+        .tile = tile, .space = {2, {result->dims[1], result->dims[2]}}, .low = attrs->low};
     int64_t channels;
     kt_dim_is_const(dims, kernel_type.dims[2], &channels);
     kt_dim_is_const(dims, kernel_type.dims[3], &filtering.columns);
     kt_winograd w = kt_winograd_make(tile, x_type.dtype == KT_U8);
     kernel = transform_kernel(l, kernel, &w, channels, filtering.columns);
     return kt_build_winograd(l->builder, x, kernel, &filtering);
+}
+
+kt_value kt_layout_winograd(kt_layouting *l, const kt_node_info *node, kt_value x, kt_value kernel) {
+    kt_attrs_conv attrs = *(const kt_attrs_conv *)node->attrs;
+    const kt_dim_pool *dims = l->graph->dims;
+    const kt_type kernel_type = *kt_build_type(l->builder, kernel), x_type = *kt_build_type(l->builder, x);
+    const kt_type *result = kt_graph_type(l->graph, node->first_result);
+    int tile = kt_layout_tile(l, &attrs, &x_type, &kernel_type, result, WORTH_SHARE);
+    if (!tile) return 0;
+    bool any = kt_dim_at_least(dims, x_type.dims[1], 1) && kt_dim_at_least(dims, x_type.dims[2], 1);
+    if (!any) x = kt_layout_pad_input(l, x, &attrs); /* filtering pads pixels alone */
+    return kt_layout_filter(l, x, kernel, &attrs, result, tile);
 }
