@@ -121,7 +121,8 @@ static void add_softmax(suite *s, int64_t columns) {
     begin(s, kt_arena_format(s->arena, "softmax %lld", (long long)columns));
     kt_value x = PARAM(s, KT_F32, N, columns);
     x = kt_build_exp(&s->b, kt_build_sub(&s->b, x, of_rows(s, x, KT_REDUCE_MAXIMUM)));
-    end(s, kt_build_div(&s->b, x, of_rows(s, x, KT_REDUCE_SUM)));
+    kt_value sum = of_rows(s, x, KT_REDUCE_SUM);
+    end(s, kt_build_mul(&s->b, x, kt_build_div(&s->b, kt_build_like(&s->b, sum, 1), sum)));
 }
 
 static void add_layer_norm(suite *s, int64_t columns) {

@@ -17,6 +17,7 @@ enum {
 typedef struct chained {
     kt_product_shape first, second;
     kt_value made; /* the second's first operand */
+    kt_rows swept; /* how */
     uint32_t scratch;
     int64_t columns, stride,
         high;          /* columns of the first; from row to row of scratch memory; rows of a unit */
@@ -74,22 +75,22 @@ static void make_turn(kt_lower *lower, kt_reg column, kt_reg mask, void *context
     kt_loops_store(lower->loops, s->c->scratch, kt_plus(lower, s->begin, column), value, mask);
 }
 
-static void make_rows(kt_lower *lower, const chained *c, kt_reg rows) {
-    kt_loops *loops = lower->loops;
-    const kt_type *type = kt_graph_type(lower->graph, c->made);
-    kt_reg row = kt_lower_begin(lower, kt_loops_int(loops, 0), rows, 1, "row"), zero = kt_loops_int(loops, 0);
-    sweep s = {
-        .at = kt_lower_product_place(lower, &c->first, c->batch, kt_plus(lower, c->row, row), zero, 1, 0),
-        .begin = row_begin(lower, c, row),
-        .lanes = kt_lower_lanes(lower, 4, c->first.columns),
-        .c = c};
-    lower->rows[0] = (kt_row){c->first.heavy, c->scratch, s.begin};
-    lower->rows[1] = (kt_row){kt_lower_kept(lower, type->rank, type->dims), c->scratch,
-                              kt_loops_int(loops, c->high * c->stride)};
+static kt_position place_row(kt_lower *lower, kt_reg row, void *context) {
+    const chained *c = context;
+    lower->rows[0] = (kt_row){c->first.heavy, c->scratch, row_begin(lower, c, row)};
     kt_lower_know_row(lower, c->first.heavy);
-    kt_lower_hoist_row(lower, type->rank - 1, &s.at);
-    kt_lower_vector_loop(lower, zero, kt_loops_int(loops, c->columns), s.lanes, make_turn, &s, "columns");
-    kt_lower_end(lower);
+    return kt_lower_product_place(lower, &c->first, c->batch, kt_plus(lower, c->row, row),
+                                  kt_loops_int(lower->loops, 0), 1, 0);
+}
+
+static void make_row(kt_lower *lower, const kt_position *at, void *context) {
+    const chained *c = context;
+    sweep s = {.at = *at,
+               .begin = lower->rows[0].begin,
+               .lanes = kt_lower_lanes(lower, 4, c->first.columns),
+               .c = c};
+    kt_lower_vector_loop(lower, kt_loops_int(lower->loops, 0), kt_loops_int(lower->loops, c->columns),
+                         s.lanes, make_turn, &s, "columns");
 }
 
 /* ---- units ----------------------------------------------------------------------------------------------
@@ -137,7 +138,11 @@ bool kt_lower_chained_root(kt_lower *lower, const kt_node_info *first, const kt_
         kt_divide_up(c.columns, LINE) * LINE + LINE; /* not a power of two: rows would share a cache's sets */
     choose_rows(lower, &c);
     if (c.high < 1) return false;
-    c.scratch = kt_loops_scratch(loops, KT_F32, (c.high + 1) * c.stride + KT_ROW_SLACK);
+    const kt_type *made = kt_graph_type(lower->graph, c.made);
+    c.swept = kt_rows_plan(lower, made->rank, made->dims, made->rank - 1);
+    c.swept.scratch_begin = c.high * c.stride + KT_ROW_SLACK;
+    c.scratch = c.swept.scratch =
+        kt_loops_scratch(loops, KT_F32, c.swept.scratch_begin + kt_rows_scratch(&c.swept));
     c.second.a = (kt_matrices){
         .buffer = c.scratch, .rows = kt_dim_const(dims, c.stride), .depth = kt_dim_const(dims, 1)};
     kt_tiling one = tiling_of(lower, &c, &c.first, store_first),
@@ -162,7 +167,7 @@ bool kt_lower_chained_root(kt_lower *lower, const kt_node_info *first, const kt_
     kt_reg a = kt_plus(lower, kt_lower_matrix_begin(lower, &c.first, c.batch, &c.first.a),
                        kt_times_dim(lower, c.row, c.first.a.rows));
     multiply_first(lower, &c, &one, a, kt_lower_matrix_begin(lower, &c.first, c.batch, &c.first.b), rows);
-    make_rows(lower, &c, rows);
+    kt_lower_rows(lower, &c.swept, kt_loops_int(loops, 0), rows, place_row, make_row, &c);
     kt_reg tiles =
         kt_loops_dim(loops, kt_dim_ceildiv(dims, c.second.columns, kt_dim_const(dims, kt_tile_width(&two))));
     kt_tile_block(lower, &two, kt_loops_int(loops, 0),

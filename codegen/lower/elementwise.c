@@ -16,8 +16,7 @@
 #include <string.h>
 
 enum {
-    GRAIN = 16384,     /* additions that make a unit */
-    MOST_KEPT = 16384, /* elements of a row */
+    GRAIN = 16384, /* additions that make a unit */
     /* Chains of many operations want several of them side by side, as far as registers hold what they need.
      */
     HEAVY = 16,
@@ -42,7 +41,7 @@ typedef struct nest {
     int lanes;
     bool rowwise;
     bool is_short; /* the last run is a vector at most */
-    kt_value kept; /* of rowwise: what is kept of the row; or 0 */
+    kt_rows swept; /* one by one, if not rowwise */
     kt_dim rows, chunks, units, rows_per_unit;
     int64_t chunk;
 } nest;
@@ -54,7 +53,7 @@ static const kt_node_info *node_at(const kt_lower *lower, uint32_t i) {
     return kt_graph_node(lower->graph, lower->kernel->nodes.at[i]);
 }
 
-static bool is_costly(kt_op op) {
+bool kt_lower_is_costly(kt_op op) {
     switch (op) {
     case KT_OP_exp:
     case KT_OP_expm1:
@@ -85,7 +84,7 @@ int kt_lower_weight(const kt_lower *lower) {
     int weight = 1;
     for (uint32_t i = 0; i < lower->kernel->nodes.count; i++) {
         kt_op op = node_at(lower, i)->op;
-        weight += is_costly(op) ? 16 : op == KT_OP_div || op == KT_OP_sqrt ? 4 : 1;
+        weight += kt_lower_is_costly(op) ? 16 : op == KT_OP_div || op == KT_OP_sqrt ? 4 : 1;
     }
     return weight;
 }
@@ -114,8 +113,7 @@ int kt_lower_lanes(const kt_lower *lower, int factor, kt_dim extent) {
     return lanes;
 }
 
-/* Bit a: axis a of the node's operand is reduced; 0 for other nodes. */
-static uint32_t reduced_axes(const kt_node_info *node) {
+uint32_t kt_lower_reduced_axes(const kt_node_info *node) {
     uint32_t reduced = 0;
     if (node->op == KT_OP_arg_reduce) return 1U << ((const kt_attrs_arg_reduce *)node->attrs)->axis;
     if (node->op != KT_OP_reduce) return 0;
@@ -154,7 +152,7 @@ static int64_t node_depth(const kt_lower *lower, const kt_node_info *node) {
         for (uint32_t i = 0; i < axes->count; i++)
             depth = guess_product(lower, depth, x->dims, (int)axes->at[i], (int)axes->at[i] + 1);
     } else {
-        uint32_t reduced = reduced_axes(node);
+        uint32_t reduced = kt_lower_reduced_axes(node);
         const kt_type *x = reduced ? kt_graph_type(lower->graph, node->operands[0]) : NULL;
         for (int axis = 0; x && axis < x->rank; axis++)
             if (reduced & 1U << axis) depth = guess_product(lower, depth, x->dims, axis, axis + 1);
@@ -357,29 +355,6 @@ static void inner_loop(kt_lower *lower, inner_turn *turn, kt_reg begin, kt_reg e
 /* ---- rows -----------------------------------------------------------------------------------------------
  */
 
-void kt_lower_hoist_row(kt_lower *lower, int row_axes, const kt_position *at) {
-    kt_position row = kt_position_origin(lower, row_axes, at->dims, 1);
-    row.merged = at->merged & ((1U << row_axes) - 1);
-    for (int axis = 0; axis < row_axes; axis++) row.at[axis] = at->at[axis];
-    for (uint32_t i = 0; i < lower->kernel->nodes.count; i++) {
-        const kt_node_info *node = node_at(lower, i);
-        if (node->op != KT_OP_broadcast) continue;
-        const kt_attrs_broadcast *attrs = node->attrs;
-        const kt_type *from = kt_graph_type(lower->graph, node->operands[0]);
-        const kt_type *to = kt_graph_type(lower->graph, node->first_result);
-        int left = 0;
-        bool fits = to->rank == at->rank;
-        for (int axis = 0; axis < from->rank && fits; axis++) {
-            if (kt_dim_equals(lower->dims, from->dims[axis], 1)) continue;
-            while (left < row_axes && kt_dim_equals(lower->dims, at->dims[left], 1)) left++;
-            fits = left < row_axes && attrs->axes.at[axis] == left && from->dims[axis] == at->dims[left];
-            left++;
-        }
-        while (left < row_axes && kt_dim_equals(lower->dims, at->dims[left], 1)) left++;
-        if (fits && left == row_axes) kt_lower_value(lower, node->operands[0], &row);
-    }
-}
-
 /* Opens loops over the runs between the row's axes and the last run. */
 static int open_middle(kt_lower *lower, const nest *n, kt_position *at) {
     int opened = 0;
@@ -406,28 +381,30 @@ static void place_row(kt_lower *lower, const nest *n, kt_reg row, kt_position *a
     }
 }
 
-static void make_row(kt_lower *lower, kt_value value) {
-    const kt_type *type = kt_graph_type(lower->graph, value);
-    int64_t columns = 0;
-    kt_dim_is_const(lower->dims, type->dims[type->rank - 1], &columns);
-    lower->rows[0] = (kt_row){.value = value,
-                              .buffer = kt_loops_scratch(lower->loops, type->dtype, columns + KT_ROW_SLACK),
-                              .begin = kt_loops_int(lower->loops, 0)};
+typedef struct unit_turn {
+    const nest *n;
+    kt_reg chunk;
+} unit_turn;
+
+static kt_position find_row(kt_lower *lower, kt_reg row, void *context) {
+    const nest *n = ((const unit_turn *)context)->n;
+    kt_position at = kt_position_origin(lower, n->rank, n->dims, 1);
+    at.merged = n->merged;
+    place_row(lower, n, row, &at);
+    return at;
 }
 
-static void emit_row(kt_lower *lower, const nest *n, kt_reg row, kt_reg chunk) {
+static void make_row(kt_lower *lower, const kt_position *at, void *context) {
+    const unit_turn *u = context;
+    const nest *n = u->n;
     kt_loops *loops = lower->loops;
-    inner_turn turn = {.n = n, .at = kt_position_origin(lower, n->rank, n->dims, 1)};
-    turn.at.merged = n->merged;
-    place_row(lower, n, row, &turn.at);
-    if (n->kept) make_row(lower, n->kept);
-    if (n->rowwise) kt_lower_hoist_row(lower, n->row_axes, &turn.at);
+    inner_turn turn = {.n = n, .at = *at};
     int opened = open_middle(lower, n, &turn.at);
     int first = kt_position_run_begin(&turn.at, n->rank - 1);
     kt_reg extent = kt_loops_dim(loops, kt_product(lower, n->dims, first, n->rank));
     kt_reg begin = kt_loops_int(loops, 0), end = extent;
     if (!kt_dim_equals(lower->dims, n->chunks, 1)) {
-        begin = kt_loops_index(loops, KT_INDEX_MUL, chunk, kt_loops_int(loops, n->chunk));
+        begin = kt_loops_index(loops, KT_INDEX_MUL, u->chunk, kt_loops_int(loops, n->chunk));
         end = kt_loops_index(loops, KT_INDEX_ADD, begin, kt_loops_int(loops, n->chunk));
         end = kt_loops_index(loops, KT_INDEX_MIN, end, extent);
     }
@@ -444,9 +421,8 @@ static void emit_unit(kt_lower *lower, const nest *n, kt_reg unit) {
     kt_reg first = kt_loops_index(loops, KT_INDEX_MUL, block, height);
     kt_reg last =
         kt_loops_index(loops, KT_INDEX_MIN, kt_loops_index(loops, KT_INDEX_ADD, first, height), rows);
-    kt_reg row = kt_lower_begin(lower, first, last, 1, "row");
-    emit_row(lower, n, row, chunk);
-    kt_lower_end(lower);
+    unit_turn u = {n, chunk};
+    kt_lower_rows(lower, &n->swept, first, last, find_row, make_row, &u);
 }
 
 /* ---- planning -------------------------------------------------------------------------------------------
@@ -478,7 +454,7 @@ static unsigned choose_runs(kt_lower *lower, const nest *n) {
 static void choose_rows(const kt_lower *lower, nest *n, bool *out_single) {
     for (uint32_t i = 0; i < lower->kernel->nodes.count; i++) {
         const kt_node_info *node = node_at(lower, i);
-        uint32_t reduced = reduced_axes(node);
+        uint32_t reduced = kt_lower_reduced_axes(node);
         if (!reduced) continue;
         const kt_type *type = kt_graph_type(lower->graph, node->operands[0]);
         if (!(reduced & 1U << (type->rank - 1))) continue;
@@ -496,40 +472,12 @@ static void choose_rows(const kt_lower *lower, nest *n, bool *out_single) {
     if (n->rowwise) *out_single = false;
 }
 
-/* Is it the operand of a reduction along its last axis, and used elsewhere too? */
-static bool is_swept_twice(const kt_lower *lower, kt_value value) {
-    uint32_t last = 1U << (kt_graph_type(lower->graph, value)->rank - 1), users = 0;
-    bool reduced = false;
-    for (uint32_t i = 0; i < lower->kernel->results.count; i++)
-        users += lower->kernel->results.at[i].value == value;
-    for (uint32_t i = 0; i < lower->kernel->nodes.count; i++) {
-        const kt_node_info *node = node_at(lower, i);
-        for (uint32_t k = 0; k < node->operand_count; k++) {
-            if (node->operands[k] != value) continue;
-            users++;
-            reduced = reduced || (node->op == KT_OP_reduce && reduced_axes(node) == last);
-        }
-    }
-    return reduced && users > 1;
-}
-
-kt_value kt_lower_kept(const kt_lower *lower, int rank, const kt_dim *dims) {
-    for (uint32_t i = 0; i < lower->kernel->nodes.count; i++) {
-        const kt_node_info *node = node_at(lower, i);
-        const kt_type *type = kt_graph_type(lower->graph, node->first_result);
-        bool row = is_costly(node->op) && type->rank == rank;
-        for (int axis = 0; axis < rank && row; axis++) row = type->dims[axis] == dims[axis];
-        if (row && is_swept_twice(lower, node->first_result)) return node->first_result;
-    }
-    return 0;
-}
-
-/* Of rows whose length is known. */
-static kt_value find_kept(const kt_lower *lower, const nest *n) {
-    int64_t columns;
-    if (!n->rowwise || n->row_axes != n->rank - 1 || lower->loops->scratch_elements > 0) return 0;
-    if (!kt_dim_is_const(lower->dims, n->dims[n->rank - 1], &columns) || columns > MOST_KEPT) return 0;
-    return kt_lower_kept(lower, n->rank, n->dims);
+static kt_rows plan_rows(const kt_lower *lower, const nest *n) {
+    if (!n->rowwise) return (kt_rows){.axes = -1, .block = 1};
+    kt_rows rows = kt_rows_plan(lower, n->rank, n->dims, n->row_axes);
+    int64_t elements = kt_rows_scratch(&rows);
+    if (elements > 0) rows.scratch = kt_loops_scratch(lower->loops, rows.dtype, elements);
+    return rows;
 }
 
 static nest plan_nest(kt_lower *lower, const stored *stores, uint32_t count) {
@@ -539,15 +487,15 @@ static nest plan_nest(kt_lower *lower, const stored *stores, uint32_t count) {
     if (n.rank == 0) n.dims[n.rank++] = kt_dim_const(lower->dims, 1);
     bool single = false;
     choose_rows(lower, &n, &single);
-    n.kept = find_kept(lower, &n);
+    n.swept = plan_rows(lower, &n);
     n.merged = choose_runs(lower, &n);
     kt_position at = {.rank = (uint8_t)n.rank, .merged = n.merged};
     int last = kt_position_run_begin(&at, n.rank - 1);
     if (!n.rowwise) n.row_axes = last;
     kt_dim_pool *dims = lower->dims;
     kt_dim one = kt_dim_const(dims, 1), run = kt_product(lower, n.dims, last, n.rank);
-    int64_t depth = kernel_depth(lower), weight = kt_lower_weight(lower) * depth, extent;
-    bool chains = depth > 1 || kt_lower_weight(lower) > HEAVY;
+    int64_t depth = n.rowwise ? 1 : kernel_depth(lower), weight = kt_lower_weight(lower) * depth, extent;
+    bool chains = n.rowwise || depth > 1 || kt_lower_weight(lower) > HEAVY;
     n.lanes = single ? 1 : kt_lower_lanes(lower, chains ? 4 : 2, run);
     n.is_short = kt_dim_is_const(dims, run, &extent) && extent <= n.lanes;
     int before = last > 0 ? kt_position_run_begin(&at, last - 1) : 0;
@@ -558,9 +506,9 @@ static nest plan_nest(kt_lower *lower, const stored *stores, uint32_t count) {
     n.chunks = n.rowwise || last != n.row_axes
                    ? one
                    : kt_dim_max(dims, one, kt_dim_ceildiv(dims, inner, kt_dim_const(dims, n.chunk)));
-    n.rows_per_unit = kt_dim_max(
-        dims, one,
-        kt_dim_floordiv(dims, kt_dim_const(dims, GRAIN / weight + 1), kt_dim_max(dims, inner, one)));
+    kt_dim block = kt_dim_max(dims, kt_dim_mul_const(dims, inner, n.swept.block), one);
+    kt_dim blocks = kt_dim_floordiv(dims, kt_dim_const(dims, GRAIN / weight + 1), block);
+    n.rows_per_unit = kt_dim_mul_const(dims, kt_dim_max(dims, one, blocks), n.swept.block);
     n.units = kt_dim_mul(dims, kt_dim_ceildiv(dims, n.rows, n.rows_per_unit), n.chunks);
     /* About 4 additions a nanosecond on every lane. */
     kt_dim work = kt_dim_mul_const(dims, kt_dim_mul(dims, n.rows, inner), weight);

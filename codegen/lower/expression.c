@@ -115,7 +115,7 @@ void kt_lower_know_row(kt_lower *lower, kt_value value) {
     if (find_row(lower, value)) KT_PUSH(lower->arena, &lower->known, known);
 }
 
-static bool is_row_known(const kt_lower *lower, kt_value value) {
+bool kt_lower_is_row_known(const kt_lower *lower, kt_value value) {
     for (uint32_t i = lower->known.count; i-- > 0;)
         if (lower->known.at[i].value == value && !lower->known.at[i].reg) return true;
     return false;
@@ -188,7 +188,7 @@ kt_reg kt_lower_value(kt_lower *lower, kt_value value, const kt_position *at) {
     kt_node outer = lower->loops->node;
     if (node) lower->loops->node = kt_graph_value(lower->graph, value)->node;
     const kt_row *row = find_row(lower, value);
-    if (row && is_row_known(lower, value))
+    if (row && kt_lower_is_row_known(lower, value))
         reg = load_row(lower, row, &own);
     else if (node)
         reg = lowerings[node->op](lower, node, &own);

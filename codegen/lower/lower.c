@@ -73,7 +73,8 @@ kt_status kt_lower_kernel(kt_graph *graph, kt_func kernel, const kt_target *targ
                       .kernel = function,
                       .target = target,
                       .arena = arena,
-                      .loops = out_loops};
+                      .loops = out_loops,
+                      .block = 1};
     if (function->nodes.count) out_loops->node = function->nodes.at[function->nodes.count - 1];
     if (!lower_by_root(&lower)) {
         choice->form = NULL;

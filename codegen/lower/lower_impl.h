@@ -56,7 +56,8 @@ typedef struct kt_lower {
     KT_VECTOR(uint32_t) scopes; /* known.count at the begin of each open block */
     uint32_t splits;            /* how often a position was taken apart */
     bool trial;                 /* in kt_lower_splits */
-    kt_row rows[2];             /* what is kept, rather than computed again by each sweep over the row */
+    kt_row rows[2];             /* what a product made of the row, and what is kept of it (kt_rows) */
+    int64_t block;              /* rows that are swept at a time */
     /* A pad or concat whose part is settled by the loop around: operand number, or -1 for a pad's fill. */
     const kt_node_info *settled;
     int settled_part;
@@ -109,6 +110,7 @@ void kt_lower_know(kt_lower *lower, kt_value value, const kt_position *at, kt_re
 /* Of a value that has a row: puts an element, or a vector of them, into its place; and says that all are there. */
 void kt_lower_keep(kt_lower *lower, kt_value value, const kt_position *at, kt_reg reg);
 void kt_lower_know_row(kt_lower *lower, kt_value value);
+bool kt_lower_is_row_known(const kt_lower *lower, kt_value value);
 enum {
     KT_LANE_PRODUCTS = 5, /* multiply-adds that tiles make in a nanosecond for each lane, about */
     KT_LINE_BYTES = 64,   /* of caches */
@@ -173,12 +175,36 @@ void kt_lower_vector_loop(kt_lower *lower, kt_reg begin, kt_reg end, int lanes, 
                           void *context, const char *comment);
 /* Lanes for the kernel's values, times factor, but not many more than extent. */
 int kt_lower_lanes(const kt_lower *lower, int factor, kt_dim extent);
-/* Computes what the body spreads over a row from one number, before the row's loops begin: at its first axes. */
-void kt_lower_hoist_row(kt_lower *lower, int row_axes, const kt_position *at);
-/* What costs much, has these dims, and is wanted by several sweeps over a row along the last axis; 0: nothing is. */
-kt_value kt_lower_kept(const kt_lower *lower, int rank, const kt_dim *dims);
+bool kt_lower_is_costly(kt_op op);
+/* Bit a: axis a of the node's operand is reduced; 0 for other nodes. */
+uint32_t kt_lower_reduced_axes(const kt_node_info *node);
 /* How much the kernel computes for an element, in additions. */
 int kt_lower_weight(const kt_lower *lower);
+
+/* ---- rows.c ---------------------------------------------------------------------------------------------
+ */
+enum { KT_MOST_REDUCED = 4 };
+/* How rows are swept. */
+typedef struct kt_rows {
+    int axes;      /* those before the row's own; -1: what belongs to a row as such is not looked for */
+    int64_t block; /* how many are swept at a time */
+    kt_value kept; /* rather than computed again by each sweep, or 0 */
+    kt_value reduced[KT_MOST_REDUCED]; /* of each row of a block, before the rows are made */
+    uint32_t count;
+    kt_dtype dtype;        /* of all these */
+    int64_t stride;        /* from kept row to kept row */
+    uint32_t scratch;      /* the buffer for what is kept and reduced, */
+    int64_t scratch_begin; /* and where in it that begins */
+} kt_rows;
+/* For rows of this shape behind its first `axes`. */
+kt_rows kt_rows_plan(const kt_lower *lower, int rank, const kt_dim *dims, int axes);
+int64_t kt_rows_scratch(const kt_rows *rows); /* elements of dtype */
+/* Where a row begins. */
+typedef kt_position kt_row_place(kt_lower *lower, kt_reg row, void *context);
+/* Makes the row that begins there. */
+typedef void kt_row_body(kt_lower *lower, const kt_position *at, void *context);
+void kt_lower_rows(kt_lower *lower, const kt_rows *rows, kt_reg first, kt_reg last, kt_row_place *place,
+                   kt_row_body *make, void *context);
 
 /* ---- tile.c ---------------------------------------------------------------------------------------------
  */

@@ -179,15 +179,15 @@ static void end_cell(kt_lower *lower, accumulation *sum, kt_cell outer) {
     accumulate(lower, sum, part);
 }
 
-/* What stands at the same place of the next row, where rows are read as they lie: the next row's sums would
- * wait for it, and rows are too long for the processor to begin with the next before one is done. */
-static void prefetch_next_row(kt_lower *lower, const accumulation *sum, const kt_position *at) {
+/* What stands at the same place of the next block's row, where rows are read as they lie: that row's sums
+ * would wait for it, and blocks are too long for the processor to begin with the next before one is done. */
+static void prefetch_next_block(kt_lower *lower, const accumulation *sum, const kt_position *at) {
     int64_t buffer = kt_lower_buffer(lower, sum->r->operand), columns;
     if (buffer < 0 || !kt_dim_is_const(lower->dims, at->dims[at->rank - 1], &columns)) return;
     int64_t bytes = (int64_t)kt_dtype_bytes(lower->loops->buffer_dtypes[buffer]),
             line = KT_LINE_BYTES / bytes;
     if (columns * bytes > MOST_AHEAD_BYTES) return;
-    kt_reg next = kt_plus_int(lower, kt_position_linear(lower, at).at, columns);
+    kt_reg next = kt_plus_int(lower, kt_position_linear(lower, at).at, columns * lower->block);
     for (int64_t i = 0; i < at->lanes; i += line)
         kt_loops_prefetch(lower->loops, (uint32_t)buffer, kt_plus_int(lower, next, i));
 }
@@ -199,7 +199,7 @@ static void row_turn(kt_lower *lower, kt_reg index, kt_reg mask, void *context) 
     at.mask = mask;
     at.at[at.rank - 1] = kt_axis_at(index, at.lanes > 1);
     kt_reg next = operand_as(lower, sum->r, &at, sum->dtype);
-    if (!mask) prefetch_next_row(lower, sum, &at);
+    if (!mask) prefetch_next_block(lower, sum, &at);
     kt_lower_keep(lower, sum->r->operand, &at, kt_lower_value(lower, sum->r->operand, &at));
     if (mask) {
         kt_reg neutral = kt_identity(lower, sum->kind, sum->dtype, sum->lanes);

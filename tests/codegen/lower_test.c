@@ -389,6 +389,12 @@ static void test_rows(void **state) {
     end(&s, layer_norm(&s, PARAM(&s, KT_F32, N, T, 37), 37));
     begin(&s, "layer_norm_exact");
     end(&s, layer_norm(&s, PARAM(&s, KT_F32, N, 64), 64));
+    begin(&s, "softmax_f16");
+    end(&s, softmax(&s, PARAM(&s, KT_F16, N, 40), true));
+    begin(&s, "blocks"); /* of rows, the last of which is not full */
+    end(&s, softmax(&s, PARAM(&s, KT_F32, 3, 13, 24), true));
+    begin(&s, "layer_norm_blocks");
+    end(&s, layer_norm(&s, PARAM(&s, KT_F32, 37, 100), 100));
     begin(&s, "reversed");
     kt_value x = PARAM(&s, KT_F32, 5, 9);
     kt_value y = kt_build_reverse(&s.b, kt_build_reduce(&s.b, x, KT_REDUCE_SUM, 1, SIZES(1)), 1, SIZES(0));
