@@ -46,7 +46,8 @@ kt_object *kt_object_read(kt_layer_context *context, const char *kind, const kt_
     const char *name = read_name(serialized, &config);
     if (!name) {
         kt_diag_add(context->diag, KT_INVALID, path,
-                    "a %s must be a name, or an object with class_name and config.", kind);
+                    "%s %s must be a name, or an object with class_name and config.",
+                    strchr("aeiou", kind[0]) ? "an" : "a", kind);
         return NULL;
     }
     const kt_object_class *class = find_class(classes, name);

@@ -74,6 +74,10 @@ static void sort(kt_layer *layer, kt_layer_call *call, bool positions) {
     if (!along) x = kt_flatten(b, x);
     int last = kt_build_type(b, x)->rank - 1;
     if (along && !kt_operation_axes(call, along, last + 1, &axes)) return;
+    if (axes.count != 1) {
+        kt_trace_fail(call->trace, KT_INVALID, "it sorts along one axis.");
+        return;
+    }
     if (!begin(call, &x)) return;
     x = kt_move_axis(b, x, (int)axes.at[0], last);
     kt_value y = find_order(b, x, kt_build_type(b, x)->dims[last], false);

@@ -279,6 +279,33 @@ static void unknown_classes(void **state) {
     }
 }
 
+static void sorting_what_there_is_not(void **state) {
+    (void)state;
+    static const char *const cases[][4] = {
+        {"numpy", "Sort", "\"axis\": [0, 1]", "it sorts along one axis."},
+        {"numpy", "Argsort", "\"axis\": []", "it sorts along one axis."},
+        {"math", "TopK", "\"k\": 0", "the option 'k' must be from 1 to how many elements there are."},
+        {"math", "TopK", "\"k\": 5", "the option 'k' must be from 1 to how many elements there are."},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        lab l;
+        lab_open(&l);
+        json_t *serialized = json_loads(
+            kt_arena_format(l.context.arena,
+                            "{\"module\": \"keras.src.ops.%s\", \"class_name\": \"%s\", \"config\": "
+                            "{\"name\": \"it\", %s}}",
+                            cases[i][0], cases[i][1], cases[i][2]),
+            0, NULL);
+        kt_layer *layer = kt_layer_from_config(&l.context, serialized, "model");
+        assert_non_null(layer);
+        kt_argument x = lab_tensor(lab_input(&l, "f32[batch,4]"));
+        assert_int_equal(lab_call(&l, layer, &x, 1, 0), 0);
+        assert_non_null(strstr(lab_problem(&l), cases[i][3]));
+        json_decref(serialized);
+        lab_close(&l);
+    }
+}
+
 /* ---- names, dtypes
  * ----------------------------------------------------------------------------------------------- */
 static void names(void **state) {
@@ -690,6 +717,7 @@ int main(void) {
         cmocka_unit_test(integers_into_bytes),
         cmocka_unit_test(all_problems_of_a_layer),
         cmocka_unit_test(unknown_classes),
+        cmocka_unit_test(sorting_what_there_is_not),
         cmocka_unit_test(names),
         cmocka_unit_test(promotion),
         cmocka_unit_test(shapes),
