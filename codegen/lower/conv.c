@@ -241,6 +241,9 @@ static void emit_lines(kt_lower *lower, const convolution *c, kt_tiling *tiling)
     kt_dim lines = kt_product(lower, c->result->dims, 0, c->spatial);
     int64_t bytes = guess(lower, depth) * kt_tile_width(tiling) * (int64_t)kt_dtype_bytes(tiling->dtype);
     int64_t wide = BLOCK_BYTES / bytes + 1, all = guess(lower, tiles), blocks = kt_divide_up(all, wide);
+    int64_t line = guess(lower, width) * guess(lower, depth) * guess(lower, c->features);
+    /* Where a line is all of a sample, threads share its features. */
+    if (c->spatial == 1 && blocks == 1 && all > 1 && line > 2 * UNIT_PRODUCTS) blocks = 2;
     loops->choice.form = "rows of an image";
     wide = kt_choose(&loops->choice, KT_KNOB_wide, kt_divide_up(all, blocks),
                      (kt_range){.least = 1, .most = all}, "what the cache keeps of the kernel");
