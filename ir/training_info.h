@@ -14,6 +14,7 @@ typedef struct kt_training_info {
     const struct kt_abi_labels *labels; /* of the steps' inputs that are numbers of classes */
     uint32_t label_count;
     const char *config, *metadata;      /* JSON, or NULL */
+    const char *optimizer;              /* its name */
     const struct kt_abi_copies *copies; /* what a saved file holds twice */
     uint32_t copies_count;
     const struct kt_abi_merge *merges; /* what it holds with products of others */

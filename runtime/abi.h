@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define KT_ABI_VERSION 8
+#define KT_ABI_VERSION 9
 #define KT_MAX_RANK    8
 
 /* The order is part of the contract with users of compiled libraries. */
@@ -181,6 +181,7 @@ typedef struct kt_abi_training {
     uint64_t log_count;         /* of numbers; those of a vector share its name */
     const char *config;   /* the archive's config.json and metadata.json, for checkpoints; NULL: there are none */
     const char *metadata;
+    const char *optimizer; /* its name, with which Keras's paths of its variables begin; NULL: there is none */
     const kt_abi_copies *copies;
     uint64_t copies_count;
     const kt_abi_merge *merges;

@@ -508,6 +508,7 @@ static LLVMValueRef training_table(emitter *emit) {
                    table_global(emit, "sizes", sizes), number64(emit, names.count),
                    training->config ? string_global(emit, training->config) : none,
                    training->metadata ? string_global(emit, training->metadata) : none,
+                   training->optimizer ? string_global(emit, training->optimizer) : none,
                    table_global(emit, "copies", copies), number64(emit, copies.count),
                    table_global(emit, "merges", merges), number64(emit, merges.count),
                    program ? runtime_function(emit, "kt_verb_evaluate", verb) : none,

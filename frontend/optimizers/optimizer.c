@@ -150,6 +150,8 @@ void kt_optimizer_build(kt_optimizer *optimizer, kt_trace *trace, const uint32_t
     (frame ? frame->build : build)(optimizer, trace, variables, count);
 }
 
+const char *kt_optimizer_name(const kt_optimizer *optimizer) { return optimizer->name; }
+
 void kt_optimizer_list_copies(const kt_optimizer *optimizer, kt_arena *arena, const char *place,
                               kt_optimizer_copies *out_copies) {
     const kt_optimizer_frame *frame = class_of(optimizer)->frame;

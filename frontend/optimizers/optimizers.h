@@ -8,6 +8,9 @@
 
 typedef struct kt_optimizer kt_optimizer;
 
+/* Its own name, as "adam". */
+const char *kt_optimizer_name(const kt_optimizer *optimizer);
+
 /* From Keras's serialised form: a name ("adam") or an object with class_name and config, whose learning_rate may be a
  * number or a serialised schedule. NULL, and problems at path. */
 kt_optimizer *kt_optimizer_read(kt_layer_context *context, const json_t *serialized, const char *path);

@@ -434,6 +434,7 @@ static kt_status build_state(step *s, bool train) {
     kt_optimizer_build(t->optimizer, trace, t->trainable.at, t->trainable.count);
     kt_optimizer_copies copies = {0};
     kt_optimizer_list_copies(t->optimizer, t->context->arena, "optimizer", &copies);
+    t->request->info.optimizer = kt_optimizer_name(t->optimizer);
     t->request->info.copies = copies.at;
     t->request->info.copies_count = copies.count;
     return KT_OK;

@@ -63,6 +63,11 @@ int kt_keras_load(const char *path, const kt_saved_variable *variables, size_t c
 int kt_keras_load_bytes(const char *name, const void *bytes, size_t byte_count, const kt_saved_variable *variables,
                         size_t count, kt_load_parts parts, char *out_error);
 
+/* Writes the folder path as orbax has it, in place of one that is there. Variables have paths in the state tree of
+ * Keras ("trainable_variables/dense/kernel"); without config_json it is weights alone. */
+int kt_orbax_save(const char *path, const kt_saved_model *model, char *out_error);
+int kt_orbax_remove(const char *path, char *out_error); /* the folder, whatever is in it */
+
 /* Writes a state: all variables, and block_bytes bytes that only the caller understands. */
 int kt_state_save(const char *path, const kt_saved_variable *variables, size_t count, const void *block,
                   size_t block_bytes, char *out_error);

@@ -106,6 +106,13 @@ static bool sync_directory(int directory) {
     return fsync(directory) == 0 || errno == EINVAL || errno == ENOTSUP;
 }
 
+bool kt_sync_directory_of(const char *path) {
+    const int directory = open_directory(path);
+    const bool synced = directory >= 0 && sync_directory(directory);
+    if (directory >= 0) (void)close(directory);
+    return synced;
+}
+
 int kt_whole_file_end(const kt_subject *subject, kt_whole_file *file) {
     int directory = open_directory(file->path); /* while it may fail: the file is not there yet */
     bool done = directory >= 0 && !ferror(file->file) && fflush(file->file) == 0 &&

@@ -33,6 +33,8 @@ int kt_whole_file_begin(const kt_subject *subject, kt_whole_file *out_file);
 int kt_whole_file_end(const kt_subject *subject, kt_whole_file *file);
 /* Removes it. */
 void kt_whole_file_drop(kt_whole_file *file);
+/* Are the names in the directory that path lies in on the disk? Else errno says why not. */
+bool kt_sync_directory_of(const char *path);
 /* All bytes of a file, from malloc, a NUL behind them. */
 int kt_whole_file_read(const kt_subject *subject, uint8_t **out_bytes, size_t *out_count);
 

@@ -186,17 +186,22 @@ static void write_axis(FILE *file, const kt_buffer *buffer, int axis, int64_t *i
     (void)fputc(']', file);
 }
 
-void kt_json_write_name(FILE *file, const char *name) {
+void kt_json_write_text(FILE *file, const char *text) {
     (void)fputc('"', file);
-    for (; *name; name++) {
-        if (*name == '"' || *name == '\\') (void)fputc('\\', file);
-        if ((unsigned char)*name < 0x20) {
-            (void)fprintf(file, "\\u%04x", (unsigned)*name);
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\') (void)fputc('\\', file);
+        if ((unsigned char)*text < 0x20) {
+            (void)fprintf(file, "\\u%04x", (unsigned)*text);
         } else {
-            (void)fputc(*name, file);
+            (void)fputc(*text, file);
         }
     }
-    (void)fputs("\": ", file);
+    (void)fputc('"', file);
+}
+
+void kt_json_write_name(FILE *file, const char *name) {
+    kt_json_write_text(file, name);
+    (void)fputs(": ", file);
 }
 
 void kt_json_write(FILE *file, const kt_array *arrays, size_t count) {

@@ -52,6 +52,7 @@ void kt_npy_write(FILE *file, const kt_buffer *buffer);
 int kt_npz_write(const kt_io *io, FILE *file, const kt_array *arrays, size_t count);
 void kt_csv_write(FILE *file, const kt_buffer *buffer);
 void kt_json_write(FILE *file, const kt_array *arrays, size_t count);
+void kt_json_write_text(FILE *file, const char *text); /* in quotes */
 void kt_json_write_name(FILE *file, const char *name); /* of a member, with the colon */
 /* One element as text; json: as Python reads it, NaN and infinities among it. */
 void kt_io_print_element(FILE *file, const kt_buffer *buffer, int64_t index, bool json);

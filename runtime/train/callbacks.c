@@ -53,8 +53,7 @@ static int parse(const kt_program *program, const char *option, const char *text
 
 /* ---- variables --------------------------------------------------------------------------------------------
  */
-/* How many steps the optimizer has made. */
-static int64_t find_iterations(kt_context *context) {
+int64_t kt_find_iterations(kt_context *context) {
     const kt_program *program = kt_context_program(context);
     for (uint32_t i = 0; i < program->variable_count; i++) {
         const kt_abi_variable *variable = &program->variables[i];
@@ -126,7 +125,7 @@ static void set_scheduled(kt_callbacks *callbacks, int64_t epoch) {
 
 void kt_callbacks_epoch_begin(kt_callbacks *callbacks, int64_t epoch) {
     callbacks->board.epoch_begin = kt_tensorboard_now();
-    callbacks->board.epoch_first = find_iterations(callbacks->context);
+    callbacks->board.epoch_first = kt_find_iterations(callbacks->context);
     if (callbacks->schedule) set_scheduled(callbacks, epoch);
 }
 
@@ -245,14 +244,42 @@ static int read_checkpoint(kt_model_checkpoint *checkpoint, const kt_program *pr
     return status ? status : kt_model_checkpoint_begin(checkpoint, program);
 }
 
-static int read_checkpoints(kt_callbacks *callbacks, const kt_file_list *texts) {
+static int read_orbax(kt_model_checkpoint *checkpoint, const kt_program *program, const char *text) {
+    static const char option[] = "--orbax-checkpoint";
+    kt_monitor *monitor = &checkpoint->monitor;
+    const field fields[] = {{"directory", NULL, checkpoint->path, sizeof checkpoint->path},
+                            {"monitor", NULL, monitor->name, KT_MONITOR},
+                            {"mode", NULL, monitor->mode, KT_MONITOR},
+                            {"save_freq", NULL, checkpoint->save_freq, KT_MONITOR},
+                            {"save_best_only", &checkpoint->best_only, NULL, 0},
+                            {"save_weights_only", &checkpoint->weights_only, NULL, 0},
+                            {"initial_value_threshold", &checkpoint->threshold, NULL, 0},
+                            {"max_to_keep", &checkpoint->most, NULL, 0},
+                            {"save_on_background", &checkpoint->background, NULL, 0},
+                            {"verbose", &checkpoint->verbose, NULL, 0},
+                            {NULL, NULL, NULL, 0}};
+    *checkpoint = (kt_model_checkpoint){.monitor = {.name = "val_loss", .mode = "auto"},
+                                        .save_freq = "epoch",
+                                        .threshold = NAN,
+                                        .orbax = true,
+                                        .most = 1};
+    int status = parse(program, option, text, fields);
+    if (status == 0) status = kt_orbax_checkpoint_begin(checkpoint, program);
+    return status ? status : kt_model_checkpoint_begin(checkpoint, program);
+}
+
+static int read_checkpoints(kt_callbacks *callbacks, const kt_file_list *texts, const kt_file_list *orbax) {
     int status = 0;
-    callbacks->checkpoints = calloc((size_t)texts->count + 1, sizeof *callbacks->checkpoints);
+    callbacks->checkpoints =
+        calloc((size_t)texts->count + (size_t)orbax->count + 1, sizeof *callbacks->checkpoints);
     if (!callbacks->checkpoints)
         return kt_cli_fail(callbacks->program, KT_EXIT_FAILED, "There is not enough memory.");
     for (int i = 0; i < texts->count && status == 0; i++)
         status = read_checkpoint(&callbacks->checkpoints[callbacks->checkpoint_count++], callbacks->program,
                                  texts->at[i]);
+    for (int i = 0; i < orbax->count && status == 0; i++)
+        status = read_orbax(&callbacks->checkpoints[callbacks->checkpoint_count++], callbacks->program,
+                            orbax->at[i]);
     return status;
 }
 
@@ -334,7 +361,8 @@ int kt_callbacks_init(kt_callbacks *callbacks, kt_context *context, const kt_fit
     if (options->early_stopping) status = read_stop(&callbacks->stop, program, options->early_stopping);
     if (status == 0 && options->reduce_lr)
         status = read_reduce(&callbacks->reduce, program, options->reduce_lr);
-    if (status == 0) status = read_checkpoints(callbacks, &options->model_checkpoints);
+    if (status == 0)
+        status = read_checkpoints(callbacks, &options->model_checkpoints, &options->orbax_checkpoints);
     if (status == 0 && options->swap_ema_weights) status = read_swap(callbacks, options->swap_ema_weights);
     if (status == 0 && options->backup_and_restore)
         status = read_backup(&callbacks->backup, program, options->backup_and_restore);
@@ -453,7 +481,7 @@ bool kt_callbacks_take_up(kt_callbacks *callbacks, const char *kept, size_t byte
     memcpy(&head, kept, sizeof head);
     bytes -= sizeof head;
     const uint64_t weights = (uint64_t)head.weights_bytes, checkpoints = (uint64_t)head.checkpoints;
-    if (checkpoints > KT_MAX_FILES || checkpoints * sizeof(kept_monitor) > bytes) return false;
+    if (checkpoints > 2 * KT_MAX_FILES || checkpoints * sizeof(kept_monitor) > bytes) return false;
     bytes -= checkpoints * sizeof(kept_monitor);
     if ((weights && weights != callbacks->program->variables_bytes) || weights != bytes) return false;
     const bool same = take_monitor(&stop->monitor, &head.stop);
@@ -550,7 +578,7 @@ int kt_callbacks_epoch(kt_callbacks *callbacks, int64_t epoch, kt_log *logs, siz
     if (status == 0 && callbacks->remote.root[0])
         status = kt_remote_monitor_epoch(&callbacks->remote, callbacks->program, epoch, logs, count);
     if (status == 0 && callbacks->board.directory)
-        status = kt_tensorboard_epoch(&callbacks->board, context, epoch, find_iterations(context), rates,
+        status = kt_tensorboard_epoch(&callbacks->board, context, epoch, kt_find_iterations(context), rates,
                                       logs, count);
     return status;
 }

@@ -34,7 +34,14 @@ typedef struct kt_model_checkpoint {
     double best_only, weights_only, verbose; /* above 0: yes */
     double threshold;               /* initial_value_threshold; NaN: none */
     int64_t every, seen;            /* steps; 0: epochs */
+    bool orbax;                     /* path is a folder of folders of orbax */
+    double most, background;        /* how many of these stay, 0: all; background: makes no difference */
 } kt_model_checkpoint;
+/* OrbaxCheckpoint; orbax_checkpoint.c. number: what the folder is called. */
+int kt_orbax_checkpoint_begin(const kt_model_checkpoint *checkpoint, const kt_program *program);
+int kt_orbax_checkpoint_save(const kt_model_checkpoint *checkpoint, kt_context *context, int64_t number);
+/* How many steps the optimizer has made. */
+int64_t kt_find_iterations(kt_context *context);
 int kt_model_checkpoint_begin(kt_model_checkpoint *checkpoint, const kt_program *program);
 int kt_model_checkpoint_epoch(kt_model_checkpoint *checkpoint, kt_context *context, int64_t epoch, const kt_log *logs,
                               size_t count);

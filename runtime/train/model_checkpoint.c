@@ -161,20 +161,18 @@ static bool ends_in(const char *text, const char *ending) {
 }
 
 int kt_model_checkpoint_begin(kt_model_checkpoint *checkpoint, const kt_program *program) {
-    const char *ending = checkpoint->weights_only > 0 ? ".weights.h5" : ".keras",
+    const char *option = checkpoint->orbax ? "--orbax-checkpoint" : "--model-checkpoint",
+               *ending = checkpoint->weights_only > 0 ? ".weights.h5" : ".keras",
                *freq = checkpoint->save_freq;
-    if (!ends_in(checkpoint->path, ending))
-        return kt_cli_fail(program, KT_EXIT_USAGE,
-                           "--model-checkpoint: filepath must end in %s, not be '%s'.", ending,
-                           checkpoint->path);
+    if (!checkpoint->orbax && !ends_in(checkpoint->path, ending))
+        return kt_cli_fail(program, KT_EXIT_USAGE, "%s: filepath must end in %s, not be '%s'.", option,
+                           ending, checkpoint->path);
     if (strcmp(freq, "epoch") != 0 && !kt_cli_parse_count(freq, &checkpoint->every))
         return kt_cli_fail(program, KT_EXIT_USAGE,
-                           "--model-checkpoint: save_freq must be epoch or a number of steps, not '%s'.",
-                           freq);
+                           "%s: save_freq must be epoch or a number of steps, not '%s'.", option, freq);
     checkpoint->monitor.best = checkpoint->threshold;
     checkpoint->monitor.has_best = !isnan(checkpoint->threshold);
-    return checkpoint->best_only > 0 ? kt_monitor_begin(&checkpoint->monitor, program, "--model-checkpoint")
-                                     : 0;
+    return checkpoint->best_only > 0 ? kt_monitor_begin(&checkpoint->monitor, program, option) : 0;
 }
 
 /* Says what becomes of a model of which only the best is kept. */
@@ -194,7 +192,23 @@ static void say_whether(const kt_model_checkpoint *checkpoint, long long epoch, 
                         best);
 }
 
+/* The same of OrbaxCheckpoint, which is silent, and saves nothing where there is no number to compare. */
+static int save_orbax(kt_model_checkpoint *checkpoint, kt_context *context, const place *where) {
+    kt_monitor *monitor = &checkpoint->monitor;
+    double value;
+    if (checkpoint->best_only > 0) {
+        if (!kt_monitor_find(monitor, kt_context_program(context), where->logs, where->count, &value) ||
+            !kt_monitor_improves(monitor, value))
+            return 0;
+        monitor->best = value;
+        monitor->has_best = true;
+    }
+    return kt_orbax_checkpoint_save(checkpoint, context,
+                                    where->batch < 0 ? where->epoch : kt_find_iterations(context));
+}
+
 static int save(kt_model_checkpoint *checkpoint, kt_context *context, const place *where) {
+    if (checkpoint->orbax) return save_orbax(checkpoint, context, where);
     const kt_program *program = kt_context_program(context);
     const long long epoch = (long long)where->epoch + 1;
     kt_monitor *monitor = &checkpoint->monitor;

@@ -87,6 +87,13 @@ static const struct {
      "(epoch or a number of steps), "
      "initial_value_threshold, verbose; FILE may hold logs: {epoch:02d}-{val_loss:.2f}.keras",
      FILES, FIELD(model_checkpoints), true},
+    {"--orbax-checkpoint", "directory=DIR,monitor=val_loss,max_to_keep=1",
+     "the same as a folder DIR/EPOCH, or DIR/STEP with save_freq, that Keras loads with orbax, of which the "
+     "last "
+     "max_to_keep (0: all) stay; also save_best_only, save_weights_only, mode, initial_value_threshold, "
+     "verbose, "
+     "save_on_background",
+     FILES, FIELD(orbax_checkpoints), true},
     {"--swap-ema-weights", "swap_on_epoch=false",
      "evaluate with the moving averages that the optimizer keeps of weights (use_ema); swap_on_epoch=true: "
      "callbacks at the end of an epoch see them, too",

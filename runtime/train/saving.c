@@ -147,6 +147,46 @@ int kt_training_save(kt_context *context, const char *path, char *out_error) {
     return status;
 }
 
+/* ---- orbax ------------------------------------------------------------------------------------------------
+ */
+/* Its path in Keras's state tree, from malloc; NULL: no memory. */
+static char *tree_path(const kt_program *program, const kt_abi_variable *variable) {
+    static const char own[] = "optimizer/";
+    const bool slot = variable->kind == KT_KEPT_SLOT && !strncmp(variable->path, own, sizeof own - 1);
+    const char *tree = variable->kind == KT_KEPT_SLOT     ? "optimizer_variables"
+                       : variable->kind == KT_KEPT_METRIC ? "metrics_variables"
+                       : variable->trainable              ? "trainable_variables"
+                                                          : "non_trainable_variables";
+    const char *rest = variable->path + (slot ? sizeof own - 1 : 0);
+    const char *first = slot ? program->training->optimizer : "";
+    const size_t room = strlen(tree) + strlen(first) + strlen(rest) + 3;
+    char *path = malloc(room);
+    if (path) (void)snprintf(path, room, "%s/%s%s%s", tree, first, *first ? "/" : "", rest);
+    return path;
+}
+
+int kt_training_save_orbax(kt_context *context, const char *path, bool weights_only, char *out_error) {
+    const kt_program *program = kt_context_program(context);
+    kt_saved_variable *list = list_variables(context);
+    size_t count = 0;
+    bool enough = list != NULL;
+    for (uint32_t i = 0; i < program->variable_count && enough; i++) {
+        const kt_abi_variable *variable = &program->variables[i];
+        if (weights_only && (variable->kind == KT_KEPT_SLOT || variable->kind == KT_KEPT_METRIC)) continue;
+        list[count] = list[i];
+        list[count].path = tree_path(program, variable);
+        enough = list[count].path != NULL;
+        if (enough) count++;
+    }
+    const kt_saved_model model = {.config_json = weights_only ? NULL : program->training->config,
+                                  .variables = list,
+                                  .variable_count = count};
+    int status = enough ? kt_orbax_save(path, &model, out_error) : no_memory(path, out_error);
+    while (count > 0) free((char *)list[--count].path);
+    free(list);
+    return status;
+}
+
 int kt_training_load(kt_context *context, const char *path, char *out_error) {
     kt_saved_variable *variables = list_variables(context);
     if (!variables) return no_memory(path, out_error);

@@ -44,6 +44,7 @@ typedef struct kt_fit_options {
     const char *csv_separator, *tensorboard;
     const char *early_stopping, *reduce_lr; /* "monitor=val_loss,patience=3" */
     kt_file_list model_checkpoints;         /* one such text each */
+    kt_file_list orbax_checkpoints;
     const char *swap_ema_weights, *backup_and_restore, *remote_monitor;
     const char *tensorboard_freq; /* "epoch", "batch", or a number of steps */
     bool tensorboard_rates;       /* steps a second, too */

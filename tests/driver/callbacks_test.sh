@@ -173,6 +173,52 @@ for wrong in "--early-stopping monitor=val_f1_score" "--reduce-lr-on-plateau mon
     expect_text 'f1_score.* is a list' "$work/errors"
 done
 
+# Checkpoints for orbax: Keras's state tree, each variable of which is an array of Zarr's, and the model.
+"$work/trainer" $fit --epochs 2 --orbax-checkpoint "directory=$work/orbax"
+for array in "$work/orbax/1/pytree"/[!_m]*; do
+    sed -n 's/.*"shape": \[\([^]]*\)\], "chunks": \[\1\], "dtype": "<\([fi]\)\([48]\)", "compressor": null,.*/\1:\2:\3/p' \
+        "$array/.zarray" | tr -d , | tr i d >"$work/form"
+    IFS=: read -r shape kind bytes <"$work/form"
+    echo "$(basename "$array") $shape : $(od -An -v -w64 -N $((4 * bytes)) -t "$kind$bytes" "$array"/0*)"
+done | sed 's/  */ /g' | LC_ALL=C sort >"$work/ours"
+LC_ALL=C sort "$recorded/orbax.txt" >"$work/theirs"
+[ "$(wc -l <"$work/theirs")" = 22 ] || fail "Keras's state tree has other variables"
+same "$work/ours" "$work/theirs" "a checkpoint for orbax"
+[ "$(grep -o "\"('[a-z_0-9', ]*')\": {\"key_metadata\": \[{\"key\": \"[a-z_]*_variables\", \"key_type\": 2}" "$work/orbax/1/pytree/_METADATA" | wc -l)" = 26 ] ||
+    fail "the tree's metadata are $(cat "$work/orbax/1/pytree/_METADATA")"
+expect_text '^{"config": "{\\"module\\": \\"keras\\"' "$work/orbax/1/model_config/_strings.json"
+# Which of them stay; weights alone; and one of that name that is there goes.
+keeps() { # OPTIONS FOLDERS
+    rm -rf "$work/orbax"
+    "$work/trainer" $fit --epochs 3 --orbax-checkpoint "directory=$work/orbax,$1"
+    [ "$(ls "$work/orbax" | paste -sd ' ')" = "$2" ] || fail "orbax keeps $(ls "$work/orbax") with $1"
+}
+keeps max_to_keep=2,verbose=1,save_on_background=false "1 2"
+keeps max_to_keep=0 "0 1 2"
+keeps save_freq=4 12
+keeps max_to_keep=0,monitor=loss,save_best_only=true,initial_value_threshold=1.2 "1 2"
+keeps save_weights_only=true 2
+[ ! -e "$work/orbax/2/model_config" ] || fail "weights alone come with a model"
+! ls "$work/orbax/2/pytree" | grep optimizer || fail "weights alone come with the state of the optimizer"
+"$work/trainer" $fit --epochs 3 --orbax-checkpoint "directory=$work/orbax"
+[ -e "$work/orbax/2/model_config/_METADATA" ] || fail "a checkpoint that is there stays"
+for wrong in monitor=loss "directory=$work/x,save_freq=often" "directory=$work/x,max_to_keep=-1" "directory=$work/x,path=y"; do
+    expect_status 2 "$work/trainer" $fit --orbax-checkpoint "$wrong"
+    expect_errors 1
+done
+expect_status 1 "$work/trainer" $fit --orbax-checkpoint "directory=$work/trainer/x"
+expect_errors 1
+status=0
+(
+    trap '' XFSZ
+    ulimit -f 8
+    exec "$work/trainer" $fit --orbax-checkpoint "directory=$work/limited"
+) 2>"$work/errors" || status=$?
+[ "$status" = 1 ] || fail "a checkpoint that is too large ends with $status"
+expect_errors 1
+expect_text '/0\.orbax-checkpoint-tmp/[^ ]*: It cannot be written: File too large\.$' "$work/errors"
+[ -z "$(ls "$work/limited")" ] || fail "a part of a checkpoint is left: $(ls "$work/limited")"
+
 # Averages of the weights are evaluated, and with swap_on_epoch kept; in the end the model has them.
 "$KERATIN" compile "$here/trainer.keras" --train -o "$work/averaging" --metrics accuracy \
     --optimizer '{"class_name": "SGD", "config": {"learning_rate": 0.1, "use_ema": true, "ema_momentum": 0.9}}'
@@ -214,6 +260,10 @@ sed -n "s/^several_end //p" "$recorded/recorded.txt" >"$work/theirs"
 same "$work/ours" "$work/theirs" "several optimizers in the end"
 "$EVENTS" "$work/several.board/train"/events.out.tfevents.*.v2 | cut -d ' ' -f 2 | grep rate | sort -u | paste -sd , >"$work/names"
 [ "$(cat "$work/names")" = epoch_learning_rate_adam,epoch_learning_rate_sgd ] || fail "events have rates $(cat "$work/names")"
+
+expect_status 2 "$work/several" $fit --orbax-checkpoint "directory=$work/x"
+expect_errors 1
+expect_text 'the optimizer holds others' "$work/errors"
 
 # Seeds go on over steps, epochs and evaluations as in Keras, so that whole runs agree.
 for model in seeded augmented; do

@@ -96,6 +96,20 @@ names["often"] = sorted(os.listdir(kept))
 shutil.rmtree(kept)
 
 
+# What an OrbaxCheckpoint holds of a model: its state tree, of each variable the path, the shape, and the first numbers.
+def write_tree(file, tree, path=()):
+    for name, value in sorted(tree.items()):
+        if isinstance(value, dict):
+            write_tree(file, value, (*path, name))
+        elif path[0] != "metrics_variables":
+            file.write(" ".join([".".join((*path, name)), *map(str, value.shape), ":", *map(repr, value.ravel()[:4].tolist())]) + "\n")
+
+
+with open(OUT / "orbax.txt", "w") as file:
+    write_tree(file, fit("orbax", epochs=2).get_state_tree(value_format="numpy_array"))
+del histories["orbax"], said["orbax"]
+
+
 # Averages of the weights are what is evaluated, and what is kept where they are swapped at the end of epochs.
 def averaging():
     return keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9)

@@ -45,6 +45,11 @@ static const failing_command
                  run_program,
                  .says = true,
                  .keeps = true},
+    keeping = {.line = FIT "1 --epochs 2 --validation-split 0.25 --orbax-checkpoint directory=kept",
+               .files = "kept",
+               .ways = 2,
+               .main = run_program,
+               .keeps = true},
     telling = {FIT "1 --epochs 1 --remote-monitor root=http://127.0.0.1:1", "", 2, run_program, .says = true},
     resuming = {FIT "2 --epochs 1 --checkpoint ../run --resume", "", 4, run_program},
     evaluating = {"evaluate" DATA " --threads 2 --weights ../trained.keras", "", 4, run_program,
@@ -68,6 +73,10 @@ static void logging_survives(void **state) {
 static void profiling_survives(void **state) {
     (void)state;
     sweep(&profiling);
+}
+static void keeping_survives(void **state) {
+    (void)state;
+    sweep(&keeping);
 }
 static void telling_survives(void **state) {
     (void)state;
@@ -141,8 +150,9 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(saving_survives),     cmocka_unit_test(saving_weights_survives),
         cmocka_unit_test(logging_survives),    cmocka_unit_test(profiling_survives),
-        cmocka_unit_test(telling_survives),    cmocka_unit_test(resuming_survives),
-        cmocka_unit_test(evaluating_survives), cmocka_unit_test(predicting_survives),
+        cmocka_unit_test(keeping_survives),    cmocka_unit_test(telling_survives),
+        cmocka_unit_test(resuming_survives),   cmocka_unit_test(evaluating_survives),
+        cmocka_unit_test(predicting_survives),
     };
     if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, begin, end_failing);
