@@ -1,4 +1,4 @@
-/* Draws by TensorFlow's stateless generators from the pair [seed, 0], as frontend/layers/random.c has them in
+/* Draws by TensorFlow's stateless generators from the pair [seed, 0], as frontend/layers/random/random.c has them in
  * graphs. Of normal numbers that are cut off, TensorFlow makes four at a time, each four from 256 blocks of
  * its own, and goes through normal numbers until it has four that do. */
 #include "frontend/initializers/seeded.h"

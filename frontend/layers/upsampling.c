@@ -1,5 +1,5 @@
 /* UpSampling1D–3D: each element becomes several, along the axes of space. */
-#include "frontend/layers/resize_impl.h"
+#include "frontend/layers/images/resize_impl.h"
 
 #include <string.h>
 

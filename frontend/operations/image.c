@@ -1,5 +1,5 @@
 /* Operation nodes of keras.ops.image that give images another size. */
-#include "frontend/layers/resize_impl.h"
+#include "frontend/layers/images/resize_impl.h"
 #include "frontend/operations/image_impl.h"
 
 #include <string.h>

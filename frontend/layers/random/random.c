@@ -9,7 +9,7 @@
  *   normal   pairs by Box and Muller's formula from two uniform numbers each, in float32 or float64
  *
  * and of these gamma and beta distributions (gamma.c). */
-#include "frontend/layers/random_impl.h"
+#include "frontend/layers/random/random_impl.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* RandAugment and AugMix in training: images through some layers of a list, one behind the other. All draw
  * with the generator of the layer that they are in. */
-#include "frontend/layers/augmentation_impl.h"
-#include "frontend/layers/random_impl.h"
+#include "frontend/layers/images/augmentation_impl.h"
+#include "frontend/layers/random/random_impl.h"
 
 #include <math.h>
 

@@ -8,7 +8,7 @@
  * and summed up. Everything is said in the graph, so that sizes may be symbolic, and weights of sizes that
  * are known fold into constants. Weights are computed in f64, because s is the difference of numbers as large
  * as the image. */
-#include "frontend/layers/resize_impl.h"
+#include "frontend/layers/images/resize_impl.h"
 
 #include <math.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  * How far places move is noise that is blurred, both about as far as a drawn share of the images' size says.
  * Keras on TensorFlow draws the noise down and to the right from one seed, so that they are the same, and all
  * places move along a diagonal. */
-#include "frontend/layers/augmentation_impl.h"
+#include "frontend/layers/images/augmentation_impl.h"
 #include "frontend/layers/windows_impl.h"
 
 #include <math.h>

@@ -4,7 +4,7 @@
  * Values fall into bins, and a bin becomes the share of the pixels that are in it or below it, but for those
  * of the first bin that is not empty. A channel of one bin stays as it is. As Keras on TensorFlow does it,
  * bins become float64, and what pixels are counted in and looked up in are computed apart. */
-#include "frontend/layers/augmentation_impl.h"
+#include "frontend/layers/images/augmentation_impl.h"
 
 static const double levels[2] = {0, 255};
 

@@ -1,6 +1,6 @@
 /* Resizing and CenterCrop: images of a given size. */
-#include "frontend/layers/images_impl.h"
-#include "frontend/layers/resize_impl.h"
+#include "frontend/layers/images/images_impl.h"
+#include "frontend/layers/images/resize_impl.h"
 
 #include <math.h>
 #include <string.h>

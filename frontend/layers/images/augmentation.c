@@ -3,7 +3,7 @@
  *
  * When a model predicts they hand their images on, some as they are, some in the compute dtype: so does
  * Keras, even RandomCrop, whose images keep their size, Equalization and Solarization. */
-#include "frontend/layers/augmentation_impl.h"
+#include "frontend/layers/images/augmentation_impl.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* AutoContrast and ContrastLimitedAdaptiveHistogramEqualization: pixels are brought to other values, at
  * prediction as well as in training. */
-#include "frontend/layers/images_impl.h"
+#include "frontend/layers/images/images_impl.h"
 #include "frontend/operations/operations_impl.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Layers that change the colours of images, each image by numbers of its own: what they do in training. */
-#include "frontend/layers/augmentation_impl.h"
+#include "frontend/layers/images/augmentation_impl.h"
 #include "frontend/layers/windows_impl.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
 /* What the layers that prepare images share: checks, and ranges of values. */
-#include "frontend/layers/images_impl.h"
+#include "frontend/layers/images/images_impl.h"
 
 static const char alone[] =
     "it takes a tensor of images; a dictionary of images with labels, boxes or masks is not supported.";

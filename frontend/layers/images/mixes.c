@@ -1,5 +1,5 @@
 /* Layers that mix the images of a batch, each with another: what they do in training. */
-#include "frontend/layers/augmentation_impl.h"
+#include "frontend/layers/images/augmentation_impl.h"
 
 #include <math.h>
 

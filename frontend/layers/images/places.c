@@ -1,6 +1,6 @@
 /* Layers that move what images show: what they do in training. */
-#include "frontend/layers/augmentation_impl.h"
-#include "frontend/layers/resize_impl.h"
+#include "frontend/layers/images/augmentation_impl.h"
+#include "frontend/layers/images/resize_impl.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* What Python's random draws once it is given a seed: the Mersenne Twister, MT19937 (Matsumoto and Nishimura,
  * "Mersenne twister: a 623-dimensionally equidistributed uniform pseudo-random number generator", 1998),
  * whose state is mixed from the 32-bit words of the seed's amount. */
-#include "frontend/layers/random_impl.h"
+#include "frontend/layers/random/random_impl.h"
 
 enum { WORDS = KT_PYTHON_WORDS, AHEAD = 397 };
 

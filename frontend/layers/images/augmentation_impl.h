@@ -2,7 +2,7 @@
 #ifndef KT_FRONTEND_LAYERS_AUGMENTATION_IMPL_H
 #define KT_FRONTEND_LAYERS_AUGMENTATION_IMPL_H
 
-#include "frontend/layers/images_impl.h"
+#include "frontend/layers/images/images_impl.h"
 #include "frontend/operations/image_impl.h"
 
 typedef struct kt_augmentation {

@@ -9,7 +9,7 @@
  * Each number has 256 blocks of Philox to itself. A block gives two normal or two uniform numbers, of which
  * the second is taken first; the next block is opened when none of the kind that is wanted is left. As an
  * attempt fails with a chance below 5 %, a scan makes all that are ever needed for all numbers at once. */
-#include "frontend/layers/random_impl.h"
+#include "frontend/layers/random/random_impl.h"
 
 #include <math.h>
 
