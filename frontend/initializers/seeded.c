@@ -1,6 +1,6 @@
-/* Draws by TensorFlow's stateless generators from the pair [seed, 0], as frontend/layers/random/random.c has them in
- * graphs. Of normal numbers that are cut off, TensorFlow makes four at a time, each four from 256 blocks of
- * its own, and goes through normal numbers until it has four that do. */
+/* Draws by TensorFlow's stateless generators from the pair [seed, 0], as frontend/layers/random/random.c has
+ * them in graphs. Of normal numbers that are cut off, TensorFlow makes four at a time, each four from 256
+ * blocks of its own, and goes through normal numbers until it has four that do. */
 #include "frontend/initializers/seeded.h"
 #include "ir/philox.h"
 
