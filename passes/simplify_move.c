@@ -59,7 +59,8 @@ static int common_dims(const kt_type *a, const kt_type *b, bool trailing) {
 }
 
 /* small [outer…, columns], which is to be the last axis of before several times: [outer…, times * columns];
- * 0: that is not so, or takes many columns. Makes axes, where it is broadcast to, end in that axis. */
+ * 0: that is not so, or takes many columns. Makes axes, where it is broadcast to in before, end in that
+ * axis. */
 static kt_value repeat_columns(kt_simplify *s, kt_value operand, const kt_type *before, int64_t *axes) {
     enum { MOST_COLUMNS = 64 };
     const kt_type small = *kt_graph_type(s->graph, operand);
@@ -110,8 +111,8 @@ static kt_value unreshape_broadcast(kt_simplify *s, const kt_node_info *broadcas
         moved[rank++] = axis < leading ? axis : axis + before->rank - after->rank;
     }
     kt_value operand = broadcast->operands[0];
-    if (count == 1 && changed > 1 && axes->at[axes->count - 1] == after->rank - 1) {
-        for (uint32_t i = 0; i + 1 < axes->count; i++) moved[i] = axes->at[i];
+    bool ends_apart = trailing == 0 && leading < before->rank; /* the changed axes are the last ones */
+    if (count == 1 && changed > 1 && ends_apart && axes->at[axes->count - 1] == after->rank - 1) {
         operand = repeat_columns(s, operand, before, moved);
         return operand ? kt_build_broadcast(s->builder, operand, before->rank, before->dims, moved) : 0;
     }

@@ -193,13 +193,14 @@ static void take_quantile(const quantile *self, kt_layer_call *call, kt_value sh
     kt_type type = *kt_build_type(b, x);
     int shares = kt_build_type(b, share)->rank;
     if (!kt_operation_axes(call, self->axis, type.rank, &axes)) return;
-    x = join_axes(b, kt_build_cast(b, x, kt_dtype_to_float(type.dtype)), &axes);
-    int rest = kt_build_type(b, x)->rank - 1;
-    if (!begin(call, &x)) return;
-    if (rest + shares > KT_MAX_RANK || (self->keepdims && type.rank + shares > KT_MAX_RANK)) {
+    int rest = type.rank - (int)axes.count;
+    if (rest == KT_MAX_RANK || rest + shares > KT_MAX_RANK ||
+        (self->keepdims && type.rank + shares > KT_MAX_RANK)) {
         kt_trace_fail(call->trace, KT_UNSUPPORTED, "its result has more than %d axes.", KT_MAX_RANK);
         return;
     }
+    x = join_axes(b, kt_build_cast(b, x, kt_dtype_to_float(type.dtype)), &axes);
+    if (!begin(call, &x)) return;
     kt_value sorted = pick(b, x, find_order(b, x, kt_build_type(b, x)->dims[rest], false));
     kt_value y = interpolate(b, sorted, share, method);
     kt_value unknown = kt_reduce_axis(b, kt_build_is_nan(b, x), KT_REDUCE_MAXIMUM, rest);

@@ -19,6 +19,8 @@
 
 #include "runtime/runtime.h"
 
+#include <stdbool.h>
+
 /* A variable: dense, row-major, any dtype but KT_STRING and KT_C64. */
 typedef struct kt_saved_variable {
     const char *path;      /* Keras's, for people and states: "dense/kernel"; each its own */
@@ -66,6 +68,7 @@ int kt_keras_load_bytes(const char *name, const void *bytes, size_t byte_count, 
 /* Writes the folder path as orbax has it, in place of one that is there. Variables have paths in the state tree of
  * Keras ("trainable_variables/dense/kernel"); without config_json it is weights alone. */
 int kt_orbax_save(const char *path, const kt_saved_model *model, char *out_error);
+bool kt_orbax_is(const char *path); /* there is such a folder */
 int kt_orbax_remove(const char *path, char *out_error); /* the folder, whatever is in it */
 
 /* Writes a state: all variables, and block_bytes bytes that only the caller understands. */

@@ -7,16 +7,19 @@
  *   STEP/pytree/NAME/.zarray         the parts joined by dots: a variable as an array of Zarr's version 2,
  * and STEP/pytree/NAME/0.0             all its elements as they are, in one chunk
  *
- * A folder is written beside its place, every file of it synced, and renamed then. */
+ * A folder is written beside its place, every file of it synced, and renamed then; one that is there changes
+ * places with it. */
 #include "runtime/checkpoint/checkpoint_impl.h"
 #include "runtime/tensor_io/tensor_io_impl.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -180,8 +183,10 @@ static int put_variable(const folder *f, const kt_saved_variable *variable) {
     int status = name ? kt_saved_bytes(f->subject, variable, &bytes) : kt_subject_no_memory(f->subject);
     for (char *slash = name; slash && (slash = strchr(slash, '/'));) *slash = '.';
     for (int i = 1; i < variable->rank; i++) memcpy(chunk + 2 * (size_t)i - 1, ".0", sizeof ".0");
-    if (status == 0 && strpbrk(name, "'\"\\"))
-        status = kt_subject_fail(f->subject, "%.100s has a quote in its name.", variable->path);
+    for (const char *c = name; status == 0 && *c; c++)
+        if (strchr("'\"\\", *c) || (unsigned char)*c < ' ')
+            status = kt_subject_fail(f->subject, "%.100s has a quote or a control character in its name.",
+                                     variable->path);
     if (status == 0) status = make(f, "pytree", name);
     if (status == 0) status = put(f, "pytree", name, ".zarray", write_array, variable);
     if (status == 0 && bytes) status = put(f, "pytree", name, chunk, write_elements, variable);
@@ -202,16 +207,32 @@ static int put_model(const folder *f, const kt_saved_model *model) {
     return status ? status : put(f, "_CHECKPOINT_METADATA", "", "", write_items, model);
 }
 
+bool kt_orbax_is(const char *path) {
+    static const char marker[] = "_CHECKPOINT_METADATA";
+    char file[PATH_MAX];
+    int length = snprintf(file, sizeof file, "%s/%s", path, marker);
+    return length < (int)sizeof file && access(file, F_OK) == 0;
+}
+
+/* Renames the folder, of which nothing is lost if that fails. */
+static bool take_place(const folder *f, const char *path) {
+    if (rename(f->beside, path) == 0) return kt_sync_directory_of(path);
+    if (errno != ENOTEMPTY && errno != EEXIST) return false;
+    if (syscall(SYS_renameat2, AT_FDCWD, f->beside, AT_FDCWD, path, RENAME_EXCHANGE)) return false;
+    return kt_sync_directory_of(path) && remove_tree(f->beside);
+}
+
 int kt_orbax_save(const char *path, const kt_saved_model *model, char *out_error) {
     static const char ending[] = ".orbax-checkpoint-tmp";
     const kt_subject subject = {path, out_error};
     const size_t room = strlen(path) + sizeof ending;
+    if (access(path, F_OK) == 0 && !kt_orbax_is(path))
+        return kt_subject_fail(&subject, "It is there already, and is no checkpoint.");
     folder f = {&subject, malloc(room)};
     if (!f.beside) return kt_subject_no_memory(&subject);
     (void)snprintf(f.beside, room, "%s%s", path, ending);
     int status = remove_tree(f.beside) ? put_model(&f, model) : fail(&f); /* of a run that was broken off */
-    if (status == 0 && (!remove_tree(path) || rename(f.beside, path) || !kt_sync_directory_of(path)))
-        status = fail(&f);
+    if (status == 0 && !take_place(&f, path)) status = fail(&f);
     if (status) (void)remove_tree(f.beside);
     free(f.beside);
     return status;

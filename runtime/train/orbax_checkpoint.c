@@ -1,9 +1,12 @@
 /* Folders of checkpoints, as Keras's OrbaxCheckpoint leaves them: DIR/EPOCH from 0 on, or DIR/STEP, of which
- * the last stay. */
+ * the last stay. Whatever else there is in DIR stays, too, and so do checkpoints of higher numbers, which
+ * another run has left. */
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/train/callbacks.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,8 +26,9 @@ static bool has_nameless(const kt_program *program) {
 int kt_orbax_checkpoint_begin(const kt_model_checkpoint *checkpoint, const kt_program *program) {
     static const char option[] = "--orbax-checkpoint";
     if (!checkpoint->path[0]) return kt_cli_fail(program, KT_EXIT_USAGE, "%s wants directory=DIR.", option);
-    if (!(checkpoint->most >= 0))
-        return kt_cli_fail(program, KT_EXIT_USAGE, "%s: max_to_keep must be a number, or 0 for all.", option);
+    if (!(checkpoint->most >= 0) || checkpoint->most != floor(checkpoint->most))
+        return kt_cli_fail(program, KT_EXIT_USAGE, "%s: max_to_keep must be a whole number, or 0 for all.",
+                           option);
     for (uint32_t i = 0; i < program->variable_count && !(checkpoint->weights_only > 0); i++) {
         const kt_abi_variable *variable = &program->variables[i];
         if (variable->kind == KT_KEPT_SLOT && strchr(variable->path, '/') != strrchr(variable->path, '/'))
@@ -46,18 +50,27 @@ int kt_orbax_checkpoint_begin(const kt_model_checkpoint *checkpoint, const kt_pr
     return 0;
 }
 
-/* The smallest number that a folder is called, and how many there are; -1: there is none. */
-static int64_t find_first(const char *directory, int64_t *out_count) {
-    DIR *folders = opendir(directory);
-    int64_t first = -1;
+/* "DIR/number". */
+static char *place_of(const kt_model_checkpoint *checkpoint, int64_t number, char *path, size_t room) {
+    (void)snprintf(path, room, "%s/%lld", checkpoint->path, (long long)number);
+    return path;
+}
+
+/* The first of the checkpoints up to last, and how many there are; -1: DIR cannot be read. */
+static int64_t find_first(const kt_model_checkpoint *checkpoint, int64_t last, int64_t *out_count) {
+    enum { DIGITS = 18 };
+    char path[KT_CALLBACK_PATH + KT_MONITOR];
+    DIR *folders = opendir(checkpoint->path);
+    int64_t first = folders ? last : -1;
     *out_count = 0;
     for (struct dirent *entry; folders && (entry = readdir(folders));) {
-        int64_t number = 0;
-        const char *at = entry->d_name;
-        for (; *at >= '0' && *at <= '9' && number < INT64_MAX / 100; at++) number = 10 * number + (*at - '0');
-        if (*at || at == entry->d_name) continue;
+        const char *name = entry->d_name;
+        const size_t length = strspn(name, "0123456789");
+        if (!length || length > DIGITS || name[length] || (*name == '0' && length > 1)) continue;
+        const int64_t number = strtoll(name, NULL, 10);
+        if (number > last || !kt_orbax_is(place_of(checkpoint, number, path, sizeof path))) continue;
         ++*out_count;
-        if (first < 0 || number < first) first = number;
+        if (number < first) first = number;
     }
     if (folders) (void)closedir(folders);
     return first;
@@ -67,15 +80,16 @@ int kt_orbax_checkpoint_save(const kt_model_checkpoint *checkpoint, kt_context *
     const kt_program *program = kt_context_program(context);
     char path[KT_CALLBACK_PATH + KT_MONITOR], error[KT_IO_ERROR];
     int64_t count = 0;
-    (void)snprintf(path, sizeof path, "%s/%lld", checkpoint->path, (long long)number);
-    int status = kt_make_directories(program, path);
+    int status = kt_make_directories(program, place_of(checkpoint, number, path, sizeof path));
     if (status) return status;
     int failed = kt_training_save_orbax(context, path, checkpoint->weights_only > 0, error);
     while (!failed && checkpoint->most >= 1) {
-        const int64_t first = find_first(checkpoint->path, &count);
-        if ((double)count <= checkpoint->most || first < 0) break;
-        (void)snprintf(path, sizeof path, "%s/%lld", checkpoint->path, (long long)first);
-        failed = kt_orbax_remove(path, error);
+        const int64_t first = find_first(checkpoint, number, &count);
+        if (first < 0)
+            return kt_cli_fail(program, KT_EXIT_FAILED, "%s: It cannot be read: %s.", checkpoint->path,
+                               strerror(errno));
+        if ((double)count <= checkpoint->most) break;
+        failed = kt_orbax_remove(place_of(checkpoint, first, path, sizeof path), error);
     }
     return failed ? kt_cli_fail(program, KT_EXIT_FAILED, "%s", error) : 0;
 }

@@ -202,6 +202,14 @@ keeps save_weights_only=true 2
 ! ls "$work/orbax/2/pytree" | grep optimizer || fail "weights alone come with the state of the optimizer"
 "$work/trainer" $fit --epochs 3 --orbax-checkpoint "directory=$work/orbax"
 [ -e "$work/orbax/2/model_config/_METADATA" ] || fail "a checkpoint that is there stays"
+mkdir "$work/orbax/007" "$work/orbax/2023"
+mv "$work/orbax/2" "$work/orbax/5"
+"$work/trainer" $fit --epochs 2 --orbax-checkpoint "directory=$work/orbax"
+[ "$(ls "$work/orbax" | paste -sd ' ')" = "007 1 2023 5" ] || fail "orbax leaves $(ls "$work/orbax") of what is no checkpoint of this run"
+mkdir "$work/orbax/0"
+expect_status 1 "$work/trainer" $fit --orbax-checkpoint "directory=$work/orbax"
+expect_text '/orbax/0: It is there already, and is no checkpoint\.$' "$work/errors"
+[ -d "$work/orbax/0" ] || fail "a folder that is no checkpoint is gone"
 for wrong in monitor=loss "directory=$work/x,save_freq=often" "directory=$work/x,max_to_keep=-1" "directory=$work/x,path=y"; do
     expect_status 2 "$work/trainer" $fit --orbax-checkpoint "$wrong"
     expect_errors 1

@@ -207,6 +207,8 @@ static void untrained(void **state) {
          "the option 'kernel_size' must be odd numbers up to 1023."},
         {"RandomErasing", "{\"fill_value\": [1, 2, 3]}", "f32[batch,4,4,1]",
          "the option 'fill_value' must be a number, or three where the last axis has 3 elements."},
+        {"Equalization", "{\"value_range\": [5, 5]}", "f32[batch,4,4,3]",
+         "the ends of the option 'value_range' must differ."},
         {"Equalization", "{\"bins\": 0}", "f32[batch,4,4,3]", "the option 'bins' must be from 1 to 65536."},
         {"RandomElasticTransform", "{}", "f32[batch,height,4,3]",
          "its images need a known height and width."},

@@ -58,6 +58,10 @@ kt_value kt_augment_equalization(kt_layer *layer, kt_trace *trace, const kt_imag
         return 0;
     }
     kt_read_value_range(((const kt_augmentation *)layer)->value_range, range);
+    if (range[0] == range[1]) {
+        kt_trace_fail(trace, KT_INVALID, "the ends of the option 'value_range' must differ.");
+        return 0;
+    }
     places.dtype = KT_I32;
     kt_value channel = kt_build_iota(b, &places, 3);
     channel = kt_build_mul(b, channel, kt_build_like(b, channel, (double)bins));
