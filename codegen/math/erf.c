@@ -8,8 +8,12 @@
 
 static LLVMValueRef erf_f32(const kt_emitter *e, LLVMValueRef size) {
     LLVMValueRef limited = choose(e, below(e, num(e, 4), size), num(e, 4), size);
-    LLVMValueRef log_erfc = negate(e, mad(e, limited, TABLE(e, limited, log_erfc_slope_f32), limited));
-    return negate(e, kt_emit_expm1_normal(e, log_erfc));
+    LLVMValueRef slope = TABLE(e, limited, log_erfc_slope_f32);
+    LLVMValueRef log_erfc = negate(e, mad(e, limited, slope, limited)), low = NULL;
+    if (!e->target->fma) { /* what the sum has rounded off, as its product was rounded, too */
+        low = negate(e, sub(e, mul(e, limited, slope), sub(e, negate(e, log_erfc), limited)));
+    }
+    return negate(e, kt_emit_expm1_normal(e, log_erfc, low));
 }
 
 static LLVMValueRef erf_f64(const kt_emitter *e, LLVMValueRef size) {

@@ -77,9 +77,10 @@ static LLVMValueRef scaled_twice(const kt_emitter *e, LLVMValueRef x, LLVMValueR
     return mul(e, mul(e, x, from_bits(e, half)), from_bits(e, rest));
 }
 
-/* e^r - 1 */
-static LLVMValueRef small_expm1(const kt_emitter *e, LLVMValueRef r) {
-    return mad(e, mul(e, r, r), POLYNOMIAL(e, r, exp_tail), r);
+/* e^(r + low) - 1, for low below r's last place, or NULL */
+static LLVMValueRef small_expm1(const kt_emitter *e, LLVMValueRef r, LLVMValueRef low) {
+    LLVMValueRef square = mul(e, r, r), tail = POLYNOMIAL(e, r, exp_tail);
+    return low ? add(e, mad(e, square, tail, low), r) : mad(e, square, tail, r);
 }
 
 /* e^r */
@@ -102,10 +103,10 @@ LLVMValueRef kt_emit_exp_normal(const kt_emitter *e, LLVMValueRef x) {
     return mul(e, small_exp(e, part.r), power_of_two(e, part.bits));
 }
 
-LLVMValueRef kt_emit_expm1_normal(const kt_emitter *e, LLVMValueRef x) {
+LLVMValueRef kt_emit_expm1_normal(const kt_emitter *e, LLVMValueRef x, LLVMValueRef low) {
     reduced part = reduce(e, x, NULL, bias(e));
     LLVMValueRef scale = power_of_two(e, part.bits);
-    return mad(e, scale, small_expm1(e, part.r), sub(e, scale, num(e, 1)));
+    return mad(e, scale, small_expm1(e, part.r, low), sub(e, scale, num(e, 1)));
 }
 
 LLVMValueRef kt_emit_exp(const kt_emitter *e, LLVMValueRef x) { return kt_emit_exp_scaled(e, x, NULL, 0); }
@@ -116,7 +117,7 @@ LLVMValueRef kt_emit_expm1(const kt_emitter *e, LLVMValueRef x) {
     x = clamp(e, x, wide ? -40 : -20, wide ? 710 : 89);
     reduced part = reduce(e, x, NULL, bias(e) - 1);
     LLVMValueRef scale = power_of_two(e, part.bits);
-    LLVMValueRef value = mad(e, scale, small_expm1(e, part.r), sub(e, scale, num(e, 0.5)));
+    LLVMValueRef value = mad(e, scale, small_expm1(e, part.r, NULL), sub(e, scale, num(e, 0.5)));
     return with_sign(e, add(e, value, value), x); /* of zeros, too */
 }
 
@@ -126,7 +127,7 @@ static LLVMValueRef tanh_f32(const kt_emitter *e, LLVMValueRef size) {
     LLVMValueRef small = mad(e, mul(e, size, square), TABLE(e, square, tanh_tail_f32), size);
     reduced part = reduce(e, add(e, size, size), NULL, bias(e));
     LLVMValueRef scale = power_of_two(e, part.bits);
-    LLVMValueRef bottom = mad(e, scale, small_expm1(e, part.r), add(e, scale, one));
+    LLVMValueRef bottom = mad(e, scale, small_expm1(e, part.r, NULL), add(e, scale, one));
     LLVMValueRef large = sub(e, one, quotient(e, num(e, 2), bottom));
     return choose(e, below(e, size, num(e, 0.55)), small, large);
 }
@@ -152,7 +153,7 @@ LLVMValueRef kt_emit_logistic(const kt_emitter *e, LLVMValueRef x) {
         reduce(e, clamp(e, negate(e, x), wide ? -40 : -20, wide ? 746 : 104.5), NULL, bias(e) - shift);
     LLVMValueRef one = num(e, ldexp(1, -shift));
     LLVMValueRef scale = power_of_two(e, part.bits);
-    return quotient(e, one, add(e, scale, mad(e, scale, small_expm1(e, part.r), one)));
+    return quotient(e, one, add(e, scale, mad(e, scale, small_expm1(e, part.r, NULL), one)));
 }
 
 LLVMValueRef kt_emit_sinh(const kt_emitter *e, LLVMValueRef x) {

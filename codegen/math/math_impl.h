@@ -24,7 +24,8 @@ LLVMValueRef kt_emit_round_half(const kt_emitter *e, kt_dtype dtype, LLVMValueRe
  */
 /* e^x where that is neither subnormal nor too large (exp.c). */
 LLVMValueRef kt_emit_exp_normal(const kt_emitter *e, LLVMValueRef x);
-LLVMValueRef kt_emit_expm1_normal(const kt_emitter *e, LLVMValueRef x); /* less 1 */
+/* e^(x + low) - 1; low may be NULL */
+LLVMValueRef kt_emit_expm1_normal(const kt_emitter *e, LLVMValueRef x, LLVMValueRef low);
 /* e^(x + low) * 2^shift; low may be NULL (exp.c). */
 LLVMValueRef kt_emit_exp_scaled(const kt_emitter *e, LLVMValueRef x, LLVMValueRef low, int shift);
 
