@@ -8,9 +8,9 @@ enum {
     NANOSECONDS_A_PART = 2500,   /* beside which handing a part to a thread is little */
     NANOSECONDS_A_CALL = 20000,  /* of all parts: less is done before threads have woken up */
     NANOSECONDS_A_BATCH = 10000, /* the same of shares, for which threads are called but once */
-    NANOSECONDS_A_STEP = 2000,   /* to hand out its parts, and to wait for the last */
+    NANOSECONDS_A_STEP = 1000,   /* to hand out its parts, and to wait for the last */
     READ_BYTES = 32,             /* in a nanosecond, from cache */
-    MOVED_BYTES = 5,             /* the same, of what another core has written */
+    MOVED_BYTES = 10,            /* the same, of what another core has written */
     CACHED_BYTES = 1 << 18,      /* more would not be in the core's own cache anyway */
 };
 

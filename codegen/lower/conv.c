@@ -11,6 +11,7 @@ enum {
     BLOCK_BYTES = 256 * 1024, /* of the kernel, in a unit */
     UNIT_PRODUCTS = 1 << 17,  /* multiply-adds in a unit, about */
     MOST_LINES = 1 << 12,     /* of a unit */
+    TILES_IN_CUT = 4,         /* of a line */
 };
 
 typedef struct convolution {
@@ -130,8 +131,9 @@ kt_reg kt_lower_conv(kt_lower *lower, const kt_node_info *node, const kt_positio
 typedef struct root {
     const convolution *c;
     kt_value heavy;
-    kt_reg line,
-        first_feature; /* the image row, counted through batch and space; the group's first feature */
+    /* The image row, counted through batch and space; where the unit's part of it begins; the group's first
+     * feature. */
+    kt_reg line, first_pixel, first_feature;
 } root;
 
 static void store_sum(kt_lower *lower, const kt_tiling *tiling, kt_reg pixel, kt_reg column, kt_reg sum,
@@ -142,7 +144,7 @@ static void store_sum(kt_lower *lower, const kt_tiling *tiling, kt_reg pixel, kt
     at.mask = mask;
     for (int axis = 0; axis + 3 < type->rank; axis++) at.merged |= 1U << axis;
     at.at[type->rank - 3] = kt_axis_at(r->line, 0);
-    at.at[type->rank - 2] = kt_axis_at(pixel, 0);
+    at.at[type->rank - 2] = kt_axis_at(kt_plus(lower, r->first_pixel, pixel), 0);
     kt_reg feature = kt_loops_index(lower->loops, KT_INDEX_ADD, r->first_feature, column);
     at.at[type->rank - 1] = kt_axis_at(feature, tiling->lanes > 1);
     kt_lower_epilogue(lower, r->heavy, &at, sum);
@@ -230,6 +232,16 @@ static int64_t guess(kt_lower *lower, kt_dim dim) {
     return size > 1 ? size : 1;
 }
 
+/* Into how many parts of as many pixels each a line of so many products goes: where it is all of a sample,
+ * threads share it. */
+static int64_t cut_line(kt_lower *lower, const convolution *c, const kt_tiling *tiling, int64_t products) {
+    int64_t pixels, cuts = products / (2 * UNIT_PRODUCTS), least = (int64_t)tiling->rows * TILES_IN_CUT;
+    if (c->spatial > 1 || !kt_dim_is_const(lower->dims, c->result->dims[1], &pixels)) return 1;
+    if (cuts > pixels / least) cuts = pixels / least;
+    while (cuts > 1 && pixels % cuts != 0) cuts--;
+    return cuts > 1 ? cuts : 1;
+}
+
 static void emit_lines(kt_lower *lower, const convolution *c, kt_tiling *tiling) {
     kt_loops *loops = lower->loops;
     kt_dim_pool *dims = lower->dims;
@@ -242,18 +254,20 @@ static void emit_lines(kt_lower *lower, const convolution *c, kt_tiling *tiling)
     int64_t bytes = guess(lower, depth) * kt_tile_width(tiling) * (int64_t)kt_dtype_bytes(tiling->dtype);
     int64_t wide = BLOCK_BYTES / bytes + 1, all = guess(lower, tiles), blocks = kt_divide_up(all, wide);
     int64_t line = guess(lower, width) * guess(lower, depth) * guess(lower, c->features);
-    /* Where a line is all of a sample, threads share its features. */
-    if (c->spatial == 1 && blocks == 1 && all > 1 && line > 2 * UNIT_PRODUCTS) blocks = 2;
+    int64_t cuts = cut_line(lower, c, tiling, line);
+    /* Else they share its features. */
+    if (c->spatial == 1 && cuts == 1 && blocks == 1 && all > 1 && line > 2 * UNIT_PRODUCTS) blocks = 2;
     loops->choice.form = "rows of an image";
     wide = kt_choose(&loops->choice, KT_KNOB_wide, kt_divide_up(all, blocks),
                      (kt_range){.least = 1, .most = all}, "what the cache keeps of the kernel");
-    int64_t products = guess(lower, width) * guess(lower, depth) * wide * kt_tile_width(tiling);
+    int64_t products = guess(lower, width) / cuts * guess(lower, depth) * wide * kt_tile_width(tiling);
     kt_dim high = kt_dim_const(dims, kt_choose(&loops->choice, KT_KNOB_high, UNIT_PRODUCTS / products + 1,
                                                (kt_range){.least = 1, .most = MOST_LINES},
                                                "products enough for a unit"));
     kt_dim line_blocks = kt_dim_ceildiv(dims, lines, high);
     kt_dim column_blocks = kt_dim_ceildiv(dims, tiles, kt_dim_const(dims, wide));
-    kt_dim per_group = kt_dim_mul(dims, line_blocks, column_blocks);
+    kt_dim line_parts = kt_dim_mul_const(dims, line_blocks, cuts);
+    kt_dim per_group = kt_dim_mul(dims, line_parts, column_blocks);
     kt_dim units = kt_dim_mul(dims, groups, per_group);
     kt_dim work = kt_dim_mul(dims, kt_dim_mul(dims, lines, width), kt_dim_mul(dims, depth, c->features));
     work = kt_dim_mul(dims, work, groups);
@@ -264,8 +278,10 @@ static void emit_lines(kt_lower *lower, const convolution *c, kt_tiling *tiling)
     kt_reg unit = kt_loops_begin(loops, KT_LOOP_PARALLEL, zero, kt_loops_dim(loops, units), one, "units");
     kt_reg group = kt_loops_index(loops, KT_INDEX_DIV, unit, kt_loops_dim(loops, per_group));
     kt_reg inner = kt_loops_index(loops, KT_INDEX_MOD, unit, kt_loops_dim(loops, per_group));
-    kt_reg column_block = kt_loops_index(loops, KT_INDEX_DIV, inner, kt_loops_dim(loops, line_blocks));
-    kt_reg line_block = kt_loops_index(loops, KT_INDEX_MOD, inner, kt_loops_dim(loops, line_blocks));
+    kt_reg column_block = kt_loops_index(loops, KT_INDEX_DIV, inner, kt_loops_dim(loops, line_parts));
+    kt_reg line_block = kt_loops_index(loops, KT_INDEX_MOD, inner, kt_loops_dim(loops, line_parts));
+    kt_reg cut = kt_loops_index(loops, KT_INDEX_MOD, line_block, kt_loops_int(loops, cuts));
+    line_block = kt_loops_index(loops, KT_INDEX_DIV, line_block, kt_loops_int(loops, cuts));
     kt_reg first = kt_loops_index(loops, KT_INDEX_MUL, column_block, kt_loops_int(loops, wide));
     kt_reg last = kt_loops_index(loops, KT_INDEX_ADD, first, kt_loops_int(loops, wide));
     last = kt_loops_index(loops, KT_INDEX_MIN, last, kt_loops_dim(loops, tiles));
@@ -277,11 +293,14 @@ static void emit_lines(kt_lower *lower, const convolution *c, kt_tiling *tiling)
     if (tiling->panel)
         group_step = kt_dim_mul(dims, tiling->panel_stride, kt_dim_floordiv(dims, c->w->dims[0], groups));
     kt_reg b = kt_loops_index(loops, KT_INDEX_MUL, group, kt_loops_dim(loops, group_step));
+    kt_dim pixels = cuts > 1 ? kt_dim_floordiv(dims, width, kt_dim_const(dims, cuts)) : width;
+    r->first_pixel = kt_loops_index(loops, KT_INDEX_MUL, cut, kt_loops_dim(loops, pixels));
     r->line = kt_lower_begin(lower, begin, end, 1, "image rows");
     kt_reg a = kt_loops_index(loops, KT_INDEX_ADD,
                               kt_lower_line_begin(lower, c->x, c->result, &c->attrs->strides, r->line),
                               kt_loops_index(loops, KT_INDEX_MUL, group, kt_loops_dim(loops, c->channels)));
-    kt_tile_block(lower, tiling, a, b, kt_loops_dim(loops, width), first, last);
+    a = kt_plus(lower, a, kt_times_dim(lower, r->first_pixel, tiling->row_stride));
+    kt_tile_block(lower, tiling, a, b, kt_loops_dim(loops, pixels), first, last);
     kt_lower_end(lower);
     kt_loops_end(loops);
 }

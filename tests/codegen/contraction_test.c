@@ -264,6 +264,8 @@ static void test_conv(void **state) {
     add_conv(&s, &line, 1);
     line.padding = SIZES(2, 0);
     add_conv(&s, &line, 1);
+    const conv_case long_line = {SIZES(N, 122, 40), SIZES(3), 40, 1, .packed = true}; /* several units */
+    add_conv(&s, &long_line, 1);
     conv_case volume = {SIZES(N, 4, 5, 6, 2),      SIZES(2, 3, 2), 17, 1,
                         .strides = SIZES(1, 2, 1), .packed = true};
     add_conv(&s, &volume, 3);
