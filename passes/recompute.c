@@ -1,8 +1,8 @@
 /* Recomputing: what is cheap, and read again long after it was made, as the way back reads what the way forth
  * made, is computed again there instead of being kept until then. That is so where all that it is made of is
  * small, or is kept that long anyway; so no more than before is alive at any time. Whoever reads it must be
- * elementwise or a reduction, whose kernel takes it in, so that nothing is written twice; but what is padded
- * for a convolution is padded again for the derivative by the kernel where that computes much more.
+ * elementwise, a padding or a reduction, whose kernel takes it in, so that nothing is written twice; but what
+ * is padded for a convolution is padded again for the derivative by the kernel where that computes much more.
  *
  * requires  that no pass after it joins what is equal
  * keeps     results, to the bit
@@ -73,7 +73,7 @@ static bool outweighs_padding(const recomputing *r, const kt_node_info *reader, 
 /* Can a reader compute what node gives for itself? */
 static bool takes_in(const recomputing *r, const kt_node_info *reader, const kt_node_info *node) {
     if (node->op == KT_OP_pad) return outweighs_padding(r, reader, node->first_result);
-    return reader->op == KT_OP_reduce || kt_op_is(reader->op, KT_ELEMENTWISE);
+    return reader->op == KT_OP_reduce || reader->op == KT_OP_pad || kt_op_is(reader->op, KT_ELEMENTWISE);
 }
 
 /* Is a reader at a place to compute value again, rather than read it? */
