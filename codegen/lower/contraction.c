@@ -9,6 +9,7 @@ enum {
     BLOCK_BYTES = 192 * 1024,   /* of B, in a unit */
     WHOLE_BYTES = 256 * 1024,   /* of B, where units are rows */
     HALVED_ROWS = 128,          /* as many or more go into two units at least */
+    HALVED_SAMPLE = 64,         /* the same of a sample's rows */
     BLOCK_TILES = 16,           /* of rows, in a unit */
     MOST_BLOCK_TILES = 1 << 12, /* where their number is not known */
     INLINE_WEIGHT = 24,         /* a heavier epilogue gets a loop of its own */
@@ -302,16 +303,25 @@ static void choose_deferring(kt_lower *lower, product *p, const kt_tiling *tilin
                             (kt_range){.most = 1}, "by how much follows the product") != 0;
 }
 
+/* Do a sample's rows go into two units, so that threads can share them? Of an unknown number of rows, those
+ * that divide it are a sample's. */
+static bool halves_sample(kt_lower *lower, kt_dim rows, int64_t *out_half) {
+    int64_t known, divisor = kt_dim_divisor(lower->dims, rows);
+    *out_half = (divisor + 1) / 2;
+    return !kt_dim_is_const(lower->dims, rows, &known) && divisor >= HALVED_SAMPLE;
+}
+
 /* How many column tiles make a block: as many as whole panels have. */
 static int64_t block_tiles(kt_lower *lower, const kt_tiling *tiling, kt_dim rows, kt_dim depth,
                            kt_dim tiles) {
-    int64_t deep = 128, all = 0, known = 0;
+    int64_t deep = 128, all = 0, known = 0, half;
     kt_dim_is_const(lower->dims, rows, &known);
     kt_dim_is_const(lower->dims, depth, &deep);
     int64_t bytes = (deep > 0 ? deep : 1) * kt_tile_width(tiling) * (int64_t)kt_dtype_bytes(tiling->dtype);
     int64_t count = bytes < BLOCK_BYTES ? BLOCK_BYTES / bytes : 1;
     if (kt_dim_is_const(lower->dims, tiles, &all) && all > 0) {
-        bool whole = known >= HALVED_ROWS && all * bytes <= WHOLE_BYTES;
+        bool whole = known >= HALVED_ROWS || halves_sample(lower, rows, &half);
+        whole = whole && all * bytes <= WHOLE_BYTES;
         count = whole ? all : kt_divide_up(all, kt_divide_up(all, count));
         if (!whole && count > 2) count = (count + 3) / 4 * 4;
     } else if (count > 2) {
@@ -332,7 +342,8 @@ static int64_t wanted_rows(kt_lower *lower, const kt_tiling *tiling, kt_dim rows
         if (known >= HALVED_ROWS && wanted > (known + 1) / 2) wanted = (known + 1) / 2;
         return kt_unit_share(known, wanted);
     }
-    int64_t divisor = kt_dim_divisor(lower->dims, rows);
+    int64_t divisor = kt_dim_divisor(lower->dims, rows), half;
+    if (halves_sample(lower, rows, &half) && half < wanted) return half;
     for (int64_t high = wanted / 2; divisor > 0 && high <= wanted * 2; high++) {
         /* Rows that would still fit into the block's tiles, of as many as are wanted. */
         int64_t idle = (tiling->rows - high % tiling->rows) % tiling->rows * wanted / high;

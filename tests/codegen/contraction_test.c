@@ -30,6 +30,13 @@ static kt_value add_bias(suite *s, kt_value x) {
     return kt_build_add(&s->b, x, kt_build_broadcast(&s->b, y, type.rank, type.dims, SIZES(type.rank - 1)));
 }
 
+/* Of rows of samples, which fall into two units. */
+static kt_value samples(suite *s, int64_t rows) {
+    kt_value x = PARAM(s, KT_F32, N, rows, 12);
+    kt_attrs_dot_general attrs = {.lhs_contract = {1, {2}}, .panel = PANEL, .columns = 40};
+    return kt_build_dot_general(&s->b, x, PARAM(s, KT_F32, 3, 12, PANEL), &attrs);
+}
+
 static kt_value gelu(suite *s, kt_value x) {
     kt_value e = kt_build_erf(&s->b, kt_build_mul(&s->b, x, kt_build_like(&s->b, x, 0.70710678)));
     e = kt_build_mul(&s->b, kt_build_add(&s->b, e, kt_build_like(&s->b, e, 1)), kt_build_like(&s->b, e, 0.5));
@@ -66,6 +73,10 @@ static void test_dense(void **state) {
     end(&s, kt_build_gt(&s.b, x, kt_build_like(&s.b, x, 0)));
     begin(&s, "wide"); /* several tiles to a panel, of which few rows take some at once */
     end(&s, add_bias(&s, in_panels(&s, KT_F32, N, 17, 150, WIDE_PANEL)));
+    begin(&s, "samples");
+    end(&s, add_bias(&s, samples(&s, 64)));
+    begin(&s, "odd_samples");
+    end(&s, gelu(&s, samples(&s, 65)));
     begin(&s, "long"); /* so that blocks have a panel each */
     end(&s, in_panels(&s, KT_F32, N, 1600, 170, WIDE_PANEL));
     begin(&s, "f64");
