@@ -14,39 +14,6 @@ typedef struct compiling {
     kt_graph *graph;
 } compiling;
 
-/* value for Keras, which finds classes by their module only; a new reference. */
-static json_t *with_module(const json_t *value, const char *module) {
-    if (!value) return json_null();
-    json_t *copy = json_copy((json_t *)value);
-    if (json_object_get(copy, "class_name")) {
-        if (!json_object_get(copy, "module")) json_object_set_new(copy, "module", json_string(module));
-        if (!json_object_get(copy, "config")) json_object_set_new(copy, "config", json_object());
-        if (!json_object_get(copy, "registered_name"))
-            json_object_set_new(copy, "registered_name", json_null());
-        return copy;
-    }
-    const char *key;
-    json_t *item;
-    size_t i;
-    void *next;
-    json_object_foreach_safe(copy, next, key, item) json_object_set_new(copy, key, with_module(item, module));
-    json_array_foreach(copy, i, item) json_array_set_new(copy, i, with_module(item, module));
-    return copy;
-}
-
-/* config.json of the model that is saved: with what it is compiled with. */
-static kt_status write_config(compiling *c, json_t *json, const kt_compile_config *config) {
-    json_t *compiled = json_pack(
-        "{s:o, s:o, s:o}", "optimizer", with_module(config->optimizer, "keras.optimizers"), "loss",
-        with_module(config->loss, "keras.losses"), "metrics", with_module(config->metrics, "keras.metrics"));
-    json_object_set_new(json, "compile_config", compiled);
-    char *text = json_dumps(json, JSON_COMPACT);
-    if (!text)
-        return kt_diag_add(&c->model->diag, KT_INVALID, NULL, "The configuration is no text in UTF-8.");
-    c->request.info.config = kt_arena_string(c->model->arena, text);
-    return KT_OK;
-}
-
 static kt_status trace_built(compiling *c) {
     kt_model *model = c->model;
     if (!model->outputs)
@@ -60,7 +27,8 @@ static kt_status trace_built(compiling *c) {
     KT_TRY(kt_compile_config_read(&model->context, json, &c->request, &config));
     KT_TRY(kt_model_trace_training(&model->context, layer, &config, &c->request, &c->graph));
     KT_TRY(kt_weights_initialize(layer, c->graph, model->seed, &model->diag));
-    KT_TRY(write_config(c, json, &config));
+    KT_TRY(kt_compile_config_write(&model->context, json_dumps(json, JSON_COMPACT), &config,
+                                   &c->request.info.config));
     return kt_graph_verify(c->graph, &model->diag);
 }
 

@@ -31,7 +31,7 @@ static const char *read_name(const json_t *serialized, const json_t **out_config
     return name;
 }
 
-static const kt_object_class *find_class(const kt_object_class *const *classes, const char *name) {
+const kt_object_class *kt_object_find_class(const kt_object_class *const *classes, const char *name) {
     for (; *classes; classes++) {
         const char *aliases = (*classes)->aliases;
         if (strcmp((*classes)->name, name) == 0 || (aliases && kt_options_listed(aliases, name)))
@@ -50,7 +50,7 @@ kt_object *kt_object_read(kt_layer_context *context, const char *kind, const kt_
                     strchr("aeiou", kind[0]) ? "an" : "a", kind);
         return NULL;
     }
-    const kt_object_class *class = find_class(classes, name);
+    const kt_object_class *class = kt_object_find_class(classes, name);
     if (!class) {
         kt_diag_add(context->diag, KT_UNSUPPORTED, path, "there is no %s '%s'.", kind, name);
         return NULL;

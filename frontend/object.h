@@ -23,6 +23,8 @@ struct kt_object {
     const json_t *config; /* its options as they were given; NULL: none */
 };
 
+/* The class of a name or alias among those of a kind, which end with NULL; NULL: there is none. */
+const kt_object_class *kt_object_find_class(const kt_object_class *const *classes, const char *name);
 /* Makes an object of a kind ("loss") whose classes begin with their kt_object_class and end with NULL, from
  * Keras's serialised form: a name or alias, an object with class_name and config, or a function object. NULL,
  * and problems at path, where it is not supported. */

@@ -25,6 +25,8 @@ static kt_status trace_training(kt_layer_context *context, kt_layer *model, cons
     kt_compile_config config;
     KT_TRY(kt_compile_config_read(context, json, training, &config));
     training->info.config = keep_text(context->arena, kt_archive_find(archive, "config.json"));
+    if (training->optimizer || training->loss || training->metrics)
+        KT_TRY(kt_compile_config_write(context, training->info.config, &config, &training->info.config));
     training->info.metadata = keep_text(context->arena, kt_archive_find(archive, "metadata.json"));
     return kt_model_trace_training(context, model, &config, training, out_graph);
 }

@@ -68,20 +68,12 @@ static const char *choose(const kt_dim_pool *dims, const char *name, const kt_ty
     return accuracy ? "CategoricalAccuracy" : "CategoricalCrossentropy";
 }
 
-static bool has_name(const kt_object_class *class, const char *name) {
-    return strcmp(class->name, name) == 0 || (class->aliases && kt_options_listed(class->aliases, name));
-}
-
 static bool is_metric(const char *name) {
-    for (const kt_metric_class *const *at = kt_metric_classes; *at; at++)
-        if (has_name(&(*at)->object, name)) return true;
-    return false;
+    return kt_object_find_class((const kt_object_class *const *)kt_metric_classes, name);
 }
 
 static bool is_loss(const char *name) {
-    for (const kt_loss_class *const *at = kt_loss_classes; *at; at++)
-        if (has_name(&(*at)->object, name)) return true;
-    return false;
+    return kt_object_find_class((const kt_object_class *const *)kt_loss_classes, name);
 }
 
 /* Is the function of a name what the metric of that name is the mean of? Keras's cosine_similarity is the

@@ -8,6 +8,8 @@
 
 typedef struct kt_optimizer kt_optimizer;
 
+/* In alphabetical order; ends with NULL. */
+extern const kt_object_class *const kt_optimizer_classes[];
 /* Its own name, as "adam". */
 const char *kt_optimizer_name(const kt_optimizer *optimizer);
 

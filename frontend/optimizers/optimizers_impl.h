@@ -30,8 +30,6 @@ typedef struct kt_optimizer_class {
 #define KT_OPTIMIZER(name) extern const kt_optimizer_class kt_optimizer_##name;
 #include "frontend/optimizers/classes.def"
 #undef KT_OPTIMIZER
-/* The classes, ending with NULL. */
-extern const kt_object_class *const kt_optimizer_classes[];
 
 enum { KT_OPTIMIZER_SLOTS = 3 }; /* of a variable, at most */
 

@@ -4,6 +4,7 @@ and sample_weights_test.sh with what Keras gives.
     KERAS_BACKEND=jax python tests/driver/make.py
 """
 
+import json
 import pathlib
 import tempfile
 import zipfile
@@ -150,3 +151,16 @@ with tempfile.TemporaryDirectory() as folder:
         file.visititems(lambda name, item: lines.append(" ".join([name, *map(str, item.shape)]))
                         if isinstance(item, h5py.Dataset) else None)
 (FOLDER / "wrapped_datasets.txt").write_text("".join(line + "\n" for line in sorted(lines)))
+
+# Compiled with other words than in the archive: what a trainer must write for Keras, whose loader takes it here, and an epoch
+# that goes on behind two others.
+words = json.loads((FOLDER / "recompiled.json").read_text())
+recompiled = keras.models.load_model(FOLDER / "trainer.keras", compile=False)
+recompiled.compile_from_config(words)
+assert isinstance(recompiled.optimizer, keras.optimizers.AdamW) and recompiled.optimizer.iterations == 0
+recompiled.fit(samples, kinds, batch_size=20, epochs=2, shuffle=False, verbose=0)
+recompiled.save(FOLDER / "recompiled.keras")
+history = keras.models.load_model(FOLDER / "recompiled.keras").fit(samples, kinds, batch_size=20, shuffle=False, verbose=0).history
+(FOLDER / "recompiled.keras").unlink()
+(FOLDER / "recompiled_history.txt").write_text(
+    "".join(" ".join([name, *(f"{number:.7f}" for number in numbers)]) + "\n" for name, numbers in history.items()))

@@ -108,6 +108,18 @@ same_logs "$here/adapted_history.txt" "$work/adapted.json"
 cmp "$work/loaded.keras" "$work/begun.keras" || fail "a trainer of a trained model begins with another state"
 "$KERATIN" compile "$work/one.keras" --train --optimizer sgd -o "$work/again"
 "$work/again" fit $data --quiet
+# What a trainer is told to use in place of the archive's is what its files say, in Keras's words; training goes on with it and its state.
+schedule='{"class_name": "ExponentialDecay", "config": {"initial_learning_rate": 0.0625, "decay_steps": 10, "decay_rate": 0.5}}'
+"$KERATIN" compile "$here/trainer.keras" --train -o "$work/recompiled" \
+    --optimizer "{\"class_name\": \"adamw\", \"config\": {\"learning_rate\": $schedule}}" \
+    --loss '{"class_name": "function", "config": "sparse_categorical_crossentropy"}' \
+    --metrics '["accuracy", {"class_name": "SparseTopKCategoricalAccuracy", "config": {"k": 2}}]'
+"$work/recompiled" fit $data --batch-size 20 --epochs 2 --no-shuffle --quiet --save "$work/recompiled.keras"
+grep -a -o '"compile_config": .*}' "$work/recompiled.keras" | sed 's/^"compile_config": //; s/}$//' | cmp - "$here/recompiled.json" ||
+    fail "a file says that it was compiled with $(grep -a -o '"compile_config": .*}' "$work/recompiled.keras")"
+"$KERATIN" compile "$work/recompiled.keras" --train -o "$work/again"
+"$work/again" fit $data --batch-size 20 --no-shuffle --quiet --history "$work/again.json"
+same_logs "$here/recompiled_history.txt" "$work/again.json"
 # A layer was frozen after training: the state is no longer the optimizer's, which Keras warns of, too.
 "$KERATIN" compile "$here/frozen.keras" --train -o "$work/again" 2>"$work/errors"
 expect_text "warning: .*frozen.keras: The optimizer begins anew: model.weights.h5: It holds the dataset optimizer/vars" "$work/errors"
