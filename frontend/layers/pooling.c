@@ -152,7 +152,7 @@ static void global_average(kt_layer *layer, kt_layer_call *call, int space) {
     call->outputs[0] = keep_axes(self, builder, kt_build_cast(builder, y, result), x, &axes);
 }
 
-#define GLOBAL_POOLING(symbol, keras_name, kind, space, masking, text)                                       \
+#define GLOBAL_POOLING(symbol, keras_name, kind, space, text)                                                \
     static void call_##symbol(kt_layer *layer, kt_layer_call *call) { kind(layer, call, space); }            \
     const kt_layer_class kt_class_##symbol = {                                                               \
         .name = (keras_name),                                                                                \
@@ -160,21 +160,20 @@ static void global_average(kt_layer *layer, kt_layer_call *call, int space) {
         .doc = (text),                                                                                       \
         .bytes = sizeof(global_pooling),                                                                     \
         .options = global_options,                                                                           \
-        .supports_masking = (masking),                                                                       \
         .call = call_##symbol,                                                                               \
     };
 
 // clang-format off
-GLOBAL_POOLING(global_max_pooling_1d, "GlobalMaxPooling1D", global_max, 1, false,
+GLOBAL_POOLING(global_max_pooling_1d, "GlobalMaxPooling1D", global_max, 1,
                "the largest element of each channel of sequences")
-GLOBAL_POOLING(global_max_pooling_2d, "GlobalMaxPooling2D", global_max, 2, false,
+GLOBAL_POOLING(global_max_pooling_2d, "GlobalMaxPooling2D", global_max, 2,
                "the largest element of each channel of images")
-GLOBAL_POOLING(global_max_pooling_3d, "GlobalMaxPooling3D", global_max, 3, false,
+GLOBAL_POOLING(global_max_pooling_3d, "GlobalMaxPooling3D", global_max, 3,
                "the largest element of each channel of volumes")
-GLOBAL_POOLING(global_average_pooling_1d, "GlobalAveragePooling1D", global_average, 1, true,
+GLOBAL_POOLING(global_average_pooling_1d, "GlobalAveragePooling1D", global_average, 1,
                "the mean of each channel of sequences, of the steps that the mask keeps")
-GLOBAL_POOLING(global_average_pooling_2d, "GlobalAveragePooling2D", global_average, 2, false,
+GLOBAL_POOLING(global_average_pooling_2d, "GlobalAveragePooling2D", global_average, 2,
                "the mean of each channel of images")
-GLOBAL_POOLING(global_average_pooling_3d, "GlobalAveragePooling3D", global_average, 3, false,
+GLOBAL_POOLING(global_average_pooling_3d, "GlobalAveragePooling3D", global_average, 3,
                "the mean of each channel of volumes")
 // clang-format on

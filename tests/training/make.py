@@ -168,6 +168,10 @@ def embedding(): return classes(L.Embedding(10, 4), L.GlobalAveragePooling1D(), 
 @model
 def masked(): return classes(L.Embedding(6, 4, mask_zero=True), L.LSTM(4), shape=(5,), dtype="int32")
 @model
+def masked_mean():  # the mean of the steps has no mask
+    x = keras.Input((6,), dtype="int32"); e = L.Embedding(6, 4, mask_zero=True)(x); mean = L.GlobalAveragePooling1D()
+    return keras.Model(x, L.Dense(1, "sigmoid")(L.Concatenate()([mean(e), L.GRU(3)(e)]))), "binary_crossentropy", ["accuracy"]
+@model
 def tagger(): return chain((5,), L.Embedding(6, 4, mask_zero=True), L.Bidirectional(L.GRU(3, return_sequences=True)), L.Dense(3, "softmax"), dtype="int32"), "sparse_categorical_crossentropy", ["accuracy"]
 @model
 def attention():
