@@ -218,24 +218,37 @@ kt_value kt_build_like(kt_builder *builder, kt_value x, double number) {
     return kt_build_fill(builder, kt_build_type(builder, x), number);
 }
 
-bool kt_build_require_equal(kt_builder *builder, kt_dim a, kt_dim b, const char *what) {
-    if (builder->status != KT_OK) return false;
+/* a must be b, which the sentence says: a check at the entry, or a problem. */
+static bool require(kt_builder *builder, kt_dim a, kt_dim b, const kt_text *sentence) {
     kt_graph *graph = builder->graph;
     kt_agreement agreement = kt_dim_compare(graph->dims, a, b);
     if (agreement == KT_AGREE_ALWAYS) return true;
-    const char *where = kt_loc_string(graph, builder->loc);
-    kt_text sentence = {.arena = graph->arena};
-    kt_text_format(&sentence, "%s must be equal, but are ", what);
-    kt_dim_print(graph->dims, a, &sentence);
-    kt_text_add(&sentence, " and ");
-    kt_dim_print(graph->dims, b, &sentence);
-    kt_text_add(&sentence, ".");
-    if (agreement == KT_AGREE_NEVER)
-        return kt_build_fail(builder, KT_INVALID, "%s", kt_text_string(&sentence));
-    const char *whole = where ? kt_arena_format(graph->arena, "%s: %s", where, kt_text_string(&sentence))
-                              : kt_text_string(&sentence);
-    kt_graph_add_equality(graph, a, b, whole);
+    const char *where = kt_loc_string(graph, builder->loc), *text = kt_text_string(sentence);
+    if (agreement == KT_AGREE_NEVER) return kt_build_fail(builder, KT_INVALID, "%s", text);
+    kt_graph_add_equality(graph, a, b, where ? kt_arena_format(graph->arena, "%s: %s", where, text) : text);
     return true;
+}
+
+bool kt_build_require_equal(kt_builder *builder, kt_dim a, kt_dim b, const char *what) {
+    if (builder->status != KT_OK) return false;
+    kt_text sentence = {.arena = builder->graph->arena};
+    kt_text_format(&sentence, "%s must be equal, but are ", what);
+    kt_dim_print(builder->graph->dims, a, &sentence);
+    kt_text_add(&sentence, " and ");
+    kt_dim_print(builder->graph->dims, b, &sentence);
+    kt_text_add(&sentence, ".");
+    return require(builder, a, b, &sentence);
+}
+
+bool kt_build_require_at_least(kt_builder *builder, kt_dim dim, int64_t bound, const char *what) {
+    kt_dim_pool *dims = builder->graph->dims;
+    if (builder->status != KT_OK) return false;
+    kt_text sentence = {.arena = builder->graph->arena};
+    kt_text_format(&sentence, "%s must be at least %lld, but is ", what, (long long)bound);
+    kt_dim_print(dims, dim, &sentence);
+    kt_text_add(&sentence, ".");
+    kt_dim least = kt_dim_const(dims, bound);
+    return require(builder, kt_dim_min(dims, dim, least), least, &sentence);
 }
 
 /* NumPy's rule for one dimension of two shapes. */

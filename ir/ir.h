@@ -238,6 +238,7 @@ kt_value kt_build_broadcast_to(kt_builder *builder, kt_value x, int rank, const 
 /* a and b must be equal: true if that is provable; else, if they may be, an entry check is added. False, and a
  * problem, if they cannot be equal. what names the place. */
 bool kt_build_require_equal(kt_builder *builder, kt_dim a, kt_dim b, const char *what);
+bool kt_build_require_at_least(kt_builder *builder, kt_dim dim, int64_t bound, const char *what); /* likewise */
 
 /* ---- gradients ------------------------------------------------------------------------------------------ */
 /* The derivatives of y, a float scalar of the function that is being written, by each of wrt, floats that it was

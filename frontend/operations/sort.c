@@ -106,19 +106,20 @@ static uint32_t two_outputs(const kt_layer *layer) {
     return 2;
 }
 static void call_top_k(kt_layer *layer, kt_layer_call *call) {
-    int64_t k = ((const top_k *)layer)->k, size = INT32_MAX;
+    const int64_t k = ((const top_k *)layer)->k;
     kt_builder *b = call->trace->builder;
     kt_value x = kt_operation_tensor(call, 0, "x");
     if (!x) return;
     kt_dtype dtype = kt_build_type(b, x)->dtype;
     if (!begin(call, &x)) return;
     const kt_type *type = kt_build_type(b, x);
-    (void)kt_dim_is_const(b->graph->dims, type->dims[type->rank - 1], &size);
-    if (k < 1 || k > size) {
-        kt_trace_fail(call->trace, KT_INVALID,
-                      "the option 'k' must be from 1 to how many elements there are.");
+    if (k < 1 || k > INT32_MAX) {
+        kt_trace_fail(call->trace, KT_INVALID, "the option 'k' must be at least 1, and an int32.");
         return;
     }
+    if (!kt_build_require_at_least(b, type->dims[type->rank - 1], k,
+                                   "the axis that the k largest are taken of"))
+        return;
     call->outputs[1] = find_order(b, x, kt_dim_const(b->graph->dims, k), true);
     call->outputs[0] = kt_build_cast(b, pick(b, x, call->outputs[1]), dtype);
 }

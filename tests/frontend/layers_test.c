@@ -284,8 +284,9 @@ static void sorting_what_there_is_not(void **state) {
     static const char *const cases[][4] = {
         {"numpy", "Sort", "\"axis\": [0, 1]", "it sorts along one axis."},
         {"numpy", "Argsort", "\"axis\": []", "it sorts along one axis."},
-        {"math", "TopK", "\"k\": 0", "the option 'k' must be from 1 to how many elements there are."},
-        {"math", "TopK", "\"k\": 5", "the option 'k' must be from 1 to how many elements there are."},
+        {"math", "TopK", "\"k\": 0", "the option 'k' must be at least 1, and an int32."},
+        {"math", "TopK", "\"k\": 5",
+         "the axis that the k largest are taken of must be at least 5, but is 4."},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         lab l;
@@ -304,6 +305,30 @@ static void sorting_what_there_is_not(void **state) {
         json_decref(serialized);
         lab_close(&l);
     }
+}
+
+/* How many there are is known when the program runs. */
+static void the_largest_of_as_many_as_there_are(void **state) {
+    (void)state;
+    lab l;
+    lab_open(&l);
+    json_t *serialized =
+        json_loads("{\"module\": \"keras.src.ops.math\", \"class_name\": \"TopK\", \"config\": "
+                   "{\"name\": \"it\", \"k\": 5}}",
+                   0, NULL);
+    kt_layer *layer = kt_layer_from_config(&l.context, serialized, "model");
+    kt_argument x = lab_tensor(lab_input(&l, "f32[batch,n]"));
+    assert_int_not_equal(lab_call(&l, layer, &x, 1, 0), 0);
+    assert_int_equal(l.graph->equalities.count, 1);
+    const kt_equality *check = &l.graph->equalities.at[0];
+    assert_non_null(
+        strstr(check->sentence, "the axis that the k largest are taken of must be at least 5, but is n."));
+    const int64_t few[] = {1, 4}, enough[] = {1, 5};
+    assert_int_equal(kt_dim_eval(l.graph->dims, check->left, few), 4);
+    assert_int_equal(kt_dim_eval(l.graph->dims, check->left, enough), 5);
+    assert_int_equal(kt_dim_eval(l.graph->dims, check->right, few), 5);
+    json_decref(serialized);
+    lab_close(&l);
 }
 
 /* ---- names, dtypes
@@ -718,6 +743,7 @@ int main(void) {
         cmocka_unit_test(all_problems_of_a_layer),
         cmocka_unit_test(unknown_classes),
         cmocka_unit_test(sorting_what_there_is_not),
+        cmocka_unit_test(the_largest_of_as_many_as_there_are),
         cmocka_unit_test(names),
         cmocka_unit_test(promotion),
         cmocka_unit_test(shapes),

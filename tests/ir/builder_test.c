@@ -151,6 +151,14 @@ static void shapes_broadcast_as_in_numpy(void **state) {
     assert_problem(f, "dimensions that are broadcast against each other must be equal, but are 3 and 4.");
 }
 
+static void a_size_below_the_least_is_refused(void **state) {
+    fixture *f = *state;
+    kt_builder builder;
+    kt_builder_begin(&builder, f->graph, KT_FUNC_BODY, "body", &f->diag);
+    assert_false(kt_build_require_at_least(&builder, dim_of(f, "2"), 3, "the length"));
+    assert_problem(f, "the length must be at least 3, but is 2.");
+}
+
 static void a_shape_cannot_lose_axes(void **state) {
     fixture *f = *state;
     kt_builder builder;
@@ -173,6 +181,11 @@ static void equality_is_required_or_recorded(void **state) {
     assert_int_equal(f->graph->equalities.count, 1);
     assert_string_equal(f->graph->equalities.at[0].sentence,
                         "model/layer: the lengths must be equal, but are n and m.");
+    assert_true(kt_build_require_at_least(&builder, n, 1, "the length"));
+    assert_int_equal(f->graph->equalities.count, 1);
+    assert_true(kt_build_require_at_least(&builder, n, 3, "the length"));
+    assert_string_equal(f->graph->equalities.at[1].sentence,
+                        "model/layer: the length must be at least 3, but is n.");
     assert_false(kt_build_require_equal(&builder, n, sum, "the lengths"));
     assert_problem(f, "the lengths must be equal, but are n and ");
     assert_int_equal(builder.status, KT_INVALID);
@@ -433,6 +446,7 @@ int main(void) {
         FIXTURE_TEST(constants_hold_numbers),
         FIXTURE_TEST(casts_to_the_same_dtype_vanish),
         FIXTURE_TEST(shapes_broadcast_as_in_numpy),
+        FIXTURE_TEST(a_size_below_the_least_is_refused),
         FIXTURE_TEST(a_shape_cannot_lose_axes),
         FIXTURE_TEST(equality_is_required_or_recorded),
         FIXTURE_TEST(lists_longer_than_a_tensor_fail),
