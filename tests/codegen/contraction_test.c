@@ -283,6 +283,33 @@ static void test_conv(void **state) {
     finish(&s);
 }
 
+/* Along one axis an image is one line, which threads share at batch 1, by features or by places, where there
+ * is work enough. */
+static void test_units_of_a_line(void **state) {
+    (void)state;
+    suite s = begin_suite();
+    const conv_case cases[] = {
+        {SIZES(1, 34, 64), SIZES(3), 128, 1, .packed = true},
+        {SIZES(1, 194, 64), SIZES(3), 128, 1, .packed = true},
+        {SIZES(1, 10, 64), SIZES(3), 128, 1, .packed = true},
+        {SIZES(1, 34, 64), SIZES(3), PANEL, 1, .packed = true},
+    };
+    static const bool shared[] = {true, true, false, false};
+    kt_target target;
+    assert_int_equal(
+        kt_target_describe("x86_64-unknown-linux-gnu", "x86-64-v4", NULL, s.arena, &target, &s.diag), KT_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        kt_loops loops;
+        int64_t units;
+        add_conv(&s, &cases[i], 1);
+        assert_int_equal(kt_lower_kernel(s.graph, s.kernels.at[i], &target, s.arena, &loops, &s.diag), KT_OK);
+        assert_true(kt_dim_is_const(s.graph->dims, loops.units, &units));
+        assert_int_equal(units > 1, shared[i]);
+    }
+    run_suite(&s, NULL, batches, 1);
+    end_suite(&s);
+}
+
 /* Depthwise: rows of one tile and of several, even and not, that reach outside at either end, at both, and
  * far. */
 static void test_depthwise(void **state) {
@@ -387,7 +414,7 @@ int main(void) {
         cmocka_unit_test(test_dense),          cmocka_unit_test(test_single_columns),
         cmocka_unit_test(test_contractions),   cmocka_unit_test(test_conv),
         cmocka_unit_test(test_depthwise),      cmocka_unit_test(test_grouped),
-        cmocka_unit_test(test_grouped_dtypes),
+        cmocka_unit_test(test_grouped_dtypes), cmocka_unit_test(test_units_of_a_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
  *   // quantize: conv=-1:3 dense=0:6   the ranges of products, `observe` or `weights`
  *   // memory: 4096                 what a step that trains may need, with a batch of 32
  *   // plan: predict                expect the memory plan of an entry, instead of the graph
+ *   // evaluate: predict            of drawn inputs and weights and a batch of 2 it gives the same afterwards
  *   graph "…" …
  *   // ====
  *   the graph afterwards, or the problems, one "error: …" a line
@@ -20,8 +21,11 @@
 
 #include "passes/passes.h"
 #include "passes/plan.h"
+#include "random/generator.h"
 
 #include <dirent.h>
+
+enum { MOST_PORTS = 8 };
 
 static const char mark[] = "\n// ====\n";
 static bool update;
@@ -111,6 +115,40 @@ static void assert_round_trip(kt_arena *arena, const char *text) {
     kt_diag_deinit(&diag);
 }
 
+/* Numbers from -1 to 1. */
+static float *draw(kt_arena *arena, uint64_t *state, size_t count) {
+    float *numbers = KT_NEW_ARRAY(arena, float, count);
+    for (size_t i = 0; i < count; i++) {
+        *state = *state * 6364136223846793005u + 1442695040888963407u;
+        numbers[i] = (float)(int32_t)(*state >> 32) * 0x1p-31F;
+    }
+    return numbers;
+}
+
+/* Evaluates an entry of float32 inputs and variables that are drawn anew, the same ones each time. */
+static kt_status evaluate(kt_arena *arena, kt_graph *graph, const char *entry, kt_tensor *out_results,
+                          kt_diag *diag) {
+    static const int64_t sizes[] = {2};
+    uint64_t state = 1;
+    kt_func func = kt_graph_find(graph, entry);
+    const kt_function *function = kt_graph_function(graph, func);
+    kt_tensor inputs[MOST_PORTS];
+    uint32_t count = 0;
+    assert_true(function->params.count <= MOST_PORTS && function->results.count <= MOST_PORTS);
+    for (uint32_t i = 0; i < function->params.count; i++) {
+        const kt_type *type = kt_graph_type(graph, function->params.at[i].value);
+        kt_tensor tensor = {.dtype = type->dtype, .rank = type->rank};
+        for (int axis = 0; axis < type->rank; axis++)
+            tensor.dims[axis] = kt_dim_eval(graph->dims, type->dims[axis], sizes);
+        tensor.data = draw(arena, &state, kt_tensor_elements(&tensor));
+        if (function->params.at[i].role == KT_ROLE_VARIABLE)
+            graph->variables.at[function->params.at[i].index].data = tensor.data;
+        else
+            inputs[count++] = tensor;
+    }
+    return kt_eval(graph, func, sizes, inputs, count, arena, out_results, diag);
+}
+
 static kt_status run(kt_arena *arena, const char *input, const char *text, kt_text *out, kt_diag *diag) {
     kt_graph *graph = NULL;
     kt_pass_options options = {.verify = true};
@@ -122,8 +160,12 @@ static kt_status run(kt_arena *arena, const char *input, const char *text, kt_te
     read_quantization(arena, text, &options);
     read_memory(arena, text, &options);
     const char *passes = header(arena, text, "passes", "pipeline"), *plan = header(arena, text, "plan", NULL);
+    const char *entry = header(arena, text, "evaluate", NULL);
+    kt_tensor before[MOST_PORTS], after[MOST_PORTS];
     KT_TRY(kt_graph_parse(arena, input, strlen(input), &graph, diag));
     KT_TRY(kt_graph_verify(graph, diag));
+    if (entry) KT_TRY(evaluate(arena, graph, entry, before, diag));
+    KT_TRY(kt_graph_parse(arena, input, strlen(input), &graph, diag));
     if (strcmp(passes, "pipeline") == 0)
         KT_TRY(kt_passes_run(graph, &options, diag));
     else
@@ -136,6 +178,13 @@ static kt_status run(kt_arena *arena, const char *input, const char *text, kt_te
     } else {
         kt_graph_print(graph, &(kt_print_options){false}, out);
         assert_round_trip(arena, kt_text_string(out));
+    }
+    if (!entry) return KT_OK;
+    KT_TRY(evaluate(arena, graph, entry, after, diag));
+    const kt_function *function = kt_graph_function(graph, kt_graph_find(graph, entry));
+    for (uint32_t i = 0; i < function->results.count; i++) {
+        const char *differs = random_difference(arena, &before[i], &after[i], false);
+        if (differs) fail_msg("result %u: %s", i, differs);
     }
     return KT_OK;
 }
