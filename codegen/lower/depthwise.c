@@ -8,15 +8,19 @@
  *
  * A unit is some rows of an image. It goes through them with so few channels at a time that the rows under
  * the window stay in the nearest cache, and so each pixel comes from beyond it once. Where pixels lie so far
- * apart, by a power of two, that their rows push each other out of it, tiles are of two rows, which share
- * what is loaded. */
+ * apart, by a power of two, that their rows push each other out of it all the same, it goes through one strip
+ * of the rows after the other. There, and where an image stays in the second cache, tiles are of two rows,
+ * which share what is loaded; from beyond, single rows come faster. */
 #include "codegen/lower/lower_impl.h"
 
 enum {
     UNIT_PRODUCTS = 1 << 20, /* multiply-adds in a unit, about; images of a quarter are shared out */
     NEAR_BYTES = 24 * 1024,  /* of rows under the window */
+    SECOND_BYTES = 1 << 19,  /* of an image and its result, in the second cache */
     MOST_LINES = 1 << 12,    /* of a unit */
     MOST_PLACES = 12,        /* of a tile: each costs instructions */
+    PAIRED_PLACES = 7,       /* in each row of a tile of two, at most */
+    LEAST_TILES = 2,         /* of a strip: pixels between strips are read for both */
     MOST_PRODUCTS = 160,     /* of a row of the window, in a tile: these are expanded */
 };
 
@@ -32,6 +36,8 @@ typedef struct depthwise {
     int64_t places;                     /* of a tile */
     int64_t high;           /* of tiles of two rows: the window's rows; 0: there are no such tiles */
     int64_t above, below;   /* the first row and the last whose windows are inside */
+    int64_t together;       /* tiles of a strip */
+    kt_reg strip;           /* its number */
     int64_t wide;           /* channels of a block */
     kt_reg block;           /* where it begins */
     kt_reg at[KT_MAX_RANK]; /* image, and the row in it: indices of the axes before the last spatial one */
@@ -178,9 +184,10 @@ static void emit_channels(kt_lower *lower, tile *t) {
                          emit_tile, t, "channels");
 }
 
-/* The tiles of a row: those within as a loop, and before and behind it those which reach outside or are
- * narrower. */
+/* The strip's tiles of a row: those within as a loop, and before and behind it those which reach outside or
+ * are narrower. */
 static void emit_row(kt_lower *lower, const depthwise *d, bool paired) {
+    kt_loops *loops = lower->loops;
     int64_t tiles = kt_divide_up(d->width, d->places), from = 0, to = tiles;
     while (from < to && !is_inside(d, from * d->places, (from + 1) * d->places)) from++;
     while (to > from && (to * d->places > d->width || !is_inside(d, (to - 1) * d->places, to * d->places)))
@@ -190,12 +197,18 @@ static void emit_row(kt_lower *lower, const depthwise *d, bool paired) {
         tile t = {.d = d, .paired = paired, .first = first, .places = rest < d->places ? rest : d->places};
         if (number == from && from < to) {
             t.inside = true;
-            t.number = kt_lower_begin(lower, kt_loops_int(lower->loops, from), kt_loops_int(lower->loops, to),
-                                      1, "tiles");
+            kt_reg begin = kt_times_int(lower, d->strip, d->together),
+                   end = kt_plus_int(lower, begin, d->together);
+            t.number =
+                kt_lower_begin(lower, kt_loops_index(loops, KT_INDEX_MAX, begin, kt_loops_int(loops, from)),
+                               kt_loops_index(loops, KT_INDEX_MIN, end, kt_loops_int(loops, to)), 1, "tiles");
             number = to - 1;
+        } else {
+            kt_reg strip = kt_loops_int(loops, number / d->together);
+            kt_lower_if(lower, kt_loops_index(loops, KT_INDEX_EQ, d->strip, strip));
         }
         emit_channels(lower, &t);
-        if (t.inside) kt_lower_end(lower);
+        kt_lower_end(lower);
     }
 }
 
@@ -251,49 +264,70 @@ static bool suits_tiles(const depthwise *d) {
            (tiles <= 2 || is_inside(d, d->places, (tiles - 1) * d->places));
 }
 
-/* All channels, unless rows are read again for others of the result: then as many as the nearest cache keeps
- * of those under the window, by whole lines. */
-static void choose_block(kt_lower *lower, depthwise *d) {
-    int64_t vectors = d->attrs->groups / d->lanes, rows;
-    d->wide = d->attrs->groups;
-    if (d->wide % d->lanes != 0 ||
+/* Channels of a block: all, unless rows are read again for others of the result. Then as many vectors of them
+ * as the nearest cache keeps of the rows under the window, by whole lines. */
+static int64_t block_channels(kt_lower *lower, const depthwise *d) {
+    int64_t channels = d->attrs->groups, vectors = channels / d->lanes, rows;
+    if (channels % d->lanes != 0 ||
         !is_known(lower, kt_product(lower, d->w->dims, 0, d->spatial - 1), &rows) || rows < 2 ||
         d->extent == 0)
-        return;
+        return channels;
     int64_t bytes = d->lanes * (int64_t)kt_dtype_bytes(d->x->dtype);
     int64_t wide = NEAR_BYTES / (rows * d->extent * bytes);
     if (wide < KT_LINE_BYTES / bytes) wide = KT_LINE_BYTES / bytes;
     if (wide > vectors) wide = vectors;
     while (vectors % wide != 0) wide--;
-    wide = kt_choose(&lower->loops->choice, KT_KNOB_wide, wide,
-                     (kt_range){.least = 1, .most = vectors, .divides = vectors},
-                     "what the nearest cache keeps of rows under the window");
-    d->wide = wide * d->lanes;
+    return wide * d->lanes;
 }
 
-/* Do rows under the window push each other out of the nearest cache? Blocks of pixels that are apart by a
- * multiple of a power of two only take so large a part of it. */
-static bool crowds(const depthwise *d, int64_t high) {
+static void choose_block(kt_lower *lower, depthwise *d) {
+    int64_t vectors = d->attrs->groups / d->lanes;
+    if (d->spatial < 2 || d->attrs->groups % d->lanes != 0) return;
+    d->wide = d->lanes * kt_choose(&lower->loops->choice, KT_KNOB_wide, d->wide / d->lanes,
+                                   (kt_range){.least = 1, .most = vectors, .divides = vectors},
+                                   "what the nearest cache keeps of rows under the window");
+}
+
+/* What so many rows take of the nearest cache. Blocks of pixels that are apart by a multiple of a power of
+ * two only take so large a part of it. */
+static int64_t near_bytes(const depthwise *d, int64_t rows) {
     int64_t bytes = (int64_t)kt_dtype_bytes(d->x->dtype), pixel = d->attrs->groups * bytes;
     int64_t taken = d->wide * bytes, apart = pixel & -pixel;
-    return high * d->extent * (apart > taken ? apart : taken) > NEAR_BYTES;
+    return rows * d->extent * (apart > taken ? apart : taken);
 }
 
 /* Are tiles to be of two rows? Their sums, a row's pixels and two vectors of the window fill the registers.
  */
 static void choose_pairs(kt_lower *lower, depthwise *d) {
     const kt_attrs_conv *attrs = d->attrs;
-    int64_t high, above, extent, rows, registers = 3 * d->places + d->window + 1;
+    int64_t high, above, extent, rows, registers = 3 * PAIRED_PLACES + d->window + 1;
     for (int i = 0; i < d->spatial; i++)
         if (attrs->strides.at[i] != 1 || attrs->dilation.at[i] != 1) return;
     if (d->spatial != 2 || registers > lower->target->vector_registers ||
-        !is_known(lower, d->w->dims[0], &high) || high < 2 || !crowds(d, high) ||
-        2 * high * d->places * d->window > MOST_PRODUCTS || !is_known(lower, attrs->low.at[0], &above) ||
+        !is_known(lower, d->w->dims[0], &high) || high < 2 ||
+        2 * high * PAIRED_PLACES * d->window > MOST_PRODUCTS || !is_known(lower, attrs->low.at[0], &above) ||
         !is_known(lower, d->x->dims[1], &extent) || !is_known(lower, d->result->dims[1], &rows))
+        return;
+    int64_t pixels = extent * d->extent + rows * d->width;
+    if (near_bytes(d, high) <= NEAR_BYTES &&
+        pixels * attrs->groups * (int64_t)kt_dtype_bytes(d->x->dtype) > SECOND_BYTES)
         return;
     d->above = above;
     d->below = extent - high + above < rows - 1 ? extent - high + above : rows - 1;
     d->high = d->below > d->above ? high : 0;
+}
+
+/* Into as few strips as keep the rows under a tile, and those that it writes, in the nearest cache. Where
+ * windows move by more than a row, little is read again. */
+static void choose_strips(kt_lower *lower, depthwise *d) {
+    int64_t written = d->high ? 2 : 1, tiles = kt_divide_up(d->width, d->places), high;
+    d->together = tiles;
+    if (d->spatial != 2 || d->attrs->strides.at[0] != 1 || d->extent == 0 ||
+        !is_known(lower, d->w->dims[0], &high) || high < 2)
+        return;
+    int64_t strips = kt_divide_up(near_bytes(d, high - 1 + 2 * written), NEAR_BYTES);
+    d->together = kt_divide_up(tiles, strips);
+    if (d->together < LEAST_TILES) d->together = LEAST_TILES;
 }
 
 /* Rows of a unit. */
@@ -327,8 +361,11 @@ static bool plan(kt_lower *lower, depthwise *d) {
         !is_known(lower, d->result->dims[last + 1], &d->width) || d->width == 0)
         return false;
     d->lanes = kt_lower_lanes(lower, 1, d->x->dims[d->spatial + 1]);
+    d->wide = block_channels(lower, d);
+    choose_pairs(lower, d);
     int64_t most = lower->target->vector_registers - 4;
     if (most > MOST_PLACES) most = MOST_PLACES;
+    if (d->high) most = PAIRED_PLACES;
     d->places =
         kt_choose(&lower->loops->choice, KT_KNOB_rows, tile_places(d->width, most),
                   (kt_range){.least = 1, .most = most}, "places fall evenly into a row, or nearly so");
@@ -355,7 +392,7 @@ bool kt_lower_depthwise(kt_lower *lower, const kt_node_info *heavy, uint32_t x, 
     kt_dim row_work = kt_dim_mul_const(dims, window, d.width * d.attrs->groups);
     loops->choice.form = "depthwise";
     choose_block(lower, &d);
-    choose_pairs(lower, &d);
+    choose_strips(lower, &d);
     kt_dim high = choose_rows(lower, &d, row_work);
     kt_dim units = kt_dim_ceildiv(dims, rows, high);
     loops->leading = true;
@@ -367,10 +404,13 @@ bool kt_lower_depthwise(kt_lower *lower, const kt_node_info *heavy, uint32_t x, 
     end = kt_loops_index(loops, KT_INDEX_MIN, end, kt_loops_dim(loops, rows));
     d.block = kt_lower_begin(lower, kt_loops_int(loops, 0), kt_loops_int(loops, d.attrs->groups), d.wide,
                              "channel blocks");
+    int64_t strips = kt_divide_up(kt_divide_up(d.width, d.places), d.together);
+    d.strip = kt_lower_begin(lower, kt_loops_int(loops, 0), kt_loops_int(loops, strips), 1, "strips");
     if (d.high)
         emit_pairs(lower, &d, begin, end);
     else
         emit_rows(lower, &d, begin, end);
+    kt_lower_end(lower);
     kt_lower_end(lower);
     kt_loops_end(loops);
     return true;

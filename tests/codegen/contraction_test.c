@@ -337,6 +337,9 @@ static void test_depthwise(void **state) {
         {SIZES(N, 9, 56, 64), SIZES(3, 3), 64, 64, .padding = SIZES(1, 1, 1, 1)},
         {SIZES(N, 9, 57, 64), SIZES(2, 3), 64, 64, .padding = SIZES(0, 2, 1, 0)},
         {SIZES(N, 10, 58, 64), SIZES(3, 3), 64, 64},
+        /* strips of two tiles, and one that is left; of single rows */
+        {SIZES(N, 6, 35, 128), SIZES(3, 3), 128, 128, .padding = SIZES(1, 1, 1, 1)},
+        {SIZES(N, 5, 70, 128), SIZES(3, 3), 128, 128, .strides = SIZES(1, 2), .padding = SIZES(1, 1, 1, 1)},
     };
     suite s = begin_suite();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) add_conv(&s, &cases[i], 2);
