@@ -261,7 +261,7 @@ int kt_binding_make(kt_context *context, const kt_abi_entry *entry, const int64_
         code = fail(context, KT_ERROR_ARGUMENT,
                     "The dimensions do not fit '%s': a tensor would have a size below 0.", entry->name);
     }
-    if (code == 0) kt_share_out(entry, binding, threads, context->shares_forced);
+    if (code == 0) kt_share_out(entry, binding, context->pool, threads, context->shares_forced);
     if (code == 0 && !kt_lanes_place(entry, binding)) code = KT_ERROR_MEMORY;
     if (code == 0 && threads > 1)
         code = kt_shares_make(context, entry, binding, threads, context->shares_forced);

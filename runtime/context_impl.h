@@ -24,6 +24,7 @@ struct binding {
     char *base; /* the workspace that args point into; NULL: not yet */
     int64_t workspace_bytes;
     double nanoseconds; /* that a call takes, as an estimate */
+    double handing;     /* nanoseconds to share a step out, of several threads (kt_pool_handing) */
     int64_t share_count, first_sample;
     struct binding **shares; /* of its samples, which threads go through side by side; NULL: there are none */
 };
@@ -51,9 +52,9 @@ char *kt_buffer_place(const struct call *call, uint32_t index);
 
 /* ---- share_out.c
  * ------------------------------------------------------------------------------------------- */
-/* Decides parts, lanes and shares of loops, by values, and estimates the time of a call; overwrites offsets.
- * forced: loops go in shares wherever they can. */
-void kt_share_out(const kt_abi_entry *entry, struct binding *binding, int threads, bool forced);
+/* Decides parts, lanes and shares of loops among threads of the pool, by values, and estimates the time of a
+ * call; overwrites offsets. forced: loops go in shares wherever they can. */
+void kt_share_out(const kt_abi_entry *entry, struct binding *binding, kt_pool *pool, int threads, bool forced);
 /* Does a call take less time in shares, of which this is the largest? */
 bool kt_shares_pay(const kt_abi_entry *entry, const struct binding *whole, const struct binding *share);
 

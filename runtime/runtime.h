@@ -82,6 +82,10 @@ void kt_pool_destroy(kt_pool *pool);
 int kt_pool_threads(const kt_pool *pool);
 /* Runs kernel on parts 0 … parts-1, one of them on the calling thread; returns when all are done. */
 void kt_pool_run(kt_pool *pool, kt_kernel_fn *kernel, void *const *args, const int64_t *symbols, int64_t parts);
+/* Nanoseconds to hand a part out and wait for it, KT_HANDED_BYTES going over to its thread. Measured at the first call. The pool has several
+ * threads. */
+#define KT_HANDED_BYTES 4096
+double kt_pool_handing(kt_pool *pool);
 
 /* Made-up inputs of an entry, and room for its outputs behind them, for these symbols: floats in [0, 1); integers are 0 and 1, which are
  * good as indices, too. NULL: there is no memory. */

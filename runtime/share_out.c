@@ -1,6 +1,7 @@
 /* Into how many parts each step of a binding goes: as many as there are threads or one, whichever takes less
  * time after the steps before it. What counts beside a step's own time is what must be moved from core to
- * core: a thread whose rows were written on its own core has them in its cache. */
+ * core: a thread whose rows were written on its own core has them in its cache. What either costs on this
+ * machine the pool has measured. */
 #include "runtime/context_impl.h"
 
 /* What decides whether threads pay, as far as machines are alike in it. */
@@ -8,10 +9,10 @@ enum {
     NANOSECONDS_A_PART = 2500,   /* beside which handing a part to a thread is little */
     NANOSECONDS_A_CALL = 20000,  /* of all parts: less is done before threads have woken up */
     NANOSECONDS_A_BATCH = 10000, /* the same of shares, for which threads are called but once */
-    NANOSECONDS_A_STEP = 1000,   /* to hand out its parts, and to wait for the last */
     READ_BYTES = 32,             /* in a nanosecond, from cache */
-    MOVED_BYTES = 10,            /* the same, of what another core has written */
-    CACHED_BYTES = 1 << 18,      /* more would not be in the core's own cache anyway */
+    REREAD_BYTES = 192, /* the same in turns of a loop that reads no more than a core's own cache holds */
+    REREAD_MOST = 1 << 19,
+    CACHED_BYTES = 1 << 18, /* more would not be in the core's own cache anyway */
 };
 
 /* On which cores a buffer was written. */
@@ -40,17 +41,42 @@ static double moved_bytes(double bytes, enum home home, bool by_rows, double par
     return home == BY_ROWS ? 0 : bytes * (parts - 1) / parts / parts;
 }
 
-/* What a step takes in nanoseconds by one thread, without moving anything, as an estimate. */
-static double step_time(const kt_abi_entry *entry, const int64_t *values, const kt_abi_step *step) {
-    double read = 0, time = (double)values[step->cost];
-    for (uint32_t i = 0; i < step->arg_count; i++)
-        read += (double)values[entry->buffers[entry->args[step->first_arg + i]].bytes];
-    return time > read / READ_BYTES ? time : read / READ_BYTES;
+static double read_bytes(const kt_abi_entry *entry, const int64_t *values, uint32_t step) {
+    double bytes = 0;
+    for (uint32_t i = 0; i < entry->steps[step].arg_count; i++)
+        bytes += (double)values[entry->buffers[entry->args[entry->steps[step].first_arg + i]].bytes];
+    return bytes;
 }
 
-/* The same in parts, and what is moved from core to core for them. */
-static double shared_time(const kt_abi_entry *entry, const struct binding *binding, const kt_abi_step *step,
+/* Does a turn of the loop around a step read so little that it is still there in the next? */
+static bool is_reread(const kt_abi_entry *entry, const int64_t *values, uint32_t step) {
+    double bytes = REREAD_MOST + 1;
+    for (uint32_t i = 0; i < entry->loop_count; i++) {
+        const kt_abi_loop *loop = &entry->loops[i]; /* the last that holds it is the innermost */
+        if (step < loop->first_step || step >= loop->end_step) continue;
+        bytes = 0;
+        for (uint32_t k = loop->first_step; k < loop->end_step && bytes <= REREAD_MOST; k++)
+            bytes += read_bytes(entry, values, k);
+    }
+    return bytes <= REREAD_MOST;
+}
+
+/* What a step takes in nanoseconds by one thread, without moving anything, as an estimate. */
+static double step_time(const kt_abi_entry *entry, const int64_t *values, uint32_t step) {
+    double read = read_bytes(entry, values, step), time = (double)values[entry->steps[step].cost];
+    read /= is_reread(entry, values, step) ? REREAD_BYTES : READ_BYTES;
+    return time > read ? time : read;
+}
+
+/* To move so many bytes from core to core. */
+static double moving_time(const struct binding *binding, double bytes) {
+    return (bytes > CACHED_BYTES ? CACHED_BYTES : bytes) / KT_HANDED_BYTES * binding->handing;
+}
+
+/* The same in parts, and to move what is moved for them. */
+static double shared_time(const kt_abi_entry *entry, const struct binding *binding, uint32_t number,
                           double parts, double threads) {
+    const kt_abi_step *step = &entry->steps[number];
     double moved = 0;
     for (uint32_t i = 0; i < step->arg_count; i++) {
         uint32_t index = entry->args[step->first_arg + i];
@@ -58,9 +84,8 @@ static double shared_time(const kt_abi_entry *entry, const struct binding *bindi
         moved += moved_bytes((double)binding->values[entry->buffers[index].bytes],
                              (enum home)binding->offsets[index], step->leading, parts, threads);
     }
-    if (moved > CACHED_BYTES) moved = CACHED_BYTES;
-    return step_time(entry, binding->values, step) / parts + moved / MOVED_BYTES +
-           (parts > 1 ? NANOSECONDS_A_STEP : 0);
+    return step_time(entry, binding->values, number) / parts + moving_time(binding, moved) +
+           (parts > 1 ? binding->handing : 0);
 }
 
 /* How often a step runs in a call. */
@@ -85,7 +110,7 @@ static double loop_moved_time(const kt_abi_entry *entry, const struct binding *b
             moved +=
                 (double)bytes * (buffer->place == KT_PLACE_SLICE ? (double)binding->values[loop->length] : 1);
         }
-    return (moved > CACHED_BYTES ? CACHED_BYTES : moved) / MOVED_BYTES;
+    return moving_time(binding, moved);
 }
 
 /* Into how many shares of its samples a loop goes, of so many or one: the former if that is forced, or takes
@@ -94,13 +119,13 @@ static double loop_moved_time(const kt_abi_entry *entry, const struct binding *b
 static int64_t share_loop(const kt_abi_entry *entry, const struct binding *binding, uint32_t number,
                           int64_t shares, bool forced) {
     const kt_abi_loop *loop = &entry->loops[number];
-    double alone = 0, own = NANOSECONDS_A_STEP, turns = count_turns(entry, binding, loop->first_step);
+    double alone = 0, own = binding->handing, turns = count_turns(entry, binding, loop->first_step);
     if (!loop->batch || shares == 1 || forced) return loop->batch ? shares : 1;
     for (uint32_t i = loop->first_step; i < loop->end_step; i++) {
-        alone += step_time(entry, binding->values, &entry->steps[i]) * turns;
-        own += step_time(entry, binding->share_values, &entry->steps[i]) * turns;
+        alone += step_time(entry, binding->values, i) * turns;
+        own += step_time(entry, binding->share_values, i) * turns;
     }
-    double handing = turns * (loop->end_step - loop->first_step) * NANOSECONDS_A_STEP;
+    double handing = turns * (loop->end_step - loop->first_step) * binding->handing;
     bool pays = alone >= NANOSECONDS_A_CALL && own + loop_moved_time(entry, binding, loop) < alone &&
                 own < alone / (double)shares + handing;
     return pays ? shares : 1;
@@ -115,31 +140,40 @@ static bool goes_in_shares(const kt_abi_entry *entry, const struct binding *bind
     return false;
 }
 
+/* One thread's time for all steps. */
+static double time_alone(const kt_abi_entry *entry, const struct binding *binding) {
+    double time = 0;
+    for (uint32_t i = 0; i < entry->step_count; i++)
+        time += step_time(entry, binding->values, i) * count_turns(entry, binding, i);
+    return time;
+}
+
 /* Homes of buffers are kept where their offsets will be. */
-void kt_share_out(const kt_abi_entry *entry, struct binding *binding, int threads, bool forced) {
-    double shared = 0, alone = 0, together = 0;
+void kt_share_out(const kt_abi_entry *entry, struct binding *binding, kt_pool *pool, int threads,
+                  bool forced) {
+    double shared = 0, alone = time_alone(entry, binding), together = 0;
+    bool may_pay = threads > 1 && alone >= NANOSECONDS_A_BATCH;
+    binding->handing = may_pay ? kt_pool_handing(pool) : 0;
     int64_t shares = threads > 1 ? kt_shares_of_loops(entry, binding, threads) : 1;
     for (uint32_t i = 0; i < entry->loop_count; i++)
         binding->loop_shares[i] = share_loop(entry, binding, i, shares, forced);
     for (uint32_t i = 0; i < entry->buffer_count; i++) binding->offsets[i] = first_home(entry, i);
     for (uint32_t i = 0; i < entry->step_count; i++) {
         const kt_abi_step *step = &entry->steps[i];
-        double time = step_time(entry, binding->values, step), parts = time / NANOSECONDS_A_PART;
+        double time = step_time(entry, binding->values, i), parts = time / NANOSECONDS_A_PART;
         double units = (double)binding->values[step->units];
         if (parts < 2) parts = 2; /* of a small step, for what would be moved */
         if (parts > threads) parts = threads;
         if (parts > units) parts = units;
         parts = parts < 1 ? 1 : (double)(int64_t)parts;
-        if (shared_time(entry, binding, step, parts, threads) >=
-            shared_time(entry, binding, step, 1, threads))
+        if (shared_time(entry, binding, i, parts, threads) >= shared_time(entry, binding, i, 1, threads))
             parts = 1;
         binding->parts[i] = (int64_t)parts;
         double turns = count_turns(entry, binding, i);
         bool in_shares = goes_in_shares(entry, binding, i);
         if (parts > 1 || in_shares) shared += time * turns;
-        alone += time * turns;
-        together += (in_shares ? step_time(entry, binding->share_values, step)
-                               : shared_time(entry, binding, step, parts, threads)) *
+        together += (in_shares ? step_time(entry, binding->share_values, i)
+                               : shared_time(entry, binding, i, parts, threads)) *
                     turns;
         bool by_rows = in_shares || step->leading;
         for (uint32_t k = 0; k < step->arg_count; k++) {
@@ -162,14 +196,12 @@ void kt_share_out(const kt_abi_entry *entry, struct binding *binding, int thread
 }
 
 bool kt_shares_pay(const kt_abi_entry *entry, const struct binding *whole, const struct binding *share) {
-    double moved = 0, samples = (double)share->symbols[entry->batch - 1];
+    double moved = 0;
     for (uint32_t i = 0; i < entry->loop_count; i++)
         if (whole->lanes[i] > 1) return false; /* there, samples go side by side already */
     for (uint32_t i = 0; i < entry->buffer_count; i++)
         if (entry->buffers[i].place == KT_PLACE_INPUT || entry->buffers[i].place == KT_PLACE_OUTPUT)
             moved += (double)share->values[entry->buffers[i].bytes];
-    if (moved > CACHED_BYTES) moved = CACHED_BYTES;
-    double all = share->nanoseconds * (double)whole->symbols[entry->batch - 1] / samples;
-    return all >= NANOSECONDS_A_BATCH &&
-           share->nanoseconds + moved / MOVED_BYTES + NANOSECONDS_A_STEP < whole->nanoseconds;
+    return whole->handing > 0 &&
+           share->nanoseconds + moving_time(whole, moved) + whole->handing < whole->nanoseconds;
 }

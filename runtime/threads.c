@@ -4,18 +4,28 @@
  * handed out. Whoever lowers it, worker or caller, has got a part. The job's fields are written before the
  * ticket and stay as they are until all its parts are done, so what a thread has read of them is right if its
  * compare-and-swap of the ticket succeeds. The caller takes parts too, and all of them if no worker wakes in
- * time: nothing ever waits for a thread that sleeps. Workers start with the first job of several parts. */
+ * time: nothing ever waits for a thread that sleeps. Workers start with the first job of several parts.
+ *
+ * How much it costs to share a job out differs by more than their distance tells: cores of one cache hand
+ * lines over several times as fast as others. So a pool finds it out, once, by jobs of two parts that each
+ * write what the other wrote in the job before. */
 #include "runtime/runtime.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <time.h>
 
 enum {
     SPINS = 8000, /* some ten to some hundred microseconds: as long as a step that is not shared */
     STACK_BYTES =
         4 << 20, /* of a worker: kernels have scratch memory there, and not all C libraries give so much */
+    MOVED_LINES = KT_HANDED_BYTES / 64,
+    ROUNDS = 4, /* of a try */
+    TRIES = 16,
+    LONGEST = 500000,      /* nanoseconds that tries may take */
+    HANDING_UNKNOWN = 1000 /* where no worker came in time */
 };
 
 struct kt_pool {
@@ -32,6 +42,7 @@ struct kt_pool {
     _Atomic bool caller_sleeps, stop;
 
     int threads, started;
+    double handing; /* 0: not known yet */
     pthread_t workers[];
 };
 
@@ -167,4 +178,48 @@ void kt_pool_run(kt_pool *pool, kt_kernel_fn *kernel, void *const *args, const i
     wake_workers(pool);
     while (run_part(pool)) {}
     wait_for_parts(pool, parts);
+}
+
+/* ---- what sharing costs ---------------------------------------------------------------------------------
+ */
+typedef struct exchange {
+    _Alignas(64) char lines[2][MOVED_LINES][64];
+    pthread_t by[2]; /* part: who ran it */
+} exchange;
+
+static void write_lines(void *const *args, const int64_t *turn, int64_t part, int64_t parts) {
+    exchange *e = args[0];
+    e->by[part] = pthread_self();
+    for (int i = 0; i < MOVED_LINES; i++) e->lines[(part + *turn) % parts][i][0]++;
+}
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
+}
+
+/* Nanoseconds of a job in which two threads exchange their lines; 0: one of them ran all of it. */
+static double try_exchange(kt_pool *pool, exchange *e) {
+    void *const args[] = {e};
+    bool both = true;
+    double begin = now();
+    for (int64_t turn = 0; turn < ROUNDS; turn++) {
+        kt_pool_run(pool, write_lines, args, &turn, 2);
+        both = both && !pthread_equal(e->by[0], e->by[1]);
+    }
+    return both ? (now() - begin) / ROUNDS : 0;
+}
+
+double kt_pool_handing(kt_pool *pool) {
+    exchange e = {0};
+    double least = 0, end = now() + LONGEST;
+    if (pool->handing > 0) return pool->handing;
+    for (int tries = 0; tries < TRIES && now() < end;) {
+        double time = try_exchange(pool, &e);
+        if (time == 0) continue;
+        if (tries++ == 0 || time < least) least = time;
+    }
+    pool->handing = least > 0 ? least : HANDING_UNKNOWN;
+    return pool->handing;
 }

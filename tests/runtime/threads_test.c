@@ -46,6 +46,16 @@ static void sleepers_wake(void **state) {
     assert_null(kt_pool_create(0));
 }
 
+static void handing_is_measured_once(void **state) {
+    (void)state;
+    kt_pool *pool = kt_pool_create(2);
+    double handing = kt_pool_handing(pool);
+    assert_true(handing > 0 && handing < 1e9);
+    assert_true(kt_pool_handing(pool) == handing);
+    run_all(pool, 5);
+    kt_pool_destroy(pool);
+}
+
 static void slow_part(void *const *args, const int64_t *symbols, int64_t part, int64_t parts) {
     const struct timespec pause = {0, part == symbols[0] ? 20000000 : 0};
     nanosleep(&pause, NULL);
@@ -68,6 +78,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_part_once),
         cmocka_unit_test(sleepers_wake),
+        cmocka_unit_test(handing_is_measured_once),
         cmocka_unit_test(the_caller_sleeps_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
