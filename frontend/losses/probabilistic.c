@@ -13,7 +13,7 @@ typedef struct crossentropy {
     bool from_logits, apply_class_balancing;
     double label_smoothing, alpha, gamma;
     int64_t axis, ignore_class;
-    const json_t *alphas; /* a number, or one for each class */
+    const json_t *alphas; /* a number, or a list of one for each class or for all */
 } crossentropy;
 typedef struct generalized {
     kt_loss loss;
@@ -218,9 +218,10 @@ static kt_value categorical_focal(const kt_loss *loss, kt_trace *trace, kt_value
     const kt_type type = *kt_build_type(b, output);
     kt_ints shape = {0};
     (void)kt_numbers_shape(self->alphas, &shape);
-    if (shape.count && !kt_dim_equals(b->graph->dims, type.dims[type.rank - 1], shape.at[0]))
+    if (shape.count && shape.at[0] != 1 &&
+        !kt_dim_equals(b->graph->dims, type.dims[type.rank - 1], shape.at[0]))
         return kt_loss_fail(loss, trace, KT_INVALID,
-                            "option 'alpha' has %lld numbers, but must have one for each class.",
+                            "option 'alpha' has %lld numbers, but must have one for each class, or for all.",
                             (long long)shape.at[0]);
     const kt_layer_call call = {.trace = trace};
     kt_value alpha = kt_numbers_constant(&call, self->alphas, type.dtype);

@@ -164,9 +164,10 @@ static void refuse_to_call(const char *text, const char *target, const char *out
 
 static void bad_shapes(void **state) {
     (void)state;
-    refuse_to_call("{\"class_name\": \"CategoricalFocalCrossentropy\", \"config\": {\"alpha\": [1, 2]}}",
-                   "f32[batch,3]", "f32[batch,3]", NULL,
-                   "compile/loss: option 'alpha' has 2 numbers, but must have one for each class.");
+    refuse_to_call(
+        "{\"class_name\": \"CategoricalFocalCrossentropy\", \"config\": {\"alpha\": [1, 2]}}", "f32[batch,3]",
+        "f32[batch,3]", NULL,
+        "compile/loss: option 'alpha' has 2 numbers, but must have one for each class, or for all.");
     refuse_to_call("\"mse\"", "f32[batch,4]", "f32[batch,3]", NULL,
                    "compile/loss: labels of f32[batch,4] do not fit f32[batch,3].");
     refuse_to_call("\"mse\"", "f32[batch]", "f32[batch,3]", NULL,

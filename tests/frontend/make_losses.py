@@ -315,6 +315,7 @@ def class_weights():
     for options in [{}, {"axis": 1}]:
         add(name, target, shares(4, 3, 3), {"alpha": [0.1, 0.5, 0.3], **options})
     add(name, target, numbers(4, 3, 3), {"alpha": [0.1, 0.5, 0.3], "from_logits": True})
+    add(name, target, shares(4, 3, 3), {"alpha": [0.3], "axis": 1})
 
 
 def main():

@@ -20,7 +20,7 @@ static kt_value scaled(kt_builder *b, kt_value x, double scale) {
     return kt_build_mul(b, x, kt_build_like(b, x, scale));
 }
 
-/* alpha 0 and a problem where a blur would take too many pixels. */
+/* alpha 0 and a problem where a blur would take too many pixels, or less than none. */
 static strength draw_strength(kt_layer *layer, kt_trace *trace, const int64_t size[2],
                               const double range[2]) {
     static const double reach = 0.1, blur = 0.05, slack = 1.01; /* as a number of few bits is rounded */
@@ -29,7 +29,12 @@ static strength draw_strength(kt_layer *layer, kt_trace *trace, const int64_t si
     const kt_type scalar = {.dtype = layer->compute_dtype};
     double longest = (double)(size[0] > size[1] ? size[0] : size[1]);
     double shortest = (double)(size[0] < size[1] ? size[0] : size[1]);
-    double taps = 6 * floor(shortest * blur * range[1] * slack) + 1;
+    double taps = 6 * trunc(shortest * blur * range[1] * slack) + 1;
+    if (trunc(shortest * blur * range[0] * slack) < 0) {
+        kt_trace_fail(trace, KT_INVALID,
+                      "the option 'scale' must be at least 0 for images as large as these.");
+        return (strength){0};
+    }
     if (taps > MOST_TAPS) {
         kt_trace_fail(trace, KT_UNSUPPORTED, "the option 'scale' blurs over %.0f pixels, more than %d.", taps,
                       MOST_TAPS);

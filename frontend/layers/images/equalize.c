@@ -48,16 +48,23 @@ static kt_value make_table(kt_builder *b, kt_value counts) {
 
 kt_value kt_augment_equalization(kt_layer *layer, kt_trace *trace, const kt_images *images) {
     static const int64_t last[] = {3};
-    enum { MOST_BINS = 1 << 16 };
+    enum { MOST_BINS = 1 << 16, MOST_COUNTS = 1 << 24 };
     kt_builder *b = trace->builder;
     const int64_t bins = ((const kt_augmentation *)layer)->bins;
     kt_type places = images->type;
     double range[2];
+    int64_t channels;
     if (bins < 1 || bins > MOST_BINS) {
         kt_trace_fail(trace, KT_INVALID, "the option 'bins' must be from 1 to %d.", MOST_BINS);
         return 0;
     }
-    kt_read_value_range(((const kt_augmentation *)layer)->value_range, range);
+    if (!kt_dim_is_const(b->graph->dims, places.dims[3], &channels) || channels > MOST_COUNTS / bins) {
+        kt_trace_fail(trace, KT_UNSUPPORTED,
+                      "its images need a known number of channels, at most %d with %lld bins.",
+                      (int)(MOST_COUNTS / bins), (long long)bins);
+        return 0;
+    }
+    kt_augment_range(((const kt_augmentation *)layer)->value_range, 0, range);
     if (range[0] == range[1]) {
         kt_trace_fail(trace, KT_INVALID, "the ends of the option 'value_range' must differ.");
         return 0;
