@@ -131,6 +131,26 @@ static int64_t share_loop(const kt_abi_entry *entry, const struct binding *bindi
     return pays ? shares : 1;
 }
 
+/* How many turns of a loop that does not go in shares run side by side. */
+static int64_t count_lanes(const kt_abi_entry *entry, const struct binding *binding, uint32_t number,
+                           int threads) {
+    const kt_abi_loop *loop = &entry->loops[number];
+    int64_t length = binding->values[loop->length];
+    double time = 0;
+    for (uint32_t i = loop->first_step; i < loop->end_step; i++)
+        time += (double)binding->values[entry->steps[i].cost] * count_turns(entry, binding, i);
+    if (!loop->apart || binding->loop_shares[number] > 1 || time < NANOSECONDS_A_CALL) return 1;
+    return length < threads ? length : threads;
+}
+
+/* Those of the loop around a step. */
+static double lanes_around(const kt_abi_entry *entry, const struct binding *binding, uint32_t step) {
+    for (uint32_t i = 0; i < entry->loop_count; i++)
+        if (entry->loops[i].first_step <= step && step < entry->loops[i].end_step && binding->lanes[i] > 1)
+            return (double)binding->lanes[i];
+    return 1;
+}
+
 /* Does the loop around a step go in shares? */
 static bool goes_in_shares(const kt_abi_entry *entry, const struct binding *binding, uint32_t step) {
     for (uint32_t i = 0; i < entry->loop_count; i++)
@@ -155,8 +175,10 @@ void kt_share_out(const kt_abi_entry *entry, struct binding *binding, kt_pool *p
     bool may_pay = threads > 1 && alone >= NANOSECONDS_A_BATCH;
     binding->handing = may_pay ? kt_pool_handing(pool) : 0;
     int64_t shares = threads > 1 ? kt_shares_of_loops(entry, binding, threads) : 1;
-    for (uint32_t i = 0; i < entry->loop_count; i++)
+    for (uint32_t i = 0; i < entry->loop_count; i++) {
         binding->loop_shares[i] = share_loop(entry, binding, i, shares, forced);
+        binding->lanes[i] = count_lanes(entry, binding, i, threads);
+    }
     for (uint32_t i = 0; i < entry->buffer_count; i++) binding->offsets[i] = first_home(entry, i);
     for (uint32_t i = 0; i < entry->step_count; i++) {
         const kt_abi_step *step = &entry->steps[i];
@@ -169,36 +191,27 @@ void kt_share_out(const kt_abi_entry *entry, struct binding *binding, kt_pool *p
         if (shared_time(entry, binding, i, parts, threads) >= shared_time(entry, binding, i, 1, threads))
             parts = 1;
         binding->parts[i] = (int64_t)parts;
-        double turns = count_turns(entry, binding, i);
+        double turns = count_turns(entry, binding, i), lanes = lanes_around(entry, binding, i);
         bool in_shares = goes_in_shares(entry, binding, i);
-        if (parts > 1 || in_shares) shared += time * turns;
-        together += (in_shares ? step_time(entry, binding->share_values, i)
-                               : shared_time(entry, binding, i, parts, threads)) *
+        if (parts > 1 || lanes > 1 || in_shares) shared += time * turns;
+        together += (in_shares   ? step_time(entry, binding->share_values, i)
+                     : lanes > 1 ? time / lanes
+                                 : shared_time(entry, binding, i, parts, threads)) *
                     turns;
         bool by_rows = in_shares || step->leading;
         for (uint32_t k = 0; k < step->arg_count; k++) {
             int64_t *home = &binding->offsets[entry->args[step->first_arg + k]];
             if (*home == NOT_WRITTEN)
-                *home = parts == 1 && !in_shares ? AT_CALLER : by_rows ? BY_ROWS : SCATTERED;
+                *home = parts == 1 && lanes == 1 && !in_shares ? AT_CALLER : by_rows ? BY_ROWS : SCATTERED;
         }
     }
-    for (uint32_t i = 0; shared < NANOSECONDS_A_CALL && i < entry->step_count; i++) binding->parts[i] = 1;
-    binding->nanoseconds = shared < NANOSECONDS_A_CALL ? alone : together;
-    for (uint32_t i = 0; i < entry->loop_count; i++) {
-        const kt_abi_loop *loop = &entry->loops[i];
-        int64_t length = binding->values[loop->length];
-        double time = 0;
-        for (uint32_t k = loop->first_step; k < loop->end_step; k++)
-            time += (double)binding->values[entry->steps[k].cost] * count_turns(entry, binding, k);
-        binding->lanes[i] = length < threads ? length : threads;
-        if (!loop->apart || binding->loop_shares[i] > 1 || time < NANOSECONDS_A_CALL) binding->lanes[i] = 1;
-    }
+    bool pays = shared >= NANOSECONDS_A_CALL && together < alone;
+    for (uint32_t i = 0; !pays && i < entry->step_count; i++) binding->parts[i] = 1;
+    binding->nanoseconds = pays ? together : alone;
 }
 
 bool kt_shares_pay(const kt_abi_entry *entry, const struct binding *whole, const struct binding *share) {
     double moved = 0;
-    for (uint32_t i = 0; i < entry->loop_count; i++)
-        if (whole->lanes[i] > 1) return false; /* there, samples go side by side already */
     for (uint32_t i = 0; i < entry->buffer_count; i++)
         if (entry->buffers[i].place == KT_PLACE_INPUT || entry->buffers[i].place == KT_PLACE_OUTPUT)
             moved += (double)share->values[entry->buffers[i].bytes];
