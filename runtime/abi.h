@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define KT_ABI_VERSION 9
+#define KT_ABI_VERSION 10
 #define KT_MAX_RANK    8
 
 /* The order is part of the contract with users of compiled libraries. */
@@ -155,9 +155,11 @@ typedef struct kt_abi_variable {
     uint64_t file_begin;   /* the same in the .weights file, which goes before; 0: it is not there */
 } kt_abi_variable;
 
-/* Variables that Keras's file holds twice: those of a wrapped optimizer. optimizer/vars/FIRST, … are PLACE/vars/0, … too. */
+/* Variables that Keras's file holds twice: those of an optimizer within another, which comes before those within it.
+ * optimizer/vars/FIRST, … are PLACE/vars/0, … too. */
 typedef struct kt_abi_copies {
     const char *place; /* "optimizer/inner_optimizer" */
+    const char *name;  /* the optimizer's */
     uint32_t first, count;
 } kt_abi_copies;
 

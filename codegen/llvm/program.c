@@ -493,8 +493,8 @@ static LLVMValueRef training_table(emitter *emit) {
     for (uint32_t i = 0; i < training->copies_count; i++) {
         const kt_abi_copies *own = &training->copies[i];
         KT_PUSH(emit->module->arena, &copies,
-                RECORD(emit, string_global(emit, own->place), number32(emit, own->first),
-                       number32(emit, own->count)));
+                RECORD(emit, string_global(emit, own->place), string_global(emit, own->name),
+                       number32(emit, own->first), number32(emit, own->count)));
     }
     for (uint32_t i = 0; i < training->merges_count; i++) {
         const kt_abi_merge *own = &training->merges[i];

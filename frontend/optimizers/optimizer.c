@@ -160,7 +160,7 @@ void kt_optimizer_list_copies(const kt_optimizer *optimizer, kt_arena *arena, co
 
 void kt_optimizer_copy(const kt_optimizer *optimizer, kt_arena *arena, const char *place,
                        kt_optimizer_copies *out_copies) {
-    const kt_abi_copies own = {place, optimizer->first, optimizer->count};
+    const kt_abi_copies own = {place, optimizer->name, optimizer->first, optimizer->count};
     KT_PUSH(arena, out_copies, own);
     kt_optimizer_list_copies(optimizer, arena, place, out_copies);
 }

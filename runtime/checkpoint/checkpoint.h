@@ -66,8 +66,9 @@ int kt_keras_load_bytes(const char *name, const void *bytes, size_t byte_count, 
                         size_t count, kt_load_parts parts, char *out_error);
 
 /* Writes the folder path as orbax has it, in place of one that is there. Variables have paths in the state tree of
- * Keras ("trainable_variables/dense/kernel"); without config_json it is weights alone. */
+ * Keras ("trainable_variables/dense/kernel"), none of which is refused; without config_json it is weights alone. */
 int kt_orbax_save(const char *path, const kt_saved_model *model, char *out_error);
+const char *kt_orbax_refuses(const char *path); /* why such a path cannot be; NULL: it can */
 bool kt_orbax_is(const char *path); /* there is such a folder */
 int kt_orbax_remove(const char *path, char *out_error); /* the folder, whatever is in it */
 

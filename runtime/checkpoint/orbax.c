@@ -183,10 +183,6 @@ static int put_variable(const folder *f, const kt_saved_variable *variable) {
     int status = name ? kt_saved_bytes(f->subject, variable, &bytes) : kt_subject_no_memory(f->subject);
     for (char *slash = name; slash && (slash = strchr(slash, '/'));) *slash = '.';
     for (int i = 1; i < variable->rank; i++) memcpy(chunk + 2 * (size_t)i - 1, ".0", sizeof ".0");
-    for (const char *c = name; status == 0 && *c; c++)
-        if (strchr("'\"\\", *c) || (unsigned char)*c < ' ')
-            status = kt_subject_fail(f->subject, "%.100s has a quote or a control character in its name.",
-                                     variable->path);
     if (status == 0) status = make(f, "pytree", name);
     if (status == 0) status = put(f, "pytree", name, ".zarray", write_array, variable);
     if (status == 0 && bytes) status = put(f, "pytree", name, chunk, write_elements, variable);
@@ -205,6 +201,14 @@ static int put_model(const folder *f, const kt_saved_model *model) {
         if (status == 0) status = put(f, "model_config", "_METADATA", "", write_config_tree, model);
     }
     return status ? status : put(f, "_CHECKPOINT_METADATA", "", "", write_items, model);
+}
+
+const char *kt_orbax_refuses(const char *path) {
+    if (strlen(path) > NAME_MAX) return "no folder takes a name of more than 255 bytes";
+    for (const char *c = path; *c; c++)
+        if (strchr("'\"\\", *c) || (unsigned char)*c < ' ')
+            return "its name has a quote, a backslash or a control character";
+    return NULL;
 }
 
 bool kt_orbax_is(const char *path) {

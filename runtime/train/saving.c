@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BLOCK_VERSION = 4 };
+enum { BLOCK_VERSION = 5 };
 typedef struct block_head {
     uint32_t version, logs;
     int64_t epochs;
@@ -24,8 +24,7 @@ static int no_memory(const char *path, char *out_error) {
     return 1;
 }
 
-/* All variables of the context; NULL: no memory. */
-static kt_saved_variable *list_variables(kt_context *context) {
+kt_saved_variable *kt_list_variables(kt_context *context) {
     const kt_program *program = kt_context_program(context);
     kt_saved_variable *list = calloc(program->variable_count + 1, sizeof *list);
     for (uint32_t i = 0; list && i < program->variable_count; i++) {
@@ -46,17 +45,24 @@ static void free_with_copies(kt_context *context, kt_saved_variable *list, size_
     free(list);
 }
 
-/* Where a copy of the variable at "optimizer/vars/N" goes; from malloc. NULL: it is none of these, or there
- * is no memory (*out_enough). */
-static char *copied_place(const kt_abi_copies *copies, const char *file_path, bool *out_enough) {
+bool kt_is_copied(const kt_abi_copies *copies, const char *file_path, uint32_t *out_number) {
     unsigned number;
     int end = 0;
     if (!file_path || sscanf(file_path, "optimizer/vars/%u%n", &number, &end) != 1 || file_path[end] ||
         number < copies->first || number - copies->first >= copies->count)
-        return NULL;
+        return false;
+    *out_number = number - copies->first;
+    return true;
+}
+
+/* Where a copy of the variable goes; from malloc. NULL: it is none of these, or there is no memory
+ * (*out_enough). */
+static char *copied_place(const kt_abi_copies *copies, const char *file_path, bool *out_enough) {
+    uint32_t number;
+    if (!kt_is_copied(copies, file_path, &number)) return NULL;
     size_t room = strlen(copies->place) + strlen(file_path) + 1;
     char *place = malloc(room);
-    if (place) (void)snprintf(place, room, "%s/vars/%u", copies->place, number - copies->first);
+    if (place) (void)snprintf(place, room, "%s/vars/%u", copies->place, number);
     *out_enough = *out_enough && place;
     return place;
 }
@@ -66,7 +72,7 @@ static char *copied_place(const kt_abi_copies *copies, const char *file_path, bo
 static kt_saved_variable *list_with_copies(kt_context *context, size_t *out_count) {
     const kt_program *program = kt_context_program(context);
     const kt_abi_training *training = program->training;
-    kt_saved_variable *list = list_variables(context), *longer;
+    kt_saved_variable *list = kt_list_variables(context), *longer;
     size_t count = program->variable_count, room = count;
     bool enough = list != NULL;
     for (uint64_t i = 0; i < training->copies_count; i++) room += training->copies[i].count;
@@ -147,48 +153,8 @@ int kt_training_save(kt_context *context, const char *path, char *out_error) {
     return status;
 }
 
-/* ---- orbax ------------------------------------------------------------------------------------------------
- */
-/* Its path in Keras's state tree, from malloc; NULL: no memory. */
-static char *tree_path(const kt_program *program, const kt_abi_variable *variable) {
-    static const char own[] = "optimizer/";
-    const bool slot = variable->kind == KT_KEPT_SLOT && !strncmp(variable->path, own, sizeof own - 1);
-    const char *tree = variable->kind == KT_KEPT_SLOT     ? "optimizer_variables"
-                       : variable->kind == KT_KEPT_METRIC ? "metrics_variables"
-                       : variable->trainable              ? "trainable_variables"
-                                                          : "non_trainable_variables";
-    const char *rest = variable->path + (slot ? sizeof own - 1 : 0);
-    const char *first = slot ? program->training->optimizer : "";
-    const size_t room = strlen(tree) + strlen(first) + strlen(rest) + 3;
-    char *path = malloc(room);
-    if (path) (void)snprintf(path, room, "%s/%s%s%s", tree, first, *first ? "/" : "", rest);
-    return path;
-}
-
-int kt_training_save_orbax(kt_context *context, const char *path, bool weights_only, char *out_error) {
-    const kt_program *program = kt_context_program(context);
-    kt_saved_variable *list = list_variables(context);
-    size_t count = 0;
-    bool enough = list != NULL;
-    for (uint32_t i = 0; i < program->variable_count && enough; i++) {
-        const kt_abi_variable *variable = &program->variables[i];
-        if (weights_only && (variable->kind == KT_KEPT_SLOT || variable->kind == KT_KEPT_METRIC)) continue;
-        list[count] = list[i];
-        list[count].path = tree_path(program, variable);
-        enough = list[count].path != NULL;
-        if (enough) count++;
-    }
-    const kt_saved_model model = {.config_json = weights_only ? NULL : program->training->config,
-                                  .variables = list,
-                                  .variable_count = count};
-    int status = enough ? kt_orbax_save(path, &model, out_error) : no_memory(path, out_error);
-    while (count > 0) free((char *)list[--count].path);
-    free(list);
-    return status;
-}
-
 int kt_training_load(kt_context *context, const char *path, char *out_error) {
-    kt_saved_variable *variables = list_variables(context);
+    kt_saved_variable *variables = kt_list_variables(context);
     if (!variables) return no_memory(path, out_error);
     const kt_program *program = kt_context_program(context);
     const kt_abi_training *training = program->training;
@@ -226,7 +192,7 @@ int kt_training_checkpoint(kt_context *context, const char *directory, const kt_
     const block_head head = {BLOCK_VERSION, (uint32_t)history->name_count, (int64_t)history->epochs};
     size_t numbers = history->epochs * history->name_count * sizeof(double);
     char *path = state_path(directory), *block = malloc(sizeof head + numbers + callback_bytes);
-    kt_saved_variable *variables = list_variables(context);
+    kt_saved_variable *variables = kt_list_variables(context);
     int status = 1;
     if (mkdir(directory, 0777) && errno != EEXIST) {
         (void)snprintf(out_error, KT_IO_ERROR, "Cannot make the directory %s: %s.", directory,
@@ -280,7 +246,7 @@ int kt_training_resume(kt_context *context, const char *directory, kt_log *logs,
                        char *out_error) {
     char *path = state_path(directory), *block = NULL;
     size_t bytes = 0, taken = 0;
-    kt_saved_variable *variables = list_variables(context);
+    kt_saved_variable *variables = kt_list_variables(context);
     int status = 0;
     if (!path || !variables) {
         status = no_memory(directory, out_error);

@@ -33,8 +33,6 @@ void kt_history_deinit(kt_history *history);
  * then nothing has changed. */
 int kt_training_save(kt_context *context, const char *path, char *out_error);
 int kt_training_load(kt_context *context, const char *path, char *out_error);
-/* The same as a folder of orbax, for Keras's load_model and load_weights; weights_only: nothing but weights. */
-int kt_training_save_orbax(kt_context *context, const char *path, bool weights_only, char *out_error);
 /* The same for libraries, NAME_save and NAME_load: 0 or an error code, the sentence being the context's last error. Several
  * contexts may do so at once. */
 int kt_context_save(kt_context *context, const char *path);

@@ -2,6 +2,7 @@
 #ifndef KT_RUNTIME_TRAIN_IMPL_H
 #define KT_RUNTIME_TRAIN_IMPL_H
 
+#include "runtime/checkpoint/checkpoint.h"
 #include "runtime/cli/cli_impl.h"
 #include "runtime/cli/feed.h"
 #include "runtime/train/train.h"
@@ -104,6 +105,12 @@ kt_reader *kt_reader_create(const kt_steps *steps); /* NULL: it is not to be had
 void kt_reader_destroy(kt_reader *reader);
 void kt_reader_ask(kt_reader *reader, kt_batch *batch, int64_t number);
 int kt_reader_wait(kt_reader *reader); /* what kt_batch_gather returned */
+
+/* ---- saving.c -------------------------------------------------------------------------------------------- */
+/* All variables of the context, from malloc; NULL: no memory. */
+kt_saved_variable *kt_list_variables(kt_context *context);
+/* Is the variable at a place in the file one of these? *out_number: of them, which. */
+bool kt_is_copied(const kt_abi_copies *copies, const char *file_path, uint32_t *out_number);
 
 /* ---- steps.c --------------------------------------------------------------------------------------------- */
 /* An entry run over samples of a dataset, batch by batch. */

@@ -96,20 +96,6 @@ names["often"] = sorted(os.listdir(kept))
 shutil.rmtree(kept)
 
 
-# What an OrbaxCheckpoint holds of a model: its state tree, of each variable the path, the shape, and the first numbers.
-def write_tree(file, tree, path=()):
-    for name, value in sorted(tree.items()):
-        if isinstance(value, dict):
-            write_tree(file, value, (*path, name))
-        elif path[0] != "metrics_variables":
-            file.write(" ".join([".".join((*path, name)), *map(str, value.shape), ":", *map(repr, value.ravel()[:4].tolist())]) + "\n")
-
-
-with open(OUT / "orbax.txt", "w") as file:
-    write_tree(file, fit("orbax", epochs=2).get_state_tree(value_format="numpy_array"))
-del histories["orbax"], said["orbax"]
-
-
 # Averages of the weights are what is evaluated, and what is kept where they are swapped at the end of epochs.
 def averaging():
     return keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9)
@@ -236,6 +222,32 @@ events.rename(OUT / "board.tfevents")
 (OUT / "board" / "projector_config.pbtxt").rename(OUT / "projector_config.pbtxt")
 names["board"] = sorted(os.listdir(OUT / "board" / "train"))
 shutil.rmtree(OUT / "board")
+
+
+# What an OrbaxCheckpoint has to hold of a model so that load_model finds it: the state tree, at the end of an epoch, of a model that
+# was loaded, of each variable the path, the shape, and the first numbers.
+def write_tree(file, run, tree, path=()):
+    for name, value in sorted(tree.items()):
+        if isinstance(value, dict):
+            write_tree(file, run, value, (*path, name))
+        elif path[0] != "metrics_variables":
+            file.write(" ".join([run, ".".join((*path, name)), *map(str, value.shape), ":", *map(str, value.ravel()[:4])]) + "\n")
+
+
+# Optimizers some of whose variables have no names.
+keras.backend.clear_session()
+model = keras.models.load_model(FOLDER / "trainer.keras")
+model.compile(keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(
+    keras.optimizers.Nadam(0.01), {".*/bias": keras.optimizers.Nadam(0.02)})), model.loss)
+model.save(FOLDER / "nadams.keras")
+with open(OUT / "orbax.txt", "w") as file:
+    for run in ("trainer", "several", "wrapped", "nadams"):
+        keras.backend.clear_session()
+        model = keras.models.load_model(FOLDER / f"{run}.keras")
+        trees = []
+        model.fit(x, y, batch_size=20, shuffle=False, epochs=2, verbose=0, callbacks=[callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: trees.append(model.get_state_tree(value_format="numpy_array")))])
+        write_tree(file, run, trees[-1])
 with open(OUT / "recorded.txt", "w") as file:
     for run, history in histories.items():
         for name, numbers in history.items():
