@@ -4,15 +4,15 @@
  * a limit, totals do not. */
 #include "runtime/profile.h"
 #include "runtime/room.h"
+#include "runtime/tensor_io/tensor_io_impl.h"
+#include "runtime/whole_file.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 enum { MOST_EVENTS = 1 << 20 };
 
@@ -184,39 +184,25 @@ void kt_profile_print(const kt_profile *profile, FILE *out) {
 
 /* ---- the trace ----------------------------------------------------------------------------------------- */
 
-static void print_text(FILE *out, const char *text) {
-    (void)fputc('"', out);
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c < 0x20)
-            (void)fprintf(out, "\\u%04x", c);
-        else if (c == '"' || c == '\\')
-            (void)fprintf(out, "\\%c", c);
-        else
-            (void)fputc(c, out);
-    }
-    (void)fputc('"', out);
-}
-
 static void print_trace(const kt_profile *profile, FILE *out) {
     kt_profile_threads threads = {0};
     (void)fprintf(out,
                   "{\"displayTimeUnit\": \"ns\", \"traceEvents\": [\n{\"name\": \"process_name\", \"ph\": "
                   "\"M\", \"pid\": 1, \"args\": {\"name\": ");
-    print_text(out, profile->program->name);
+    kt_json_write_text(out, profile->program->name);
     (void)fputs("}}", out);
     for (int64_t i = 0; i < profile->event_count; i++) {
         const kt_profile_event *event = &profile->events[i];
         int thread = kt_profile_thread(&threads, event->thread);
         (void)fputs(",\n{\"name\": ", out);
-        print_text(out, event->step->name);
+        kt_json_write_text(out, event->step->name);
         (void)fprintf(
             out,
             ", \"cat\": \"kernel\", \"ph\": \"X\", \"pid\": 1, \"tid\": %d, \"ts\": %.3f, \"dur\": %.3f, "
             "\"args\": {\"part\": %u, \"parts\": %u, \"operations\": %lld, \"bytes\": %lld, \"layers\": ",
             thread, (double)event->begin * 1e-3, (double)(event->end - event->begin) * 1e-3, event->part,
             event->parts, (long long)event->operations, (long long)event->bytes);
-        print_text(out, event->step->locations);
+        kt_json_write_text(out, event->step->locations);
         (void)fputs("}}", out);
     }
     for (int i = 0; i < threads.count; i++)
@@ -228,26 +214,9 @@ static void print_trace(const kt_profile *profile, FILE *out) {
 }
 
 int kt_profile_write(const kt_profile *profile, const char *path, char *out_error) {
-    size_t room = strlen(path) + 32;
-    char *beside = malloc(room);
-    FILE *file = NULL;
-    if (beside) {
-        (void)snprintf(beside, room, "%s.%ld.partial", path, (long)getpid());
-        file = fopen(beside, "wxe");
-    }
-    bool written = file != NULL;
-    if (file) {
-        print_trace(profile, file);
-        written = !ferror(file);
-        written = fclose(file) == 0 && written && rename(beside, path) == 0;
-        if (!written) {
-            int reason = errno;
-            (void)unlink(beside);
-            errno = reason;
-        }
-    }
-    if (!written)
-        (void)snprintf(out_error, KT_IO_ERROR, "%s: It cannot be written: %s.", path, strerror(errno));
-    free(beside);
-    return written ? 0 : 1;
+    const kt_subject subject = {path, out_error};
+    kt_whole_file whole;
+    if (kt_whole_file_begin(&subject, &whole)) return 1;
+    print_trace(profile, whole.file);
+    return kt_whole_file_end(&subject, &whole) ? 1 : 0;
 }

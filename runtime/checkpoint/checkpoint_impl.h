@@ -4,7 +4,7 @@
 
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/checkpoint/hdf5_reader.h"
-#include "runtime/checkpoint/whole_file.h"
+#include "runtime/whole_file.h"
 
 /* Bytes of a variable; 1 and a sentence if it is none that can be saved. */
 int kt_saved_bytes(const kt_subject *subject, const kt_saved_variable *variable, size_t *out_bytes);

@@ -227,59 +227,43 @@ static int read_reduce(kt_reduce_lr *reduce, const kt_program *program, const ch
     return kt_cli_fail(program, KT_EXIT_USAGE, "%s: factor must be below 1.", option);
 }
 
-static int read_checkpoint(kt_model_checkpoint *checkpoint, const kt_program *program, const char *text) {
+/* A ModelCheckpoint, or where it is for orbax, an OrbaxCheckpoint: it takes more. */
+static int read_checkpoint(kt_model_checkpoint *checkpoint, const kt_program *program, const char *text,
+                           bool orbax) {
     kt_monitor *monitor = &checkpoint->monitor;
-    const field fields[] = {{"filepath", NULL, checkpoint->path, sizeof checkpoint->path},
-                            {"monitor", NULL, monitor->name, KT_MONITOR},
-                            {"mode", NULL, monitor->mode, KT_MONITOR},
-                            {"save_freq", NULL, checkpoint->save_freq, KT_MONITOR},
-                            {"save_best_only", &checkpoint->best_only, NULL, 0},
-                            {"save_weights_only", &checkpoint->weights_only, NULL, 0},
-                            {"initial_value_threshold", &checkpoint->threshold, NULL, 0},
-                            {"verbose", &checkpoint->verbose, NULL, 0},
-                            {NULL, NULL, NULL, 0}};
-    *checkpoint = (kt_model_checkpoint){
-        .monitor = {.name = "val_loss", .mode = "auto"}, .save_freq = "epoch", .threshold = NAN};
-    int status = parse(program, "--model-checkpoint", text, fields);
-    return status ? status : kt_model_checkpoint_begin(checkpoint, program);
-}
-
-static int read_orbax(kt_model_checkpoint *checkpoint, const kt_program *program, const char *text) {
-    static const char option[] = "--orbax-checkpoint";
-    kt_monitor *monitor = &checkpoint->monitor;
-    const field fields[] = {{"directory", NULL, checkpoint->path, sizeof checkpoint->path},
-                            {"monitor", NULL, monitor->name, KT_MONITOR},
-                            {"mode", NULL, monitor->mode, KT_MONITOR},
-                            {"save_freq", NULL, checkpoint->save_freq, KT_MONITOR},
-                            {"save_best_only", &checkpoint->best_only, NULL, 0},
-                            {"save_weights_only", &checkpoint->weights_only, NULL, 0},
-                            {"initial_value_threshold", &checkpoint->threshold, NULL, 0},
-                            {"max_to_keep", &checkpoint->most, NULL, 0},
-                            {"save_on_background", &checkpoint->background, NULL, 0},
-                            {"verbose", &checkpoint->verbose, NULL, 0},
-                            {NULL, NULL, NULL, 0}};
+    const field fields[] = {
+        {orbax ? "directory" : "filepath", NULL, checkpoint->path, sizeof checkpoint->path},
+        {"monitor", NULL, monitor->name, KT_MONITOR},
+        {"mode", NULL, monitor->mode, KT_MONITOR},
+        {"save_freq", NULL, checkpoint->save_freq, KT_MONITOR},
+        {"save_best_only", &checkpoint->best_only, NULL, 0},
+        {"save_weights_only", &checkpoint->weights_only, NULL, 0},
+        {"initial_value_threshold", &checkpoint->threshold, NULL, 0},
+        {"verbose", &checkpoint->verbose, NULL, 0},
+        {orbax ? "max_to_keep" : NULL, &checkpoint->most, NULL, 0},
+        {"save_on_background", &checkpoint->background, NULL, 0},
+        {NULL, NULL, NULL, 0}};
     *checkpoint = (kt_model_checkpoint){.monitor = {.name = "val_loss", .mode = "auto"},
                                         .save_freq = "epoch",
                                         .threshold = NAN,
-                                        .orbax = true,
+                                        .orbax = orbax,
                                         .most = 1};
-    int status = parse(program, option, text, fields);
-    if (status == 0) status = kt_orbax_checkpoint_begin(checkpoint, program);
+    int status = parse(program, orbax ? "--orbax-checkpoint" : "--model-checkpoint", text, fields);
+    if (status == 0 && orbax) status = kt_orbax_checkpoint_begin(checkpoint, program);
     return status ? status : kt_model_checkpoint_begin(checkpoint, program);
 }
 
 static int read_checkpoints(kt_callbacks *callbacks, const kt_file_list *texts, const kt_file_list *orbax) {
     int status = 0;
-    callbacks->checkpoints =
-        calloc((size_t)texts->count + (size_t)orbax->count + 1, sizeof *callbacks->checkpoints);
+    const int count = texts->count + orbax->count;
+    callbacks->checkpoints = calloc((size_t)count + 1, sizeof *callbacks->checkpoints);
     if (!callbacks->checkpoints)
         return kt_cli_fail(callbacks->program, KT_EXIT_FAILED, "There is not enough memory.");
-    for (int i = 0; i < texts->count && status == 0; i++)
+    for (int i = 0; i < count && status == 0; i++) {
+        const bool first = i < texts->count;
         status = read_checkpoint(&callbacks->checkpoints[callbacks->checkpoint_count++], callbacks->program,
-                                 texts->at[i]);
-    for (int i = 0; i < orbax->count && status == 0; i++)
-        status = read_orbax(&callbacks->checkpoints[callbacks->checkpoint_count++], callbacks->program,
-                            orbax->at[i]);
+                                 first ? texts->at[i] : orbax->at[i - texts->count], !first);
+    }
     return status;
 }
 
@@ -401,7 +385,7 @@ int kt_callbacks_begin(kt_callbacks *callbacks, const kt_fit_options *options, i
 
 void kt_callbacks_deinit(kt_callbacks *callbacks) {
     if (callbacks->csv.file) (void)fclose(callbacks->csv.file);
-    kt_tensorboard_deinit(&callbacks->board);
+    kt_tensorboard_deinit(&callbacks->board, callbacks->context);
     free(callbacks->rates.at);
     free(callbacks->stop.weights);
     free(callbacks->checkpoints);
@@ -409,7 +393,7 @@ void kt_callbacks_deinit(kt_callbacks *callbacks) {
 
 /* ---- what is kept in states -------------------------------------------------------------------------------
  */
-/* A head, then each ModelCheckpoint, then the best epoch's weights. */
+/* A head, then each checkpoint, then the best epoch's weights. */
 typedef struct kept_monitor {
     char name[KT_MONITOR];
     double best;
@@ -419,6 +403,10 @@ typedef struct kept_head {
     kept_monitor stop, reduce;
     int64_t cooling, backup_seen, board_steps, checkpoints, weights_bytes; /* 0: there are none */
 } kept_head;
+typedef struct kept_checkpoint {
+    kept_monitor monitor;
+    char path[KT_CALLBACK_PATH]; /* which tells one from another */
+} kept_checkpoint;
 
 static kept_monitor keep_monitor(const kt_monitor *monitor, int64_t own) {
     kept_monitor kept = {.best = monitor->best,
@@ -451,49 +439,57 @@ char *kt_callbacks_keep(kt_callbacks *callbacks, size_t *out_bytes) {
                             .board_steps = callbacks->board.steps,
                             .checkpoints = (int64_t)checkpoints,
                             .weights_bytes = (int64_t)weights};
-    *out_bytes = sizeof head + checkpoints * sizeof(kept_monitor) + weights;
+    *out_bytes = sizeof head + checkpoints * sizeof(kept_checkpoint) + weights;
     char *kept = malloc(*out_bytes), *at = kept + sizeof head;
     if (!kept) return NULL;
     memcpy(kept, &head, sizeof head);
-    for (size_t i = 0; i < checkpoints; i++, at += sizeof(kept_monitor)) {
-        const kept_monitor own =
-            keep_monitor(&callbacks->checkpoints[i].monitor, callbacks->checkpoints[i].seen);
+    for (size_t i = 0; i < checkpoints; i++, at += sizeof(kept_checkpoint)) {
+        const kt_model_checkpoint *checkpoint = &callbacks->checkpoints[i];
+        kept_checkpoint own = {.monitor = keep_monitor(&checkpoint->monitor, checkpoint->seen)};
+        (void)snprintf(own.path, sizeof own.path, "%s", checkpoint->path);
         memcpy(at, &own, sizeof own);
     }
     if (weights) memcpy(at, callbacks->stop.weights, weights);
     return kept;
 }
 
-/* Those of ModelCheckpoints, as many as this run has, too. */
-static void take_checkpoints(kt_callbacks *callbacks, const char *kept, int64_t count) {
-    for (int64_t i = 0; i < count && i < callbacks->checkpoint_count; i++) {
-        kept_monitor own;
+/* Gives a checkpoint what was kept of it, of several with its path what was kept of the first that is left.
+ */
+static void take_checkpoint(kt_model_checkpoint *checkpoint, const char *kept, int64_t count, bool *taken) {
+    kept_checkpoint own;
+    for (int64_t i = 0; i < count; i++) {
         memcpy(&own, kept + (size_t)i * sizeof own, sizeof own);
-        (void)take_monitor(&callbacks->checkpoints[i].monitor, &own);
-        callbacks->checkpoints[i].seen = own.own;
+        if (taken[i] || strncmp(own.path, checkpoint->path, sizeof own.path) != 0) continue;
+        taken[i] = true;
+        (void)take_monitor(&checkpoint->monitor, &own.monitor);
+        checkpoint->seen = own.monitor.own;
+        return;
     }
 }
 
 bool kt_callbacks_take_up(kt_callbacks *callbacks, const char *kept, size_t bytes, bool *out_stops) {
+    enum { MOST = 2 * KT_MAX_FILES };
     kept_head head;
+    bool taken[MOST] = {false};
     kt_early_stopping *stop = &callbacks->stop;
     if (bytes < sizeof head) return false;
     memcpy(&head, kept, sizeof head);
     bytes -= sizeof head;
     const uint64_t weights = (uint64_t)head.weights_bytes, checkpoints = (uint64_t)head.checkpoints;
-    if (checkpoints > 2 * KT_MAX_FILES || checkpoints * sizeof(kept_monitor) > bytes) return false;
-    bytes -= checkpoints * sizeof(kept_monitor);
+    if (checkpoints > MOST || checkpoints * sizeof(kept_checkpoint) > bytes) return false;
+    bytes -= checkpoints * sizeof(kept_checkpoint);
     if ((weights && weights != callbacks->program->variables_bytes) || weights != bytes) return false;
     const bool same = take_monitor(&stop->monitor, &head.stop);
     if (take_monitor(&callbacks->reduce.monitor, &head.reduce)) callbacks->reduce.cooling = head.cooling;
-    take_checkpoints(callbacks, kept + sizeof head, head.checkpoints);
+    for (int i = 0; i < callbacks->checkpoint_count; i++)
+        take_checkpoint(&callbacks->checkpoints[i], kept + sizeof head, head.checkpoints, taken);
     callbacks->backup.seen = head.backup_seen;
     callbacks->board.steps = head.board_steps;
     if (weights && same && stop->restore > 0) {
         stop->best_epoch = head.stop.own;
         stop->weights = malloc(weights);
         if (!stop->weights) return false;
-        memcpy(stop->weights, kept + sizeof head + checkpoints * sizeof(kept_monitor), weights);
+        memcpy(stop->weights, kept + sizeof head + checkpoints * sizeof(kept_checkpoint), weights);
     }
     const kt_monitor *monitor = &stop->monitor;
     *out_stops = callbacks->stops_early && monitor->has_best && monitor->wait > 0 &&

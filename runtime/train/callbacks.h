@@ -48,6 +48,7 @@ int kt_model_checkpoint_epoch(kt_model_checkpoint *checkpoint, kt_context *conte
 int kt_model_checkpoint_step(kt_model_checkpoint *checkpoint, kt_context *context, int64_t epoch, int64_t batch,
                              const kt_log *logs, size_t count);
 
+/* ---- directories.c --------------------------------------------------------------------------------------- */
 /* Makes the directories of a path that are not there. */
 int kt_make_directories(const kt_program *program, char *path);
 
@@ -113,12 +114,13 @@ typedef struct kt_batch_profile {
 } kt_batch_profile;
 /* "5" or "5,10"; each of these prints a sentence and returns an exit status other than 0 where it fails. */
 int kt_batch_profile_parse(kt_batch_profile *batches, const kt_program *program, const char *text);
-/* Before and after a step. Behind the last one the profile is written below directory. */
+/* Before and after a step, of which the first may be any, where a run is taken up. Behind the last one the profile is
+ * written below directory. */
 int kt_batch_profile_begin(kt_batch_profile *batches, kt_context *context, int64_t step);
 int kt_batch_profile_end(kt_batch_profile *batches, kt_context *context, const char *directory, int64_t step, int64_t batch);
 /* Writes what there is so far, if a profile is under way. */
 int kt_batch_profile_write(kt_batch_profile *batches, kt_context *context, const char *directory);
-void kt_batch_profile_deinit(kt_batch_profile *batches);
+void kt_batch_profile_deinit(kt_batch_profile *batches, kt_context *context);
 
 /* ---- tensorboard.c --------------------------------------------------------------------------------------- */
 typedef struct kt_events {
@@ -148,7 +150,7 @@ int kt_tensorboard_epoch(kt_tensorboard *board, kt_context *context, int64_t epo
                          const kt_rates *rates, const kt_log *logs, size_t count);
 /* When training ends. */
 int kt_tensorboard_end(kt_tensorboard *board, kt_context *context);
-void kt_tensorboard_deinit(kt_tensorboard *board);
+void kt_tensorboard_deinit(kt_tensorboard *board, kt_context *context);
 double kt_tensorboard_now(void); /* seconds since 1970 */
 
 /* ---- pictures.c ------------------------------------------------------------------------------------------ */

@@ -1,8 +1,8 @@
 /* History: the logs of all epochs, and the files that hold them. */
-#include "runtime/checkpoint/whole_file.h"
 #include "runtime/room.h"
 #include "runtime/tensor_io/tensor_io_impl.h"
 #include "runtime/train/train.h"
+#include "runtime/whole_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>

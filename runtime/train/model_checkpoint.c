@@ -3,12 +3,10 @@
  * "{epoch:02d}-{val_loss:.2f}.keras". */
 #include "runtime/train/callbacks.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* ---- names
  * -------------------------------------------------------------------------------------------------
@@ -136,19 +134,6 @@ static int print_path(const kt_model_checkpoint *checkpoint, const kt_program *p
         }
     }
     out[count] = 0;
-    return 0;
-}
-
-/* Makes the directories that the file is to lie in. */
-int kt_make_directories(const kt_program *program, char *path) {
-    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = 0;
-        bool made = mkdir(path, 0777) == 0 || errno == EEXIST;
-        if (!made)
-            return kt_cli_fail(program, KT_EXIT_FAILED, "Cannot make the directory %s: %s.", path,
-                               strerror(errno));
-        *slash = '/';
-    }
     return 0;
 }
 

@@ -1,8 +1,8 @@
 /* What TensorBoard's projector shows, as Keras's TensorBoard callback leaves it: a text of ProjectorConfig
  * (projector_config.proto) with an entry for each Embedding of the model itself, and the weights of epochs
  * beside the events of training. Every entry names the same tensor, as in Keras. */
-#include "runtime/checkpoint/whole_file.h"
 #include "runtime/train/callbacks.h"
+#include "runtime/whole_file.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -367,8 +367,8 @@ int kt_tensorboard_end(kt_tensorboard *board, kt_context *context) {
     return kt_batch_profile_write(&board->batches, context, board->directory);
 }
 
-void kt_tensorboard_deinit(kt_tensorboard *board) {
-    kt_batch_profile_deinit(&board->batches);
+void kt_tensorboard_deinit(kt_tensorboard *board, kt_context *context) {
+    kt_batch_profile_deinit(&board->batches, context);
     if (board->train.file) (void)fclose(board->train.file);
     if (board->validation.file) (void)fclose(board->validation.file);
 }

@@ -15,10 +15,10 @@
  * serves, and all that it serves are a name that its events refer to. */
 #include "runtime/train/callbacks.h"
 
-#include "runtime/checkpoint/whole_file.h"
 #include "runtime/profile.h"
 #include "runtime/room.h"
 #include "runtime/train/protobuf.h"
+#include "runtime/whole_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -209,7 +209,8 @@ int kt_batch_profile_parse(kt_batch_profile *batches, const kt_program *program,
 }
 
 int kt_batch_profile_begin(kt_batch_profile *batches, kt_context *context, int64_t step) {
-    if (batches->first && step == batches->first) {
+    const bool wanted = batches->first && step >= batches->first && step <= batches->last;
+    if (wanted && !batches->profile) {
         batches->profile = kt_profile_create(context, kt_context_program(context), true);
         if (!batches->profile) return no_memory(kt_context_program(context));
     }
@@ -240,7 +241,6 @@ int kt_batch_profile_end(kt_batch_profile *batches, kt_context *context, const c
 int kt_batch_profile_write(kt_batch_profile *batches, kt_context *context, const char *directory) {
     const kt_program *program = kt_context_program(context);
     if (!batches->profile) return 0;
-    kt_context_observe(context, NULL, NULL);
     space s = {.batches = batches};
     bool all;
     s.events = kt_profile_events(batches->profile, &s.event_count, &all);
@@ -255,13 +255,15 @@ int kt_batch_profile_write(kt_batch_profile *batches, kt_context *context, const
                       program->name, (long long)s.event_count);
     free(s.numbers);
     kt_message_deinit(&s.message);
-    kt_batch_profile_deinit(batches);
+    kt_batch_profile_deinit(batches, context);
     return status;
 }
 
-void kt_batch_profile_deinit(kt_batch_profile *batches) {
+void kt_batch_profile_deinit(kt_batch_profile *batches, kt_context *context) {
+    if (batches->profile) kt_context_observe(context, NULL, NULL);
     kt_profile_destroy(batches->profile);
     free(batches->at);
     batches->profile = NULL;
     batches->at = NULL;
+    batches->count = batches->room = 0;
 }

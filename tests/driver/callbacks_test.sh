@@ -173,17 +173,27 @@ for wrong in "--early-stopping monitor=val_f1_score" "--reduce-lr-on-plateau mon
     expect_text 'f1_score.* is a list' "$work/errors"
 done
 
-# Checkpoints for orbax: Keras's state tree, each variable of which is an array of Zarr's, and the model.
-"$work/trainer" $fit --epochs 2 --orbax-checkpoint "directory=$work/orbax"
-for array in "$work/orbax/1/pytree"/[!_m]*; do
-    sed -n 's/.*"shape": \[\([^]]*\)\], "chunks": \[\1\], "dtype": "<\([fi]\)\([48]\)", "compressor": null,.*/\1:\2:\3/p' \
-        "$array/.zarray" | tr -d , | tr i d >"$work/form"
-    IFS=: read -r shape kind bytes <"$work/form"
-    echo "$(basename "$array") $shape : $(od -An -v -w64 -N $((4 * bytes)) -t "$kind$bytes" "$array"/0*)"
-done | sed 's/  */ /g' | LC_ALL=C sort >"$work/ours"
-LC_ALL=C sort "$recorded/orbax.txt" >"$work/theirs"
-[ "$(wc -l <"$work/theirs")" = 22 ] || fail "Keras's state tree has other variables"
-same "$work/ours" "$work/theirs" "a checkpoint for orbax"
+# Checkpoints for orbax: Keras's state tree, each variable of which is an array of Zarr's, and the model. Optimizers within others
+# have names of their own.
+same_tree() { # MODEL VARIABLES
+    "$work/$1" $fit --epochs 2 --orbax-checkpoint "directory=$work/orbax"
+    for array in "$work/orbax/1/pytree"/[!_m]*; do
+        sed -n 's/.*"shape": \[\([^]]*\)\], "chunks": \[\1\], "dtype": "<\([fi]\)\([48]\)", "compressor": null,.*/\1:\2:\3/p' \
+            "$array/.zarray" | tr -d , | tr i d >"$work/form"
+        IFS=: read -r shape kind bytes <"$work/form"
+        echo "$1 $(basename "$array") $shape : $(od -An -v -w64 -N $((4 * bytes)) -t "$kind$bytes" "$array"/0*)"
+    done | sed 's/  */ /g' | LC_ALL=C sort >"$work/ours"
+    grep "^$1 " "$recorded/orbax.txt" | LC_ALL=C sort >"$work/theirs"
+    [ "$(wc -l <"$work/theirs")" = "$2" ] || fail "Keras's state tree of $1 has other variables"
+    same "$work/ours" "$work/theirs" "a checkpoint of $1 for orbax"
+}
+for model in several wrapped nadams; do
+    "$KERATIN" compile "$here/$model.keras" --train -o "$work/$model"
+done
+same_tree several 26
+same_tree wrapped 20
+same_tree nadams 28
+same_tree trainer 22
 [ "$(grep -o "\"('[a-z_0-9', ]*')\": {\"key_metadata\": \[{\"key\": \"[a-z_]*_variables\", \"key_type\": 2}" "$work/orbax/1/pytree/_METADATA" | wc -l)" = 26 ] ||
     fail "the tree's metadata are $(cat "$work/orbax/1/pytree/_METADATA")"
 expect_text '^{"config": "{\\"module\\": \\"keras\\"' "$work/orbax/1/model_config/_strings.json"
@@ -256,7 +266,6 @@ expect_errors 1
 
 # Several optimizers, from the state that Keras saved: their rates, the averages of one, and what is saved. A file from
 # before the first step gives weights alone.
-"$KERATIN" compile "$here/several.keras" --train -o "$work/several"
 "$work/several" $fit --epochs 4 --validation-split 0.25 --history "$work/history.json" --tensorboard "$work/several.board" \
     --reduce-lr-on-plateau monitor=loss,factor=0.5,patience=1,min_delta=10,min_lr=0.003,verbose=1 --swap-ema-weights swap_on_epoch=false \
     --save "$work/end.keras" >"$work/said"
@@ -269,9 +278,29 @@ same "$work/ours" "$work/theirs" "several optimizers in the end"
 "$EVENTS" "$work/several.board/train"/events.out.tfevents.*.v2 | cut -d ' ' -f 2 | grep rate | sort -u | paste -sd , >"$work/names"
 [ "$(cat "$work/names")" = epoch_learning_rate_adam,epoch_learning_rate_sgd ] || fail "events have rates $(cat "$work/names")"
 
-expect_status 2 "$work/several" $fit --orbax-checkpoint "directory=$work/x"
+"$KERATIN" compile "$here/trainer.keras" --train -o "$work/adafactor" --optimizer adafactor
+expect_status 2 "$work/adafactor" $fit --orbax-checkpoint "directory=$work/x"
 expect_errors 1
-expect_text 'the optimizer holds others' "$work/errors"
+expect_text 'Keras takes no Adafactor' "$work/errors"
+"$work/adafactor" $fit --epochs 1 --orbax-checkpoint "directory=$work/adafactors,save_weights_only=true"
+[ -e "$work/adafactors/0/_CHECKPOINT_METADATA" ] || fail "there are no weights of Adafactor"
+"$KERATIN" compile "$here/trainer.keras" --train -o "$work/twins" \
+    --optimizer '{"class_name": "MultiOptimizer", "config": {"optimizer_map": {"class_name": "OptimizerMap", "config": {
+        "default_optimizer": {"class_name": "Adam", "config": {"name": "same"}},
+        "optimizer_map": {".*bias": {"class_name": "SGD", "config": {"name": "same"}}}}}}}'
+expect_status 2 "$work/twins" $fit --orbax-checkpoint "directory=$work/x"
+expect_errors 1
+expect_text 'no two optimizers of one name, here same' "$work/errors"
+for name in $(printf %0240d 0) "it's"; do
+    rm -rf "$work/named.orbax"
+    "$KERATIN" compile "$here/trainer.keras" --train -o "$work/named" \
+        --optimizer "{\"class_name\": \"SGD\", \"config\": {\"name\": \"$name\"}}"
+    expect_status 2 "$work/named" $fit --orbax-checkpoint "directory=$work/named.orbax"
+    expect_errors 1
+    expect_text 'The variable optimizer/[a-z_]* cannot be saved: ' "$work/errors"
+    [ ! -e "$work/named.orbax" ] || fail "a run that is refused leaves a checkpoint"
+    "$work/named" $fit --orbax-checkpoint "directory=$work/named.orbax,save_weights_only=true"
+done
 
 # Seeds go on over steps, epochs and evaluations as in Keras, so that whole runs agree.
 for model in seeded augmented; do
@@ -292,6 +321,15 @@ done
 (cd "$work/again" && ls) | cmp - "$work/names" || fail "a resumed run keeps $(ls "$work/again")"
 [ "$(grep -c '^best-' "$work/names")" = "$(grep -c ^best/ "$recorded/kept.txt")" ] || fail "of two, the first keeps $(cat "$work/names")"
 [ "$(grep -c '^often-' "$work/names")" = 10 ] || fail "of two, the second keeps $(cat "$work/names")"
+
+# Each finds its own state by its path, whatever their order and number.
+"$work/trainer" $fit --epochs 2 --checkpoint "$work/order.run" --model-checkpoint "filepath=$work/order/other.keras,monitor=loss,save_best_only=true" \
+    --model-checkpoint "filepath=$work/order/best.keras,monitor=loss,save_best_only=true,initial_value_threshold=0.1"
+"$work/trainer" $fit --epochs 3 --checkpoint "$work/order.run" --resume \
+    --model-checkpoint "filepath=$work/order/best.keras,monitor=loss,save_best_only=true,initial_value_threshold=0.1" \
+    --model-checkpoint "filepath=$work/order/new.keras,monitor=loss,save_best_only=true" \
+    --model-checkpoint "filepath=$work/order/other.keras,monitor=loss,save_best_only=true"
+[ "$(ls "$work/order" | paste -sd ' ')" = "new.keras other.keras" ] || fail "in another order checkpoints keep $(ls "$work/order")"
 
 # Events of every eighth step, and of epochs that end with one; how long steps take nobody knows.
 "$work/trainer" $fit --epochs 6 --validation-split 0.25 --tensorboard "$work/steps" --tensorboard-no-graph --tensorboard-update-freq 8 \
@@ -354,6 +392,13 @@ awk -F '|' -v kernels="$steps" '
 "$work/trainer" $fit --tensorboard "$work/short" --tensorboard-profile-batch 4,100
 "$EVENTS" "$work/short/train/plugins/profile"/*/*.xplane.pb >"$work/events"
 [ "$(grep -c 'Profiled batch' "$work/events")" = 2 ] || fail "the end of a run is profiled otherwise"
+# A run that is taken up within its range goes on with it.
+for epochs in 1 2; do
+    "$work/trainer" $fit --epochs $epochs --checkpoint "$work/profiled.run" --resume --tensorboard "$work/part$epochs" \
+        --tensorboard-profile-batch 4,7
+    "$EVENTS" "$work/part$epochs/train/plugins/profile"/*/*.xplane.pb >"$work/events"
+    [ "$(grep -c 'Profiled batch' "$work/events")" = 2 ] || fail "epoch $epochs is profiled otherwise"
+done
 for none in 0 6 0,4; do
     "$work/trainer" $fit --tensorboard "$work/none" --tensorboard-profile-batch $none
     [ ! -e "$work/none/train/plugins" ] || fail "there is a profile of $none"

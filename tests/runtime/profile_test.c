@@ -1,5 +1,6 @@
 /* Profiles of a program that is written by hand: what is counted, and the trace, read as JSON. */
 #include "runtime/profile.h"
+#include "runtime/train/callbacks.h"
 
 #include "kt_cmocka.h"
 #include "toy_program.h"
@@ -121,10 +122,29 @@ static void a_file_that_cannot_be_written_is_told(void **state) {
     kt_profile_destroy(profile);
 }
 
+/* As where a run is taken up between the first step and the last, and then fails. */
+static void a_profile_of_steps_that_is_dropped_watches_no_more(void **state) {
+    (void)state;
+    kt_context *context = kt_context_create(&toy_program, 2, NULL);
+    kt_batch_profile batches = {.first = 2, .last = 4};
+    assert_int_equal(kt_batch_profile_begin(&batches, context, 1), 0);
+    assert_null(batches.profile);
+    for (int64_t step = 3; step <= 4; step++)
+        assert_int_equal(kt_batch_profile_begin(&batches, context, step), 0);
+    assert_non_null(batches.profile);
+    run(context, BATCH, 1);
+    kt_batch_profile_deinit(&batches, context);
+    run(context, BATCH, 1);
+    assert_int_equal(kt_batch_profile_begin(&batches, context, 5), 0);
+    assert_null(batches.profile);
+    kt_context_destroy(context);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_part_is_an_event),
         cmocka_unit_test(the_table_counts_calls),
+        cmocka_unit_test(a_profile_of_steps_that_is_dropped_watches_no_more),
         cmocka_unit_test(a_file_that_cannot_be_written_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* Files that appear whole or not at all: written without a name or beside the old one, synced, put in its place. */
-#ifndef KT_RUNTIME_CHECKPOINT_WHOLE_FILE_H
-#define KT_RUNTIME_CHECKPOINT_WHOLE_FILE_H
+#ifndef KT_RUNTIME_WHOLE_FILE_H
+#define KT_RUNTIME_WHOLE_FILE_H
 
 #include "runtime/runtime.h"
 

@@ -4,7 +4,7 @@
  * however the process ends; it gets a name beside its place only when all of it is on the disk. Elsewhere it
  * has that name from the beginning. Then it is renamed to its place, which is one step for everyone who
  * looks, and the directory is synced, so that this step is on the disk, too. */
-#include "runtime/checkpoint/checkpoint_impl.h"
+#include "runtime/whole_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
