@@ -78,7 +78,8 @@ typedef struct {
     const kt_buffer *labels; /* one for each output that has a loss or metrics; [n] and [n, 1] are the same */
     int label_count;
     /* One array for each of the labels; count 0: none. [n], or where the loss has a number for each step, as that of an
-     * output [n, time, classes] has, [n, time]: then [n] and [n, 1] are for all steps of a sample. */
+     * output [n, time, classes] has, [n, time]: then [n] and [n, 1] are for all steps of a sample. One without data and
+     * dimensions weighs each sample 1. */
     const kt_buffer *sample_weights;
     int sample_weight_count;
     /* Arrays whose data is NULL are not in memory: their samples are asked for, a batch at a time, as dtype and dims say:

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Smaller files are as well read at once. */
 static const int64_t streamed_bytes = KT_ROOM(32 << 20, 0);
@@ -211,6 +212,23 @@ static const char *name_in_group(const kt_feeds *feeds, const kt_feed_group *gro
     return strncmp(name, group->prefix, length) == 0 && name[length] ? name + length : name;
 }
 
+/* Is it NAME=FILE with a name that there is not? */
+static bool names_nothing(const char *text) {
+    const size_t length = strcspn(text, "/=");
+    return text[length] == '=' && access(text, F_OK) != 0;
+}
+
+static int no_such_name(const kt_feeds *feeds, const kt_feed_group *group, const char *text) {
+    enum { ROOM = 512 };
+    char names[ROOM] = "";
+    for (uint32_t i = 0; i < group->count; i++) {
+        if (i) append(names, sizeof names, i + 1 < group->count ? "', '" : "' and '");
+        append(names, sizeof names, name_in_group(feeds, group, group->first + i));
+    }
+    return kt_cli_fail(feeds->program, KT_EXIT_USAGE, "%s: There is no input '%.*s' for it, but '%s'.",
+                       group->option, (int)strcspn(text, "="), text, names);
+}
+
 static int feed_file(kt_feeds *feeds, const kt_feed_group *group, const char *text) {
     kt_arrays arrays = {0};
     kt_array streamed = {0};
@@ -223,6 +241,7 @@ static int feed_file(kt_feeds *feeds, const kt_feed_group *group, const char *te
         if (path) only = i;
     }
     bool named = path || group->count == 1;
+    if (!path && names_nothing(text)) return no_such_name(feeds, group, text);
     if (!path) path = text;
     if (feeds->streams && named && kt_stream_open(path, streamed_bytes, &stream, &streamed.buffer, error))
         return FAIL(feeds, "%s", error);
@@ -252,7 +271,7 @@ int kt_feeds_read(kt_feeds *feeds, const kt_feed_group *group, const char *const
         int status = feed_file(feeds, group, texts[i]);
         if (status) return status;
     }
-    for (uint32_t i = group->first; i < group->first + group->count; i++) {
+    for (uint32_t i = group->first; i < group->first + group->count && !group->some; i++) {
         if (kt_feed_is_fed(&feeds->at[i])) continue;
         const char *name = name_in_group(feeds, group, i);
         return kt_cli_fail(feeds->program, KT_EXIT_USAGE,
@@ -270,6 +289,7 @@ int kt_feeds_give(kt_feeds *feeds, const kt_feed_group *group, const kt_buffer *
                     (unsigned)group->count);
     for (uint32_t i = 0; i < group->count; i++) {
         kt_feed *feed = &feeds->at[group->first + i];
+        if (group->some && !arrays[i].data && arrays[i].rank == 0) continue;
         *feed = (kt_feed){.path = option, .buffer = arrays[i], .borrowed = true};
         int64_t elements = arrays[i].rank >= 0 && arrays[i].rank <= KT_MAX_RANK;
         for (int axis = 0; elements > 0 && axis < arrays[i].rank; axis++)

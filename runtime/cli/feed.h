@@ -35,13 +35,14 @@ typedef struct kt_feed_group {
     const char *prefix; /* of the inputs' names, which users leave out; with one, ones at the end of shapes count for
                            nothing; "": none */
     bool spreads;       /* a number for the first axes counts for all that is behind them */
+    bool some;          /* its inputs need not all be fed */
 } kt_feed_group;
 
 /* These print a sentence and return an exit status; 0: done. Whatever init gave, deinit frees. outputs: the entry's count
  * samples, too. */
 int kt_feeds_init(kt_feeds *feeds, const kt_program *program, const kt_abi_entry *entry, int64_t batch_size,
                   bool outputs);
-/* Reads the files of a group: FILE or NAME=FILE each; all of its inputs must be fed then. */
+/* Reads the files of a group: FILE or NAME=FILE each. */
 int kt_feeds_read(kt_feeds *feeds, const kt_feed_group *group, const char *const *texts, int count);
 /* Who gives the rows of arrays whose data is NULL. */
 typedef struct kt_feed_source {
@@ -49,7 +50,8 @@ typedef struct kt_feed_source {
     void *object;
     int first; /* the number of the group's first array */
 } kt_feed_source;
-/* Takes arrays in memory instead, one an input of the group, in order; they must last as long as the feeds. */
+/* Takes arrays in memory instead, one an input of the group, in order; they must last as long as the feeds. Those without
+ * data and dimensions feed nothing. */
 int kt_feeds_give(kt_feeds *feeds, const kt_feed_group *group, const kt_buffer *arrays, int count,
                   kt_feed_source source);
 /* All inputs are fed: do they have as many samples each, and shapes that fit? */

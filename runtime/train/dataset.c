@@ -124,17 +124,19 @@ int64_t kt_trained_samples(const kt_fit_options *options, int64_t samples) {
 
 /* ---- reading ---------------------------------------------------------------------------------------------
  */
-static int fill_ones(kt_feeds *feeds, uint32_t input) {
+/* Weights that are not given: one for each sample, for all that is behind it. */
+static int fill_ones(kt_feeds *feeds, const kt_feed_group *group, uint32_t input) {
     int64_t samples = feeds->at[0].buffer.dims[0];
     float *ones = malloc((size_t)samples * sizeof *ones + 1);
     if (!ones) return kt_feeds_no_memory(feeds);
     for (int64_t i = 0; i < samples; i++) ones[i] = 1;
-    feeds->at[input] = (kt_feed){.path = "--class-weight",
-                                 .buffer = {.data = ones,
-                                            .capacity = samples * (int64_t)sizeof *ones,
-                                            .dtype = KT_F32,
-                                            .rank = 1,
-                                            .dims = {samples}}};
+    kt_buffer buffer = {.data = ones,
+                        .capacity = samples * (int64_t)sizeof *ones,
+                        .dtype = KT_F32,
+                        .rank = feeds->entry->inputs[input].rank,
+                        .dims = {samples}};
+    for (int axis = 1; axis < buffer.rank; axis++) buffer.dims[axis] = 1;
+    feeds->at[input] = (kt_feed){.path = group->option, .buffer = buffer, .spreads = group->spreads};
     return 0;
 }
 
@@ -177,7 +179,7 @@ static int read_weights(kt_dataset *dataset, const kt_fit_options *options, cons
                            "weights with --sample-weight.");
     if (status == 0 && classes) status = own_weights(feeds, first);
     for (uint32_t i = first; i < feeds->entry->input_count && status == 0; i++)
-        if (!kt_feed_is_fed(&feeds->at[i])) status = fill_ones(feeds, i);
+        if (!kt_feed_is_fed(&feeds->at[i])) status = fill_ones(feeds, group, i);
     if (status == 0) status = kt_feeds_settle(feeds);
     if (status == 0 && classes) {
         if (labels > 1)
@@ -211,9 +213,12 @@ int kt_dataset_read(kt_dataset *dataset, const kt_program *program, const kt_fit
     const bool several = predict && predict->output_count > 1; /* of which some may have no labels */
     const kt_feed_group label_group = {data, labels, validation ? "--validation-labels" : "--labels",
                                        several ? "labels_" : label_prefix};
-    const kt_feed_group weight_group = {data + labels, entry->input_count - data - labels,
+    const kt_feed_group weight_group = {data + labels,
+                                        entry->input_count - data - labels,
                                         validation ? "--validation-sample-weight" : "--sample-weight",
-                                        several ? "sample_weight_" : weight_prefix, true};
+                                        several ? "sample_weight_" : weight_prefix,
+                                        .spreads = true,
+                                        .some = true};
     if (status == 0)
         status = arrays ? kt_feeds_give(&dataset->feeds, &data_group, arrays->data, arrays->data_count,
                                         source_of(arrays, 0))

@@ -148,6 +148,20 @@ cmp "$work/ours" "$work/theirs" || fail "the history of two outputs has $(cat "$
 same "$work/keyed.csv" "$recorded/keyed.csv" "logs of a dict of outputs"
 tail -n 1 "$work/lines" | grep -o ' [a-z_]*: [0-9]' | sed 's/ \(.*\):.*/\1/' | paste -sd , >"$work/ours"
 cmp "$work/ours" "$work/theirs" || fail "the progress of two outputs has $(cat "$work/ours")"
+# Weights for the samples of one output alone; and names that are none of its outputs.
+two="--data $here/trainer_x.npy --batch-size 20"
+"$work/two" fit $two --labels "zeta=$here/trainer_y.npy" --labels "alpha=$recorded/alpha.csv" --sample-weight "zeta=$here/trainer_y.npy" \
+    --no-shuffle --epochs 2 --quiet --history "$work/history.json"
+same_history half_weighted
+for option in --labels --sample-weight --validation-labels; do
+    expect_status 2 "$work/two" fit $two --labels "zeta=$here/trainer_y.npy" --labels "alpha=$recorded/alpha.csv" \
+        --validation-data "$here/trainer_x.npy" --validation-labels "zeta=$here/trainer_y.npy" --validation-labels "alpha=$recorded/alpha.csv" \
+        $option "omega=$here/trainer_y.npy"
+    expect_errors 1
+    expect_text "error: $option: There is no input 'omega' for it, but 'zeta' and 'alpha'\.$" "$work/errors"
+done
+expect_status 2 "$work/two" fit --data "omega=$here/trainer_x.npy" --labels "zeta=$here/trainer_y.npy" --labels "alpha=$recorded/alpha.csv"
+expect_text "error: --data: There is no input 'omega' for it, but 'x'\.$" "$work/errors"
 
 # Metrics that are vectors: lists in the history, in evaluations and, quoted, in CSV; their mean in the progress line.
 "$KERATIN" compile "$here/vectors.keras" --train -o "$work/vectors"

@@ -132,6 +132,9 @@ model.save(FOLDER / "two_outputs.keras")
 np.savetxt(OUT / "alpha.csv", x[:, 0], fmt="%.9g")
 model.fit(x, [y, x[:, :1]], batch_size=20, shuffle=False, epochs=1, verbose=0, validation_split=0.25,
           callbacks=[callbacks.CSVLogger(OUT / "two_outputs.csv")])
+# Weights for the samples of one output alone.
+histories["half_weighted"] = keras.models.load_model(FOLDER / "two_outputs.keras").fit(
+    x, [y, x[:, :1]], sample_weight=[y.ravel().astype("float32"), None], batch_size=20, shuffle=False, epochs=2, verbose=0).history
 # A dict of outputs, whose keys are not their layers' names.
 inputs = keras.Input((6,), name="x")
 outputs = {"zeta": layers.Dense(3, activation="softmax")(inputs), "alpha": layers.Dense(1)(inputs)}
