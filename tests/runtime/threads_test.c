@@ -50,7 +50,7 @@ static void handing_is_measured_once(void **state) {
     (void)state;
     kt_pool *pool = kt_pool_create(2);
     double handing = kt_pool_handing(pool);
-    assert_true(handing > 0 && handing < 1e9);
+    assert_true(handing > 0);
     assert_true(kt_pool_handing(pool) == handing);
     run_all(pool, 5);
     kt_pool_destroy(pool);
