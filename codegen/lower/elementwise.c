@@ -98,12 +98,20 @@ static size_t widest_element(const kt_lower *lower) {
     return widest;
 }
 
+/* Do its values need many registers? What is spread over lanes needs none of its own. */
+static bool is_heavy(const kt_lower *lower) {
+    int weight = kt_lower_weight(lower);
+    for (uint32_t i = 0; i < lower->kernel->nodes.count; i++)
+        weight -= node_at(lower, i)->op == KT_OP_broadcast;
+    return weight > HEAVY;
+}
+
 int kt_lower_lanes(const kt_lower *lower, int factor, kt_dim extent) {
     int lanes = lower->target->vector_bytes / (int)widest_element(lower);
     int64_t elements = INT64_MAX;
     kt_dim_is_const(lower->dims, extent, &elements);
     int most = lower->target->vector_registers / HEAVY_REGISTERS;
-    bool heavy = kt_lower_weight(lower) > HEAVY;
+    bool heavy = is_heavy(lower);
     if (heavy && factor > most) factor = most;
     for (; factor > 1; factor /= 2) {
         int64_t wide = (int64_t)lanes * factor, idle = (wide - elements % wide) % wide;

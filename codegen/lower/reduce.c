@@ -115,8 +115,10 @@ typedef struct accumulation {
     int lanes;
     bool row;    /* lanes run along the last axis */
     bool blocks; /* a cell for each block, and each turn of an outer run */
+    bool last;   /* of the kernel's reductions */
     kt_cell cell;
-    kt_cell nan; /* of a row's largest or smallest float: any NaN there was, else 0; or none */
+    kt_cell nan;   /* of a row's largest or smallest float: NaN where there was one, else 0; or none */
+    int nan_lanes; /* as many as cell's, or half of that where these still fill registers */
 } accumulation;
 
 static kt_reg operand_as(kt_lower *lower, const reduction *r, const kt_position *at, kt_dtype dtype) {
@@ -143,6 +145,15 @@ static kt_reg is_nan(kt_lower *lower, kt_reg value) {
     return kt_loops_apply(lower->loops, KT_OP_ne, KT_BOOL, value, value, 0);
 }
 
+/* Whether any of the lanes that stand together in the cell of NaN is one. */
+static kt_reg holds_nan(kt_lower *lower, const accumulation *sum, kt_reg next) {
+    if (sum->nan_lanes == sum->lanes) return is_nan(lower, next);
+    kt_loops *loops = lower->loops;
+    kt_reg low = kt_loops_spread(loops, next, sum->nan_lanes, 0, 1, 1),
+           high = kt_loops_spread(loops, next, sum->nan_lanes, sum->nan_lanes, 1, 1);
+    return kt_loops_apply(loops, KT_OP_or, KT_BOOL, is_nan(lower, low), is_nan(lower, high), 0);
+}
+
 /* Each element waits for the one before it: so NaN are kept apart, and what is left takes one instruction. */
 static void accumulate_apart(kt_lower *lower, const accumulation *sum, kt_reg next) {
     kt_loops *loops = lower->loops;
@@ -150,8 +161,9 @@ static void accumulate_apart(kt_lower *lower, const accumulation *sum, kt_reg ne
     kt_reg before = kt_loops_get(loops, sum->cell, 0), nan = kt_loops_get(loops, sum->nan, 0);
     kt_reg better = kt_loops_apply(loops, beyond, KT_BOOL, next, before, 0);
     kt_loops_set(loops, sum->cell, 0, kt_loops_apply(loops, KT_OP_select, sum->dtype, better, next, before));
+    kt_reg found = kt_loops_const(loops, sum->dtype, sum->nan_lanes, NAN);
     kt_loops_set(loops, sum->nan, 0,
-                 kt_loops_apply(loops, KT_OP_select, sum->dtype, is_nan(lower, next), next, nan));
+                 kt_loops_apply(loops, KT_OP_select, sum->dtype, holds_nan(lower, sum, next), found, nan));
 }
 
 static void accumulate(kt_lower *lower, const accumulation *sum, kt_reg next) {
@@ -179,17 +191,28 @@ static void end_cell(kt_lower *lower, accumulation *sum, kt_cell outer) {
     accumulate(lower, sum, part);
 }
 
-/* What stands at the same place of the next block's row, where rows are read as they lie: that row's sums
- * would wait for it, and blocks are too long for the processor to begin with the next before one is done. */
-static void prefetch_next_block(kt_lower *lower, const accumulation *sum, const kt_position *at) {
-    int64_t buffer = kt_lower_buffer(lower, sum->r->operand), columns;
-    if (buffer < 0 || !kt_dim_is_const(lower->dims, at->dims[at->rank - 1], &columns)) return;
-    int64_t bytes = (int64_t)kt_dtype_bytes(lower->loops->buffer_dtypes[buffer]),
-            line = KT_LINE_BYTES / bytes;
-    if (columns * bytes > MOST_AHEAD_BYTES) return;
-    kt_reg next = kt_plus_int(lower, kt_position_linear(lower, at).at, columns * lower->block);
-    for (int64_t i = 0; i < at->lanes; i += line)
-        kt_loops_prefetch(lower->loops, (uint32_t)buffer, kt_plus_int(lower, next, i));
+/* Is it read row by row at this position's shape, of so many columns? */
+static bool is_of_rows(kt_lower *lower, const kt_type *type, const kt_position *at, int64_t columns) {
+    int64_t own;
+    return type->rank > 0 && kt_dim_is_const(lower->dims, type->dims[type->rank - 1], &own) &&
+           own == columns && kt_type_elements(lower->dims, type) == kt_product(lower, at->dims, 0, at->rank);
+}
+
+/* What stands at the same place of the next block's row: that row's first reduction would wait for it, and
+ * blocks are too long for the processor to begin with the next before one is done. It comes while the last
+ * reduction computes, which reads the nearest cache. */
+static void prefetch_next_block(kt_lower *lower, const kt_position *at) {
+    const kt_function *kernel = lower->kernel;
+    int64_t columns;
+    if (!kt_dim_is_const(lower->dims, at->dims[at->rank - 1], &columns)) return;
+    for (uint32_t i = 0; i < kernel->params.count; i++) {
+        int64_t bytes = (int64_t)kt_dtype_bytes(lower->loops->buffer_dtypes[i]);
+        const kt_type *type = kt_graph_type(lower->graph, kernel->params.at[i].value);
+        if (columns * bytes > MOST_AHEAD_BYTES || !is_of_rows(lower, type, at, columns)) continue;
+        kt_reg next = kt_plus_int(lower, kt_position_linear(lower, at).at, columns * lower->block);
+        for (int64_t j = 0; j < at->lanes; j += KT_LINE_BYTES / bytes)
+            kt_loops_prefetch(lower->loops, i, kt_plus_int(lower, next, j));
+    }
 }
 
 static void row_turn(kt_lower *lower, kt_reg index, kt_reg mask, void *context) {
@@ -199,7 +222,7 @@ static void row_turn(kt_lower *lower, kt_reg index, kt_reg mask, void *context) 
     at.mask = mask;
     at.at[at.rank - 1] = kt_axis_at(index, at.lanes > 1);
     kt_reg next = operand_as(lower, sum->r, &at, sum->dtype);
-    if (!mask) prefetch_next_block(lower, sum, &at);
+    if (!mask && sum->last) prefetch_next_block(lower, &at);
     kt_lower_keep(lower, sum->r->operand, &at, kt_lower_value(lower, sum->r->operand, &at));
     if (mask) {
         kt_reg neutral = kt_identity(lower, sum->kind, sum->dtype, sum->lanes);
@@ -252,13 +275,26 @@ static void reduce_runs(kt_lower *lower, accumulation *sum, int axis) {
     reduce_part(lower, sum, axis, kt_loops_int(lower->loops, 0), end, step);
 }
 
+static const kt_node_info *last_reduction(const kt_lower *lower) {
+    const kt_node_info *last = NULL;
+    for (uint32_t i = 0; i < lower->kernel->nodes.count; i++) {
+        const kt_node_info *node = kt_graph_node(lower->graph, lower->kernel->nodes.at[i]);
+        if (node->op == KT_OP_reduce) last = node;
+    }
+    return last;
+}
+
 kt_reg kt_lower_reduce(kt_lower *lower, const kt_node_info *node, const kt_position *at) {
     const kt_attrs_reduce *attrs = node->attrs;
     kt_dtype result = kt_graph_type(lower->graph, node->first_result)->dtype, dtype = kt_accumulator(result);
     uint32_t reduced = 0;
     for (uint32_t i = 0; i < attrs->axes.count; i++) reduced |= 1U << attrs->axes.at[i];
     reduction r = begin_reduction(lower, node, at, reduced);
-    accumulation sum = {.r = &r, .kind = attrs->kind, .dtype = dtype, .lanes = r.at.lanes};
+    accumulation sum = {.r = &r,
+                        .kind = attrs->kind,
+                        .dtype = dtype,
+                        .lanes = r.at.lanes,
+                        .last = node == last_reduction(lower)};
     int last = r.type.rank - 1;
     double elements = 1;
     for (int axis = 0; axis <= last; axis++)
@@ -268,8 +304,9 @@ kt_reg kt_lower_reduce(kt_lower *lower, const kt_node_info *node, const kt_posit
     if (sum.row) sum.lanes = kt_lower_lanes(lower, 4, run_extent(lower, &r, last));
     begin_cell(lower, &sum);
     if (sum.row && picks(sum.kind) && kt_dtype_is_float(dtype)) {
-        sum.nan = kt_loops_cell(lower->loops, "nan", dtype, sum.lanes, 1);
-        kt_loops_set(lower->loops, sum.nan, 0, kt_loops_const(lower->loops, dtype, sum.lanes, 0));
+        sum.nan_lanes = sum.lanes > kt_target_lanes(lower->target, dtype) ? sum.lanes / 2 : sum.lanes;
+        sum.nan = kt_loops_cell(lower->loops, "nan", dtype, sum.nan_lanes, 1);
+        kt_loops_set(lower->loops, sum.nan, 0, kt_loops_const(lower->loops, dtype, sum.nan_lanes, 0));
     }
     reduce_runs(lower, &sum, 0);
     if (sum.row) kt_lower_know_row(lower, r.operand);

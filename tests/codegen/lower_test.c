@@ -333,11 +333,11 @@ static void test_reduce(void **state) {
 }
 
 /* A row's largest and smallest numbers are NaN if one of it is, wherever it stands: in the first vector,
- * behind larger numbers, in the last, masked one. */
+ * behind larger numbers, in either half of several vectors at a time, in the last, masked one. */
 static void test_rows_with_nan(void **state) {
     (void)state;
-    enum { COLUMNS = 210, PLACES = 6 };
-    static const int places[PLACES] = {-1, 0, 1, 70, 130, COLUMNS - 1};
+    enum { COLUMNS = 210, PLACES = 8 };
+    static const int places[PLACES] = {-1, 0, 1, 70, 100, 127, 130, COLUMNS - 1};
     suite s = begin_suite();
     float *numbers = KT_NEW_ARRAY(s.arena, float, PLACES *COLUMNS);
     for (int row = 0; row < PLACES; row++) {
