@@ -254,6 +254,12 @@ kt_reg kt_loops_fma(kt_loops *loops, kt_reg a, kt_reg b, kt_reg c) {
                                    .c = c});
 }
 
+kt_reg kt_loops_exp(kt_loops *loops, kt_reg a) {
+    KT_ASSERT(kt_loops_dtype(loops, a) == KT_F32);
+    return append(loops,
+                  (kt_code){.code = KT_CODE_EXP, .dtype = KT_F32, .lanes = kt_loops_lanes(loops, a), .a = a});
+}
+
 kt_reg kt_loops_dot(kt_loops *loops, kt_reg a, kt_reg b, kt_reg c, bool shorts) {
     match_lanes(loops, &a, &b);
     KT_ASSERT(kt_loops_lanes(loops, a) == kt_loops_lanes(loops, c));

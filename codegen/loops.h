@@ -31,6 +31,7 @@ typedef enum kt_code_op {
     KT_CODE_DIM,       /* the value of a dimension expression, i64 */
     KT_CODE_APPLY,     /* an elementwise operation of ops.def (op) on registers of equal lanes; select, cast too */
     KT_CODE_FMA,       /* a * b + c, fused where the target can */
+    KT_CODE_EXP,       /* e^a for f32 up to 0: as exact as if a had been rounded once more (codegen/math/exp.c) */
     KT_CODE_DOT,       /* c + the sum of the products of a's words by b's: i32, of four bytes, unsigned by signed, or with flag
                         * of two i16; or f32, of two bf16 */
     KT_CODE_INDEX,     /* i64 arithmetic: index_op */
@@ -129,6 +130,7 @@ kt_reg kt_loops_dim(kt_loops *loops, kt_dim dim);                               
 kt_reg kt_loops_index(kt_loops *loops, kt_index_op op, kt_reg a, kt_reg b);
 kt_reg kt_loops_apply(kt_loops *loops, kt_op op, kt_dtype result, kt_reg a, kt_reg b, kt_reg c);
 kt_reg kt_loops_fma(kt_loops *loops, kt_reg a, kt_reg b, kt_reg c);
+kt_reg kt_loops_exp(kt_loops *loops, kt_reg a);                                    /* see KT_CODE_EXP */
 kt_reg kt_loops_dot(kt_loops *loops, kt_reg a, kt_reg b, kt_reg c, bool shorts);   /* see KT_CODE_DOT; shorts: of two i16 */
 kt_reg kt_loops_splat(kt_loops *loops, kt_reg a, int lanes);
 kt_reg kt_loops_ramp(kt_loops *loops, kt_reg start, int lanes);

@@ -123,6 +123,7 @@ static void print_value(printer *p, const kt_code *code) {
     switch (code->code) {
     case KT_CODE_APPLY: print_operands(p, kt_op_describe(code->op)->name, code); break;
     case KT_CODE_FMA: print_operands(p, "fma", code); break;
+    case KT_CODE_EXP: print_operands(p, "exp_up_to_0", code); break;
     case KT_CODE_DOT: print_operands(p, code->flag ? "dot_i16" : "dot", code); break;
     case KT_CODE_INDEX: print_index(p, code); break;
     case KT_CODE_SPLAT: print_operands(p, "splat", code); break;

@@ -362,6 +362,7 @@ static LLVMValueRef emit_value(walker *w, const kt_code *code) {
                              code->c ? w->values[code->c] : NULL);
     }
     case KT_CODE_FMA: return kt_emit_fma(e, x, w->values[code->b], w->values[code->c]);
+    case KT_CODE_EXP: return kt_emit_exp_up_to_0(e, x);
     case KT_CODE_DOT:
         return (code->flag ? kt_emit_dot_i16 : kt_emit_dot)(e, x, w->values[code->b], w->values[code->c]);
     case KT_CODE_INDEX: return emit_index(w, code);

@@ -144,13 +144,45 @@ static kt_reg load_row(kt_lower *lower, const kt_row *row, const kt_position *at
     return load(lower, row->buffer, row_index(lower, row, at), &whole);
 }
 
+/* Does the broadcast spread what was reduced over the axes that were, each number over its own elements? */
+static bool spreads_back(const kt_lower *lower, const kt_node_info *broadcast, const kt_node_info *reduce) {
+    const kt_type *from = kt_graph_type(lower->graph, broadcast->operands[0]),
+                  *type = kt_graph_type(lower->graph, reduce->operands[0]);
+    const kt_attrs_broadcast *attrs = broadcast->attrs;
+    uint32_t reduced = kt_lower_reduced_axes(reduce);
+    int left = 0; /* the next axis that was not */
+    for (int i = 0; i < from->rank; i++) {
+        if (kt_dim_equals(lower->dims, from->dims[i], 1)) continue;
+        while (left < type->rank && (reduced & 1U << left || kt_dim_equals(lower->dims, type->dims[left], 1)))
+            left++;
+        if (attrs->axes.at[i] != left++) return false;
+    }
+    return true;
+}
+
+/* Is it a number less the largest of some, of which it is one? As softmaxes have it: up to 0, and rounded. */
+static bool is_below_largest(const kt_lower *lower, kt_value value) {
+    const kt_node_info *sub = kt_graph_definition(lower->graph, value);
+    if (!sub || sub->op != KT_OP_sub) return false;
+    const kt_node_info *spread = kt_graph_definition(lower->graph, sub->operands[1]);
+    if (!spread || spread->op != KT_OP_broadcast) return false;
+    const kt_node_info *largest = kt_graph_definition(lower->graph, spread->operands[0]);
+    while (largest && largest->op == KT_OP_reshape)
+        largest = kt_graph_definition(lower->graph, largest->operands[0]);
+    return largest && largest->op == KT_OP_reduce && largest->operands[0] == sub->operands[0] &&
+           ((const kt_attrs_reduce *)largest->attrs)->kind == KT_REDUCE_MAXIMUM &&
+           spreads_back(lower, spread, largest);
+}
+
 static kt_reg apply(kt_lower *lower, const kt_node_info *node, const kt_position *at) {
     kt_reg operands[3] = {0};
     KT_ASSERT(node->operand_count <= 3);
     for (uint32_t i = 0; i < node->operand_count; i++)
         operands[i] = kt_lower_value(lower, node->operands[i], at);
-    return kt_loops_apply(lower->loops, node->op, kt_graph_type(lower->graph, node->first_result)->dtype,
-                          operands[0], operands[1], operands[2]);
+    kt_dtype dtype = kt_graph_type(lower->graph, node->first_result)->dtype;
+    if (node->op == KT_OP_exp && dtype == KT_F32 && is_below_largest(lower, node->operands[0]))
+        return kt_loops_exp(lower->loops, operands[0]);
+    return kt_loops_apply(lower->loops, node->op, dtype, operands[0], operands[1], operands[2]);
 }
 
 kt_reg kt_lower_select(kt_lower *lower, const kt_node_info *node, const kt_position *at) {

@@ -25,6 +25,22 @@ static const double exp_tail_f64[] = {
     0x1.af4dea43cc39ep-26,
     0x1.1f7f27da618f1p-29,
 };
+/* (2^r - 1) / r, |r| <= 1 / 2, weighted by r / 2^r */
+static const double exp2_tail_f32[] = {
+    0x1.62e4250b3087dp-1,
+    0x1.ebf9b60fe14fcp-3,
+    0x1.c6baa99e3330ap-5,
+    0x1.3cec152bcd9dap-7,
+    0x1.5a850266eacfap-10,
+};
+/* the same, 0 <= r <= 1 */
+static const double exp2_whole_tail_f32[] = {
+    0x1.62e4bc455f095p-1,
+    0x1.ebdb2f0810f63p-3,
+    0x1.c91e04e767cdep-5,
+    0x1.2775753b916a4p-7,
+    0x1.e978855930bd7p-10,
+};
 /* (log(1 + f) - f + f^2 / 2) / f^3, sqrt(1/2) <= 1 + f <= sqrt(2) */
 static const double log_tail_f32[] = {
     0x1.555553e541d66p-2,

@@ -3,7 +3,10 @@
  * x = n ln 2 + r with |r| <= ln(2) / 2 (ln 2 in two parts, of which n times the first is exact), e^r by a
  * polynomial, and 2^n put together from bits. n comes from adding a number so large that the sum's last bit
  * counts whole numbers: its low bits are then n itself, or n and the bias of exponents, if that is in what is
- * added. */
+ * added.
+ *
+ * Differences are rounded already, and what softmaxes raise e to is one from the largest number: so its
+ * product by log2 e may be rounded, too, to t = n + r, and is never too large. */
 #include "codegen/math/coefficients.h"
 #include "codegen/math/math_impl.h"
 
@@ -34,33 +37,55 @@ static reduced reduce(const kt_emitter *e, LLVMValueRef x, LLVMValueRef low, int
     return (reduced){to_bits(e, sum), n, r};
 }
 
-/* x * 2^n by AVX-512's instruction for it, which rounds subnormal results but once. */
-static LLVMValueRef scaled(const kt_emitter *e, LLVMValueRef x, LLVMValueRef n) {
-    enum { LANES = 16, ALL = (1 << LANES) - 1, CURRENT_ROUNDING = 4 };
-    if (e->lanes > LANES) {
-        kt_emitter half = *e;
-        half.lanes = e->lanes / 2;
-        LLVMValueRef parts[2], *lanes = (LLVMValueRef[MOST_SCALED]){0};
-        for (int i = 0; i < 2; i++)
-            parts[i] = scaled(&half, kt_emit_lanes(e, x, i * half.lanes, half.lanes),
-                              kt_emit_lanes(e, n, i * half.lanes, half.lanes));
-        for (int i = 0; i < e->lanes; i++)
-            lanes[i] = LLVMConstInt(LLVMInt32TypeInContext(e->context), (unsigned)i, false);
-        return LLVMBuildShuffleVector(e->builder, parts[0], parts[1],
-                                      LLVMConstVector(lanes, (unsigned)e->lanes), "");
-    }
-    static const char name[] = "llvm.x86.avx512.mask.scalef.ps.512";
+/* ---- AVX-512's instructions, of LANES floats -------------------------------------------------------------
+ */
+
+enum { LANES = 16, ALL = (1 << LANES) - 1, DOWN = 1, CURRENT_ROUNDING = 4 };
+
+static bool has_scaling(const kt_emitter *e) {
+    return e->dtype == KT_F32 && (e->target->cpu_features & KT_CPU_AVX512F) && e->lanes % LANES == 0 &&
+           e->lanes <= MOST_SCALED;
+}
+
+static LLVMValueRef i32(const kt_emitter *e, unsigned value) {
+    return LLVMConstInt(LLVMInt32TypeInContext(e->context), value, false);
+}
+
+/* By halves, until they fit. */
+static LLVMValueRef by_registers(const kt_emitter *e, binary_emitter *emit, LLVMValueRef x, LLVMValueRef y) {
+    if (e->lanes == LANES) return emit(e, x, y);
+    kt_emitter half = *e;
+    half.lanes = e->lanes / 2;
+    LLVMValueRef parts[2], lanes[MOST_SCALED];
+    for (int i = 0; i < 2; i++)
+        parts[i] = by_registers(&half, emit, kt_emit_lanes(e, x, i * half.lanes, half.lanes),
+                                kt_emit_lanes(e, y, i * half.lanes, half.lanes));
+    for (int i = 0; i < e->lanes; i++) lanes[i] = i32(e, (unsigned)i);
+    return LLVMBuildShuffleVector(e->builder, parts[0], parts[1], LLVMConstVector(lanes, (unsigned)e->lanes),
+                                  "");
+}
+
+static LLVMValueRef instruction(const kt_emitter *e, const char *name, LLVMValueRef x, LLVMValueRef y) {
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
-    LLVMValueRef operands[] = {x, n, num(e, 0), LLVMConstInt(LLVMInt16TypeInContext(e->context), ALL, false),
-                               LLVMConstInt(LLVMInt32TypeInContext(e->context), CURRENT_ROUNDING, false)};
+    LLVMValueRef all = LLVMConstInt(LLVMInt16TypeInContext(e->context), ALL, false);
+    LLVMValueRef operands[] = {x, y, num(e, 0), all, i32(e, CURRENT_ROUNDING)};
     return LLVMBuildCall2(e->builder, LLVMIntrinsicGetType(e->context, id, NULL, 0),
                           LLVMGetIntrinsicDeclaration(e->module, id, NULL, 0), operands, 5, "");
 }
 
-static bool has_scaling(const kt_emitter *e) {
-    return e->dtype == KT_F32 && (e->target->cpu_features & KT_CPU_AVX512F) && e->lanes % 16 == 0 &&
-           e->lanes <= MOST_SCALED;
+/* x * 2^floor(n); rounds subnormal results but once. */
+static LLVMValueRef scaled(const kt_emitter *e, LLVMValueRef x, LLVMValueRef n) {
+    return instruction(e, "llvm.x86.avx512.mask.scalef.ps.512", x, n);
 }
+
+/* 2^t, of the fraction of t and of n, which is t; infinities have a fraction of 0. */
+static LLVMValueRef exp2_of_fraction(const kt_emitter *e, LLVMValueRef t, LLVMValueRef n) {
+    LLVMValueRef r = instruction(e, "llvm.x86.avx512.mask.reduce.ps.512", t, i32(e, DOWN));
+    return scaled(e, mad(e, TABLE(e, r, exp2_whole_tail_f32), r, num(e, 1)), n);
+}
+
+/* ---- what functions share -------------------------------------------------------------------------------
+ */
 
 /* 2^n, for n within the range of exponents; the bits hold n + bias. */
 static LLVMValueRef power_of_two(const kt_emitter *e, LLVMValueRef bits) {
@@ -94,13 +119,27 @@ LLVMValueRef kt_emit_exp_scaled(const kt_emitter *e, LLVMValueRef x, LLVMValueRe
     x = clamp(e, x, wide ? -746 : -104, wide ? 711 : 89);
     reduced part = reduce(e, x, low, 2 * bias(e) + shift);
     LLVMValueRef value = small_exp(e, part.r);
-    if (has_scaling(e)) return scaled(e, value, shift ? add(e, part.whole, num(e, shift)) : part.whole);
+    if (has_scaling(e))
+        return by_registers(e, scaled, value, shift ? add(e, part.whole, num(e, shift)) : part.whole);
     return scaled_twice(e, value, part.bits);
 }
 
 LLVMValueRef kt_emit_exp_normal(const kt_emitter *e, LLVMValueRef x) {
     reduced part = reduce(e, x, NULL, bias(e));
     return mul(e, small_exp(e, part.r), power_of_two(e, part.bits));
+}
+
+/* 2^t with t rounded, or but its fraction; where 2^n would be subnormal, n is that of zeros. */
+LLVMValueRef kt_emit_exp_up_to_0(const kt_emitter *e, LLVMValueRef x) {
+    LLVMValueRef log2e = num(e, M_LOG2E), counter = num(e, 0x1.8p23 + bias(e));
+    if (has_scaling(e) && (e->target->cpu_features & KT_CPU_AVX512DQ)) {
+        LLVMValueRef t = mul(e, x, log2e);
+        return by_registers(e, exp2_of_fraction, t, t);
+    }
+    x = choose(e, above(e, num(e, -88), x), num(e, -88), x);
+    LLVMValueRef sum = mad(e, x, log2e, counter);
+    LLVMValueRef r = mad(e, x, log2e, negate(e, sub(e, sum, counter)));
+    return mul(e, mad(e, TABLE(e, r, exp2_tail_f32), r, num(e, 1)), power_of_two(e, to_bits(e, sum)));
 }
 
 LLVMValueRef kt_emit_expm1_normal(const kt_emitter *e, LLVMValueRef x, LLVMValueRef low) {

@@ -41,8 +41,10 @@ def of_root(function):
 
 
 half_ln2 = mp.log(2) / 2 * mp.mpf("1.0001")
+half = mp.mpf("0.5")
 root = mp.sqrt(2)
 exp_tail = series_at_zero(lambda r: (mp.exp(r) - 1 - r) / r**2, 0.5)
+exp2_tail = series_at_zero(lambda r: (mp.mpf(2) ** r - 1) / r, mp.log(2))
 log_tail = series_at_zero(lambda f: (mp.log(1 + f) - f + f**2 / 2) / f**3, mp.mpf(1) / 3)
 log_odd = series_at_zero(of_root(lambda s: (mp.log((1 + s) / (1 - s)) - 2 * s) / s**3), mp.mpf(2) / 3)
 sin_tail = series_at_zero(of_root(lambda x: (mp.sin(x) - x) / x**3), mp.mpf(-1) / 6)
@@ -55,6 +57,10 @@ erf_excess = series_at_zero(of_root(lambda x: mp.erf(x) / x - 1), 2 / mp.sqrt(mp
 quarter_pi = (mp.pi / 4) ** 2 * mp.mpf("1.0001")
 log_reach = ((root - 1) / (root + 1)) ** 2 * mp.mpf("1.0001")
 atan_reach = (root - 1) ** 2 * mp.mpf("1.0001")
+
+
+def exp2_weight(r):
+    return r / mp.mpf(2) ** r
 
 
 def log_erfc(x):
@@ -72,6 +78,8 @@ def erfc_weight(x):
 TABLES = [
     ("exp_tail_f32", "(e^r - 1 - r) / r^2, |r| <= ln(2) / 2", exp_tail, 4, -half_ln2, half_ln2, None),
     ("exp_tail_f64", "the same", exp_tail, 10, -half_ln2, half_ln2, None),
+    ("exp2_tail_f32", "(2^r - 1) / r, |r| <= 1 / 2, weighted by r / 2^r", exp2_tail, 4, -half, half, exp2_weight),
+    ("exp2_whole_tail_f32", "the same, 0 <= r <= 1", exp2_tail, 4, 0, 1, exp2_weight),
     ("log_tail_f32", "(log(1 + f) - f + f^2 / 2) / f^3, sqrt(1/2) <= 1 + f <= sqrt(2)", log_tail, 8, 1 / root - 1, root - 1, None),
     ("log_odd_f64", "(log((1 + s) / (1 - s)) - 2 s) / s^3 in z = s^2, for the same range", log_odd, 7, 0, log_reach, None),
     ("sin_tail_f64", "(sin(x) - x) / x^3 in z = x^2, |x| <= pi / 4", sin_tail, 6, 0, quarter_pi, None),

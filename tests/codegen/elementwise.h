@@ -108,9 +108,12 @@ static inline double sample(uint64_t *state, kt_dtype dtype, int index) {
 /* ---- kernels ----------------------------------------------------------------------------------------------
  */
 
+/* kt_loops_apply, or what else code has for the operation. */
+typedef kt_reg apply_fn(kt_loops *loops, kt_op op, kt_dtype result, kt_reg x, kt_reg y, kt_reg z);
+
 /* A kernel of one operation over length elements, a vector at a time with a masked last turn. */
-static inline kt_loops *kernel_over(kt_graph *graph, const kt_target *target, kt_op op, kt_dtype dtype,
-                                    kt_dtype result, int64_t length, int lanes) {
+static inline kt_loops *kernel_by(kt_graph *graph, const kt_target *target, apply_fn *apply, kt_op op,
+                                  kt_dtype dtype, kt_dtype result, int64_t length, int lanes) {
     const int64_t shape[] = {length};
     kt_arena *arena = graph->arena;
     kt_diag diag = {0};
@@ -134,10 +137,15 @@ static inline kt_loops *kernel_over(kt_graph *graph, const kt_target *target, kt
     kt_reg mask = kt_loops_mask(loops, kt_loops_index(loops, KT_INDEX_SUB, end, i), lanes);
     kt_reg x = kt_loops_load(loops, 0, i, lanes, mask);
     kt_reg y = count > 1 ? kt_loops_load(loops, 1, i, lanes, mask) : 0;
-    kt_reg z = kt_loops_apply(loops, op, kt_graph_type(graph, value)->dtype, x, y, 0);
+    kt_reg z = apply(loops, op, kt_graph_type(graph, value)->dtype, x, y, 0);
     kt_loops_store(loops, (uint32_t)count, i, z, mask);
     kt_loops_end(loops);
     return loops;
+}
+
+static inline kt_loops *kernel_over(kt_graph *graph, const kt_target *target, kt_op op, kt_dtype dtype,
+                                    kt_dtype result, int64_t length, int lanes) {
+    return kernel_by(graph, target, kt_loops_apply, op, dtype, result, length, lanes);
 }
 
 /* The same over COUNT elements. */

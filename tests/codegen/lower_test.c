@@ -395,9 +395,18 @@ static void test_rows(void **state) {
     end(&s, softmax(&s, PARAM(&s, KT_F32, 3, 13, 24), true));
     begin(&s, "layer_norm_blocks");
     end(&s, layer_norm(&s, PARAM(&s, KT_F32, 37, 100), 100));
+    begin(&s, "softmax_columns");
+    kt_value x = PARAM(&s, KT_F32, 9, N);
+    kt_value y = BROADCAST(&s, kt_build_reduce(&s.b, x, KT_REDUCE_MAXIMUM, 1, SIZES(0)), SIZES(1), 9, N);
+    end(&s, kt_build_exp(&s.b, kt_build_sub(&s.b, x, y)));
+    begin(&s, "not_below_largest"); /* which is a column's, and stands over a row */
+    kt_type square = type_of(&s, KT_F32, 2, SIZES(2, 2));
+    x = kt_build_constant(&s.b, &square, (const float[]){0, 200, -200, 0});
+    y = BROADCAST(&s, kt_build_reduce(&s.b, x, KT_REDUCE_MAXIMUM, 1, SIZES(0)), SIZES(0), 2, 2);
+    end(&s, kt_build_exp(&s.b, kt_build_sub(&s.b, x, y)));
     begin(&s, "reversed");
-    kt_value x = PARAM(&s, KT_F32, 5, 9);
-    kt_value y = kt_build_reverse(&s.b, kt_build_reduce(&s.b, x, KT_REDUCE_SUM, 1, SIZES(1)), 1, SIZES(0));
+    x = PARAM(&s, KT_F32, 5, 9);
+    y = kt_build_reverse(&s.b, kt_build_reduce(&s.b, x, KT_REDUCE_SUM, 1, SIZES(1)), 1, SIZES(0));
     end(&s, kt_build_mul(&s.b, x, BROADCAST(&s, y, SIZES(0), 5, 9)));
     begin(&s, "planes"); /* two inner axes that do not run together */
     x = PARAM(&s, KT_F32, N, 3, 5, 7);

@@ -200,6 +200,47 @@ static void f32_of_avx512(void **state) {
     check_floats("x86-64-v4", KT_F32);
 }
 
+/* ---- exponentials of softmaxes --------------------------------------------------------------------------
+ */
+
+static kt_reg up_to_0(kt_loops *loops, kt_op op, kt_dtype result, kt_reg x, kt_reg y, kt_reg z) {
+    (void)op, (void)result, (void)y, (void)z;
+    return kt_loops_exp(loops, x);
+}
+
+/* As docs/accuracy.md has it. */
+static bool is_exp_up_to_0(float x, float got) {
+    real exact = expl((real)x), size = fabsl((real)x);
+    if (isnan(x)) return isnan(got);
+    if (x == 0 || isinf(x)) return (real)got == exact;
+    return fabsl((real)got - exact) <=
+           exact * (4 + 1.25L * size) * 0x1p-24L + (exact < 0x1.8p-126L ? exact : 0);
+}
+
+static void exponentials_up_to_0(void **state) {
+    (void)state;
+    static const char *const cpus[] = {NULL, "x86-64", "haswell", "x86-64-v4"};
+    for (int i = 0; i < 4; i++) {
+        fixture f = begin(cpus[i]);
+        const kt_loops *loops[3];
+        kt_kernel_fn *kernels[3];
+        uint64_t random = 1;
+        float *x = f.x, *got = f.result;
+        for (int j = 0; j < COUNT; j++) x[j] = -fabsf((float)sample(&random, KT_F32, j));
+        for (int j = 0; j < 3; j++) /* by one register, several, and none that is full */
+            loops[j] = kernel_by(f.graph, &f.target, up_to_0, KT_OP_exp, KT_F32, KT_F32, COUNT,
+                                 (int[]){16, 64, 2}[j]);
+        if (kernel_runner_runs(&f.target)) kernel_runner_load(f.arena, &f.target, 2, loops, 3, kernels);
+        for (int j = 0; j < 3 && kernel_runner_runs(&f.target); j++) {
+            kernels[j]((void *const[]){x, got}, NULL, 0, 1);
+            for (int k = 0; k < COUNT; k++)
+                if (!is_exp_up_to_0(x[k], got[k]))
+                    fail_msg("e^%a by code for %s: %a", (double)x[k], f.target.cpu, (double)got[k]);
+        }
+        kt_arena_destroy(f.arena);
+    }
+}
+
 /* NaN compares as IEEE says. */
 static void floats_compare(void **state) {
     (void)state;
@@ -236,7 +277,8 @@ int main(void) {
         cmocka_unit_test(f32_is_accurate),  cmocka_unit_test(f64_is_accurate),
         cmocka_unit_test(f16_is_rounded),   cmocka_unit_test(bf16_is_rounded),
         cmocka_unit_test(f32_of_plain_cpu), cmocka_unit_test(f16_of_plain_cpu),
-        cmocka_unit_test(f32_of_avx512),    cmocka_unit_test(floats_compare),
+        cmocka_unit_test(f32_of_avx512),    cmocka_unit_test(exponentials_up_to_0),
+        cmocka_unit_test(floats_compare),
     };
     return cmocka_run_group_tests_name("math", tests, NULL, NULL);
 }
