@@ -173,6 +173,9 @@ static void add_common(command *line) {
 #ifdef KT_SANITIZE
     if (line->target->at_home && !line->target->musl) {
         add(line, "-fsanitize=" KT_SANITIZE);
+#ifdef KT_LLD
+        add(line, "-fuse-ld=lld");
+#endif
         return;
     }
 #endif
