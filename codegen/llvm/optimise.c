@@ -5,7 +5,9 @@
 
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Error.h>
+#include <llvm-c/Support.h>
 #include <llvm-c/Transforms/PassBuilder.h>
+#include <pthread.h>
 #include <string.h>
 
 /* By level. Without sroa cells would live in memory, and early-cse makes debugging output readable, so -O0
@@ -29,6 +31,13 @@ static kt_status run(kt_module *module, const char *passes, kt_diag *diag) {
     return status;
 }
 
+/* Kernels call AddressSanitizer's checks, which in line are most of their code: they are made in three
+ * quarters of the time, and run for a moment only. */
+static void call_checks(void) {
+    static const char *const options[] = {"", "-asan-instrumentation-with-call-threshold=0"};
+    LLVMParseCommandLineOptions(2, options, "");
+}
+
 kt_status kt_llvm_optimise(kt_module *module, kt_diag *diag) {
 #ifndef NDEBUG
     char *text = NULL;
@@ -39,7 +48,11 @@ kt_status kt_llvm_optimise(kt_module *module, kt_diag *diag) {
     int level = module->options.level < 0 ? 0 : module->options.level > 3 ? 3 : module->options.level;
     KT_TRY(run(module, pipelines[level], diag));
     const char *sanitize = module->options.sanitize;
-    if (sanitize && strstr(sanitize, "address")) KT_TRY(run(module, "asan", diag));
+    if (sanitize && strstr(sanitize, "address")) {
+        static pthread_once_t once = PTHREAD_ONCE_INIT;
+        (void)pthread_once(&once, call_checks);
+        KT_TRY(run(module, "asan", diag));
+    }
     if (sanitize && strstr(sanitize, "thread")) KT_TRY(run(module, "tsan-module,function(tsan)", diag));
     return KT_OK;
 }
