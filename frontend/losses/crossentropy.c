@@ -9,9 +9,13 @@ kt_value kt_keep_inside(kt_builder *b, kt_value x) {
     return kt_build_minimum(b, x, kt_build_like(b, x, 1 - fuzz));
 }
 
-kt_value kt_clipped_shares(kt_builder *b, kt_value x, int axis) {
+static kt_value take_shares(kt_builder *b, kt_value x, int axis) {
     kt_ints axes = {1, {axis}};
-    return kt_keep_inside(b, kt_build_div(b, x, kt_reduce_spread(b, x, KT_REDUCE_SUM, &axes)));
+    return kt_build_div(b, x, kt_reduce_spread(b, x, KT_REDUCE_SUM, &axes));
+}
+
+kt_value kt_clipped_shares(kt_builder *b, kt_value x, int axis) {
+    return kt_keep_inside(b, take_shares(b, x, axis));
 }
 
 kt_value kt_mix(kt_builder *b, kt_value x, kt_value y, kt_value z) {
@@ -34,9 +38,7 @@ kt_value kt_binary_crossentropy(kt_builder *b, kt_value target, kt_value output,
     return kt_build_neg(b, kt_mix(b, target, kt_build_log(b, output), kt_build_log(b, rest)));
 }
 
-/* The logarithms of probabilities along an axis. */
-static kt_value take_logarithms(kt_builder *b, kt_value output, bool from_logits, int axis) {
-    if (!from_logits) return kt_build_log(b, kt_clipped_shares(b, output, axis));
+static kt_value log_softmax(kt_builder *b, kt_value output, int axis) {
     kt_activation activation;
     if (!kt_activation_find("log_softmax", &activation) || !kt_activation_set(&activation, "axis", axis))
         KT_BUG("there is no activation log_softmax");
@@ -45,8 +47,10 @@ static kt_value take_logarithms(kt_builder *b, kt_value output, bool from_logits
 
 kt_value kt_categorical_crossentropy(kt_builder *b, kt_value target, kt_value output, bool from_logits,
                                      int axis) {
-    kt_value shares = kt_build_mul(b, target, take_logarithms(b, output, from_logits, axis));
-    return kt_build_neg(b, kt_build_reduce(b, shares, KT_REDUCE_SUM, 1, (const int64_t[]){axis}));
+    kt_value logarithms =
+        from_logits ? log_softmax(b, output, axis) : kt_build_log(b, kt_clipped_shares(b, output, axis));
+    kt_value parts = kt_build_mul(b, target, logarithms);
+    return kt_build_neg(b, kt_build_reduce(b, parts, KT_REDUCE_SUM, 1, (const int64_t[]){axis}));
 }
 
 kt_value kt_pick_class(kt_builder *b, kt_value x, kt_value target, int axis) {
@@ -60,6 +64,9 @@ kt_value kt_pick_class(kt_builder *b, kt_value x, kt_value target, int axis) {
 
 kt_value kt_sparse_categorical_crossentropy(kt_builder *b, kt_value target, kt_value output, bool from_logits,
                                             int axis) {
-    kt_value logarithms = take_logarithms(b, output, from_logits, axis);
+    /* Here outputs are kept inside before they become shares, as by Keras on TensorFlow: what is no
+     * probability, like logits that are called none, makes a difference. */
+    kt_value logarithms = from_logits ? log_softmax(b, output, axis)
+                                      : kt_build_log(b, take_shares(b, kt_keep_inside(b, output), axis));
     return kt_build_neg(b, kt_pick_class(b, logarithms, target, axis));
 }

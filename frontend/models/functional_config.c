@@ -17,8 +17,10 @@
 /* ---- reading
  * ----------------------------------------------------------------------------------------------- */
 typedef struct edge {
-    uint32_t from, to; /* calls: `to` takes an output of `from` */
+    uint32_t from, to; /* calls: `to` takes an output of `from`, or is the next one of the same layer */
 } edge;
+
+typedef KT_VECTOR(uint32_t) calls;
 
 typedef struct reader {
     kt_functional *model;
@@ -266,6 +268,97 @@ static void check_inputs(reader *r) {
         fail(r, KT_INVALID, NULL, "the model has no inputs or no outputs.");
 }
 
+/* Writes down the calls whose outputs a call takes, in Keras's order: dicts and keywords by their names. What
+ * comes behind them is to be written at the place that is returned. */
+static uint32_t *find_sources(reader *r, const kt_recorded *arguments, uint32_t count, uint32_t *sources) {
+    if (!count) return sources;
+    kt_recorded *sorted = kt_arena_copy(r->arena, arguments, count * sizeof *sorted);
+    uint32_t named = 0;
+    while (named < count && !sorted[named].name) named++;
+    qsort(sorted + named, count - named, sizeof *sorted, compare_keys);
+    for (uint32_t i = 0; i < count; i++) {
+        if (sorted[i].kind == KT_ARGUMENT_TENSOR) *sources++ = sorted[i].tensor.call;
+        sources = find_sources(r, sorted[i].items, sorted[i].count, sources);
+    }
+    return sources;
+}
+
+/* The calls that outputs depend on, each behind those whose outputs it takes, as a walk back from the outputs
+ * leaves them. sources[first[call]] to sources[first[call + 1]] are a call's. */
+static calls walk_back(reader *r, const uint32_t *sources, const uint32_t *first) {
+    const kt_functional *model = r->model;
+    uint32_t count = model->calls.count, depth = 0;
+    calls left = {0};
+    bool *met = KT_NEW_ARRAY(r->arena, bool, count);
+    uint32_t *path = KT_NEW_ARRAY(r->arena, uint32_t, count);
+    uint32_t *next = kt_arena_copy(r->arena, first, count * sizeof *first);
+    for (uint32_t i = 0; i < model->output_leaves.count; i++) {
+        uint32_t output = model->output_leaves.at[i].tensor.call;
+        if (!met[output]) path[depth++] = output;
+        met[output] = true;
+        while (depth) {
+            uint32_t last = path[depth - 1];
+            if (next[last] == first[last + 1]) {
+                KT_PUSH(r->arena, &left, last);
+                depth--;
+                continue;
+            }
+            uint32_t source = sources[next[last]++];
+            if (!met[source]) path[depth++] = source;
+            met[source] = true;
+        }
+    }
+    return left;
+}
+
+typedef struct place {
+    uint32_t call;
+    uint32_t depth; /* calls between this and the outputs, or as a later call of its layer has */
+    uint32_t met;   /* how many calls were met before, from the outputs on */
+} place;
+
+static int compare_places(const void *a, const void *b) {
+    const place *x = a, *y = b;
+    if (x->depth != y->depth) return x->depth > y->depth ? -1 : 1;
+    return x->met < y->met ? -1 : x->met > y->met;
+}
+
+/* Keras makes the deepest calls first, and those of one depth as it met them. A layer that is called several
+ * times is called in that order here, too, since what it draws and what it has seen may depend on it: each of
+ * its calls waits for the one before. */
+static void order_shared_calls(reader *r) {
+    kt_functional *model = r->model;
+    uint32_t count = model->calls.count, met = 0;
+    uint32_t *sources = KT_NEW_ARRAY(r->arena, uint32_t, r->edges.count), *end = sources;
+    uint32_t *first = KT_NEW_ARRAY(r->arena, uint32_t, count + 1);
+    for (uint32_t i = 0; i < count; i++) {
+        end = find_sources(r, model->calls.at[i].arguments, model->calls.at[i].count, end);
+        first[i + 1] = (uint32_t)(end - sources);
+    }
+    calls left = walk_back(r, sources, first);
+    place *places = KT_NEW_ARRAY(r->arena, place, count);
+    uint32_t *depths = KT_NEW_ARRAY(r->arena, uint32_t, model->operations.count);
+    for (uint32_t i = left.count; i-- > 0;) {
+        uint32_t call = left.at[i], operation = model->calls.at[call].operation;
+        if (!places[call].call) places[call] = (place){.call = call, .met = met++};
+        if (places[call].depth < depths[operation]) places[call].depth = depths[operation];
+        depths[operation] = places[call].depth;
+        for (uint32_t s = first[call]; s < first[call + 1]; s++) {
+            place *source = &places[sources[s]];
+            if (!source->call) *source = (place){.call = sources[s], .met = met++};
+            if (source->depth <= places[call].depth) source->depth = places[call].depth + 1;
+        }
+    }
+    qsort(places, count, sizeof *places, compare_places);
+    uint32_t *before = KT_NEW_ARRAY(r->arena, uint32_t, model->operations.count);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t call = places[i].call, operation = model->calls.at[call].operation;
+        if (!call) continue; /* outputs do not depend on it */
+        if (before[operation]) KT_PUSH(r->arena, &r->edges, ((edge){.from = before[operation], .to = call}));
+        before[operation] = call;
+    }
+}
+
 /* Sorts the calls so that each comes after those whose outputs it takes (Kahn). */
 static void sort_calls(reader *r) {
     kt_functional *model = r->model;
@@ -322,6 +415,7 @@ kt_status kt_functional_read_config(kt_layer *layer, kt_layer_context *context, 
     flatten(&r, &model->inputs, &model->input_leaves);
     flatten(&r, &model->outputs, &model->output_leaves);
     check_inputs(&r);
+    order_shared_calls(&r);
     sort_calls(&r);
     return r.status;
 }

@@ -203,6 +203,15 @@ def shared():
     layer = L.Dense(3, "tanh"); a = keras.Input((3,)); b = keras.Input((3,))
     return keras.Model([a, b], L.Dense(2)(L.Concatenate()([layer(layer(a)), layer(b)]))), "mse", []
 @model
+def shared_draws():  # whose calls draw, and are averaged, in Keras's order
+    drop, norm = L.Dropout(0.4, seed=3), L.BatchNormalization(momentum=0.8); a, b = keras.Input((4,)), keras.Input((4,))
+    y = norm(drop(L.Dense(3)(drop(a)))) + norm(drop(L.Dense(3)(b)))
+    return keras.Model([a, b], L.Dense(2)(y)), "mse", ["mae"]
+@model
+def no_probabilities():
+    net, loss, metrics = numbers(L.Dense(5, "relu"), n=3)
+    return net, "sparse_categorical_crossentropy", metrics[:0]
+@model
 def nested():
     inner = keras.Sequential([keras.Input((4,)), L.Dense(3, "relu"), L.BatchNormalization()])
     x = keras.Input((4,)); return keras.Model(x, L.Dense(2)(inner(x))), "mse", ["mae"]
