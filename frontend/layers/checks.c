@@ -121,6 +121,15 @@ bool kt_call_has_rank(const kt_layer_call *call, int low, int high) {
     return false;
 }
 
+bool kt_call_mask_has_rank(const kt_layer_call *call, uint32_t input, int rank) {
+    if (!call->masks[input]) return true;
+    const kt_type *type = kt_build_type(call->trace->builder, call->masks[input]);
+    if (type->rank == rank) return true;
+    kt_trace_fail(call->trace, KT_INVALID, "the mask must have %d axes, but is %s.", rank,
+                  type_string(call, type));
+    return false;
+}
+
 int kt_call_axis(const kt_layer_call *call, int64_t axis, int rank) {
     if (axis >= -rank && axis < rank) return (int)(axis < 0 ? axis + rank : axis);
     kt_trace_fail(call->trace, KT_INVALID, "the input has %d axes, so there is no axis %" PRId64 ".", rank,

@@ -114,6 +114,8 @@ static inline const kt_type *kt_call_type(const kt_layer_call *call, uint32_t in
 bool kt_call_has_inputs(const kt_layer_call *call, uint32_t count);
 /* Is the first input's rank from low to high? Else a problem is recorded. */
 bool kt_call_has_rank(const kt_layer_call *call, int low, int high);
+/* Has an input a mask of so many axes, or none? Else a problem is recorded. */
+bool kt_call_mask_has_rank(const kt_layer_call *call, uint32_t input, int rank);
 /* axis counted from the front, or -1 and a problem where rank has no such axis. */
 int kt_call_axis(const kt_layer_call *call, int64_t axis, int rank);
 /* The first input's axes, increasing and each once; false and a problem if one is out of range or twice

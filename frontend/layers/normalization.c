@@ -205,10 +205,7 @@ static void call_batch(kt_layer *layer, kt_layer_call *call) {
     int rank = kt_call_type(call, 0)->rank;
     int axis = kt_call_axis(call, self->axis, rank);
     if (axis < 0) return;
-    if (call->masks[0] && kt_build_type(builder, call->masks[0])->rank != rank - 1) {
-        kt_trace_fail(trace, KT_INVALID, "the mask must have one axis less than the input.");
-        return;
-    }
+    if (!kt_call_mask_has_rank(call, 0, rank - 1)) return;
     kt_trace_at(trace, "batch_normalization");
     kt_dtype dtype = kt_dtype_promote(kt_call_type(call, 0)->dtype, KT_F32);
     kt_value x = kt_build_cast(builder, call->inputs[0], dtype);

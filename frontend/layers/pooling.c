@@ -142,6 +142,7 @@ static void global_average(kt_layer *layer, kt_layer_call *call, int space) {
     kt_builder *builder = call->trace->builder;
     kt_ints axes;
     if (!find_space(self, call, space, &axes)) return;
+    if (space == 1 && !kt_call_mask_has_rank(call, 0, 2)) return;
     kt_trace_at(call->trace, "pool");
     kt_dtype dtype = kt_call_type(call, 0)->dtype;
     /* Keras adds up in float32 at least, and gives floats for integers. */

@@ -580,6 +580,24 @@ static void masks_are_handed_on(void **state) {
     lab_close(&l);
 }
 
+/* A mask is of the steps of samples. */
+static void masks_of_other_ranks_are_refused(void **state) {
+    (void)state;
+    static const char *const layers[][2] = {
+        {"GlobalAveragePooling1D", NULL}, {"LSTM", "{\"units\": 2}"}, {"BatchNormalization", NULL}};
+    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
+        lab l;
+        lab_open(&l);
+        kt_argument x = lab_tensor(lab_input(&l, "f32[batch,3,4]"));
+        x.mask = lab_input(&l, "bool[batch,3,4]");
+        kt_value y, mask;
+        kt_layer_call_with(kt_layer_create(&l.context, layers[i][0], layers[i][1]), &l.trace, &x, 1, &y,
+                           &mask);
+        assert_non_null(strstr(lab_problem(&l), "the mask must have 2 axes, but is bool[batch,3,4]."));
+        lab_close(&l);
+    }
+}
+
 /* The type of a merged mask of two inputs f32[batch,4], of which the second may have none; "" for none. */
 static const char *merged_mask(lab *l, const char *class_name, const char *options, bool both) {
     lab_open(l);
@@ -754,6 +772,7 @@ int main(void) {
         cmocka_unit_test(training_mode),
         cmocka_unit_test(integer_policies_hold_no_weights),
         cmocka_unit_test(masks_are_handed_on),
+        cmocka_unit_test(masks_of_other_ranks_are_refused),
         cmocka_unit_test(masks_are_merged),
         cmocka_unit_test(odd_options),
         cmocka_unit_test(out_of_memory),

@@ -310,6 +310,7 @@ void kt_recurrence_call(kt_layer *layer, kt_layer_call *call, const kt_recurrenc
     const kt_type type = step_type(kt_call_type(call, 0));
     l.states = l.kind->state_count(cell);
     l.masked = call->masks[0] != 0 && takes_mask(call);
+    if (l.masked && !kt_call_mask_has_rank(call, 0, 2)) return;
     l.separate = l.masked && recurrence->unroll;
     l.kind->state_types(cell, builder->graph->dims, &type, types);
     kt_value carried[KT_MAX_STATES + 1], sequences[2] = {0}, *results;
