@@ -114,8 +114,7 @@ kt_reg kt_lower_dot_general(kt_lower *lower, const kt_node_info *node, const kt_
     }
     a = kt_loops_apply(loops, KT_OP_cast, dtype, a, 0, 0);
     b = kt_loops_apply(loops, KT_OP_cast, dtype, b, 0, 0);
-    kt_reg sum = kt_loops_get(loops, cell, 0);
-    kt_loops_set(loops, cell, 0, kt_multiply_add(lower, a, b, sum));
+    kt_add_product(lower, cell, 0, a, b);
     for (uint32_t i = 0; i < attrs->lhs_contract.count; i++) kt_lower_end(lower);
     return kt_loops_apply(loops, KT_OP_cast, wanted, kt_loops_get(loops, cell, 0), 0, 0);
 }
@@ -426,9 +425,7 @@ void kt_lower_product(kt_lower *lower, const kt_product_shape *shape) {
     p.row = kt_loops_index(loops, KT_INDEX_MUL, row_block, kt_loops_dim(loops, high));
     kt_reg rows = kt_loops_index(loops, KT_INDEX_SUB, kt_loops_dim(loops, shape->rows), p.row);
     rows = kt_loops_index(loops, KT_INDEX_MIN, rows, kt_loops_dim(loops, high));
-    kt_reg first = kt_loops_index(loops, KT_INDEX_MUL, column_block, kt_loops_int(loops, wide));
-    kt_reg last = kt_loops_index(loops, KT_INDEX_ADD, first, kt_loops_int(loops, wide));
-    last = kt_loops_index(loops, KT_INDEX_MIN, last, kt_loops_dim(loops, tiles));
+    kt_reg last, first = kt_part(lower, column_block, kt_dim_const(dims, wide), tiles, &last);
     kt_reg a = kt_plus(lower, kt_lower_matrix_begin(lower, shape, p.batch, &shape->a),
                        kt_times_dim(lower, p.row, shape->a.rows));
     kt_reg b = kt_lower_matrix_begin(lower, shape, p.batch, &shape->b);

@@ -282,12 +282,8 @@ static void emit_lines(kt_lower *lower, const convolution *c, kt_tiling *tiling)
     kt_reg line_block = kt_loops_index(loops, KT_INDEX_MOD, inner, kt_loops_dim(loops, line_parts));
     kt_reg cut = kt_loops_index(loops, KT_INDEX_MOD, line_block, kt_loops_int(loops, cuts));
     line_block = kt_loops_index(loops, KT_INDEX_DIV, line_block, kt_loops_int(loops, cuts));
-    kt_reg first = kt_loops_index(loops, KT_INDEX_MUL, column_block, kt_loops_int(loops, wide));
-    kt_reg last = kt_loops_index(loops, KT_INDEX_ADD, first, kt_loops_int(loops, wide));
-    last = kt_loops_index(loops, KT_INDEX_MIN, last, kt_loops_dim(loops, tiles));
-    kt_reg begin = kt_loops_index(loops, KT_INDEX_MUL, line_block, kt_loops_dim(loops, high));
-    kt_reg end = kt_loops_index(loops, KT_INDEX_ADD, begin, kt_loops_dim(loops, high));
-    end = kt_loops_index(loops, KT_INDEX_MIN, end, kt_loops_dim(loops, lines));
+    kt_reg last, first = kt_part(lower, column_block, kt_dim_const(dims, wide), tiles, &last);
+    kt_reg end, begin = kt_part(lower, line_block, high, lines, &end);
     r->first_feature = kt_loops_index(loops, KT_INDEX_MUL, group, kt_loops_dim(loops, c->features));
     kt_dim group_step = c->features;
     if (tiling->panel)

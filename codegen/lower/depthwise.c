@@ -93,10 +93,8 @@ static void add_products(kt_lower *lower, const tile *t, kt_cell sums, int64_t r
             }
             kt_reg from =
                 kt_plus(lower, x, kt_loops_dim(loops, kt_dim_mul_const(lower->dims, channels, pixel)));
-            kt_reg value = load(lower, d, d->x_buffer, from, mask),
-                   number = kt_loops_int(loops, row * t->places + place);
-            kt_loops_set(loops, sums, number,
-                         kt_multiply_add(lower, value, kernel, kt_loops_get(loops, sums, number)));
+            kt_reg number = kt_loops_int(loops, row * t->places + place);
+            kt_add_product(lower, sums, number, load(lower, d, d->x_buffer, from, mask), kernel);
         }
     }
 }
@@ -162,12 +160,9 @@ static void add_pair(kt_lower *lower, const tile *t, kt_cell sums, kt_reg x, kt_
 static void emit_tile(kt_lower *lower, kt_reg in_block, kt_reg mask, void *context) {
     const tile *t = context;
     const depthwise *d = t->d;
-    kt_loops *loops = lower->loops;
     kt_reg channel = kt_plus(lower, d->block, in_block);
-    int64_t rows = t->paired ? 2 : 1, count = rows * t->places;
-    kt_cell sums = kt_loops_cell(loops, "sums", d->dtype, d->lanes, (uint32_t)count);
-    for (int64_t i = 0; i < count; i++)
-        kt_loops_set(loops, sums, kt_loops_int(loops, i), kt_loops_const(loops, d->dtype, d->lanes, 0));
+    int64_t rows = t->paired ? 2 : 1;
+    kt_cell sums = kt_zero_sums(lower, d->dtype, d->lanes, rows * t->places);
     kt_reg x = kt_plus(lower, channel,
                        kt_times_dim(lower, d->at[0], kt_product(lower, d->x->dims, 1, d->x->rank))),
            w = channel;
@@ -400,8 +395,7 @@ bool kt_lower_depthwise(kt_lower *lower, const kt_node_info *heavy, uint32_t x, 
                                  kt_dim_const(dims, KT_LANE_PRODUCTS * (int64_t)d.lanes));
     kt_reg unit = kt_loops_begin(loops, KT_LOOP_PARALLEL, kt_loops_int(loops, 0), kt_loops_dim(loops, units),
                                  kt_loops_int(loops, 1), "units");
-    kt_reg begin = kt_times_dim(lower, unit, high), end = kt_plus(lower, begin, kt_loops_dim(loops, high));
-    end = kt_loops_index(loops, KT_INDEX_MIN, end, kt_loops_dim(loops, rows));
+    kt_reg end, begin = kt_part(lower, unit, high, rows, &end);
     d.block = kt_lower_begin(lower, kt_loops_int(loops, 0), kt_loops_int(loops, d.attrs->groups), d.wide,
                              "channel blocks");
     int64_t strips = kt_divide_up(kt_divide_up(d.width, d.places), d.together);

@@ -37,8 +37,7 @@ static void add_products(kt_lower *lower, kt_reg k, kt_reg mask, void *context) 
         kt_reg number = kt_loops_int(lower->loops, i);
         kt_reg at = kt_plus(lower, r->a, kt_times_dim(lower, number, d->shape->a.rows));
         kt_reg a = load(lower, d, d->shape->a.buffer, kt_plus(lower, at, k), mask);
-        kt_reg sum = kt_loops_get(lower->loops, r->sums, number);
-        kt_loops_set(lower->loops, r->sums, number, kt_multiply_add(lower, a, b, sum));
+        kt_add_product(lower, r->sums, number, a, b);
     }
 }
 
@@ -65,9 +64,7 @@ static void emit_rows(kt_lower *lower, const dots *d, kt_reg a, kt_reg row, int 
     kt_loops *loops = lower->loops;
     const kt_product_shape *shape = d->shape;
     rows r = {.d = d, .count = count, .a = kt_plus(lower, a, kt_times_dim(lower, row, shape->a.rows))};
-    r.sums = kt_loops_cell(loops, "sums", d->dtype, d->lanes, (uint32_t)count);
-    for (int i = 0; i < count; i++)
-        kt_loops_set(loops, r.sums, kt_loops_int(loops, i), kt_loops_const(loops, d->dtype, d->lanes, 0));
+    r.sums = kt_zero_sums(lower, d->dtype, d->lanes, count);
     kt_lower_vector_loop(lower, kt_loops_int(loops, 0), kt_loops_dim(loops, shape->depth), d->lanes,
                          add_products, &r, "k");
     const kt_type *type = kt_graph_type(lower->graph, shape->heavy);
@@ -127,9 +124,7 @@ bool kt_lower_dots(kt_lower *lower, const kt_product_shape *shape) {
     d.b = kt_lower_matrix_begin(lower, shape, d.batch, &shape->b);
     kt_reg a = kt_lower_matrix_begin(lower, shape, d.batch, &shape->a);
     kt_reg block = kt_loops_index(loops, KT_INDEX_MOD, unit, kt_loops_dim(loops, blocks));
-    kt_reg first = kt_loops_index(loops, KT_INDEX_MUL, block, kt_loops_dim(loops, high));
-    kt_reg last = kt_plus(lower, first, kt_loops_dim(loops, high));
-    last = kt_loops_index(loops, KT_INDEX_MIN, last, kt_loops_dim(loops, shape->rows));
+    kt_reg last, first = kt_part(lower, block, high, shape->rows, &last);
     kt_reg rest = kt_loops_index(loops, KT_INDEX_MOD, kt_loops_index(loops, KT_INDEX_SUB, last, first),
                                  kt_loops_int(loops, d.lanes));
     kt_reg middle = kt_loops_index(loops, KT_INDEX_SUB, last, rest);

@@ -133,8 +133,7 @@ static void add_places(kt_lower *lower, const grouped *g, kt_cell sums, const kt
                 value = kt_group_lanes_spread(lower, l, g->x_buffer,
                                               kt_plus(lower, x, kt_loops_int(loops, at * pixel)), 0,
                                               masks->channels);
-            kt_reg number = kt_loops_int(loops, before / stride), sum = kt_loops_get(loops, sums, number);
-            kt_loops_set(loops, sums, number, kt_multiply_add(lower, value, elements[k - first], sum));
+            kt_add_product(lower, sums, kt_loops_int(loops, before / stride), value, elements[k - first]);
         }
     }
 }
@@ -166,9 +165,7 @@ static void emit_tile(kt_lower *lower, const grouped *g, kt_reg vector, const kt
     kt_reg feature = kt_times_int(lower, vector, l->used), w = feature;
     x = kt_plus(lower, x, kt_times_int(lower, vector, l->side_by_side * l->channels));
     prefetch_row(lower, g, x);
-    kt_cell sums = kt_loops_cell(loops, "sums", l->dtype, l->lanes, (uint32_t)g->pixels);
-    for (int64_t i = 0; i < g->pixels; i++)
-        kt_loops_set(loops, sums, kt_loops_int(loops, i), kt_loops_const(loops, l->dtype, l->lanes, 0));
+    kt_cell sums = kt_zero_sums(lower, l->dtype, l->lanes, g->pixels);
     for (int axis = 0; axis < g->spatial - 1; axis++) {
         kt_reg place =
             kt_lower_begin(lower, kt_loops_int(loops, 0), kt_loops_dim(loops, g->w->dims[axis]), 1, "window");
@@ -254,9 +251,7 @@ static void emit_lines(kt_lower *lower, grouped *g, kt_dim lines_per_unit, kt_di
     if (most > MOST_PIXELS) most = MOST_PIXELS;
     kt_reg unit = kt_loops_begin(loops, KT_LOOP_PARALLEL, kt_loops_int(loops, 0), kt_loops_dim(loops, units),
                                  kt_loops_int(loops, 1), "units");
-    kt_reg begin = kt_loops_index(loops, KT_INDEX_MUL, unit, kt_loops_dim(loops, lines_per_unit));
-    kt_reg end = kt_plus(lower, begin, kt_loops_dim(loops, lines_per_unit));
-    end = kt_loops_index(loops, KT_INDEX_MIN, end, kt_loops_dim(loops, lines));
+    kt_reg end, begin = kt_part(lower, unit, lines_per_unit, lines, &end);
     g->line = kt_lower_begin(lower, begin, end, 1, "image rows");
     kt_reg x = kt_lower_line_begin(lower, g->x, g->result, &g->attrs->strides, g->line);
     kt_reg zero = kt_loops_int(loops, 0);

@@ -74,17 +74,13 @@ static void add_places(kt_lower *lower, const by_kernel *d, kt_reg vector, const
     kt_reg group = kt_loops_index(loops, KT_INDEX_DIV, vector, kt_loops_int(loops, l->parts));
     x = kt_plus(lower, x, kt_times_int(lower, group, l->side_by_side * l->channels));
     g = kt_plus(lower, g, kt_times_int(lower, vector, l->used));
-    kt_cell sums = kt_loops_cell(loops, "sums", l->dtype, l->lanes, (uint32_t)(last - first));
-    for (int64_t sum = first; sum < last; sum++)
-        kt_loops_set(loops, sums, kt_loops_int(loops, sum - first),
-                     kt_loops_const(loops, l->dtype, l->lanes, 0));
+    kt_cell sums = kt_zero_sums(lower, l->dtype, l->lanes, last - first);
     begin_places(lower, d, d->spatial + 1 - d->walked, d->spatial + 1, &x, &g);
     kt_reg cotangent = kt_group_lanes_load(lower, l, d->g_buffer, g, masks->features);
     for (int64_t sum = first; sum < last; sum++) {
-        kt_reg index = kt_loops_int(loops, sum - first), before = kt_loops_get(loops, sums, index);
         kt_reg at = kt_plus(lower, x, place_offset(lower, d, sum / l->channels));
         kt_reg value = kt_group_lanes_spread(lower, l, d->x_buffer, at, sum % l->channels, masks->channels);
-        kt_loops_set(loops, sums, index, kt_multiply_add(lower, value, cotangent, before));
+        kt_add_product(lower, sums, kt_loops_int(loops, sum - first), value, cotangent);
     }
     for (int axis = 0; axis < d->walked; axis++) kt_lower_end(lower);
     for (int64_t sum = first; sum < last; sum++) {

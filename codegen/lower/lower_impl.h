@@ -78,6 +78,8 @@ kt_reg kt_plus_int(kt_lower *lower, kt_reg a, int64_t b);
 kt_reg kt_minus(kt_lower *lower, kt_reg a, kt_reg b);
 kt_reg kt_times_int(kt_lower *lower, kt_reg a, int64_t by);
 kt_reg kt_times_dim(kt_lower *lower, kt_reg a, kt_dim by);
+/* Where part `number` of `all` begins, which is cut into parts of `size`; and where it ends, the last one maybe short. */
+kt_reg kt_part(kt_lower *lower, kt_reg number, kt_dim size, kt_dim all, kt_reg *out_end);
 int64_t kt_divide_up(int64_t x, int64_t by);
 
 kt_dim kt_product(kt_lower *lower, const kt_dim *dims, int begin, int end);
@@ -164,6 +166,9 @@ kt_reg kt_combine(kt_lower *lower, kt_reduction kind, kt_reg a, kt_reg b);
 kt_reg kt_identity(kt_lower *lower, kt_reduction kind, kt_dtype dtype, int lanes);
 /* x * y + z, in the dtype of all three. */
 kt_reg kt_multiply_add(kt_lower *lower, kt_reg x, kt_reg y, kt_reg z);
+kt_cell kt_zero_sums(kt_lower *lower, kt_dtype dtype, int lanes, int64_t count);
+/* Adds x * y to a sum. */
+void kt_add_product(kt_lower *lower, kt_cell sums, kt_reg number, kt_reg x, kt_reg y);
 
 /* ---- elementwise.c --------------------------------------------------------------------------------------
  */

@@ -26,6 +26,13 @@ kt_reg kt_times_dim(kt_lower *lower, kt_reg a, kt_dim by) {
     return kt_loops_index(lower->loops, KT_INDEX_MUL, a, kt_loops_dim(lower->loops, by));
 }
 
+kt_reg kt_part(kt_lower *lower, kt_reg number, kt_dim size, kt_dim all, kt_reg *out_end) {
+    kt_reg begin = kt_times_dim(lower, number, size);
+    kt_reg end = kt_plus(lower, begin, kt_loops_dim(lower->loops, size));
+    *out_end = kt_loops_index(lower->loops, KT_INDEX_MIN, end, kt_loops_dim(lower->loops, all));
+    return begin;
+}
+
 int64_t kt_divide_up(int64_t x, int64_t by) { return (x + by - 1) / by; }
 
 /* ---- one axis -------------------------------------------------------------------------------------------

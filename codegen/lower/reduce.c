@@ -51,6 +51,19 @@ kt_reg kt_multiply_add(kt_lower *lower, kt_reg x, kt_reg y, kt_reg z) {
     return kt_loops_apply(lower->loops, KT_OP_add, dtype, product, z, 0);
 }
 
+kt_cell kt_zero_sums(kt_lower *lower, kt_dtype dtype, int lanes, int64_t count) {
+    kt_loops *loops = lower->loops;
+    kt_cell sums = kt_loops_cell(loops, "sums", dtype, lanes, (uint32_t)count);
+    for (int64_t i = 0; i < count; i++)
+        kt_loops_set(loops, sums, kt_loops_int(loops, i), kt_loops_const(loops, dtype, lanes, 0));
+    return sums;
+}
+
+void kt_add_product(kt_lower *lower, kt_cell sums, kt_reg number, kt_reg x, kt_reg y) {
+    kt_reg sum = kt_loops_get(lower->loops, sums, number);
+    kt_loops_set(lower->loops, sums, number, kt_multiply_add(lower, x, y, sum));
+}
+
 /* ---- loops over the reduced axes ------------------------------------------------------------------------
  */
 

@@ -310,10 +310,7 @@ static void emit_tile(kt_lower *lower, tile t, kt_reg row, kt_reg column) {
     kt_loops *loops = lower->loops;
     const kt_tiling *tiling = t.tiling;
     int count = t.rows * t.groups * t.vectors;
-    t.sums = kt_loops_cell(loops, "sums", tiling->dtype, tiling->lanes, (uint32_t)count);
-    for (int i = 0; i < count; i++)
-        kt_loops_set(loops, t.sums, kt_loops_int(loops, i),
-                     kt_loops_const(loops, tiling->dtype, tiling->lanes, 0));
+    t.sums = kt_zero_sums(lower, tiling->dtype, tiling->lanes, count);
     walk(lower, &t, 0, kt_loops_int(loops, 0), kt_loops_int(loops, 0));
     for (int group = 0; group < t.groups; group++) {
         for (int vector = 0; vector < t.vectors; vector++) {
