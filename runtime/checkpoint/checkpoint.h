@@ -70,7 +70,9 @@ int kt_keras_load_bytes(const char *name, const void *bytes, size_t byte_count, 
 int kt_orbax_save(const char *path, const kt_saved_model *model, char *out_error);
 const char *kt_orbax_refuses(const char *path); /* why such a path cannot be; NULL: it can */
 bool kt_orbax_is(const char *path); /* there is such a folder */
-int kt_orbax_remove(const char *path, char *out_error); /* the folder, whatever is in it */
+/* Removes the folder, whatever is in it, by way of where the one that was saved last was written, so that no part of it is
+ * left where this is broken off and that is saved again. */
+int kt_orbax_remove(const char *path, const char *saved, char *out_error);
 
 /* Writes a state: all variables, and block_bytes bytes that only the caller understands. */
 int kt_state_save(const char *path, const kt_saved_variable *variables, size_t count, const void *block,

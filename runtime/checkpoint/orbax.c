@@ -226,15 +226,21 @@ static bool take_place(const folder *f, const char *path) {
     return kt_sync_directory_of(path) && remove_tree(f->beside);
 }
 
-int kt_orbax_save(const char *path, const kt_saved_model *model, char *out_error) {
+/* Where the folder path is written, from malloc; NULL: no memory. */
+static char *beside(const char *path) {
     static const char ending[] = ".orbax-checkpoint-tmp";
-    const kt_subject subject = {path, out_error};
     const size_t room = strlen(path) + sizeof ending;
+    char *place = malloc(room);
+    if (place) (void)snprintf(place, room, "%s%s", path, ending);
+    return place;
+}
+
+int kt_orbax_save(const char *path, const kt_saved_model *model, char *out_error) {
+    const kt_subject subject = {path, out_error};
     if (access(path, F_OK) == 0 && !kt_orbax_is(path))
         return kt_subject_fail(&subject, "It is there already, and is no checkpoint.");
-    folder f = {&subject, malloc(room)};
+    folder f = {&subject, beside(path)};
     if (!f.beside) return kt_subject_no_memory(&subject);
-    (void)snprintf(f.beside, room, "%s%s", path, ending);
     int status = remove_tree(f.beside) ? put_model(&f, model) : fail(&f); /* of a run that was broken off */
     if (status == 0 && !take_place(&f, path)) status = fail(&f);
     if (status) (void)remove_tree(f.beside);
@@ -242,7 +248,12 @@ int kt_orbax_save(const char *path, const kt_saved_model *model, char *out_error
     return status;
 }
 
-int kt_orbax_remove(const char *path, char *out_error) {
+int kt_orbax_remove(const char *path, const char *saved, char *out_error) {
     const kt_subject subject = {path, out_error};
-    return remove_tree(path) ? 0 : kt_subject_fail(&subject, "It cannot be removed: %s.", strerror(errno));
+    char *place = beside(saved);
+    if (!place) return kt_subject_no_memory(&subject);
+    const bool removed = rename(path, place) == 0 && remove_tree(place);
+    const int reason = errno;
+    free(place);
+    return removed ? 0 : kt_subject_fail(&subject, "It cannot be removed: %s.", strerror(reason));
 }

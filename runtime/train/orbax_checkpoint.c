@@ -183,7 +183,7 @@ static int64_t find_first(const kt_model_checkpoint *checkpoint, int64_t last, i
 
 int kt_orbax_checkpoint_save(const kt_model_checkpoint *checkpoint, kt_context *context, int64_t number) {
     const kt_program *program = kt_context_program(context);
-    char path[KT_CALLBACK_PATH + KT_MONITOR], error[KT_IO_ERROR];
+    char path[KT_CALLBACK_PATH + KT_MONITOR], old[KT_CALLBACK_PATH + KT_MONITOR], error[KT_IO_ERROR];
     int64_t count = 0;
     int status = kt_make_directories(program, place_of(checkpoint, number, path, sizeof path));
     if (status) return status;
@@ -194,7 +194,7 @@ int kt_orbax_checkpoint_save(const kt_model_checkpoint *checkpoint, kt_context *
             return kt_cli_fail(program, KT_EXIT_FAILED, "%s: It cannot be read: %s.", checkpoint->path,
                                strerror(errno));
         if ((double)count <= checkpoint->most) break;
-        failed = kt_orbax_remove(place_of(checkpoint, first, path, sizeof path), error);
+        failed = kt_orbax_remove(place_of(checkpoint, first, old, sizeof old), path, error);
     }
     return failed ? kt_cli_fail(program, KT_EXIT_FAILED, "%s", error) : 0;
 }

@@ -34,10 +34,12 @@ static bool fails(void) { return until_failure > 0 && --until_failure == 0; }
 int __real_fsync(int descriptor);
 int __real_rename(const char *from, const char *to);
 int __real_linkat(int from_at, const char *from, int to_at, const char *to, int flags);
+int __real_remove(const char *path);
 int __real_open(const char *path, int flags, ...);
 int __wrap_fsync(int descriptor);
 int __wrap_rename(const char *from, const char *to);
 int __wrap_linkat(int from_at, const char *from, int to_at, const char *to, int flags);
+int __wrap_remove(const char *path);
 int __wrap_open(const char *path, int flags, ...);
 
 int __wrap_fsync(int descriptor) { return fails() ? (errno = EIO, -1) : __real_fsync(descriptor); }
@@ -47,6 +49,7 @@ int __wrap_rename(const char *from, const char *to) {
 int __wrap_linkat(int from_at, const char *from, int to_at, const char *to, int flags) {
     return fails() ? (errno = ENOSPC, -1) : __real_linkat(from_at, from, to_at, to, flags);
 }
+int __wrap_remove(const char *path) { return fails() ? (errno = EIO, -1) : __real_remove(path); }
 int __wrap_open(const char *path, int flags, ...) {
     if (without_nameless && (flags & O_TMPFILE) == O_TMPFILE) return errno = EOPNOTSUPP, -1;
     return fails() ? (errno = EMFILE, -1) : __real_open(path, flags, 0666);
@@ -509,6 +512,34 @@ static void test_survives_being_killed(void **state) {
     close_model(&m);
 }
 
+/* A folder of orbax is there as a whole or not at all while it is removed, and saving clears what is left of
+ * it. */
+static void test_removes_folders_whole(void **state) {
+    (void)state;
+    static const char *const old = PLACE "orbax/1", *const new = PLACE "orbax/2";
+    static const char *const beside = PLACE "orbax/2.orbax-checkpoint-tmp";
+    float numbers[2] = {1, 2};
+    const kt_saved_variable variable = {
+        .path = "trainable_variables/a", .dtype = KT_F32, .rank = 1, .dims = {2}, .data = numbers};
+    const kt_saved_model weights = {.variables = &variable, .variable_count = 1};
+    (void)mkdir(PLACE "orbax", 0777);
+    for (int call = 1; call <= 3; call++) { /* the renaming, and removing the first and the second file */
+        if (kt_orbax_save(old, &weights, error) || kt_orbax_save(new, &weights, error)) fail_msg("%s", error);
+        until_failure = call;
+        assert_int_equal(kt_orbax_remove(old, new, error), 1);
+        until_failure = 0;
+        assert_non_null(strstr(error, "/orbax/1: It cannot be removed: "));
+        assert_int_equal(kt_orbax_is(old), call == 1);
+        assert_int_equal(access(old, F_OK), call == 1 ? 0 : -1);
+        assert_int_equal(access(beside, F_OK), call == 1 ? -1 : 0);
+        if (kt_orbax_save(new, &weights, error)) fail_msg("%s", error);
+        assert_int_equal(access(beside, F_OK), -1);
+    }
+    if (kt_orbax_save(old, &weights, error) || kt_orbax_remove(old, new, error)) fail_msg("%s", error);
+    assert_int_equal(access(old, F_OK), -1);
+    assert_int_equal(access(beside, F_OK), -1);
+}
+
 int main(void) {
     (void)mkdir(KT_TEST_BINARY "/tests", 0777);
     (void)mkdir(PLACE, 0777);
@@ -523,6 +554,7 @@ int main(void) {
         cmocka_unit_test(test_refuses_what_is_damaged),
         cmocka_unit_test(test_survives_full_disks),
         cmocka_unit_test(test_survives_failing_calls),
+        cmocka_unit_test(test_removes_folders_whole),
         cmocka_unit_test(test_survives_being_killed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
