@@ -9,10 +9,10 @@
 
 enum { EXIT_DONE = 0, EXIT_WRONG_INPUT = 1, EXIT_WRONG_USAGE = 2 };
 
-/* ---- driver.c: the whole program --------------------------------------------------------------------------- */
+/* ---- driver.c: the whole program ------------------------------------------------------------- */
 int cli_main(int argc, char **argv);
 
-/* ---- options.c: command lines ------------------------------------------------------------------------------ */
+/* ---- options.c: command lines ---------------------------------------------------------------- */
 typedef enum cli_kind {
     CLI_FLAG,   /* bool */
     CLI_TEXT,   /* const char *; --name=VALUE or --name VALUE */
@@ -53,12 +53,12 @@ bool cli_parse(const cli_command *command, int argc, char **argv, void *fields, 
 bool cli_read_size(const char *text, const char *end, int64_t *out_size);
 int cli_usage_error(const cli_command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* ---- help.c --------------------------------------------------------------------------------------------------- */
+/* ---- help.c ---------------------------------------------------------------------------------- */
 void cli_print_help(const cli_command *command);
 void cli_print_commands(FILE *out);
 void cli_print_markdown(void); /* options that inspect, and variables, as docs/debugging.md holds them */
 
-/* ---- environment.c: what may be set instead of options -------------------------------------------------------- */
+/* ---- environment.c: what may be set instead of options --------------------------------------- */
 typedef struct cli_variable {
     const char *name, *value, *doc;
 } cli_variable;
@@ -72,7 +72,7 @@ int cli_report(const char *file, kt_diag *diag);
 /* Would writing to output destroy the model? */
 bool cli_overwrites(const char *model, const char *output);
 
-/* ---- commands ------------------------------------------------------------------------------------------------ */
+/* ---- commands -------------------------------------------------------------------------------- */
 extern const cli_command cli_commands[]; /* ends with a NULL name */
 int cli_run_compile(const cli_command *command, int argc, char **argv);
 int cli_run_run(const cli_command *command, int argc, char **argv);

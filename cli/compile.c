@@ -217,8 +217,7 @@ static kt_status read_and_compile(kt_arena *arena, const compile_command *fields
     return KT_OK;
 }
 
-/* ---- tuning
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- tuning ---------------------------------------------------------------------------------- */
 /* The model with the tuning's choices, to be measured. */
 static kt_status compile_candidate(kt_arena *arena, void *context, kt_tuning *tuning, const char *output,
                                    kt_diag *diag) {
@@ -428,8 +427,7 @@ int cli_run_compile(const cli_command *command, int argc, char **argv) {
     return cli_guarded(compile_body, &fields, strcmp(fields.model, "-") ? fields.model : "standard input");
 }
 
-/* ---- run
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- run ------------------------------------------------------------------------------------- */
 typedef struct run_command {
     compile_command compile;
     int program; /* file descriptor of the compiled program, which has no name any more */

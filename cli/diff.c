@@ -91,7 +91,7 @@ static kt_status read_arrays(comparison *c, const char *path, kt_arrays *out_arr
     return KT_OK;
 }
 
-/* ---- what is compared ---------------------------------------------------------------------------------- */
+/* ---- what is compared ------------------------------------------------------------------------ */
 static const kt_array *find_array(comparison *c, const char *name) {
     for (size_t i = 0; i < c->arrays.count; i++) {
         if (!c->arrays.at[i].name || strcmp(c->arrays.at[i].name, name) != 0) continue;
@@ -160,7 +160,7 @@ static void report_unknown(const comparison *c) {
                     c->arrays.at[i].name ? c->arrays.at[i].name : "");
 }
 
-/* ---- running ------------------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 static const char *port_name(const comparison *c, bool input, uint32_t index) {
     const kt_function *entry = kt_graph_function(c->graph, c->entry);
     uint32_t count = input ? entry->params.count : entry->results.count;
@@ -242,7 +242,7 @@ static kt_status run_compiled(comparison *c) {
     return KT_OK;
 }
 
-/* ---- comparing ----------------------------------------------------------------------------------------- */
+/* ---- comparing ------------------------------------------------------------------------------- */
 typedef struct difference {
     const char *shapes; /* a sentence's end where shapes differ; else NULL */
     double largest;     /* of the finite expected values, by size */

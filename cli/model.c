@@ -41,8 +41,7 @@ bool cli_overwrites(const char *model, const char *output) {
            from.st_dev == to.st_dev && from.st_ino == to.st_ino;
 }
 
-/* ---- --batch and --shape
- * -------------------------------------------------------------------------------------- */
+/* ---- --batch and --shape --------------------------------------------------------------------- */
 typedef struct binding_list {
     kt_graph *graph;
     kt_diag *diag;

@@ -5,7 +5,7 @@
 #include "cli/cli.h"
 #include "runtime/runtime.h"
 
-/* ---- tune_measure.c: two programs, side by side ------------------------------------------------------------------- */
+/* ---- tune_measure.c: two programs, side by side ---------------------------------------------- */
 /* A shared object with the program tuned_program, which is only looked at in this process. It goes with arena. */
 kt_status cli_tuned_load(const char *path, kt_arena *arena, const kt_program **out_program, kt_diag *diag) KT_MUST_USE;
 
@@ -28,7 +28,7 @@ typedef struct cli_tuned_times {
 bool cli_tuned_measure(const kt_program *const programs[2], int threads, double seconds, kt_arena *arena,
                        cli_tuned_times *out_times);
 
-/* ---- tune.c ------------------------------------------------------------------------------------------------------- */
+/* ---- tune.c ---------------------------------------------------------------------------------- */
 typedef struct cli_tuning_request {
     const char *model; /* for what is said */
     const char *file;  /* --tuning-file, or NULL */

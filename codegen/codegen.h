@@ -55,7 +55,7 @@ typedef enum kt_machine_code { KT_CODE_ASSEMBLY, KT_CODE_OBJECT } kt_machine_cod
 kt_status kt_module_emit(kt_module *module, kt_machine_code form, kt_arena *arena, const void **out_bytes,
                          size_t *out_count, kt_diag *diag) KT_MUST_USE;
 
-/* ---- whole compilations (codegen/compile.c) ------------------------------------------------------------- */
+/* ---- whole compilations (codegen/compile.c) -------------------------------------------------- */
 typedef enum kt_emit {
     KT_EMIT_EXE, KT_EMIT_SHARED, KT_EMIT_STATIC, KT_EMIT_OBJECT, /* machine code, linked */
     KT_EMIT_HEADER, KT_EMIT_GRAPH, KT_EMIT_OPTIMIZED, KT_EMIT_PLAN, KT_EMIT_LOOPS, KT_EMIT_LLVM, KT_EMIT_ASM, /* text */
@@ -103,7 +103,7 @@ bool *kt_variables_kept(const kt_graph *graph, const kt_plan *plans, uint32_t pl
 const uint32_t *kt_variables_begin(kt_graph *graph, const bool *kept, const struct kt_weights *weights, kt_arena *arena);
 /* Lays constants out without knowing them. */
 void kt_constants_lay_out(const kt_graph *graph, uint64_t *out_offsets, uint64_t *out_bytes);
-/* ---- weights in a file (codegen/weights.c); the format is runtime/weights.h's ---- */
+/* ---- weights in a file (codegen/weights.c); the format is runtime/weights.h's ---------------- */
 typedef struct kt_weights {
     kt_text list;      /* of variables, as in the file */
     uint64_t list_hash;

@@ -38,7 +38,7 @@ kt_value kt_activation_apply(kt_builder *builder, const kt_activation *activatio
 /* The n-th activation's name, aliases included; NULL past the end. */
 const char *kt_activation_name(uint32_t n);
 
-/* ---- tensors handed to a layer ------------------------------------------------------------------------------ */
+/* ---- tensors handed to a layer --------------------------------------------------------------- */
 typedef enum kt_argument_kind { KT_ARGUMENT_NONE, KT_ARGUMENT_TENSOR, KT_ARGUMENT_LIST, KT_ARGUMENT_LITERAL } kt_argument_kind;
 typedef struct kt_argument {
     kt_argument_kind kind;
@@ -50,7 +50,7 @@ typedef struct kt_argument {
     const json_t *literal;      /* LITERAL: anything else: numbers, strings, __slice__ objects */
 } kt_argument;
 
-/* ---- a function being traced -------------------------------------------------------------------------------- */
+/* ---- a function being traced ----------------------------------------------------------------- */
 typedef struct kt_trace {
     kt_builder *builder;
     kt_layer_context *context;
@@ -108,7 +108,7 @@ typedef struct kt_layer_call {
     uint32_t output_count;
 } kt_layer_call;
 
-/* ---- classes and layers ------------------------------------------------------------------------------------- */
+/* ---- classes and layers ---------------------------------------------------------------------- */
 struct kt_layer_class {
     const char *name;         /* "Dense": registered under this name and module */
     const char *python_name;  /* Python's, where Keras exports the class by another name; else NULL */
@@ -273,7 +273,7 @@ struct kt_observer {
  * variables; results the outputs by their keys in a dict, else by Keras's output_names. Variables have no data yet. */
 kt_status kt_model_trace(kt_layer_context *context, kt_layer *model, kt_graph **out_graph) KT_MUST_USE;
 
-/* ---- reading ------------------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 /* Reads a .keras archive: config, layers, trace, weights. path "-" is standard input. All unsupported things are
  * reported at once. */
 kt_status kt_keras_read(kt_arena *arena, const char *path, kt_graph **out_graph, kt_diag *diag) KT_MUST_USE;
@@ -296,7 +296,7 @@ typedef struct kt_training_request {
 kt_status kt_model_read_training(kt_arena *arena, const char *path, kt_training_request *request, kt_graph **out_graph,
                                  kt_diag *diag) KT_MUST_USE;
 
-/* ---- summary ------------------------------------------------------------------------------------------------ */
+/* ---- summary --------------------------------------------------------------------------------- */
 typedef struct kt_summary_row {
     uint32_t level; /* how deep the layer stands in nested models */
     const char *name, *class_name;

@@ -14,8 +14,7 @@
 
 static const size_t file_limit = (size_t)16 << 30;
 
-/* ---- .keras
- * ------------------------------------------------------------------------------------------------ */
+/* ---- .keras ---------------------------------------------------------------------------------- */
 static const char *keep_text(kt_arena *arena, const kt_bytes *text) {
     return text ? kt_arena_format(arena, "%.*s", (int)text->count, (const char *)text->at) : NULL;
 }
@@ -110,8 +109,7 @@ static kt_status not_keras(kt_bytes file, kt_diag *diag) {
                        "This is no .keras archive: it does not begin as a zip file does.");
 }
 
-/* ---- any model
- * --------------------------------------------------------------------------------------------- */
+/* ---- any model ------------------------------------------------------------------------------- */
 /* Text holds no NUL and no other control characters near its beginning. */
 static bool is_text(kt_bytes file) {
     for (size_t i = 0; i < file.count && i < 4096; i++)

@@ -41,7 +41,7 @@ struct kt_dim_pool {
     KT_VECTOR(kt_dim) symbol_dims;
 };
 
-/* ---- numbers that saturate --------------------------------------------------------------------------- */
+/* ---- numbers that saturate ------------------------------------------------------------------- */
 
 static int64_t clamp(int64_t value) { return value < -INT64_MAX ? -INT64_MAX : value; }
 
@@ -77,7 +77,7 @@ static int64_t gcd(int64_t a, int64_t b) {
     return a < 0 ? -a : a;
 }
 
-/* ---- the pool ---------------------------------------------------------------------------------------- */
+/* ---- the pool -------------------------------------------------------------------------------- */
 
 static const struct node *get(const kt_dim_pool *pool, kt_dim dim) {
     KT_ASSERT(dim > 0 && dim < pool->nodes.count);
@@ -174,7 +174,7 @@ bool kt_dim_equals(const kt_dim_pool *pool, kt_dim dim, int64_t value) {
     return kt_dim_is_const(pool, dim, &found) && found == value;
 }
 
-/* ---- polynomials ------------------------------------------------------------------------------------- */
+/* ---- polynomials ----------------------------------------------------------------------------- */
 
 /* The order of terms: higher degree first, then by structure. 0, the number 1, comes last. */
 static int compare(const kt_dim_pool *pool, kt_dim a, kt_dim b) {
@@ -354,7 +354,7 @@ kt_dim kt_dim_mul(kt_dim_pool *pool, kt_dim a, kt_dim b) {
     return product;
 }
 
-/* ---- bounds ------------------------------------------------------------------------------------------ */
+/* ---- bounds ---------------------------------------------------------------------------------- */
 
 /* Both ends included; INT64_MAX and -INT64_MAX also stand for no bound. */
 struct interval {
@@ -446,7 +446,7 @@ int64_t kt_dim_divisor(const kt_dim_pool *pool, kt_dim dim) {
     return 1;
 }
 
-/* ---- division ---------------------------------------------------------------------------------------- */
+/* ---- division -------------------------------------------------------------------------------- */
 
 /* Polynomial division by the leading term; true if nothing is left. */
 static bool divide_exactly(kt_dim_pool *pool, kt_dim a, kt_dim b, kt_dim *out_quotient) {
@@ -613,7 +613,7 @@ kt_dim kt_dim_min(kt_dim_pool *pool, kt_dim a, kt_dim b) {
     return ordered_atom(pool, KT_DIM_MIN, a, b);
 }
 
-/* ---- values ------------------------------------------------------------------------------------------ */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 int64_t kt_dim_eval(const kt_dim_pool *pool, kt_dim dim, const int64_t *symbols) {
     const kt_dim_info *info = &get(pool, dim)->info;

@@ -240,7 +240,7 @@ kt_value kt_build_broadcast_to(kt_builder *builder, kt_value x, int rank, const 
 bool kt_build_require_equal(kt_builder *builder, kt_dim a, kt_dim b, const char *what);
 bool kt_build_require_at_least(kt_builder *builder, kt_dim dim, int64_t bound, const char *what); /* likewise */
 
-/* ---- gradients ------------------------------------------------------------------------------------------ */
+/* ---- gradients ------------------------------------------------------------------------------- */
 /* The derivatives of y, a float scalar of the function that is being written, by each of wrt, floats that it was
  * computed from (parameters or not): out_gradients[i] has the type of wrt[i], and is 0 where y does not depend on it.
  * They are ordinary nodes behind all there are, so that derivatives of them can be taken in turn; each has the
@@ -251,7 +251,7 @@ void kt_build_gradient(kt_builder *builder, kt_value y, const kt_value *wrt, uin
 void kt_build_reached_gradient(kt_builder *builder, kt_value y, const kt_value *wrt, uint32_t count,
                                kt_value *out_gradients);
 
-/* ---- inference and verification ------------------------------------------------------------------------ */
+/* ---- inference and verification -------------------------------------------------------------- */
 typedef struct kt_infer {
     kt_graph *graph;
     kt_op op;
@@ -272,7 +272,7 @@ kt_status kt_infer_fail(kt_infer *infer, int constraint, const char *format, ...
 /* Checks types, dominance, donation, roles, names, and each operation's constraints. */
 kt_status kt_graph_verify(kt_graph *graph, kt_diag *diag) KT_MUST_USE;
 
-/* ---- text form ------------------------------------------------------------------------------------------ */
+/* ---- text form ------------------------------------------------------------------------------- */
 /* Lossless: parsing and printing again gives the same bytes; ir/text/print.c describes the form. Functions are
  * printed before their callers, values numbered anew in each function, so that functions that are equal up to
  * numbering print alike. */
@@ -290,7 +290,7 @@ void kt_function_print(const kt_graph *graph, const kt_function *function, const
 /* text is NUL-terminated; the graph lives in arena. Problems carry "line N". */
 kt_status kt_graph_parse(kt_arena *arena, const char *text, size_t length, kt_graph **out_graph, kt_diag *diag) KT_MUST_USE;
 
-/* ---- protobuf form -------------------------------------------------------------------------------------- */
+/* ---- protobuf form --------------------------------------------------------------------------- */
 /* Holds the same as the text form (ir/packed/keratin.proto); reading and writing again gives the same bytes. */
 #define KT_PACKED_INSIDE ((size_t)1 << 30)
 /* Elements of more than `inside` bytes in all go into PATH.data beside path; "-" is standard output. */
@@ -304,7 +304,7 @@ kt_status kt_graph_read_packed(kt_arena *arena, const void *bytes, size_t count,
 /* Writes path whole or not at all: in protobuf if it ends in .kpb, else as text; "-" is standard output. */
 kt_status kt_graph_write(const kt_graph *graph, const char *path, kt_arena *scratch, kt_diag *diag) KT_MUST_USE;
 
-/* ---- reference evaluator -------------------------------------------------------------------------------- */
+/* ---- reference evaluator --------------------------------------------------------------------- */
 typedef struct kt_tensor {
     kt_dtype dtype;
     int rank;

@@ -28,8 +28,7 @@ static bool trains(const kt_graph *graph, const kt_function *function) {
     return false;
 }
 
-/* ---- sizes
- * ----------------------------------------------------------------------------------------------- */
+/* ---- sizes ----------------------------------------------------------------------------------- */
 static kt_status refuse_symbol(kt_rerun *r, const char *name) {
     return kt_diag_add(
         r->run->diag, KT_INVALID, NULL,
@@ -73,8 +72,7 @@ static kt_status find_symbols(kt_rerun *r, bool *out_known) {
     return KT_OK;
 }
 
-/* ---- writing the schedule
- * ----------------------------------------------------------------------------------- */
+/* ---- writing the schedule -------------------------------------------------------------------- */
 typedef struct writing {
     const kt_rerun *r;
     kt_builder builder;
@@ -126,8 +124,7 @@ static kt_status write_schedule(const kt_rerun *r, const kt_schedule *schedule) 
     return kt_builder_finish(builder, NULL);
 }
 
-/* ---- telling
- * ------------------------------------------------------------------------------------------------- */
+/* ---- telling --------------------------------------------------------------------------------- */
 static void tell_run(const kt_rerun *r, const kt_schedule *schedule, uint32_t number, const kt_room *room,
                      kt_text *text) {
     const kt_run *run = &schedule->runs.at[number];
@@ -165,8 +162,7 @@ static void tell(const kt_rerun *r, const kt_schedule *schedule, const kt_room *
         if (schedule->runs.at[i].again) tell_run(r, schedule, i, room, text);
 }
 
-/* ---- the pass
- * ------------------------------------------------------------------------------------------------ */
+/* ---- the pass -------------------------------------------------------------------------------- */
 static kt_status refuse_limit(const kt_rerun *r, int64_t before, int64_t least) {
     return kt_diag_add(r->run->diag, KT_INVALID, NULL,
                        "A step of training%s needs %" PRId64 " bytes, and no less than %" PRId64

@@ -4,8 +4,7 @@
 
 #include <string.h>
 
-/* ---- reading the entry
- * ---------------------------------------------------------------------------------- */
+/* ---- reading the entry ----------------------------------------------------------------------- */
 static uint32_t count_steps(const kt_graph *graph, const kt_node_info *node) {
     if (node->op == KT_OP_call) return 1;
     if (node->op != KT_OP_scan) return 0;
@@ -160,8 +159,7 @@ kt_status kt_rerun_read(kt_rerun *r, kt_schedule *out_schedule) {
     return KT_OK;
 }
 
-/* ---- room
- * ------------------------------------------------------------------------------------------------ */
+/* ---- room ------------------------------------------------------------------------------------ */
 typedef struct laying {
     const kt_rerun *r;
     const kt_schedule *schedule;

@@ -65,8 +65,7 @@ double kt_rerun_share(const kt_rerun *r, const kt_schedule *schedule) {
     return again / once;
 }
 
-/* ---- a schedule in which something is dropped
- * ------------------------------------------------------------ */
+/* ---- a schedule in which something is dropped ------------------------------------------------ */
 static uint32_t *results_of(const kt_rerun *r, kt_schedule *schedule, const kt_run *run) {
     return &schedule->args.at[run->first_arg + kt_rerun_unit(r, run)->node->operand_count];
 }
@@ -208,8 +207,7 @@ static bool drop_copy(kt_rerun *r, kt_schedule *schedule, uint32_t copy, uint32_
     return true;
 }
 
-/* ---- the search
- * ---------------------------------------------------------------------------------------- */
+/* ---- the search ------------------------------------------------------------------------------ */
 /* Of bytes over a step, those that are too much. */
 static int64_t excess(const search *s, const kt_room *room, uint32_t step) {
     int64_t over = room->alive[step] + room->beside - s->target;

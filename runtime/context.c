@@ -203,7 +203,7 @@ void kt_context_observe(kt_context *context, void (*run)(void *, kt_pool *, cons
 void kt_context_force_shares(kt_context *context) { context->shares_forced = true; }
 int kt_context_threads(const kt_context *context) { return kt_pool_threads(context->pool); }
 
-/* ---- bindings ---------------------------------------------------------------------------------------- */
+/* ---- bindings -------------------------------------------------------------------------------- */
 
 /* How many numbers a binding holds, of so many shares of loops. */
 static size_t count_numbers(const kt_abi_entry *entry, size_t shares) {
@@ -376,7 +376,7 @@ static int place_binding(kt_context *context, const kt_abi_entry *entry, struct 
     return 0;
 }
 
-/* ---- calls ------------------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 static int missing_pointer(kt_context *context, const kt_abi_entry *entry, const void *const *inputs,
                            void *const *outputs) {

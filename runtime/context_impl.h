@@ -50,8 +50,7 @@ void kt_call_run(const struct call *call);
 /* Where a buffer lies, for the slices that loops stand at. */
 char *kt_buffer_place(const struct call *call, uint32_t index);
 
-/* ---- share_out.c
- * ------------------------------------------------------------------------------------------- */
+/* ---- share_out.c ----------------------------------------------------------------------------- */
 /* Decides parts, lanes and shares of loops among threads of the pool, by values, and estimates the time of a
  * call; overwrites offsets. forced: loops go in shares wherever they can. */
 void kt_share_out(const kt_abi_entry *entry, struct binding *binding, kt_pool *pool, int threads, bool forced);

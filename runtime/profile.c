@@ -144,7 +144,7 @@ int kt_profile_thread(kt_profile_threads *threads, pthread_t thread) {
     return threads->count++;
 }
 
-/* ---- the table ----------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static int slower(const void *a, const void *b) {
     int64_t x = ((const struct total *)a)->nanoseconds, y = ((const struct total *)b)->nanoseconds;
@@ -182,7 +182,7 @@ void kt_profile_print(const kt_profile *profile, FILE *out) {
     free(sorted);
 }
 
-/* ---- the trace ----------------------------------------------------------------------------------------- */
+/* ---- the trace ------------------------------------------------------------------------------- */
 
 static void print_trace(const kt_profile *profile, FILE *out) {
     kt_profile_threads threads = {0};

@@ -75,7 +75,7 @@ void kt_context_force_shares(kt_context *context);
 uint64_t kt_cpu_features(void);
 const char *kt_cpu_feature_name(uint64_t feature);
 
-/* ---- threads.c: a pool that spins briefly, then sleeps ------------------------------------------------------ */
+/* ---- threads.c: a pool that spins briefly, then sleeps --------------------------------------- */
 /* Up to threads - 1 workers, which start with the first job of several parts. NULL: no memory. */
 kt_pool *kt_pool_create(int threads);
 void kt_pool_destroy(kt_pool *pool);
@@ -134,7 +134,7 @@ size_t kt_abi_dtype_bytes(int32_t dtype);
 size_t kt_abi_variable_bytes(const kt_abi_variable *variable);
 const char *kt_abi_dtype_name(int32_t dtype); /* "float32" */
 
-/* ---- main.c: the verbs of a compiled program ------------------------------------------------------------------ */
+/* ---- main.c: the verbs of a compiled program ------------------------------------------------- */
 int kt_program_main(const kt_program *program, int argc, char **argv);
 /* Defined by generated code in an executable; main() is in runtime/main.c. */
 extern const kt_program kt_main_program;

@@ -53,7 +53,7 @@ uint32_t kt_crc32(uint32_t crc, const void *data, size_t count) {
     return ~crc;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* Where the end is: its comment reaches the archive's end. */
 static bool find_end(const uint8_t *bytes, size_t count, size_t *out_at) {
@@ -193,7 +193,7 @@ kt_zip_status kt_zip_unpack(const kt_zip *zip, const kt_zip_entry *entry, const 
     return KT_ZIP_OK;
 }
 
-/* ---- writing ----------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 struct record {
     uint8_t bytes[128];

@@ -33,7 +33,7 @@ static uint32_t value_position(emitter *emit, value_list *values, kt_dim dim) {
     return position;
 }
 
-/* ---- constants ---------------------------------------------------------------------------------------- */
+/* ---- constants ------------------------------------------------------------------------------- */
 static LLVMValueRef number32(emitter *emit, uint32_t value) { return LLVMConstInt(emit->i32, value, false); }
 static LLVMValueRef number64(emitter *emit, uint64_t value) { return LLVMConstInt(emit->i64, value, false); }
 

@@ -284,7 +284,7 @@ kt_axis_index kt_lower_group_of(kt_lower *lower, int64_t groups, kt_dim features
 /* Where the input pixel of the first output pixel of an image row lies; rows are counted through batch and space. */
 kt_reg kt_lower_line_begin(kt_lower *lower, const kt_type *x, const kt_type *result, const kt_ints *strides, kt_reg line);
 
-/* ---- grouped.c ------------------------------------------------------------------------------------------ */
+/* ---- grouped.c ------------------------------------------------------------------------------- */
 /* How the lanes of a vector lie over the features of groups, and over the channels that these see. */
 typedef struct kt_group_lanes {
     kt_dtype dtype; /* of what is computed */
@@ -319,7 +319,7 @@ bool kt_lower_grouped_by_kernel(kt_lower *lower, const kt_node_info *heavy, uint
  * that form; nothing was emitted. */
 bool kt_lower_depthwise(kt_lower *lower, const kt_node_info *heavy, uint32_t x, uint32_t w);
 
-/* ---- chained.c -------------------------------------------------------------------------------------------- */
+/* ---- chained.c ------------------------------------------------------------------------------- */
 /* Two products, the second of rows that are made of the first's (passes/fuse_group.c). False: not of a form that is done
  * by tiles; nothing was emitted. */
 bool kt_lower_chained_root(kt_lower *lower, const kt_node_info *first, const kt_node_info *second);

@@ -94,8 +94,7 @@ LLVMValueRef kt_emit_wide2(const kt_emitter *e, binary_emitter *emit, LLVMValueR
     return LLVMBuildFPTrunc(e->builder, value, value_type(e), "");
 }
 
-/* ---- dispatch
- * ----------------------------------------------------------------------------------------------- */
+/* ---- dispatch -------------------------------------------------------------------------------- */
 
 static unary_emitter *const unary_emitters[KT_OP_COUNT] = {
 #define KT_UNARY(name, domain, gradient, doc) [KT_OP_##name] = kt_emit_##name,

@@ -51,8 +51,7 @@ static inline LLVMTypeRef value_type(const kt_emitter *e) { return kt_emit_type(
 static inline kt_dtype bits_dtype(const kt_emitter *e) { return e->dtype == KT_F64 ? KT_I64 : KT_I32; }
 static inline LLVMTypeRef bits_type(const kt_emitter *e) { return kt_emit_type(e, bits_dtype(e), e->lanes); }
 
-/* ---- constants
- * --------------------------------------------------------------------------------------------- */
+/* ---- constants ------------------------------------------------------------------------------- */
 static inline LLVMValueRef num(const kt_emitter *e, double number) {
     return kt_emit_constant(e, (int64_t)(kt_dtype_is_float(e->dtype) ? 0 : number), number);
 }
@@ -64,8 +63,7 @@ static inline LLVMValueRef bits_num(const kt_emitter *e, int64_t integer) {
     return kt_emit_constant(&bits, integer, 0);
 }
 
-/* ---- arithmetic of floats
- * ---------------------------------------------------------------------------------- */
+/* ---- arithmetic of floats -------------------------------------------------------------------- */
 static inline LLVMValueRef add(const kt_emitter *e, LLVMValueRef x, LLVMValueRef y) {
     return LLVMBuildFAdd(e->builder, x, y, "");
 }

@@ -24,8 +24,7 @@ typedef struct row {
     const char *layer; /* the layer class that is this activation with parameters, or NULL */
 } row;
 
-/* ---- pieces
- * -------------------------------------------------------------------------------------------------- */
+/* ---- pieces ---------------------------------------------------------------------------------- */
 static kt_value add_number(kt_builder *b, kt_value x, double number) {
     return kt_build_add(b, x, kt_build_like(b, x, number));
 }
@@ -65,8 +64,7 @@ static bool find_axis(kt_builder *b, kt_value x, double number, kt_ints *out_axi
     return true;
 }
 
-/* ---- the relu family
- * ----------------------------------------------------------------------------------------- */
+/* ---- the relu family ------------------------------------------------------------------------- */
 static kt_value leaky_relu(kt_builder *b, kt_value x, const double *p) {
     return kt_build_select(b, above(b, x, 0), x, scale(b, x, p[0]));
 }
@@ -120,8 +118,7 @@ static kt_value threshold(kt_builder *b, kt_value x, const double *p) {
     return kt_build_select(b, above(b, x, p[0]), x, kt_build_like(b, x, p[1]));
 }
 
-/* ---- exponentials
- * -------------------------------------------------------------------------------------------- */
+/* ---- exponentials ---------------------------------------------------------------------------- */
 static kt_value elu(kt_builder *b, kt_value x, const double *p) {
     kt_value negative = kt_build_expm1(b, x);
     if (p[0] != 1) negative = scale(b, negative, p[0]);
@@ -193,8 +190,7 @@ static kt_value gelu(kt_builder *b, kt_value x, const double *p) {
     return kt_build_mul(b, scale(b, x, 0.5), add_number(b, kt_build_tanh(b, inner), 1));
 }
 
-/* ---- rational and sparse
- * ------------------------------------------------------------------------------------- */
+/* ---- rational and sparse --------------------------------------------------------------------- */
 static kt_value linear(kt_builder *b, kt_value x, const double *p) {
     (void)b;
     (void)p;
@@ -228,8 +224,7 @@ static kt_value sparse_sigmoid(kt_builder *b, kt_value x, const double *p) {
     return in_three_parts(b, x, scale(b, add_number(b, x, 1), 0.5), kt_build_like(b, x, 1));
 }
 
-/* ---- along an axis
- * --------------------------------------------------------------------------------------------- */
+/* ---- along an axis --------------------------------------------------------------------------- */
 static kt_value shift_by_maximum(kt_builder *b, kt_value x, const kt_ints *axis) {
     return kt_build_sub(b, x, kt_reduce_spread(b, x, KT_REDUCE_MAXIMUM, axis));
 }
@@ -326,8 +321,7 @@ static kt_value sparsemax(kt_builder *b, kt_value x, const double *p) {
     return at_least(b, kt_build_sub(b, x, tau), 0);
 }
 
-/* ---- the table
- * --------------------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 // clang-format off
 static const row rows[] = {
     /* name              function            composite  parameters                              layer */
@@ -408,8 +402,7 @@ bool kt_activation_set(kt_activation *activation, const char *parameter, double 
     return false;
 }
 
-/* ---- reading
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 static bool read_name(kt_arena *arena, const char *name, kt_activation *out_activation,
                       const char **out_problem) {
     if (kt_activation_find(name, out_activation)) return true;
@@ -463,8 +456,7 @@ bool kt_activation_read(kt_arena *arena, const json_t *serialized, kt_activation
     return read;
 }
 
-/* ---- applying
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- applying -------------------------------------------------------------------------------- */
 static bool has_defaults(const row *from, const kt_activation *activation) {
     for (int i = 0; i < KT_ACTIVATION_PARAMETERS; i++) {
         double value = activation->parameters[i];

@@ -3,8 +3,7 @@
 
 #include <math.h>
 
-/* ---- Activation
- * ---------------------------------------------------------------------------------------------- */
+/* ---- Activation ------------------------------------------------------------------------------ */
 typedef struct activation {
     kt_layer layer;
     kt_activation activation;
@@ -30,8 +29,7 @@ const kt_layer_class kt_class_activation = {
     .call = call_activation,
 };
 
-/* ---- ReLU
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- ReLU ------------------------------------------------------------------------------------ */
 typedef struct relu {
     kt_layer layer;
     double max_value, negative_slope, threshold;
@@ -81,8 +79,7 @@ const kt_layer_class kt_class_relu = {
     .call = call_relu,
 };
 
-/* ---- Softmax
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- Softmax --------------------------------------------------------------------------------- */
 typedef struct softmax {
     kt_layer layer;
     const json_t *axis; /* an axis or a list of axes */

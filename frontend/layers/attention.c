@@ -4,8 +4,7 @@
 
 #include <string.h>
 
-/* ---- shared
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- shared ---------------------------------------------------------------------------------- */
 bool kt_attention_flag(const kt_layer_call *call, uint32_t position, const char *name) {
     const kt_argument *argument = kt_operation_argument(call, position, name);
     return argument && argument->kind == KT_ARGUMENT_LITERAL && json_is_true(argument->literal);
@@ -55,8 +54,7 @@ kt_value kt_attention_weigh(kt_builder *b, kt_value scores, kt_value mask, const
     return kt_softmax(b, scores, 0, axes);
 }
 
-/* ---- layers
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- layers ---------------------------------------------------------------------------------- */
 typedef struct attention {
     kt_layer layer;
     bool use_scale;

@@ -24,8 +24,7 @@ static const kt_option cropping_2d_options[] = {AMOUNTS("cropping", "0"), DATA_F
 static const kt_option cropping_3d_options[] = {AMOUNTS("cropping", "1"), DATA_FORMAT, KT_OPTIONS_END};
 // clang-format on
 
-/* ---- options
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 static bool read_amount(const json_t *value, int64_t *out_amount) {
     *out_amount = json_integer_value(value);
     return json_is_integer(value) && *out_amount >= 0 && *out_amount <= INT32_MAX;
@@ -82,8 +81,7 @@ static void write_amounts(const kt_layer *layer, json_t *config) {
     json_object_set_new(config, layer->class->options[0].name, written);
 }
 
-/* ---- calls
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 /* The first spatial axis; 0 and a problem where the input has another rank. */
 static int first_axis(const borders *self, const kt_layer_call *call) {
     int rank = self->space + 2;

@@ -6,8 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- shared
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- shared ---------------------------------------------------------------------------------- */
 kt_value kt_encode_categories(kt_builder *b, kt_value indices, const char *mode, int64_t depth,
                               kt_value weights, kt_dtype dtype) {
     kt_dim_pool *dims = b->graph->dims;
@@ -41,8 +40,7 @@ kt_status kt_check_dense(const kt_layer *layer, kt_layer_context *context, bool 
                            "is not supported; all tensors are dense.");
 }
 
-/* ---- CategoryEncoding
- * -------------------------------------------------------------------------------------------- */
+/* ---- CategoryEncoding ------------------------------------------------------------------------ */
 typedef struct category_encoding {
     kt_layer layer;
     int64_t num_tokens;
@@ -95,8 +93,7 @@ const kt_layer_class kt_class_category_encoding = {
     .call = call_category,
 };
 
-/* ---- Discretization
- * ---------------------------------------------------------------------------------------------- */
+/* ---- Discretization -------------------------------------------------------------------------- */
 typedef struct discretization {
     kt_layer layer;
     const json_t *bin_boundaries; /* given, or found by adapt() */

@@ -4,8 +4,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-/* ---- options
- * ------------------------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 kt_status kt_check_range(const kt_layer *layer, kt_layer_context *context, const char *option, int64_t value,
                          int64_t low) {
     if (value >= low && value <= INT32_MAX) return KT_OK;
@@ -95,8 +94,7 @@ void kt_sort_axes(kt_ints *axes) {
     }
 }
 
-/* ---- inputs
- * -------------------------------------------------------------------------------------------------- */
+/* ---- inputs ---------------------------------------------------------------------------------- */
 bool kt_call_has_inputs(const kt_layer_call *call, uint32_t count) {
     if (call->input_count == count) return true;
     kt_trace_fail(call->trace, KT_INVALID, "this layer takes %u input%s, not %u.", count,
@@ -166,8 +164,7 @@ int64_t kt_call_static_dim(const kt_layer_call *call, int axis) {
     return -1;
 }
 
-/* ---- pieces of graphs
- * ------------------------------------------------------------------------------------------ */
+/* ---- pieces of graphs ------------------------------------------------------------------------ */
 kt_value kt_apply_activation(const kt_layer_call *call, const kt_activation *activation, kt_value x) {
     if (!activation->name) return x;
     kt_trace_at(call->trace, activation->name);

@@ -21,8 +21,7 @@ typedef struct convolution {
     kt_lora lora;
 } convolution;
 
-/* ---- options
- * ------------------------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 // clang-format off
 #define SHARED_OPTIONS(space, paddings) \
     KT_FIELD(convolution, kernel_size, INTS, NULL, .count = (space)), \
@@ -136,8 +135,7 @@ static kt_status check_transposed(kt_layer *layer, kt_layer_context *context) {
     return status;
 }
 
-/* ---- weights
- * ------------------------------------------------------------------------------------------------- */
+/* ---- weights --------------------------------------------------------------------------------- */
 static int count_axes(const convolution *self) { return (int)self->kernel_size.count; }
 
 static bool is_channels_first(const convolution *self) {
@@ -217,8 +215,7 @@ static kt_status build_transposed(kt_layer *layer, kt_trace *trace, const kt_lay
     return KT_OK;
 }
 
-/* ---- calls
- * --------------------------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 /* The input as [batch, space…, channels]. */
 static kt_value take_input(const convolution *self, const kt_layer_call *call) {
     kt_builder *builder = call->trace->builder;
@@ -284,8 +281,7 @@ static void call_transposed(kt_layer *layer, kt_layer_call *call) {
     finish(self, call, x, 1);
 }
 
-/* ---- classes
- * ------------------------------------------------------------------------------------------------- */
+/* ---- classes --------------------------------------------------------------------------------- */
 #define CONVOLUTION(symbol, keras_name, kind, option_rows, text)                                             \
     static const kt_option symbol##_options[] = option_rows;                                                 \
     const kt_layer_class kt_class_##symbol = {                                                               \

@@ -70,8 +70,7 @@ static void write_penalty(const kt_layer *layer, json_t *config) {
     json_object_del(config, "activity_regularizer");
 }
 
-/* ---- training
- * ----------------------------------------------------------------------------------------------- */
+/* ---- training -------------------------------------------------------------------------------- */
 
 static kt_value number_like(const kt_layer_call *call, kt_value x, double number) {
     return kt_build_like(call->trace->builder, x, number);
@@ -156,8 +155,7 @@ static kt_value gaussian_dropout(kt_layer *layer, const kt_layer_call *call) {
     return kt_build_mul(b, call->inputs[0], kt_build_add(b, noise, number_like(call, noise, 1)));
 }
 
-/* ---- calls
- * -------------------------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 typedef kt_value disturb_fn(kt_layer *layer, const kt_layer_call *call);
 

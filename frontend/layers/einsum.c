@@ -5,8 +5,7 @@
 #include <ctype.h>
 #include <string.h>
 
-/* ---- equations
- * --------------------------------------------------------------------------------------------------- */
+/* ---- equations ------------------------------------------------------------------------------- */
 static bool read_letters(const char **at, char *out_letters) {
     size_t count = 0;
     for (; isalpha((unsigned char)**at); ++*at) {
@@ -40,8 +39,7 @@ bool kt_einsum_read(const char *equation, kt_einsum *out_einsum) {
     return *at == '\0';
 }
 
-/* ---- graphs
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- graphs ---------------------------------------------------------------------------------- */
 /* An operand without the axes that neither the other operand nor the result has. letters is changed with it.
  */
 static kt_value sum_away(kt_builder *builder, kt_value x, char *letters, const char *other,

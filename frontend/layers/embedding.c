@@ -94,8 +94,7 @@ const kt_layer_class kt_class_embedding = {
     .call = call,
 };
 
-/* ---- ReversibleEmbedding
- * ------------------------------------------------------------------------------------------ */
+/* ---- ReversibleEmbedding --------------------------------------------------------------------- */
 typedef struct reversible_embedding {
     embedding forward;
     bool tie_weights;
@@ -189,8 +188,7 @@ const kt_layer_class kt_class_reversible_embedding = {
     .call = call_reversible,
 };
 
-/* ---- Masking
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- Masking --------------------------------------------------------------------------------- */
 typedef struct masking {
     kt_layer layer;
     double mask_value;

@@ -2,8 +2,7 @@
  * its mean or in groups of channels. Statistics are taken in float32 at least. */
 #include "frontend/layers/normalize_impl.h"
 
-/* ---- GroupNormalization
- * ------------------------------------------------------------------------------------------ */
+/* ---- GroupNormalization ---------------------------------------------------------------------- */
 typedef struct group_normalization {
     kt_layer layer;
     int64_t groups; /* -1: each channel is one */
@@ -141,8 +140,7 @@ const kt_layer_class kt_class_group_normalization = {
     .call = call_group,
 };
 
-/* ---- RMSNormalization
- * -------------------------------------------------------------------------------------------- */
+/* ---- RMSNormalization ------------------------------------------------------------------------ */
 typedef struct rms_normalization {
     kt_layer layer;
     const json_t *axis; /* an axis or a list of axes */
@@ -203,8 +201,7 @@ const kt_layer_class kt_class_rms_normalization = {
     .call = call_rms,
 };
 
-/* ---- UnitNormalization
- * ------------------------------------------------------------------------------------------- */
+/* ---- UnitNormalization ----------------------------------------------------------------------- */
 typedef struct unit_normalization {
     kt_layer layer;
     const json_t *axis; /* an axis or a list of axes */

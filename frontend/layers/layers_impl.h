@@ -69,8 +69,7 @@ bool kt_quantization_read(kt_arena *arena, const json_t *dtype, kt_quantized_pol
 /* Why an operation of Keras is not supported, the rest of a sentence; NULL: no reason is known. */
 const char *kt_operation_refusal(const char *module, const char *name);
 
-/* ---- for `check`
- * ------------------------------------------------------------------------------------------- */
+/* ---- for `check` ----------------------------------------------------------------------------- */
 /* Is value from low to 2^31 - 1? Else the option is rejected. */
 kt_status kt_check_range(const kt_layer *layer, kt_layer_context *context, const char *option, int64_t value,
                          int64_t low);
@@ -98,8 +97,7 @@ static inline bool kt_lora_enabled(const kt_lora *lora) { return lora->rank > 0;
         if (kt_collect_ != KT_OK) (status) = kt_collect_;                                                    \
     } while (0)
 
-/* ---- for `build` and `call`
- * -------------------------------------------------------------------------------- */
+/* ---- for `build` and `call` ------------------------------------------------------------------ */
 static inline kt_dim_pool *kt_call_dims(const kt_layer_call *call) {
     return call->trace->builder->graph->dims;
 }
@@ -151,8 +149,7 @@ kt_value kt_unit_norm(kt_builder *builder, kt_value x, const kt_ints *axes, doub
 /* x divided by the number of elements along axes of the type `of`. */
 kt_value kt_divide_by_count(kt_builder *builder, kt_value x, const kt_type *of, const kt_ints *axes);
 
-/* ---- promotion.c
- * ----------------------------------------------------------------------------------------- */
+/* ---- promotion.c ----------------------------------------------------------------------------- */
 /* The dtypes that stand above operands in Keras's lattice; those of several operands are joined by &. */
 typedef uint32_t kt_promotion;
 kt_promotion kt_promotion_of(kt_dtype dtype);
@@ -163,23 +160,20 @@ kt_dtype kt_promoted(kt_promotion common);
 /* What products of matrices are computed in, which is a float for integers, and given as. */
 void kt_matmul_dtypes(kt_dtype a, kt_dtype b, kt_dtype *out_compute, kt_dtype *out_result);
 
-/* ---- quantized.c
- * ---------------------------------------------------------------------------------------- */
+/* ---- quantized.c ----------------------------------------------------------------------------- */
 /* x · kernel along x's last axis and the kernel's first, or if transposed its second. kernel: i8, divided by
  * scale, which has an element a column. */
 kt_value kt_quantized_matmul(const kt_layer_call *call, const kt_layer *layer,
                              const kt_keras_quantization *quantization, kt_value x, kt_value kernel,
                              bool transposed, kt_value scale);
 
-/* ---- regularization.c
- * ------------------------------------------------------------------------------------ */
+/* ---- regularization.c ------------------------------------------------------------------------ */
 /* Sets a weight's regularizer and constraint from the layer's options. */
 void kt_weight_find_penalties(const kt_layer *layer, kt_trace *trace, kt_weight *weight);
 /* Adds what the layer's activity_regularizer says of a call's outputs to the losses. */
 void kt_layer_add_activity_losses(const kt_layer *layer, kt_layer_call *call);
 
-/* ---- random.c
- * -------------------------------------------------------------------------------------------- */
+/* ---- random.c -------------------------------------------------------------------------------- */
 /* What Keras on TensorFlow draws with the layer's seed generator, whose counter goes on: floats. seed:
  * KT_NONE_INT is None. */
 kt_value kt_random_uniform(kt_layer *layer, kt_trace *trace, int64_t seed, const kt_type *type); /* in [0, 1) */

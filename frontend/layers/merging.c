@@ -29,8 +29,7 @@ static kt_value or_masks(const kt_layer_call *call) {
     return mask;
 }
 
-/* ---- element by element
- * --------------------------------------------------------------------------------------------- */
+/* ---- element by element ---------------------------------------------------------------------- */
 static kt_value expand_rank(kt_builder *builder, kt_value x, int rank) {
     kt_type type = *kt_build_type(builder, x);
     if (type.rank == rank || type.rank == 0) return x;
@@ -167,8 +166,7 @@ MERGING(average, "Average", "the mean of the inputs", call_average);
 MERGING(maximum, "Maximum", "the largest of the inputs", call_maximum);
 MERGING(minimum, "Minimum", "the smallest of the inputs", call_minimum);
 
-/* ---- Concatenate
- * ------------------------------------------------------------------------------------------------- */
+/* ---- Concatenate ----------------------------------------------------------------------------- */
 typedef struct concatenate {
     kt_layer layer;
     int64_t axis;

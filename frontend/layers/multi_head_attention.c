@@ -53,8 +53,7 @@ static const kt_option group_options[] = {
 };
 // clang-format on
 
-/* ---- options
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 static kt_status check_common(const heads *self, kt_layer_context *context) {
     const kt_layer *layer = &self->layer;
     kt_status status = KT_OK;
@@ -96,8 +95,7 @@ static kt_status check_group(kt_layer *layer, kt_layer_context *context) {
     return status;
 }
 
-/* ---- projections
- * ------------------------------------------------------------------------------------------------- */
+/* ---- projections ----------------------------------------------------------------------------- */
 /* "abc,cde->abde": free axes stay, bound axes are summed, and new ones come; the last `added` letters, which
  * the bias has, are out_bias_axes. */
 static const char *write_equation(kt_arena *arena, int free, int bound, int added,
@@ -218,8 +216,7 @@ static kt_status build(kt_layer *layer, kt_trace *trace, const kt_layer_call *ca
     return all ? KT_OK : KT_INVALID;
 }
 
-/* ---- calls
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 static kt_value project(kt_layer_call *call, kt_layer *projection, kt_value x) {
     kt_argument argument = {.kind = KT_ARGUMENT_TENSOR, .value = x};
     kt_value y;

@@ -3,8 +3,7 @@
 
 #include <math.h>
 
-/* ---- BatchNormalization
- * ------------------------------------------------------------------------------------------ */
+/* ---- BatchNormalization ---------------------------------------------------------------------- */
 typedef struct batch_normalization {
     kt_layer layer;
     int64_t axis;
@@ -240,8 +239,7 @@ const kt_layer_class kt_class_batch_normalization = {
     .call = call_batch,
 };
 
-/* ---- LayerNormalization
- * ------------------------------------------------------------------------------------------ */
+/* ---- LayerNormalization ---------------------------------------------------------------------- */
 typedef struct layer_normalization {
     kt_layer layer;
     const json_t *axis; /* an axis or a list of axes */

@@ -4,8 +4,7 @@
 
 #include <string.h>
 
-/* ---- windows
- * --------------------------------------------------------------------------------------------------- */
+/* ---- windows --------------------------------------------------------------------------------- */
 typedef struct pooling {
     kt_layer layer;
     kt_ints pool_size, strides;
@@ -76,8 +75,7 @@ WINDOW_POOLING(average_pooling_3d, "AveragePooling3D", 3, average, NULL,
                "the mean under a window that moves over volumes")
 // clang-format on
 
-/* ---- all elements
- * ------------------------------------------------------------------------------------------------ */
+/* ---- all elements ---------------------------------------------------------------------------- */
 typedef struct global_pooling {
     kt_layer layer;
     const char *data_format;

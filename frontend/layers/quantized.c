@@ -15,8 +15,7 @@
 
 enum { MIDDLE = 128 };
 
-/* ---- policies and options
- * ---------------------------------------------------------------------------------- */
+/* ---- policies and options -------------------------------------------------------------------- */
 bool kt_quantization_read(kt_arena *arena, const json_t *dtype, kt_quantized_policy *out_policy) {
     const char *class_name = json_string_value(json_object_get(dtype, "class_name"));
     const json_t *config = json_object_get(dtype, "config");
@@ -81,8 +80,7 @@ kt_status kt_check_quantization(const kt_layer *layer, kt_layer_context *context
     return problem ? reject(layer, context, problem) : KT_OK;
 }
 
-/* ---- products
- * ---------------------------------------------------------------------------------------------- */
+/* ---- products -------------------------------------------------------------------------------- */
 /* The axes of an operand that are summed; their letters leave `letters`. */
 static kt_ints take_contracted(char *letters, const char *result) {
     kt_ints axes = {0};

@@ -1,8 +1,7 @@
 /* LeakyReLU, ELU and PReLU: activations that bend at 0, as layers. */
 #include "frontend/layers/layers_impl.h"
 
-/* ---- LeakyReLU, ELU
- * ---------------------------------------------------------------------------------------------- */
+/* ---- LeakyReLU, ELU -------------------------------------------------------------------------- */
 typedef struct bent {
     kt_layer layer;
     double below; /* what the part below 0 is multiplied with */
@@ -56,8 +55,7 @@ const kt_layer_class kt_class_elu = {
     .call = call_elu,
 };
 
-/* ---- PReLU
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- PReLU ----------------------------------------------------------------------------------- */
 typedef struct prelu {
     kt_layer layer;
     const json_t *alpha_initializer, *alpha_regularizer, *alpha_constraint;

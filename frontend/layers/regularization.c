@@ -9,8 +9,7 @@
 
 #include <string.h>
 
-/* ---- a weight's options
- * ------------------------------------------------------------------------------------ */
+/* ---- a weight's options ---------------------------------------------------------------------- */
 /* The option "<part>_<what>" of the class, or NULL. */
 static const kt_option *find_part(const kt_layer *layer, kt_arena *arena, const char *part, size_t length,
                                   const char *what) {
@@ -46,8 +45,7 @@ void kt_weight_find_penalties(const kt_layer *layer, kt_trace *trace, kt_weight 
     if (constraint) weight->constraint = kt_constraint_read(trace->context, constraint, trace->path);
 }
 
-/* ---- losses of outputs
- * ------------------------------------------------------------------------------------- */
+/* ---- losses of outputs ----------------------------------------------------------------------- */
 void kt_trace_add_loss(kt_trace *trace, kt_value loss) {
     if (trace->outer)
         kt_trace_fail(trace, KT_UNSUPPORTED, "a layer that is called in a loop cannot add to the loss.");
@@ -78,8 +76,7 @@ void kt_layer_add_activity_losses(const kt_layer *layer, kt_layer_call *call) {
     }
 }
 
-/* ---- weights that are trained
- * ------------------------------------------------------------------------------ */
+/* ---- weights that are trained ---------------------------------------------------------------- */
 typedef struct walk {
     kt_trace *trace;
     kt_table met; /* layers, by address */

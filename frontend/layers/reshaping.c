@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-/* ---- Flatten
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- Flatten --------------------------------------------------------------------------------- */
 typedef struct flatten {
     kt_layer layer;
     const char *data_format;
@@ -49,8 +48,7 @@ const kt_layer_class kt_class_flatten = {
     .call = call_flatten,
 };
 
-/* ---- Reshape
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- Reshape --------------------------------------------------------------------------------- */
 typedef struct reshape {
     kt_layer layer;
     const json_t *target_shape;
@@ -116,8 +114,7 @@ const kt_layer_class kt_class_reshape = {
     .call = call_reshape,
 };
 
-/* ---- Permute
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- Permute --------------------------------------------------------------------------------- */
 typedef struct permute {
     kt_layer layer;
     kt_ints dims; /* counted from 1: the batch stays in front */
@@ -161,8 +158,7 @@ const kt_layer_class kt_class_permute = {
     .call = call_permute,
 };
 
-/* ---- RepeatVector
- * ------------------------------------------------------------------------------------------------ */
+/* ---- RepeatVector ---------------------------------------------------------------------------- */
 typedef struct repeat_vector {
     kt_layer layer;
     int64_t n;

@@ -7,8 +7,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-/* ---- locations and problems
- * -------------------------------------------------------------------------------- */
+/* ---- locations and problems ------------------------------------------------------------------ */
 void kt_trace_at(kt_trace *trace, const char *what) {
     const char *path = kt_arena_format(trace->context->arena, "%s/%s", trace->path, what);
     trace->builder->loc = kt_loc_path(trace->builder->graph, path);
@@ -31,8 +30,7 @@ void kt_trace_fail(kt_trace *trace, kt_status status, const char *format, ...) {
     trace->failed = true;
 }
 
-/* ---- weights
- * ----------------------------------------------------------------------------------------------- */
+/* ---- weights --------------------------------------------------------------------------------- */
 static void add_variable(kt_layer *layer, kt_trace *trace, kt_weight *weight) {
     const char *path = layer->path ? layer->path : trace->path;
     kt_variable variable = {
@@ -126,8 +124,7 @@ void kt_trace_assign(kt_trace *trace, kt_layer *layer, uint32_t weight, kt_value
     kt_trace_assign_variable(trace, layer->weights.at[weight].variable, value);
 }
 
-/* ---- masks
- * ------------------------------------------------------------------------------------------------- */
+/* ---- masks ----------------------------------------------------------------------------------- */
 void kt_trace_unmask(kt_trace *trace, kt_value value) {
     KT_PUSH(trace->context->arena, &trace->unmasked, value);
 }
@@ -138,8 +135,7 @@ kt_value kt_trace_mask(const kt_trace *trace, kt_value value, kt_value mask) {
     return mask;
 }
 
-/* ---- a call
- * -------------------------------------------------------------------------------------------------- */
+/* ---- a call ---------------------------------------------------------------------------------- */
 /* arguments with float tensors cast to dtype. */
 static kt_argument *convert(kt_trace *trace, const kt_argument *arguments, uint32_t count, kt_dtype dtype) {
     kt_argument *converted = KT_NEW_ARRAY(trace->context->arena, kt_argument, count);

@@ -24,7 +24,7 @@ kt_value kt_convolve_plain(kt_builder *builder, kt_value x, kt_value kernel);
 kt_value kt_convolve_transposed(kt_builder *builder, kt_value x, kt_value kernel, const kt_sliding *sliding,
                                 const kt_ints *output_padding);
 
-/* ---- pooling (pool.c): kind is maximum, or sum for means ---- */
+/* ---- pooling (pool.c): kind is maximum, or sum for means ------------------------------------- */
 /* Padding never takes part: a mean is over those elements of the window that lie inside. */
 kt_value kt_pool(kt_builder *builder, kt_value x, const kt_ints *window, const kt_sliding *sliding,
                  kt_reduction kind);

@@ -143,8 +143,7 @@ kt_value kt_ctc_loss(kt_trace *trace, kt_value target, kt_value output, kt_value
     return kt_build_neg(b, kt_drop_axis(b, score, 1));
 }
 
-/* ---- the loss of compile
- * ------------------------------------------------------------------------------------ */
+/* ---- the loss of compile --------------------------------------------------------------------- */
 typedef struct temporal {
     kt_loss loss;
 } temporal;

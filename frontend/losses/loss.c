@@ -87,8 +87,7 @@ kt_value kt_loss_mean_last(kt_trace *trace, kt_value x) {
     return kt_mean(trace->builder, x, &axes);
 }
 
-/* ---- shapes that fit
- * ----------------------------------------------------------------------------------------- */
+/* ---- shapes that fit ------------------------------------------------------------------------- */
 static bool ends_in_one(const kt_builder *b, const kt_type *type) {
     return type->rank > 0 && kt_dim_equals(b->graph->dims, type->dims[type->rank - 1], 1);
 }

@@ -63,7 +63,7 @@ kt_value kt_loss_value(const kt_loss *loss, kt_trace *trace, kt_value target, kt
  * axis is dropped, or, where the other has one axis, added to it. Else nothing is done. */
 void kt_loss_same_rank(kt_builder *builder, kt_value *x, kt_value *y);
 
-/* ---- what they are written in ------------------------------------------------------------------------------ */
+/* ---- what they are written in ---------------------------------------------------------------- */
 /* Of each element; with from_logits, output is before a sigmoid. */
 kt_value kt_binary_crossentropy(kt_builder *builder, kt_value target, kt_value output, bool from_logits);
 /* Along an axis of classes, which vanishes. target has a share for each class; output is before a softmax, or

@@ -58,8 +58,7 @@ static const kt_option generalized_options[] = {
 static const kt_option divergence_options[] = {KT_LOSS_OPTIONS("kl_divergence"), KT_OPTIONS_END};
 static const kt_option poisson_options[] = {KT_LOSS_OPTIONS("poisson"), KT_OPTIONS_END};
 
-/* ---- logits
- * ---------------------------------------------------------------------------------------------- */
+/* ---- logits ---------------------------------------------------------------------------------- */
 /* Does a softmax go along one axis, this one? */
 static bool goes_along(const kt_graph *graph, kt_func softmax, int axis) {
     const kt_function *function = kt_graph_function(graph, softmax);
@@ -84,8 +83,7 @@ static kt_value find_logits(const kt_trace *trace, kt_value output, int axis) {
     return softmax && goes_along(graph, callee, axis) ? node->operands[0] : 0;
 }
 
-/* ---- cross entropies
- * -------------------------------------------------------------------------------------- */
+/* ---- cross entropies ------------------------------------------------------------------------- */
 /* Labels moved towards one half. */
 static kt_value smooth_binary(const crossentropy *self, kt_builder *b, kt_value target) {
     if (self->label_smoothing == 0) return target;
@@ -177,8 +175,7 @@ static void drop_classes(const kt_loss *loss, const kt_builder *builder, kt_type
     drop_axis(type, ((const crossentropy *)loss)->axis);
 }
 
-/* ---- focal: what is nearly right counts less (Lin et al. 2017)
- * -------------------------------------------- */
+/* ---- focal: what is nearly right counts less (Lin et al. 2017) ------------------------------- */
 static kt_value raise(kt_builder *b, kt_value x, double power) {
     return kt_build_pow(b, x, kt_build_like(b, x, power));
 }
@@ -237,8 +234,7 @@ static kt_status check_alphas(kt_object *object, kt_layer_context *context) {
     return kt_object_reject(object, context, KT_INVALID, "alpha", "must be a number or a list of numbers.");
 }
 
-/* ---- others
- * ------------------------------------------------------------------------------------------------ */
+/* ---- others ---------------------------------------------------------------------------------- */
 /* (1 - p^q) / q (Zhang and Sabuncu 2018) */
 static kt_value generalize(const kt_loss *loss, kt_trace *trace, kt_value target, kt_value output) {
     double q = ((const generalized *)loss)->q;

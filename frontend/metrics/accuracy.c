@@ -23,8 +23,7 @@ static bool has_classes(kt_trace *trace, kt_value target, kt_value output, int l
     return false;
 }
 
-/* ---- equality
- * ---------------------------------------------------------------------------------------------- */
+/* ---- equality -------------------------------------------------------------------------------- */
 static kt_value accuracy(kt_metric *metric, kt_trace *trace, kt_value target, kt_value output) {
     (void)metric;
     kt_builder *b = trace->builder;
@@ -55,8 +54,7 @@ KT_MEAN_METRIC(binary_accuracy, "BinaryAccuracy", "binary_accuracy",
                "how often output is on the label's side of a threshold", binary, binary_options,
                binary_accuracy)
 
-/* ---- the most likely class
- * --------------------------------------------------------------------------------- */
+/* ---- the most likely class ------------------------------------------------------------------- */
 static kt_value categorical_accuracy(kt_metric *metric, kt_trace *trace, kt_value target, kt_value output) {
     (void)metric;
     kt_builder *b = trace->builder;
@@ -94,8 +92,7 @@ KT_MEAN_METRIC(sparse_categorical_accuracy, "SparseCategoricalAccuracy", "sparse
                "how often the most likely class has the label's number", kt_metric, sparse_options,
                sparse_accuracy)
 
-/* ---- the k most likely classes
- * ----------------------------------------------------------------------------- */
+/* ---- the k most likely classes --------------------------------------------------------------- */
 typedef struct top_k {
     kt_metric metric;
     int64_t k;

@@ -6,8 +6,7 @@
  * each threshold. */
 #include "frontend/metrics/confusion_impl.h"
 
-/* ---- what is counted
- * ----------------------------------------------------------------------------------------- */
+/* ---- what is counted ------------------------------------------------------------------------- */
 /* Labels, outputs and weights of one shape: [n], or [batch, labels] where they are counted by label. */
 typedef struct samples {
     kt_value is_true; /* bool */
@@ -92,8 +91,7 @@ static kt_value weight_of(kt_builder *b, const samples *s, kt_value which) {
     return kt_build_select(b, which, s->weight ? s->weight : kt_build_like(b, s->output, 1), zero);
 }
 
-/* ---- counting
- * ------------------------------------------------------------------------------------------------ */
+/* ---- counting -------------------------------------------------------------------------------- */
 /* By even thresholds: those that are positive, of samples that are true or false. */
 static kt_value sum_bins(kt_builder *b, const kt_confusion *c, const samples *s, kt_value which) {
     kt_dim_pool *dims = b->graph->dims;
@@ -190,8 +188,7 @@ kt_value kt_share(kt_builder *b, kt_value x, kt_value y) {
     return kt_divide_no_nan(b, x, kt_build_add(b, x, y));
 }
 
-/* ---- metrics of single thresholds
- * ---------------------------------------------------------------------------- */
+/* ---- metrics of single thresholds ------------------------------------------------------------ */
 typedef struct counting {
     kt_metric metric;
     const json_t *thresholds;

@@ -13,8 +13,7 @@ static kt_status check_count(const kt_object *object, kt_layer_context *context,
                             (long long)low, THRESHOLD_LIMIT);
 }
 
-/* ---- one rate where another is high enough
- * ------------------------------------------------------------------- */
+/* ---- one rate where another is high enough --------------------------------------------------- */
 typedef struct constrained {
     kt_metric metric;
     double bound;
@@ -107,8 +106,7 @@ CONSTRAINED(precision_at_recall, "PrecisionAtRecall", "the best precision where 
 CONSTRAINED(recall_at_precision, "RecallAtPrecision", "the best recall where precision is at least so much",
             "precision", recall_result)
 
-/* ---- areas under curves
- * -------------------------------------------------------------------------------------- */
+/* ---- areas under curves ---------------------------------------------------------------------- */
 typedef struct area {
     kt_metric metric;
     int64_t num_thresholds, num_labels;

@@ -61,8 +61,7 @@ static void update(kt_metric *metric, kt_trace *trace, kt_value target, kt_value
                                                 .update = update,                                            \
                                                 .result = kt_mean_result};
 
-/* ---- losses without options
- * ---------------------------------------------------------------------------------- */
+/* ---- losses without options ------------------------------------------------------------------ */
 #define PLAIN(c_name, keras_name, other_names, documentation)                                                \
     static const kt_option c_name##_options[] = {KT_METRIC_OPTIONS("\"" #c_name "\""), KT_OPTIONS_END};      \
     LOSS_MEAN(c_name, keras_name, other_names, documentation, c_name##_options)
@@ -84,8 +83,7 @@ static const kt_option cosine_options[] = {KT_METRIC_OPTIONS("\"cosine_similarit
 LOSS_MEAN(cosine_similarity, "CosineSimilarity", "cosine_similarity",
           "the mean cosine of the angle to the labels", cosine_options)
 
-/* ---- probabilities
- * ------------------------------------------------------------------------------------------- */
+/* ---- probabilities --------------------------------------------------------------------------- */
 // clang-format off
 static const kt_option binary_options[] = {
     KT_METRIC_OPTIONS("\"binary_crossentropy\""),
@@ -115,8 +113,7 @@ LOSS_MEAN(categorical_crossentropy, "CategoricalCrossentropy", "categorical_cros
 LOSS_MEAN(sparse_categorical_crossentropy, "SparseCategoricalCrossentropy", "sparse_categorical_crossentropy",
           "the same where labels are numbers of classes", sparse_options)
 
-/* ---- any other
- * ----------------------------------------------------------------------------------------------- */
+/* ---- any other ------------------------------------------------------------------------------- */
 static const kt_metric_class of_loss = {.object = {.name = "MeanMetricWrapper"},
                                         .build = kt_mean_build,
                                         .update = update,

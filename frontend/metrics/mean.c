@@ -2,8 +2,7 @@
  * (or summed) before it is weighted with others. */
 #include "frontend/metrics/metrics_impl.h"
 
-/* ---- shapes and weights
- * ------------------------------------------------------------------------------------ */
+/* ---- shapes and weights ---------------------------------------------------------------------- */
 static bool ends_in_one(const kt_builder *b, const kt_type *type) {
     return type->rank && kt_dim_equals(b->graph->dims, type->dims[type->rank - 1], 1);
 }
@@ -81,8 +80,7 @@ static kt_value reduce_to_samples(kt_builder *b, kt_value values, kt_value *samp
     return reduce(b, values, 1, kt_build_type(b, values)->rank, mean);
 }
 
-/* ---- means
- * ------------------------------------------------------------------------------------------------- */
+/* ---- means ----------------------------------------------------------------------------------- */
 enum { TOTAL, COUNT };
 
 void kt_mean_build(kt_metric *metric, kt_trace *trace, const kt_type *target, const kt_type *output) {
@@ -137,8 +135,7 @@ void kt_metric_mean_add(kt_metric *mean, kt_trace *trace, kt_value value, kt_val
     kt_mean_add(mean, trace, value, weight);
 }
 
-/* ---- sums
- * -------------------------------------------------------------------------------------------------- */
+/* ---- sums ------------------------------------------------------------------------------------ */
 static void build_sum(kt_metric *metric, kt_trace *trace, const kt_type *target, const kt_type *output) {
     (void)target, (void)output;
     kt_type scalar = kt_type_scalar(metric->compute_dtype);

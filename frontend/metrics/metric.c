@@ -23,8 +23,7 @@ int kt_metric_better(const kt_metric *metric) {
     return LOWER; /* the mean of a loss */
 }
 
-/* ---- reading
- * ----------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 static kt_status read_dtype(kt_metric *metric, kt_layer_context *context) {
     const char *problem;
     kt_dtype variable;
@@ -132,8 +131,7 @@ kt_metric *kt_metric_read(kt_trace *trace, const json_t *serialized, const kt_ty
     return read_class(context, serialized, path, NULL);
 }
 
-/* ---- variables
- * --------------------------------------------------------------------------------------------- */
+/* ---- variables ------------------------------------------------------------------------------- */
 static bool path_taken(const kt_graph *graph, const char *path) {
     for (uint32_t i = 0; i < graph->variables.count; i++)
         if (strcmp(graph->variables.at[i].path, path) == 0) return true;
@@ -170,8 +168,7 @@ void kt_metric_assign_add(const kt_metric *metric, kt_trace *trace, uint32_t n, 
                      kt_build_add(b, total, kt_build_cast(b, x, kt_build_type(b, total)->dtype)));
 }
 
-/* ---- the frame around a class's functions
- * ------------------------------------------------------------------ */
+/* ---- the frame around a class's functions ---------------------------------------------------- */
 typedef struct frame {
     const char *path;
     kt_loc loc;

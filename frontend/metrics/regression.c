@@ -38,8 +38,7 @@ const kt_metric_class kt_metric_root_mean_squared_error = {
     .result = result_root,
 };
 
-/* ---- correlations
- * --------------------------------------------------------------------------------------------- */
+/* ---- correlations ---------------------------------------------------------------------------- */
 typedef struct correlation {
     kt_metric metric;
     int64_t axis;
@@ -111,8 +110,7 @@ KT_MEAN_METRIC(pearson_correlation, "PearsonCorrelation", "pearson_correlation",
 KT_MEAN_METRIC(concordance_correlation, "ConcordanceCorrelation", "concordance_correlation",
                "how far labels and output agree", correlation, concordance_options, concordance)
 
-/* ---- the coefficient of determination
- * ----------------------------------------------------------------------- */
+/* ---- the coefficient of determination -------------------------------------------------------- */
 typedef struct r2_score {
     kt_metric metric;
     const char *class_aggregation; /* NULL: a number for each output */

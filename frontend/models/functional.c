@@ -8,8 +8,7 @@
 
 #include <string.h>
 
-/* ---- tracing
- * ----------------------------------------------------------------------------------------------- */
+/* ---- tracing --------------------------------------------------------------------------------- */
 typedef struct frame {
     const kt_functional *model;
     kt_arena *arena;
@@ -118,8 +117,7 @@ kt_layer *kt_functional_input_layer(const kt_functional *model, uint32_t input) 
     return model->operations.at[model->calls.at[model->input_leaves.at[input].tensor.call].operation].layer;
 }
 
-/* ---- building in C
- * ----------------------------------------------------------------------------------------- */
+/* ---- building in C --------------------------------------------------------------------------- */
 kt_functional *kt_functional_create(kt_layer_context *context, const char *name) {
     kt_functional *model = KT_NEW(context->arena, kt_functional);
     model->layer.class = &kt_class_functional;

@@ -14,8 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- reading
- * ----------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 typedef struct edge {
     uint32_t from, to; /* calls: `to` takes an output of `from`, or is the next one of the same layer */
 } edge;
@@ -420,8 +419,7 @@ kt_status kt_functional_read_config(kt_layer *layer, kt_layer_context *context, 
     return r.status;
 }
 
-/* ---- writing
- * ----------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 static uint32_t call_position(const kt_operation *operation, uint32_t call) {
     uint32_t position = 0;
     while (operation->calls.at[position] != call) position++;

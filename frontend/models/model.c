@@ -52,8 +52,7 @@ bool kt_model_may_call(kt_trace *trace) {
     return false;
 }
 
-/* ---- names
- * ------------------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 /* Gives repeated names a number that no other name has. */
 static void number_repeats(kt_arena *arena, const char **names, uint32_t count) {
     kt_table taken = {0};
@@ -83,8 +82,7 @@ static const char *symbol_name(kt_arena *arena, const char *input) {
     return name;
 }
 
-/* ---- variables
- * --------------------------------------------------------------------------------------------- */
+/* ---- variables ------------------------------------------------------------------------------- */
 typedef struct place {
     kt_arena *arena;
     kt_graph *graph;
@@ -224,8 +222,7 @@ static void name_variables(kt_trace *trace, kt_layer *model, uint32_t settled) {
     renumber_weights(model, graph, arena, &met, numbers);
 }
 
-/* ---- tracing
- * ----------------------------------------------------------------------------------------------- */
+/* ---- tracing --------------------------------------------------------------------------------- */
 kt_status kt_model_find_ends(kt_layer_context *context, const kt_layer *model, kt_model_ends *out) {
     kt_arena *arena = context->arena;
     const kt_functional *functional =

@@ -5,7 +5,7 @@
 
 #include "frontend/layer.h"
 
-/* ---- model.c -------------------------------------------------------------------------------------------- */
+/* ---- model.c --------------------------------------------------------------------------------- */
 /* A model's inputs and outputs, and what they are called. */
 typedef struct kt_model_ends {
     uint32_t input_count, output_count;
@@ -29,7 +29,7 @@ kt_status kt_model_finish_entry(kt_model_entry *entry) KT_MUST_USE;
 kt_status kt_model_trace_predict(kt_layer_context *context, kt_layer *model, const kt_model_ends *ends,
                                  kt_graph *graph) KT_MUST_USE;
 
-/* ---- Functional ----------------------------------------------------------------------------------------- */
+/* ---- Functional ------------------------------------------------------------------------------ */
 /* An argument of a call as it was written down: a kt_argument in which tensors are other calls' outputs. */
 typedef struct kt_recorded {
     kt_argument_kind kind;

@@ -73,8 +73,7 @@ kt_layer *kt_sequential_input_layer(const kt_layer *layer) {
     return ((const sequential *)layer)->input_layer;
 }
 
-/* ---- building in C
- * ----------------------------------------------------------------------------------------- */
+/* ---- building in C --------------------------------------------------------------------------- */
 kt_layer *kt_sequential_create(kt_layer_context *context, const char *name) {
     sequential *model = KT_NEW(context->arena, sequential);
     model->layer.class = &kt_class_sequential;
@@ -101,8 +100,7 @@ void kt_sequential_add(kt_layer *sequential_layer, kt_layer *layer) {
     kt_layer_place(layer, model->context->arena, model->layer.path);
 }
 
-/* ---- configuration
- * ----------------------------------------------------------------------------------------- */
+/* ---- configuration --------------------------------------------------------------------------- */
 /* Without an InputLayer, Keras notes the shape that the model was built for. */
 static kt_layer *make_input_layer(sequential *model, const json_t *shape, const char *path) {
     kt_layer_context *context = model->context;

@@ -32,8 +32,7 @@ kt_value kt_operand_cast(const kt_layer_call *call, const kt_operand *operand, k
     return kt_build_scalar(builder, dtype, operand->number);
 }
 
-/* ---- arrays
- * ------------------------------------------------------------------------------------------------ */
+/* ---- arrays ---------------------------------------------------------------------------------- */
 typedef struct array {
     int rank;
     int64_t dims[KT_MAX_RANK];
@@ -102,8 +101,7 @@ static kt_value build_serialized(const kt_layer_call *call, const json_t *value)
     return build_array(call, json_object_get(config, "value"), &dtype);
 }
 
-/* ---- operands
- * ---------------------------------------------------------------------------------------------- */
+/* ---- operands -------------------------------------------------------------------------------- */
 static bool read_operand(const kt_layer_call *call, const kt_argument *argument, kt_operand *out) {
     *out = (kt_operand){0};
     kt_builder *builder = call->trace->builder;

@@ -5,8 +5,7 @@
 #include <float.h>
 #include <math.h>
 
-/* ---- dtypes
- * ------------------------------------------------------------------------------------------------ */
+/* ---- dtypes ---------------------------------------------------------------------------------- */
 bool kt_operation_dtype(const kt_layer_call *call, const char *name, kt_dtype *out_dtype) {
     if (name && kt_dtype_parse_keras(name, out_dtype) && *out_dtype != KT_STRING && *out_dtype != KT_C64)
         return true;
@@ -73,8 +72,7 @@ kt_value kt_saturate_cast(kt_builder *b, kt_value x, kt_dtype dtype) {
     return kt_build_cast(b, x, dtype);
 }
 
-/* ---- operations
- * -------------------------------------------------------------------------------------------- */
+/* ---- operations ------------------------------------------------------------------------------ */
 typedef struct cast {
     kt_layer layer;
     const char *to; /* a dtype, or NULL */

@@ -19,8 +19,7 @@ typedef struct typed {
 static const kt_option dtype_options[] = {DTYPE(typed), KT_OPTIONS_END};
 static const kt_option full_options[] = {KT_FIELD(typed, shape, INTS, NULL), DTYPE(typed), KT_OPTIONS_END};
 
-/* ---- fills
- * ------------------------------------------------------------------------------------------------- */
+/* ---- fills ----------------------------------------------------------------------------------- */
 static void call_full(kt_layer *layer, kt_layer_call *call) {
     const typed *t = (const typed *)layer;
     kt_builder *b = call->trace->builder;
@@ -83,8 +82,7 @@ static void call_ndim(kt_layer *layer, kt_layer_call *call) {
 }
 KT_OPERATION(ndim, "Ndim", KT_OPERATION_NUMPY, "the number of axes", call_ndim)
 
-/* ---- ranges
- * ------------------------------------------------------------------------------------------------ */
+/* ---- ranges ---------------------------------------------------------------------------------- */
 typedef struct space {
     kt_layer layer;
     int64_t num, axis;
@@ -163,8 +161,7 @@ KT_OPERATION_WITH(logspace, "Logspace", KT_OPERATION_NUMPY, "powers of a base in
 KT_OPERATION_WITH(geomspace, "Geomspace", KT_OPERATION_NUMPY, "positive values in even ratios", space,
                   geomspace_options, call_geomspace)
 
-/* ---- grids
- * ------------------------------------------------------------------------------------------------- */
+/* ---- grids ----------------------------------------------------------------------------------- */
 typedef struct meshgrid {
     kt_layer layer;
     const char *indexing;
@@ -333,8 +330,7 @@ static void call_vander(kt_layer *layer, kt_layer_call *call) {
 KT_OPERATION_WITH(vander, "Vander", KT_OPERATION_NUMPY, "powers of a vector as columns", vander,
                   vander_options, call_vander)
 
-/* ---- codes of classes
- * -------------------------------------------------------------------------------------- */
+/* ---- codes of classes ------------------------------------------------------------------------ */
 typedef struct coding {
     kt_layer layer;
     int64_t num_classes, axis;

@@ -13,8 +13,7 @@ kt_dtype kt_rule_apply(kt_rule r, kt_dtype dtype) {
     KT_BUG("rule %d", (int)r);
 }
 
-/* ---- two operands
- * ------------------------------------------------------------------------------------------ */
+/* ---- two operands ---------------------------------------------------------------------------- */
 void kt_operation_binary(kt_layer_call *call, kt_rule r, kt_binary_fn *apply) {
     kt_operand x, y;
     if (!kt_operation_operand(call, 0, "x1", &x) || !kt_operation_operand(call, 1, "x2", &y)) return;
@@ -95,8 +94,7 @@ BINARY(logical_or, "LogicalOr", TRUTH, kt_build_or,      "x1 or x2")
 BINARY(logical_xor, "LogicalXor", TRUTH, kt_build_xor,     "either x1 or x2")
 // clang-format on
 
-/* ---- one operand
- * ------------------------------------------------------------------------------------------- */
+/* ---- one operand ----------------------------------------------------------------------------- */
 void kt_operation_unary(kt_layer_call *call, kt_rule r, kt_unary_fn *apply) {
     kt_operand x;
     if (!kt_operation_operand(call, 0, "x", &x)) return;
@@ -181,8 +179,7 @@ UNARY(ones_like, "OnesLike", SAME, ones_like,          "ones of x's shape and dt
 UNARY(copy, "Copy", SAME, itself,             "x")
 // clang-format on
 
-/* ---- others
- * ------------------------------------------------------------------------------------------------ */
+/* ---- others ---------------------------------------------------------------------------------- */
 static void call_where(kt_layer *layer, kt_layer_call *call) {
     (void)layer;
     kt_builder *b = call->trace->builder;

@@ -4,8 +4,7 @@
 
 #include <string.h>
 
-/* ---- Resize
- * ------------------------------------------------------------------------------------------------ */
+/* ---- Resize ---------------------------------------------------------------------------------- */
 typedef struct resize {
     kt_layer layer;
     kt_ints size;
@@ -53,8 +52,7 @@ static void call_resize(kt_layer *layer, kt_layer_call *call) {
 KT_OPERATION_WITH(resize, "Resize", KT_OPERATION_IMAGE, "images of another size", resize, resize_options,
                   call_resize)
 
-/* ---- ScaleAndTranslate
- * ------------------------------------------------------------------------------------- */
+/* ---- ScaleAndTranslate ----------------------------------------------------------------------- */
 typedef struct placement {
     kt_layer layer;
     const json_t *spatial_dims;

@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-/* ---- shared
- * ------------------------------------------------------------------------------------------------ */
+/* ---- shared ---------------------------------------------------------------------------------- */
 bool kt_images_take(const kt_layer_call *call, uint32_t position, const char *name, const char *data_format,
                     kt_images *out) {
     kt_builder *b = call->trace->builder;
@@ -45,8 +44,7 @@ bool kt_images_are_floats(const kt_layer_call *call, const kt_images *images) {
     return false;
 }
 
-/* ---- colours
- * ----------------------------------------------------------------------------------------------- */
+/* ---- colours --------------------------------------------------------------------------------- */
 typedef struct colors {
     kt_layer layer;
     const char *data_format;

@@ -57,8 +57,7 @@ static bool check_kernel(const kt_layer_call *call, const char *option, int64_t 
     return false;
 }
 
-/* ---- GaussianBlur
- * ------------------------------------------------------------------------------------------ */
+/* ---- GaussianBlur ---------------------------------------------------------------------------- */
 typedef struct blur {
     kt_layer layer;
     kt_ints kernel_size;
@@ -96,8 +95,7 @@ static void call_gaussian_blur(kt_layer *layer, kt_layer_call *call) {
 KT_OPERATION_WITH(gaussian_blur, "GaussianBlur", KT_OPERATION_IMAGE,
                   "images blurred by a normal distribution", blur, blur_options, call_gaussian_blur)
 
-/* ---- SobelEdges
- * -------------------------------------------------------------------------------------------- */
+/* ---- SobelEdges ------------------------------------------------------------------------------ */
 typedef struct edges {
     kt_layer layer;
     const char *data_format;

@@ -26,8 +26,7 @@ bool kt_images_are_floats(const kt_layer_call *call, const kt_images *images);
 /* Have they 3 channels (or_gray: or 1)? Else a problem is recorded. */
 bool kt_images_are_colored(kt_trace *trace, const kt_images *images, bool or_gray);
 
-/* ---- colours (image_colors.c)
- * ----------------------------------------------------------------------------------- */
+/* ---- colours (image_colors.c) ---------------------------------------------------------------- */
 /* The brightness of images of 3 channels, [batch, height, width, 1]; those of 1 channel as they are. */
 kt_value kt_images_to_gray(kt_builder *builder, const kt_images *images);
 /* The channels of x, [batch, height, width, 3] of floats, each [batch, height, width], and x of them. */
@@ -37,8 +36,7 @@ kt_value kt_planes_join(kt_builder *builder, const kt_value planes[3]);
 void kt_planes_to_hsv(kt_builder *builder, kt_value planes[3]);
 void kt_planes_to_rgb(kt_builder *builder, kt_value planes[3]);
 
-/* ---- images taken at other places (image_sampling.c)
- * ----------------------------------------------------------- */
+/* ---- images taken at other places (image_sampling.c) ----------------------------------------- */
 enum { KT_COEFFICIENTS = 8 };
 /* Place (x, y) of the result is taken from ((c0 x + c1 y + c2) / k, (c3 x + c4 y + c5) / k), where
  * k = c6 x + c7 y + 1; each [batch], or [1] for all, f32. 0 stands for zeros, but for

@@ -7,8 +7,7 @@
 
 #include <string.h>
 
-/* ---- fill modes: which element stands for element `at` of `size`
- * ------------------------------------------------------------ */
+/* ---- fill modes: which element stands for element `at` of `size` ----------------------------- */
 typedef kt_value fill_fn(kt_builder *builder, kt_value at, kt_dim size);
 
 /* x counted in a circle of `size`. */
@@ -89,8 +88,7 @@ static const fill_mode *find_fill(const char *name) {
     KT_BUG("there is no fill mode %s", name);
 }
 
-/* ---- sampling
- * ---------------------------------------------------------------------------------------------- */
+/* ---- sampling -------------------------------------------------------------------------------- */
 typedef struct sampling {
     bool linear;           /* else the nearest element */
     const char *fill_mode; /* one of FILL_MODES, or "warped" */
@@ -188,8 +186,7 @@ static kt_value sample(kt_builder *b, kt_value x, const kt_value *places, const 
     return kt_build_cast(b, sum, type.dtype);
 }
 
-/* ---- MapCoordinates
- * ---------------------------------------------------------------------------------------- */
+/* ---- MapCoordinates -------------------------------------------------------------------------- */
 typedef struct mapping {
     kt_layer layer;
     int64_t order;
@@ -234,8 +231,7 @@ static void call_map_coordinates(kt_layer *layer, kt_layer_call *call) {
 KT_OPERATION_WITH(map_coordinates, "MapCoordinates", KT_OPERATION_IMAGE,
                   "a tensor at places between elements", mapping, mapping_options, call_map_coordinates)
 
-/* ---- transforms of images
- * ---------------------------------------------------------------------------------- */
+/* ---- transforms of images -------------------------------------------------------------------- */
 /* [batch] to [batch, height, width] of images; a single one for all. */
 static kt_value over_images(kt_builder *b, kt_value x, const kt_images *images) {
     kt_type type = images->type;

@@ -6,8 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- cross entropies
- * --------------------------------------------------------------------------------------------- */
+/* ---- cross entropies ------------------------------------------------------------------------- */
 typedef struct crossentropy {
     kt_layer layer;
     bool from_logits;
@@ -81,8 +80,7 @@ KT_OPERATION_WITH(sparse_categorical_crossentropy, "SparseCategoricalCrossentrop
                   "cross entropy with numbers of classes", crossentropy, categorical_options, call_sparse)
 // clang-format on
 
-/* ---- connectionist temporal classification
- * ----------------------------------------------------------------------- */
+/* ---- connectionist temporal classification --------------------------------------------------- */
 typedef struct temporal {
     kt_layer layer;
     int64_t mask_index, beam_width, top_paths;
@@ -191,8 +189,7 @@ KT_OPERATION_OUTPUTS(ctc_decode, "CTCDecode", KT_OPERATION_NN, "the labels that 
                      temporal, decode_options, call_ctc_decode, count_decoded)
 // clang-format on
 
-/* ---- PSNR
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- PSNR ------------------------------------------------------------------------------------ */
 typedef struct ratio {
     kt_layer layer;
     double max_val;

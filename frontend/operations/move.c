@@ -18,8 +18,7 @@ static int one_axis(const kt_layer_call *call, const json_t *axis, int rank) {
     return -1;
 }
 
-/* ---- turning round
- * ----------------------------------------------------------------------------------------- */
+/* ---- turning round --------------------------------------------------------------------------- */
 static void flip_axis(kt_layer_call *call, int axis, int least_rank) {
     kt_value x = kt_operation_tensor(call, 0, "x");
     if (!x) return;
@@ -119,8 +118,7 @@ static void call_moveaxis(kt_layer *layer, kt_layer_call *call) {
 KT_OPERATION_WITH(moveaxis, "Moveaxis", KT_OPERATION_NUMPY, "axes at other places", moveaxis,
                   moveaxis_options, call_moveaxis)
 
-/* ---- joining
- * ----------------------------------------------------------------------------------------------- */
+/* ---- joining --------------------------------------------------------------------------------- */
 /* x with at least `rank` axes; NumPy's places for new ones: the third behind the others, the rest before. */
 static kt_value at_least(kt_builder *b, kt_value x, int rank) {
     int before = rank < 2 ? rank : 2;
@@ -171,8 +169,7 @@ static void call_append(kt_layer *layer, kt_layer_call *call) {
 }
 KT_OPERATION_WITH(append, "Append", KT_OPERATION_NUMPY, "x2 behind x1", along, axis_options, call_append)
 
-/* ---- splitting
- * --------------------------------------------------------------------------------------------- */
+/* ---- splitting ------------------------------------------------------------------------------- */
 typedef struct split {
     kt_layer layer;
     const json_t *indices_or_sections;
@@ -292,8 +289,7 @@ static void call_unstack(kt_layer *layer, kt_layer_call *call) {
 KT_OPERATION_OUTPUTS(unstack, "Unstack", KT_OPERATION_CORE, "the parts along an axis, which vanishes", split,
                      unstack_options, call_unstack, count_unstacked)
 
-/* ---- repeating and rolling
- * --------------------------------------------------------------------------------- */
+/* ---- repeating and rolling ------------------------------------------------------------------- */
 typedef struct repeat {
     kt_layer layer;
     const json_t *repeats, *axis;

@@ -55,8 +55,7 @@ static bool take_optional(const kt_layer_call *call, uint32_t position, const ch
     return true;
 }
 
-/* ---- Moments
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- Moments --------------------------------------------------------------------------------- */
 /* Of what is at most float32, in float32; half floats are then kept inside of float16's range. */
 static kt_value narrow(kt_builder *b, kt_value x, kt_dtype dtype) {
     static const double largest_half = 65504;
@@ -90,8 +89,7 @@ static uint32_t count_moments(const kt_layer *layer) {
 KT_OPERATION_OUTPUTS(moments, "Moments", KT_OPERATION_NN, "mean and variance along axes", normalizing,
                      moments_options, call_moments, count_moments)
 
-/* ---- by given or own statistics
- * ---------------------------------------------------------------------------------- */
+/* ---- by given or own statistics -------------------------------------------------------------- */
 static void call_batch(kt_layer *layer, kt_layer_call *call) {
     static const char *const names[] = {"x", "mean", "variance", "scale", "offset"};
     static const uint32_t positions[] = {0, 1, 2, 4, 3};
@@ -168,8 +166,7 @@ NORMALIZATION(layer_norm, "LayerNorm", "x brought to mean 0 and variance 1 along
 NORMALIZATION(rms_norm, "RMSNorm", "x divided by its root mean square along axes", rms_options, call_rms)
 // clang-format on
 
-/* ---- Normalize
- * --------------------------------------------------------------------------------------------------- */
+/* ---- Normalize ------------------------------------------------------------------------------- */
 static void call_normalize(kt_layer *layer, kt_layer_call *call) {
     const normalizing *n = (const normalizing *)layer;
     kt_builder *b = call->trace->builder;

@@ -112,8 +112,7 @@ bool kt_operation_spread(const kt_layer_call *call, const char *option, const js
 kt_value kt_operation_norm(const kt_layer_call *call, kt_value x, const double *order, const json_t *axis,
                            kt_ints *out_axes);
 
-/* ---- shorthands over the builder (shorthands.c)
- * ------------------------------------------------------------- */
+/* ---- shorthands over the builder (shorthands.c) ---------------------------------------------- */
 /* A dimension as a scalar of a dtype. */
 kt_value kt_dim_scalar(kt_builder *builder, kt_dim dim, kt_dtype dtype);
 /* The same of x's type. */

@@ -22,8 +22,7 @@ typedef struct ends {
 } ends;
 typedef kt_value mode_fn(const ends *e, kt_value x);
 
-/* ---- elements of x itself: which, by position
- * -------------------------------------------------------------- */
+/* ---- elements of x itself: which, by position ------------------------------------------------ */
 static kt_value position(const ends *e, kt_builder *b, kt_value x) {
     kt_dim size = kt_build_type(b, x)->dims[e->axis];
     kt_value at = kt_positions(b, kt_dim_add_const(b->graph->dims, size, e->low + e->high));
@@ -55,8 +54,7 @@ static kt_value pad_mirrored(const ends *e, kt_value x, int64_t end_twice) {
 static kt_value pad_reflect(const ends *e, kt_value x) { return pad_mirrored(e, x, 0); }
 static kt_value pad_symmetric(const ends *e, kt_value x) { return pad_mirrored(e, x, 1); }
 
-/* ---- something new
- * ----------------------------------------------------------------------------------------- */
+/* ---- something new --------------------------------------------------------------------------- */
 static kt_value surround(const ends *e, kt_value x, kt_value fill) {
     kt_builder *b = e->call->trace->builder;
     kt_type type = *kt_build_type(b, x);

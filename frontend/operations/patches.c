@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-/* ---- Unfold and Fold, of [batch, channels, height, width]
- * --------------------------------------------------------- */
+/* ---- Unfold and Fold, of [batch, channels, height, width] ------------------------------------ */
 typedef struct patches {
     kt_layer layer;
     const json_t *output_size, *kernel_size, *dilation, *padding, *stride;
@@ -129,8 +128,7 @@ KT_OPERATION_WITH(unfold, "Unfold", KT_OPERATION_NN, "images taken apart into ov
 KT_OPERATION_WITH(fold, "Fold", KT_OPERATION_NN, "patches added up to images", patches, fold_options,
                   call_fold)
 
-/* ---- DepthToSpace and SpaceToDepth
- * ------------------------------------------------------------------------------- */
+/* ---- DepthToSpace and SpaceToDepth ----------------------------------------------------------- */
 typedef struct blocks {
     kt_layer layer;
     int64_t block_size;

@@ -102,8 +102,7 @@ KT_OPERATION_WITH(take_along_axis, "TakeAlongAxis", KT_OPERATION_NUMPY,
                   "elements by positions along an axis, line by line", pick, axis_options,
                   call_take_along_axis)
 
-/* ---- looking for
- * ------------------------------------------------------------------------------------------- */
+/* ---- looking for ----------------------------------------------------------------------------- */
 kt_value kt_count_before(kt_builder *b, kt_value x, kt_value bounds, bool or_equal) {
     kt_type type = *kt_build_type(b, x);
     x = kt_add_axis(b, x, type.rank);
@@ -243,8 +242,7 @@ KT_OPERATION_OUTPUTS(unravel_index, "UnravelIndex", KT_OPERATION_NUMPY,
                      "positions along axes of positions in all", shaped, shape_options, call_unravel_index,
                      count_axes)
 
-/* ---- putting
- * ----------------------------------------------------------------------------------------------- */
+/* ---- putting --------------------------------------------------------------------------------- */
 /* Updates for places along the first axis: x[at[i]] combined with updates[i]. */
 static kt_value put(kt_builder *b, kt_value x, kt_value at, kt_value updates, kt_reduction kind) {
     kt_attrs_scatter attrs = {.kind = kind};
@@ -354,8 +352,7 @@ static void call_scatter_update(kt_layer *layer, kt_layer_call *call) {
 KT_OPERATION_WITH(scatter_update, "ScatterUpdate", KT_OPERATION_CORE, "x with updates at positions", shaped,
                   update_options, call_scatter_update)
 
-/* ---- segments
- * ---------------------------------------------------------------------------------------------- */
+/* ---- segments -------------------------------------------------------------------------------- */
 static const kt_option segment_options[] = {
     KT_FIELD(shaped, num_segments, OPTIONAL_INT, "null"),
     KT_FIELD(shaped, sorted, BOOL, "false", .inert = true),

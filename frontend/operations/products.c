@@ -106,8 +106,7 @@ KT_OPERATION(outer, "Outer", KT_OPERATION_NUMPY, "every product of two elements"
 KT_OPERATION(kron,  "Kron",  KT_OPERATION_NUMPY, "each element of x1 with all of x2", call_kron)
 // clang-format on
 
-/* ---- Tensordot
- * --------------------------------------------------------------------------------------------- */
+/* ---- Tensordot ------------------------------------------------------------------------------- */
 typedef struct tensordot {
     kt_layer layer;
     const json_t *axes;
@@ -348,8 +347,7 @@ static void call_einsum(kt_layer *layer, kt_layer_call *call) {
 KT_OPERATION_WITH(einsum, "Einsum", KT_OPERATION_NUMPY, "products summed over axes that letters name", einsum,
                   einsum_options, call_einsum)
 
-/* ---- Cross
- * ------------------------------------------------------------------------------------------------- */
+/* ---- Cross ----------------------------------------------------------------------------------- */
 typedef struct cross {
     kt_layer layer;
     int64_t axisa, axisb, axisc, axis;
@@ -405,8 +403,7 @@ static void call_cross(kt_layer *layer, kt_layer_call *call) {
 }
 KT_OPERATION_WITH(cross, "Cross", KT_OPERATION_NUMPY, "the vector product", cross, cross_options, call_cross)
 
-/* ---- sequences and distances
- * ------------------------------------------------------------------------------- */
+/* ---- sequences and distances ----------------------------------------------------------------- */
 typedef struct correlate {
     kt_layer layer;
     const char *mode;

@@ -199,8 +199,7 @@ KT_OPERATION_WITH(argmax, "Argmax", KT_OPERATION_NUMPY, "the position of the lar
 KT_OPERATION_WITH(argmin, "Argmin", KT_OPERATION_NUMPY, "the position of the smallest along an axis",
                   reduction, reduction_options, call_argmin)
 
-/* ---- matrix products
- * --------------------------------------------------------------------------------------- */
+/* ---- matrix products ------------------------------------------------------------------------- */
 /* Both operands' leading axes, up to the last two, broadcast to one shape. */
 static void broadcast_leading(kt_builder *b, kt_value *x, kt_value *y) {
     kt_type tx = *kt_build_type(b, *x), ty = *kt_build_type(b, *y);

@@ -177,8 +177,7 @@ static void call_get_item(kt_layer *layer, kt_layer_call *call) {
 KT_OPERATION(get_item, "GetItem", KT_OPERATION_NUMPY, "x[key]: integers, slices, None, Ellipsis",
              call_get_item)
 
-/* ---- reshapes
- * ---------------------------------------------------------------------------------------------- */
+/* ---- reshapes -------------------------------------------------------------------------------- */
 typedef struct shaped {
     kt_layer layer;
     const json_t *shape;
@@ -319,8 +318,7 @@ static void call_squeeze(kt_layer *layer, kt_layer_call *call) {
 KT_OPERATION_WITH(squeeze, "Squeeze", KT_OPERATION_NUMPY, "x without axes of size 1", along, axis_options,
                   call_squeeze)
 
-/* ---- permutations
- * ------------------------------------------------------------------------------------------ */
+/* ---- permutations ---------------------------------------------------------------------------- */
 typedef struct transpose {
     kt_layer layer;
     const json_t *axes;
@@ -382,8 +380,7 @@ static void call_flip(kt_layer *layer, kt_layer_call *call) {
 }
 KT_OPERATION_WITH(flip, "Flip", KT_OPERATION_NUMPY, "axes turned round", along, axis_options, call_flip)
 
-/* ---- joins
- * ------------------------------------------------------------------------------------------------- */
+/* ---- joins ----------------------------------------------------------------------------------- */
 static void call_concatenate(kt_layer *layer, kt_layer_call *call) {
     uint32_t count;
     kt_value *parts;

@@ -56,8 +56,7 @@ static bool begin(kt_layer_call *call, kt_value *x) {
     return false;
 }
 
-/* ---- sorting
- * ----------------------------------------------------------------------------------------------- */
+/* ---- sorting --------------------------------------------------------------------------------- */
 typedef struct sorts {
     kt_layer layer;
     const json_t *axis; /* NULL: all */
@@ -127,8 +126,7 @@ KT_OPERATION_OUTPUTS(top_k, "TopK", KT_OPERATION_MATH,
                      "the k largest along the last axis, and where they are", top_k, top_k_options,
                      call_top_k, two_outputs)
 
-/* ---- quantiles
- * --------------------------------------------------------------------------------------------- */
+/* ---- quantiles ------------------------------------------------------------------------------- */
 typedef struct quantile {
     kt_layer layer;
     const json_t *axis; /* NULL: all */

@@ -18,8 +18,7 @@ static kt_value polynomial(kt_builder *b, kt_value x, const double *coefficients
     return y;
 }
 
-/* ---- one operand
- * ------------------------------------------------------------------------------------------- */
+/* ---- one operand ----------------------------------------------------------------------------- */
 static kt_value absolute(kt_builder *b, kt_value x) { return kt_build_abs(b, x); }
 static kt_value itself(kt_builder *b, kt_value x) {
     (void)b;
@@ -120,8 +119,7 @@ MATH(erfc,         "Erfc",          erf_complement, "1 - erf(x)")
 MATH(erfinv,       "Erfinv",        erf_inverse,    "the inverse of the error function")
 // clang-format on
 
-/* ---- two operands
- * ------------------------------------------------------------------------------------------ */
+/* ---- two operands ---------------------------------------------------------------------------- */
 static kt_value unless_nan(kt_builder *b, kt_value x, kt_value y, kt_binary_fn *pick) {
     if (kt_is_bool(b, x)) return pick == kt_build_maximum ? kt_build_or(b, x, y) : kt_build_and(b, x, y);
     if (!is_float(b, x)) return pick(b, x, y);
@@ -221,8 +219,7 @@ BINARY(right_shift,         "RightShift",        NUMBERS, kt_build_shift_right, 
 BINARY(bitwise_right_shift, "BitwiseRightShift", NUMBERS, kt_build_shift_right, "x1 moved x2 bits down")
 // clang-format on
 
-/* ---- with options
- * ------------------------------------------------------------------------------------------ */
+/* ---- with options ---------------------------------------------------------------------------- */
 typedef struct closeness {
     kt_layer layer;
     bool equal_nan;

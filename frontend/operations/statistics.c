@@ -49,8 +49,7 @@ static kt_value without_nan(kt_builder *b, kt_value x, double instead) {
     return is_float(b, x) ? kt_build_select(b, kt_build_is_nan(b, x), number(b, x, instead), x) : x;
 }
 
-/* ---- running
- * ----------------------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 static void run(kt_layer *layer, kt_layer_call *call, kt_reduction kind, bool skips_nan) {
     const over *o = (const over *)layer;
     kt_builder *b = call->trace->builder;
@@ -85,8 +84,7 @@ RUNNING(nancumsum,  "Nancumsum",  SUM,     true,  "running sums along an axis, N
 RUNNING(nancumprod, "Nancumprod", PRODUCT, true,  "running products along an axis, NaN as 1")
 // clang-format on
 
-/* ---- without NaN
- * ------------------------------------------------------------------------------------------- */
+/* ---- without NaN ----------------------------------------------------------------------------- */
 /* Sums and products with NaN as what changes nothing. */
 static void total(kt_layer *layer, kt_layer_call *call, kt_reduction kind) {
     kt_builder *b = call->trace->builder;
@@ -170,8 +168,7 @@ static void call_nanmean(kt_layer *layer, kt_layer_call *call) { moment(layer, c
 static void call_nanvar(kt_layer *layer, kt_layer_call *call) { moment(layer, call, 2, false); }
 static void call_nanstd(kt_layer *layer, kt_layer_call *call) { moment(layer, call, 2, true); }
 
-/* ---- sums of another kind
- * ---------------------------------------------------------------------------------- */
+/* ---- sums of another kind -------------------------------------------------------------------- */
 static void call_count_nonzero(kt_layer *layer, kt_layer_call *call) {
     kt_builder *b = call->trace->builder;
     kt_type type;
@@ -255,8 +252,7 @@ static void call_average(kt_layer *layer, kt_layer_call *call) {
 }
 OVER(average, "Average", KT_OPERATION_NUMPY, axis_options, "the mean along axes, perhaps weighted")
 
-/* ---- neighbours
- * -------------------------------------------------------------------------------------------- */
+/* ---- neighbours ------------------------------------------------------------------------------ */
 typedef struct neighbours {
     kt_layer layer;
     int64_t n, axis;
@@ -349,8 +345,7 @@ static void call_trapezoid(kt_layer *layer, kt_layer_call *call) {
 KT_OPERATION_WITH(trapezoid, "Trapezoid", KT_OPERATION_NUMPY, "the area under y by trapezoids", neighbours,
                   trapezoid_options, call_trapezoid)
 
-/* ---- Histogram
- * --------------------------------------------------------------------------------------------- */
+/* ---- Histogram ------------------------------------------------------------------------------- */
 typedef struct histogram {
     kt_layer layer;
     int64_t bins;

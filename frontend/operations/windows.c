@@ -46,8 +46,7 @@ static void give(const windowed *w, kt_layer_call *call, kt_value y) {
     if (y) call->outputs[0] = kt_from_channels_last(call->trace->builder, y, is_channels_first(w));
 }
 
-/* ---- convolution
- * ------------------------------------------------------------------------------------------------- */
+/* ---- convolution ----------------------------------------------------------------------------- */
 /* What all convolutions take; as in Keras, the input is cast to the kernel's dtype. */
 typedef struct convolving {
     kt_value x, kernel;
@@ -143,8 +142,7 @@ KT_OPERATION_WITH(conv_transpose, "ConvTranspose", KT_OPERATION_NN, "transposed 
                   windowed, transposed_options, call_transposed)
 // clang-format on
 
-/* ---- pooling
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- pooling --------------------------------------------------------------------------------- */
 static void pool(const windowed *w, kt_layer_call *call, kt_reduction kind) {
     uint32_t space;
     kt_ints window;

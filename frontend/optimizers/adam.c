@@ -38,8 +38,7 @@ static kt_value root(kt_trace *trace, kt_value x, double epsilon) {
     return kt_optimizer_add_number(trace, kt_build_sqrt(trace->builder, x), epsilon);
 }
 
-/* ---- Adam, AdamW
- * ---------------------------------------------------------------------------------------- */
+/* ---- Adam, AdamW ----------------------------------------------------------------------------- */
 static const kt_option adam_options[] = {
     KT_OPTIMIZER_OPTIONS("adam", "0.001", "null"),
     ADAM_FIELDS,
@@ -108,8 +107,7 @@ const kt_optimizer_class kt_optimizer_adam_w = {{.name = "AdamW",
                                                 .build = build_adam,
                                                 .update = update_adam};
 
-/* ---- Adamax
- * --------------------------------------------------------------------------------------------- */
+/* ---- Adamax ---------------------------------------------------------------------------------- */
 static const kt_option adamax_options[] = {KT_OPTIMIZER_OPTIONS("adamax", "0.001", "null"), ADAM_FIELDS,
                                            KT_OPTIONS_END};
 
@@ -143,8 +141,7 @@ const kt_optimizer_class kt_optimizer_adamax = {{.name = "Adamax",
                                                 .build = build_adamax,
                                                 .update = update_adamax};
 
-/* ---- Nadam
- * ---------------------------------------------------------------------------------------------- */
+/* ---- Nadam ----------------------------------------------------------------------------------- */
 static const kt_option nadam_options[] = {KT_OPTIMIZER_OPTIONS("nadam", "0.001", "null"), ADAM_FIELDS,
                                           KT_OPTIONS_END};
 
@@ -214,8 +211,7 @@ const kt_optimizer_class kt_optimizer_nadam = {{.name = "Nadam",
                                                .begin = begin_nadam,
                                                .update = update_nadam};
 
-/* ---- Lamb
- * ----------------------------------------------------------------------------------------------- */
+/* ---- Lamb ------------------------------------------------------------------------------------ */
 static const kt_option lamb_options[] = {KT_OPTIMIZER_OPTIONS("lamb", "0.001", "null"), ADAM_FIELDS,
                                          KT_OPTIONS_END};
 

@@ -8,8 +8,7 @@ static kt_value root(kt_trace *trace, kt_value x, double epsilon) {
     return kt_build_sqrt(trace->builder, kt_optimizer_add_number(trace, x, epsilon));
 }
 
-/* ---- Adagrad
- * -------------------------------------------------------------------------------------------- */
+/* ---- Adagrad --------------------------------------------------------------------------------- */
 typedef struct adagrad {
     kt_optimizer optimizer;
     double initial_accumulator_value, epsilon;
@@ -49,8 +48,7 @@ const kt_optimizer_class kt_optimizer_adagrad = {{.name = "Adagrad",
                                                  .build = build_adagrad,
                                                  .update = update_adagrad};
 
-/* ---- Adadelta
- * ------------------------------------------------------------------------------------------- */
+/* ---- Adadelta -------------------------------------------------------------------------------- */
 typedef struct adadelta {
     kt_optimizer optimizer;
     double rho, epsilon;
@@ -93,8 +91,7 @@ const kt_optimizer_class kt_optimizer_adadelta = {
     .build = build_adadelta,
     .update = update_adadelta};
 
-/* ---- RMSprop
- * -------------------------------------------------------------------------------------------- */
+/* ---- RMSprop --------------------------------------------------------------------------------- */
 typedef struct rmsprop {
     kt_optimizer optimizer;
     double rho, momentum, epsilon;
@@ -151,8 +148,7 @@ const kt_optimizer_class kt_optimizer_rmsprop = {{.name = "RMSprop",
                                                  .build = build_rmsprop,
                                                  .update = update_rmsprop};
 
-/* ---- Ftrl
- * ----------------------------------------------------------------------------------------------- */
+/* ---- Ftrl ------------------------------------------------------------------------------------ */
 typedef struct ftrl {
     kt_optimizer optimizer;
     double learning_rate_power, initial_accumulator_value, l1_regularization_strength,

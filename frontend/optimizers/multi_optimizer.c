@@ -25,8 +25,7 @@ static const kt_option options[] = {
     KT_OPTIONS_END,
 };
 
-/* ---- members
- * -------------------------------------------------------------------------------------------- */
+/* ---- members --------------------------------------------------------------------------------- */
 static bool is_taken(const multi_optimizer *self, const char *folder) {
     bool taken = kt_options_listed("loss_scale_optimizer/ multi_optimizer/", folder);
     for (uint32_t i = 0; i < self->members.count; i++)
@@ -83,8 +82,7 @@ static kt_status check(kt_object *object, kt_layer_context *context) {
     return status;
 }
 
-/* ---- variables
- * ------------------------------------------------------------------------------------------ */
+/* ---- variables ------------------------------------------------------------------------------- */
 /* Which member moves a variable. A key that is the path goes before all that match. */
 static member *find_member(multi_optimizer *self, kt_trace *trace, const char *path) {
     member *found = NULL, *last = &self->members.at[self->members.count - 1];
@@ -145,8 +143,7 @@ static void list_copies(const kt_optimizer *optimizer, kt_arena *arena, const ch
     }
 }
 
-/* ---- a step
- * --------------------------------------------------------------------------------------------- */
+/* ---- a step ---------------------------------------------------------------------------------- */
 static void apply(kt_optimizer *optimizer, kt_trace *trace, const kt_value *gradients) {
     multi_optimizer *self = (multi_optimizer *)optimizer;
     kt_builder *b = trace->builder;

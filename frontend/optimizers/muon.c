@@ -38,8 +38,7 @@ enum { MOMENTUM, VELOCITY };
 /* One more is a longer graph; Keras's default is 5. */
 static const int64_t most_steps = 100;
 
-/* ---- which variables
- * ------------------------------------------------------------------------------------ */
+/* ---- which variables ------------------------------------------------------------------------- */
 static kt_status check(kt_object *object, kt_layer_context *context) {
     const muon *self = (const muon *)object;
     kt_status status = kt_optimizer_check_range(object, context, "ns_steps",
@@ -95,8 +94,7 @@ static double decay(const kt_optimizer *optimizer, const kt_trace *trace, uint32
                                          : optimizer->weight_decay;
 }
 
-/* ---- updates
- * -------------------------------------------------------------------------------------------- */
+/* ---- updates --------------------------------------------------------------------------------- */
 static kt_value contract(kt_trace *trace, kt_value x, int x_axis, kt_value y, int y_axis) {
     kt_attrs_dot_general attrs = {.lhs_contract = {1, {x_axis}}, .rhs_contract = {1, {y_axis}}};
     return kt_build_dot_general(trace->builder, x, y, &attrs);

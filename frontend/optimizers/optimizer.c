@@ -20,8 +20,7 @@ static const kt_optimizer_class *class_of(const kt_optimizer *optimizer) {
     return (const kt_optimizer_class *)optimizer->object.class;
 }
 
-/* ---- options
- * -------------------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 /* Is an optional number given that turns its feature on? */
 static bool positive(double number) { return number > 0; }
 
@@ -57,8 +56,7 @@ kt_optimizer *kt_optimizer_read(kt_layer_context *context, const json_t *seriali
     return check_options(optimizer, context) == KT_OK ? optimizer : NULL;
 }
 
-/* ---- variables
- * ------------------------------------------------------------------------------------------ */
+/* ---- variables ------------------------------------------------------------------------------- */
 static const void *filled(kt_arena *arena, kt_graph *graph, const kt_type *type, double number) {
     if (number == 0) return NULL;
     size_t count = (size_t)kt_type_static_elements(graph->dims, type);
@@ -184,8 +182,7 @@ void kt_optimizer_assign(kt_optimizer *optimizer, kt_trace *trace, uint32_t vari
     kt_trace_assign_variable(trace, variable, value);
 }
 
-/* ---- gradients
- * ------------------------------------------------------------------------------------------ */
+/* ---- gradients ------------------------------------------------------------------------------- */
 /* Adds gradients to what was gathered. Only every n-th step goes on, with the mean. */
 static void accumulate(kt_optimizer *o, kt_trace *trace, kt_value next, kt_value *gradients) {
     kt_builder *b = trace->builder;
@@ -250,8 +247,7 @@ static void clip(const kt_optimizer *o, kt_trace *trace, kt_value *gradients) {
     }
 }
 
-/* ---- a step
- * --------------------------------------------------------------------------------------------- */
+/* ---- a step ---------------------------------------------------------------------------------- */
 static kt_value decay(const kt_optimizer *o, kt_trace *trace, uint32_t i, kt_value variable) {
     double share = class_of(o)->decay ? class_of(o)->decay(o, trace, i) : o->weight_decay;
     if (isnan(share)) return variable;

@@ -75,12 +75,12 @@ struct kt_optimizer {
 /* All of an optimizer's variables as copies at a place, and what it wraps below that. */
 void kt_optimizer_copy(const kt_optimizer *optimizer, kt_arena *arena, const char *place, kt_optimizer_copies *out_copies);
 
-/* ---- patterns.c ----------------------------------------------------------------------------------------- */
+/* ---- patterns.c ------------------------------------------------------------------------------ */
 /* Is there a part of text (whole: is it all of the text) that a regular expression matches? false, too, where it is none
  * that Python and POSIX read alike. */
 bool kt_optimizer_matches(const char *expression, const char *text, bool whole, bool *out_understood);
 
-/* ---- slots ---------------------------------------------------------------------------------------------- */
+/* ---- slots ----------------------------------------------------------------------------------- */
 /* The iteration, and the learning rate where it is a number: what an optimizer has even if it trains nothing. */
 void kt_optimizer_add_counters(kt_optimizer *optimizer, kt_trace *trace);
 /* A variable "optimizer/NAME" of its own, whose elements begin as a number; its number in the graph. */
@@ -101,7 +101,7 @@ void kt_optimizer_set_slot(kt_optimizer *optimizer, kt_trace *trace, uint32_t i,
 /* Gives a variable of the graph a new value, on condition (only_if). */
 void kt_optimizer_assign(kt_optimizer *optimizer, kt_trace *trace, uint32_t variable, kt_value value);
 
-/* ---- arithmetic: scalars are made in the variable's dtype, as Keras does -------------------------------- */
+/* ---- arithmetic: scalars are made in the variable's dtype, as Keras does --------------------- */
 /* The learning rate; the number of this update, from 1 on, and `ahead` more. */
 kt_value kt_optimizer_rate(const kt_optimizer *optimizer, kt_trace *trace, kt_dtype dtype);
 kt_value kt_optimizer_step(const kt_optimizer *optimizer, kt_trace *trace, kt_dtype dtype, int ahead);

@@ -3,8 +3,7 @@
 
 static const char *const momentum_slot[] = {"momentum", NULL};
 
-/* ---- SGD
- * ------------------------------------------------------------------------------------------------ */
+/* ---- SGD ------------------------------------------------------------------------------------- */
 typedef struct sgd {
     kt_optimizer optimizer;
     double momentum;
@@ -52,8 +51,7 @@ const kt_optimizer_class kt_optimizer_sgd = {{.name = "SGD",
                                              .build = build_sgd,
                                              .update = update_sgd};
 
-/* ---- Lion
- * ----------------------------------------------------------------------------------------------- */
+/* ---- Lion ------------------------------------------------------------------------------------ */
 typedef struct lion {
     kt_optimizer optimizer;
     double beta_1, beta_2;

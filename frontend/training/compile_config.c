@@ -75,8 +75,7 @@ kt_status kt_compile_config_read(kt_layer_context *context, const json_t *config
     return KT_OK;
 }
 
-/* ---- writing
- * ------------------------------------------------------------------------------------------------ */
+/* ---- writing --------------------------------------------------------------------------------- */
 typedef struct family {
     const char *module; /* where Keras has its classes */
     const kt_object_class *const *classes;

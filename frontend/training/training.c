@@ -162,8 +162,7 @@ static kt_status make_targets(training *t, kt_model_entry *entry) {
     return status;
 }
 
-/* ---- a step
- * ------------------------------------------------------------------------------------------------ */
+/* ---- a step ---------------------------------------------------------------------------------- */
 typedef struct step {
     training *t;
     kt_model_entry entry;

@@ -40,7 +40,7 @@ typedef struct {
 
 typedef struct kt_model kt_model;
 
-/* ---- building -------------------------------------------------------------------------------------------------- */
+/* ---- building -------------------------------------------------------------------------------- */
 /* An empty model, a Functional of Keras; NULL: there is no memory. */
 kt_model *kt_model_create(const char *name);
 /* A .keras archive: with its weights, and unless kt_model_compile is told otherwise, what it was compiled with and the
@@ -59,7 +59,7 @@ int kt_model_layer(kt_model *model, const char *class_name, const char *options,
 /* Makes a tensor the model's next output. */
 int kt_model_output(kt_model *model, int tensor);
 
-/* ---- compiling ------------------------------------------------------------------------------------------------- */
+/* ---- compiling ------------------------------------------------------------------------------- */
 /* Before compiling: how many threads are used [0: all cores], and what the initial weights follow from [0]. */
 void kt_model_set_threads(kt_model *model, int threads);
 void kt_model_set_seed(kt_model *model, uint64_t seed);
@@ -69,7 +69,7 @@ void kt_model_set_seed(kt_model *model, uint64_t seed);
  * a model. */
 int kt_model_compile(kt_model *model, const char *optimizer, const char *loss, const char *metrics);
 
-/* ---- training: all of it wants a compiled model ------------------------------------------------------------------ */
+/* ---- training: all of it wants a compiled model ---------------------------------------------- */
 /* Samples: arrays whose first dimension counts them; numeric dtypes are converted to the model's. The arrays are only
  * read, and must last as long as the call. */
 typedef struct {
@@ -141,7 +141,7 @@ const char *kt_model_log_name(const kt_model *model, int log);
 int kt_model_predict(kt_model *model, const kt_buffer *inputs, int input_count, int64_t batch_size, kt_buffer *out_outputs,
                      int output_count);
 
-/* ---- what it knows --------------------------------------------------------------------------------------------- */
+/* ---- what it knows --------------------------------------------------------------------------- */
 /* Writes .keras or .weights.h5, by path's ending, for Keras, the optimizer's state included; the file appears whole or not
  * at all. */
 int kt_model_save(kt_model *model, const char *path);

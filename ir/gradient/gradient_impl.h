@@ -27,7 +27,7 @@ typedef void kt_vjp_fn(kt_vjp *v);
 void kt_gradient_pull(kt_builder *builder, const kt_value *ys, const kt_value *seeds, uint32_t y_count,
                       const kt_value *wrt, uint32_t count, kt_value *out_derivatives);
 
-/* ---- what rules are written in -------------------------------------------------------------------------- */
+/* ---- what rules are written in --------------------------------------------------------------- */
 static inline kt_value kt_vjp_operand(const kt_vjp *v, uint32_t i) { return v->node->operands[i]; }
 static inline kt_value kt_vjp_result(const kt_vjp *v) { return v->node->first_result; }
 static inline kt_type kt_vjp_type(const kt_vjp *v, kt_value value) { return *kt_build_type(v->builder, value); }

@@ -12,7 +12,7 @@ int kt_saved_bytes(const kt_subject *subject, const kt_saved_variable *variable,
 enum { KT_SHAPE_TEXT = 8 * 21 + 4 };
 const char *kt_shape_text(int rank, const int64_t *dims, char out_text[KT_SHAPE_TEXT]);
 
-/* ---- hdf5_write.c ---------------------------------------------------------------------------------------- */
+/* ---- hdf5_write.c ---------------------------------------------------------------------------- */
 /* A file in memory that two processes share. */
 typedef struct kt_hdf5_image {
     uint8_t *at;
@@ -22,7 +22,7 @@ typedef struct kt_hdf5_image {
 int kt_hdf5_write(const kt_subject *subject, const kt_saved_variable *variables, size_t count, kt_hdf5_image *out_image);
 void kt_hdf5_image_deinit(kt_hdf5_image *image);
 
-/* ---- hdf5_load.c ----------------------------------------------------------------------------------------- */
+/* ---- hdf5_load.c ----------------------------------------------------------------------------- */
 /* kt_keras_load, of an HDF5 file in memory. */
 int kt_hdf5_load(const kt_subject *subject, kt_bytes file, const kt_saved_variable *variables, size_t count,
                  kt_load_parts parts);

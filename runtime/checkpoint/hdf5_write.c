@@ -65,8 +65,7 @@ static hid_t create_image(kt_hdf5_image *image) {
     return file;
 }
 
-/* ---- what goes into it
- * ------------------------------------------------------------------------------------- */
+/* ---- what goes into it ----------------------------------------------------------------------- */
 
 /* A type of libhdf5 as the file has it; negative if there is no memory. */
 static hid_t stored_type(int32_t dtype) {

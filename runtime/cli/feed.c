@@ -62,7 +62,7 @@ static void probe(kt_feeds *feeds, int64_t batch_size, uint32_t output_count) {
     if (feeds->fixed && !is_number(feeds, first)) feeds->fixed = feeds->batched = false;
 }
 
-/* ---- inputs ------------------------------------------------------------------------------------------ */
+/* ---- inputs ---------------------------------------------------------------------------------- */
 
 static void append(char *text, size_t room, const char *more) {
     size_t used = strlen(text);

@@ -15,7 +15,7 @@ struct job {
 #define FAIL(job, ...) kt_cli_fail((job)->feeds.program, KT_EXIT_FAILED, __VA_ARGS__)
 static int no_memory(const struct job *job) { return kt_feeds_no_memory(&job->feeds); }
 
-/* ---- runs -------------------------------------------------------------------------------------------- */
+/* ---- runs ------------------------------------------------------------------------------------ */
 
 static int make_results(struct job *job) {
     for (uint32_t i = 0; i < job->feeds.entry->output_count; i++) {
@@ -99,7 +99,7 @@ static int run(struct job *job, const void **inputs, void **outputs) {
     return 0;
 }
 
-/* ---- outputs ----------------------------------------------------------------------------------------- */
+/* ---- outputs --------------------------------------------------------------------------------- */
 
 static int write_results(const struct job *job, const kt_cli_options *options) {
     char error[KT_IO_ERROR];

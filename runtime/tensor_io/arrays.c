@@ -74,7 +74,7 @@ void kt_arrays_deinit(kt_arrays *arrays) {
     *arrays = (kt_arrays){0};
 }
 
-/* ---- reading ----------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static uint8_t *read_all(const kt_io *io, int file, size_t *out_count) {
     struct stat status;
@@ -150,7 +150,7 @@ int kt_arrays_read(const char *path, kt_arrays *out_arrays, char *out_error) {
     return code;
 }
 
-/* ---- writing ----------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 void kt_io_print_float(FILE *file, double value, int digits, bool json) {
     if (json && !isfinite(value)) {

@@ -49,7 +49,7 @@ int kt_npz_read(const kt_io *io, const uint8_t *bytes, size_t count, kt_arrays *
     return code;
 }
 
-/* ---- writing ----------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* What a member is called, and what stands before its elements. */
 struct front {

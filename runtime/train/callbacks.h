@@ -9,7 +9,7 @@
 
 enum { KT_MONITOR = 128, KT_CALLBACK_PATH = 4096 };
 
-/* ---- monitor.c ------------------------------------------------------------------------------------------- */
+/* ---- monitor.c ------------------------------------------------------------------------------- */
 /* A log that is watched. */
 typedef struct kt_monitor {
     char name[KT_MONITOR], mode[KT_MONITOR]; /* "val_loss"; auto, min or max */
@@ -27,7 +27,7 @@ bool kt_monitor_exceeds(const kt_monitor *monitor, double value, double than); /
 /* The monitored number; false, and a warning the first time, where there is none of that name. */
 bool kt_monitor_find(kt_monitor *monitor, const kt_program *program, const kt_log *logs, size_t count, double *out_value);
 
-/* ---- model_checkpoint.c ---------------------------------------------------------------------------------- */
+/* ---- model_checkpoint.c ---------------------------------------------------------------------- */
 typedef struct kt_model_checkpoint {
     kt_monitor monitor;
     char path[KT_CALLBACK_PATH], save_freq[KT_MONITOR]; /* "epoch", or a number of steps */
@@ -48,11 +48,11 @@ int kt_model_checkpoint_epoch(kt_model_checkpoint *checkpoint, kt_context *conte
 int kt_model_checkpoint_step(kt_model_checkpoint *checkpoint, kt_context *context, int64_t epoch, int64_t batch,
                              const kt_log *logs, size_t count);
 
-/* ---- directories.c --------------------------------------------------------------------------------------- */
+/* ---- directories.c --------------------------------------------------------------------------- */
 /* Makes the directories of a path that are not there. */
 int kt_make_directories(const kt_program *program, char *path);
 
-/* ---- rates.c --------------------------------------------------------------------------------------------- */
+/* ---- rates.c --------------------------------------------------------------------------------- */
 /* A learning rate that is a variable, the name of its optimizer among several, else "", and what logs call it:
  * "learning_rate", "learning_rate_sgd". */
 typedef struct kt_rate {
@@ -71,7 +71,7 @@ void kt_rates_set(const kt_rates *rates, double rate, double verbose, int64_t ep
 /* Multiplies all by factor, but for least; false where none was above that. */
 bool kt_rates_reduce(const kt_rates *rates, double factor, double least, double verbose, int64_t epoch);
 
-/* ---- csv_log.c ------------------------------------------------------------------------------------------- */
+/* ---- csv_log.c ------------------------------------------------------------------------------- */
 typedef struct kt_csv_log {
     const char *path;
     FILE *file; /* NULL: there is no log */
@@ -87,7 +87,7 @@ const kt_log **kt_logs_by_name(const kt_log *logs, size_t *count);
 enum { KT_PYTHON_FLOAT = 32 };
 void kt_python_float(double value, char out_text[KT_PYTHON_FLOAT]);
 
-/* ---- remote_monitor.c ------------------------------------------------------------------------------------ */
+/* ---- remote_monitor.c ------------------------------------------------------------------------ */
 typedef struct kt_remote_monitor {
     char root[KT_CALLBACK_PATH]; /* "http://localhost:9000"; "": there is none */
     char path[KT_CALLBACK_PATH], field[KT_MONITOR], headers[KT_CALLBACK_PATH]; /* headers: "Name:value;Name:value" */
@@ -99,7 +99,7 @@ int kt_remote_monitor_begin(kt_remote_monitor *monitor, const kt_program *progra
 int kt_remote_monitor_epoch(const kt_remote_monitor *monitor, const kt_program *program, int64_t epoch, const kt_log *logs,
                             size_t count);
 
-/* ---- xspace.c -------------------------------------------------------------------------------------------- */
+/* ---- xspace.c -------------------------------------------------------------------------------- */
 typedef struct kt_profile kt_profile;
 typedef struct kt_profiled_batch {
     int64_t number, begin, end; /* of its epoch; nanoseconds of the profile */
@@ -122,7 +122,7 @@ int kt_batch_profile_end(kt_batch_profile *batches, kt_context *context, const c
 int kt_batch_profile_write(kt_batch_profile *batches, kt_context *context, const char *directory);
 void kt_batch_profile_deinit(kt_batch_profile *batches, kt_context *context);
 
-/* ---- tensorboard.c --------------------------------------------------------------------------------------- */
+/* ---- tensorboard.c --------------------------------------------------------------------------- */
 typedef struct kt_events {
     FILE *file; /* NULL: not yet */
     char path[KT_CALLBACK_PATH];
@@ -153,7 +153,7 @@ int kt_tensorboard_end(kt_tensorboard *board, kt_context *context);
 void kt_tensorboard_deinit(kt_tensorboard *board, kt_context *context);
 double kt_tensorboard_now(void); /* seconds since 1970 */
 
-/* ---- pictures.c ------------------------------------------------------------------------------------------ */
+/* ---- pictures.c ------------------------------------------------------------------------------ */
 /* Pictures of one size, one behind the other, rows of pixels of bytes. */
 typedef struct kt_pictures {
     int64_t count, height, width, channels;
@@ -168,7 +168,7 @@ int kt_pictures_draw(const kt_buffer *weight, kt_pictures *pictures);
 size_t kt_picture_room(const kt_pictures *pictures);
 size_t kt_picture_write(const kt_pictures *pictures, int64_t index, uint8_t *out_file);
 
-/* ---- projector.c ----------------------------------------------------------------------------------------- */
+/* ---- projector.c ----------------------------------------------------------------------------- */
 /* Are all layers that the metadata names Embeddings of the model? Else a sentence is printed. */
 int kt_projector_check(const kt_program *program, const kt_file_list *metadata);
 /* Writes DIR/projector_config.pbtxt, which says what TensorBoard shows of embeddings. */
@@ -176,7 +176,7 @@ int kt_projector_write(const kt_program *program, const char *directory, const k
 /* Saves the weights of an epoch for it, below DIR/train. */
 int kt_projector_save(kt_context *context, const char *directory, int64_t epoch);
 
-/* ---- callbacks.c ----------------------------------------------------------------------------------------- */
+/* ---- callbacks.c ----------------------------------------------------------------------------- */
 typedef struct kt_early_stopping {
     kt_monitor monitor;
     double baseline; /* NaN: none */

@@ -17,8 +17,7 @@ enum { PATIENCE = 30 }; /* seconds until a server that is silent counts as not r
 
 static const char scheme[] = "http://";
 
-/* ---- options
- * ------------------------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 /* Nothing that would end the line of a request. */
 static bool is_plain(const char *text, char least) {
     for (; *text; text++)
@@ -53,8 +52,7 @@ int kt_remote_monitor_begin(kt_remote_monitor *monitor, const kt_program *progra
     return 0;
 }
 
-/* ---- what is sent
- * -------------------------------------------------------------------------------------------- */
+/* ---- what is sent ---------------------------------------------------------------------------- */
 static void put_number(FILE *file, double value) {
     char text[KT_PYTHON_FLOAT];
     kt_python_float(value, text);
@@ -139,8 +137,7 @@ static bool write_request(const kt_remote_monitor *monitor, const char *json, ch
     return file && written;
 }
 
-/* ---- the server
- * ---------------------------------------------------------------------------------------------- */
+/* ---- the server ------------------------------------------------------------------------------ */
 /* A socket, or -1. */
 static int reach(const char *host, size_t length) {
     char name[KT_CALLBACK_PATH];

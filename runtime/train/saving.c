@@ -93,7 +93,7 @@ static kt_saved_variable *list_with_copies(kt_context *context, size_t *out_coun
     return NULL;
 }
 
-/* ---- kernels with LoRA's factors ----------------------------------------------------------------------- */
+/* ---- kernels with LoRA's factors ------------------------------------------------------------- */
 static kt_saved_variable *find_saved(kt_saved_variable *list, size_t count, const char *path) {
     for (size_t i = 0; i < count; i++)
         if (strcmp(list[i].path, path) == 0) return &list[i];

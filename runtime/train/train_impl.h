@@ -7,7 +7,7 @@
 #include "runtime/cli/feed.h"
 #include "runtime/train/train.h"
 
-/* ---- options.c ------------------------------------------------------------------------------------------- */
+/* ---- options.c ------------------------------------------------------------------------------- */
 typedef struct kt_file_list {
     const char *at[KT_MAX_FILES]; /* FILE or NAME=FILE */
     int count;
@@ -64,15 +64,15 @@ typedef struct kt_fit_options {
 int kt_fit_options_read(const kt_program *program, bool fit, int argc, char **argv, kt_fit_options *out_options,
                         bool *out_help);
 
-/* ---- fit.c ----------------------------------------------------------------------------------------------- */
+/* ---- fit.c ----------------------------------------------------------------------------------- */
 /* Fits the context's program; prints a sentence and returns an exit status other than 0 where that fails. */
 int kt_fit_run(const kt_program *program, kt_context *context, const kt_fit_options *options);
 
-/* ---- evaluate.c ------------------------------------------------------------------------------------------ */
+/* ---- evaluate.c ------------------------------------------------------------------------------ */
 /* out_logs: room for all of the program's; else as kt_fit_run. Metrics go on from where they are. */
 int kt_evaluate_run(const kt_program *program, kt_context *context, const kt_fit_options *options, float *out_logs);
 
-/* ---- dataset.c ------------------------------------------------------------------------------------------- */
+/* ---- dataset.c ------------------------------------------------------------------------------- */
 /* Samples of the steps' inputs: data, labels, and sample weights where there are some. */
 typedef struct kt_dataset {
     kt_feeds feeds;
@@ -83,7 +83,7 @@ int kt_dataset_read(kt_dataset *dataset, const kt_program *program, const kt_fit
 int64_t kt_trained_samples(const kt_fit_options *options, int64_t samples);
 void kt_dataset_deinit(kt_dataset *dataset);
 
-/* ---- batches.c ------------------------------------------------------------------------------------------- */
+/* ---- batches.c ------------------------------------------------------------------------------- */
 typedef struct kt_batch {
     void **rows;         /* by input: room of its own; NULL: not yet, or never */
     const void **inputs; /* by input: what the step is given */
@@ -98,7 +98,7 @@ int kt_batch_gather(const kt_steps *steps, kt_batch *batch, int64_t number);
 /* Is gathering so much work that a thread should do it? */
 bool kt_batches_need_thread(const kt_steps *steps);
 
-/* ---- reader.c -------------------------------------------------------------------------------------------- */
+/* ---- reader.c -------------------------------------------------------------------------------- */
 /* A thread that gathers one batch at a time; every ask is followed by a wait, or by destroy. */
 typedef struct kt_reader kt_reader;
 kt_reader *kt_reader_create(const kt_steps *steps); /* NULL: it is not to be had */
@@ -106,13 +106,13 @@ void kt_reader_destroy(kt_reader *reader);
 void kt_reader_ask(kt_reader *reader, kt_batch *batch, int64_t number);
 int kt_reader_wait(kt_reader *reader); /* what kt_batch_gather returned */
 
-/* ---- saving.c -------------------------------------------------------------------------------------------- */
+/* ---- saving.c -------------------------------------------------------------------------------- */
 /* All variables of the context, from malloc; NULL: no memory. */
 kt_saved_variable *kt_list_variables(kt_context *context);
 /* Is the variable at a place in the file one of these? *out_number: of them, which. */
 bool kt_is_copied(const kt_abi_copies *copies, const char *file_path, uint32_t *out_number);
 
-/* ---- steps.c --------------------------------------------------------------------------------------------- */
+/* ---- steps.c --------------------------------------------------------------------------------- */
 /* An entry run over samples of a dataset, batch by batch. */
 struct kt_steps {
     const kt_program *program;
@@ -139,14 +139,14 @@ int64_t kt_steps_count(const kt_steps *steps);
 int kt_steps_run(kt_steps *steps, int64_t i);
 void kt_steps_settle(kt_steps *steps);
 
-/* ---- averages.c ------------------------------------------------------------------------------------------ */
+/* ---- averages.c ------------------------------------------------------------------------------ */
 /* Gives all weights of which the optimizer keeps moving averages those values; swap: and the averages the weights'. */
 void kt_take_averages(kt_context *context, bool swap);
 /* Gives the averages the weights' values. */
 void kt_drop_averages(kt_context *context);
 bool kt_has_averages(const kt_program *program);
 
-/* ---- progress.c ------------------------------------------------------------------------------------------ */
+/* ---- progress.c ------------------------------------------------------------------------------ */
 /* Keras's progress line: a bar that grows on a terminal, else one line an epoch. */
 typedef struct kt_progress {
     const kt_program *program;

@@ -196,8 +196,7 @@ static void sweep(const failing_command *command) {
     assert_true(stride || failures > tries / 2);
 }
 
-/* ---- before and after
- * --------------------------------------------------------------------------------------- */
+/* ---- before and after ------------------------------------------------------------------------ */
 /* A child dies of what cmocka would outlive, or a sanitizer tell. It goes on failing, but where LLVM is
  * spared: looking for it among the callers takes too long where libhdf5 calls itself until its stack ends. */
 static void start_child(void) {

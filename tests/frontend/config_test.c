@@ -58,8 +58,7 @@ static void expect(const fixture *f, uint32_t problem, const char *where, const 
     if (!strstr(text, part)) fail_msg("“%s” says nothing of “%s”", text, part);
 }
 
-/* ---- right ones
- * ---------------------------------------------------------------------------------------------- */
+/* ---- right ones ------------------------------------------------------------------------------ */
 static void assert_same(const json_t *a, const json_t *b, const char *key) {
     const json_t *x = json_object_get(a, key), *y = json_object_get(b, key);
     if (x || y) assert_true(json_equal(x, y));
@@ -141,8 +140,7 @@ static void test_builds_in_c(void **state) {
     end(&f);
 }
 
-/* ---- wrong ones
- * ---------------------------------------------------------------------------------------------- */
+/* ---- wrong ones ------------------------------------------------------------------------------ */
 #define LAYER(module, class, name, config, nodes)                                                            \
     "{\"module\": \"" module                                                                                 \
     "\", \"class_name\": \"" class "\", \"config\": {\"name\": \"" name "\"" config                          \
@@ -348,8 +346,7 @@ static void test_refuses_endless_nesting(void **state) {
     end(&f);
 }
 
-/* ---- mutations
- * ----------------------------------------------------------------------------------------------- */
+/* ---- mutations ------------------------------------------------------------------------------- */
 /* Whatever comes: a graph that the verifier accepts, or problems. */
 static void try_text(const char *text, size_t count) {
     fixture f;

@@ -5,8 +5,7 @@ static void check_tensor(const char *what, const kt_tensor *given, const kt_tens
     lab_check_tensor(what, given, wanted, lab_tolerance(wanted->dtype));
 }
 
-/* ---- activations
- * --------------------------------------------------------------------------------------------------- */
+/* ---- activations ----------------------------------------------------------------------------- */
 static void activations(void **state) {
     (void)state;
     json_t *cases = lab_read_json("activations.json");
@@ -51,8 +50,7 @@ static void every_activation_has_a_case(void **state) {
     json_decref(cases);
 }
 
-/* ---- layers
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- layers ---------------------------------------------------------------------------------- */
 /* An input whose None dimensions are symbols of their own; None in front is `batch`. */
 static kt_value add_input(lab *l, const json_t *spec, const kt_tensor *tensor) {
     kt_type type = {.dtype = tensor->dtype, .rank = (uint8_t)tensor->rank};

@@ -1,8 +1,7 @@
 /* Layers: options in and out, sentences for bad ones, names, shapes, weights, dtype policies. */
 #include "layer_testing.h"
 
-/* ---- options
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 static void round_trips(void **state) {
     (void)state;
     json_t *configs = lab_read_json("layer_configs.json");
@@ -331,8 +330,7 @@ static void the_largest_of_as_many_as_there_are(void **state) {
     lab_close(&l);
 }
 
-/* ---- names, dtypes
- * ----------------------------------------------------------------------------------------------- */
+/* ---- names, dtypes --------------------------------------------------------------------------- */
 static void names(void **state) {
     (void)state;
     static const char *const pairs[][2] = {{"Dense", "dense"},
@@ -365,8 +363,7 @@ static void promotion(void **state) {
     assert_int_equal(kt_dtype_promote(KT_U32, KT_I32), KT_I64);
 }
 
-/* ---- calls
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 /* The type of the output for inputs separated by spaces, or the first problem. */
 static const char *output_of(lab *l, const char *class_name, const char *options, const char *inputs) {
     lab_open(l);
@@ -626,8 +623,7 @@ static void masks_are_merged(void **state) {
     lab_close(&l);
 }
 
-/* ---- hostile input
- * ----------------------------------------------------------------------------------------------- */
+/* ---- hostile input --------------------------------------------------------------------------- */
 static const char *const odd_values[] = {
     "null",
     "true",

@@ -2,8 +2,7 @@
 #include "frontend/losses/losses.h"
 #include "layer_tensors.h"
 
-/* ---- values and derivatives
- * ---------------------------------------------------------------------------------------- */
+/* ---- values and derivatives ------------------------------------------------------------------ */
 /* A parameter of the tensor's type, with the symbol `batch` in front. */
 static kt_value add_input(lab *l, const kt_tensor *tensor) {
     kt_type type = kt_type_of(l->graph->dims, tensor->dtype, tensor->rank, tensor->dims);
@@ -113,8 +112,7 @@ static void every_option_has_a_case(void **state) {
     json_decref(cases);
 }
 
-/* ---- what is refused
- * ----------------------------------------------------------------------------------------------- */
+/* ---- what is refused ------------------------------------------------------------------------- */
 static void refuse_to_read(const char *text, const char *problem) {
     lab l;
     lab_open(&l);
@@ -190,8 +188,7 @@ static void bad_shapes(void **state) {
         "compile/loss: the loss 'ctc' takes labels [batch, labels] and logits [batch, time, classes].");
 }
 
-/* ---- what labels are
- * ----------------------------------------------------------------------------------------------- */
+/* ---- what labels are ------------------------------------------------------------------------- */
 static void expect_labels(const char *text, const char *output, const char *labels) {
     lab l;
     lab_open(&l);

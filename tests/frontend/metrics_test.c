@@ -178,8 +178,7 @@ static void names_in_logs(void **state) {
     json_decref(all);
 }
 
-/* ---- wrong options
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- wrong options --------------------------------------------------------------------------- */
 static void problems(void **state) {
     (void)state;
     static const struct {

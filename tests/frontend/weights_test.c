@@ -31,8 +31,7 @@ static void want(fixture *f, const char *file_path, kt_dtype dtype, int rank, co
     kt_graph_add_variable(f->graph, &variable);
 }
 
-/* ---- a file in memory
- * ---------------------------------------------------------------------------------------- */
+/* ---- a file in memory ------------------------------------------------------------------------ */
 static hid_t create_file(void) {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fapl_core(access, 4096, 0);
@@ -84,8 +83,7 @@ static void expect(const fixture *f, uint32_t problem, const char *part) {
     if (!strstr(text, part)) fail_msg("“%s” says nothing of “%s”", text, part);
 }
 
-/* ---- what is right
- * ------------------------------------------------------------------------------------------- */
+/* ---- what is right --------------------------------------------------------------------------- */
 static void test_reads(void **state) {
     (void)state;
     fixture f = begin();
@@ -158,8 +156,7 @@ static void test_reads_small_types(void **state) {
     end(&f);
 }
 
-/* ---- what is wrong
- * ------------------------------------------------------------------------------------------- */
+/* ---- what is wrong --------------------------------------------------------------------------- */
 static void test_reports_all(void **state) {
     (void)state;
     fixture f = begin();
@@ -349,8 +346,7 @@ static void test_survives_damage(void **state) {
     end(&made);
 }
 
-/* ---- children that misbehave
- * --------------------------------------------------------------------------------- */
+/* ---- children that misbehave ----------------------------------------------------------------- */
 static void crash(const kt_hdf5_request *request, int output) {
     (void)request, (void)output;
     signal(SIGSEGV, SIG_DFL);

@@ -23,8 +23,7 @@
 #define PLACE KT_TEST_BINARY "/tests/checkpoint/"
 static char error[KT_IO_ERROR];
 
-/* ---- system calls that fail (the linker gives these to the runtime, see tests.cmake)
- * ------------------------ */
+/* ---- system calls that fail (the linker gives these to the runtime, see tests.cmake) --------- */
 
 static int until_failure; /* 0: none fails */
 static bool without_nameless;
@@ -55,8 +54,7 @@ int __wrap_open(const char *path, int flags, ...) {
     return fails() ? (errno = EMFILE, -1) : __real_open(path, flags, 0666);
 }
 
-/* ---- a model
- * ------------------------------------------------------------------------------------------------ */
+/* ---- a model --------------------------------------------------------------------------------- */
 
 enum { MOST = 64 };
 typedef struct model {
@@ -205,8 +203,7 @@ static int leftovers(void) {
 static const char *const files[] = {PLACE "saved.keras", PLACE "saved.weights.h5", PLACE "saved.ktstate"};
 enum { FILES = 3 };
 
-/* ---- what is right
- * ------------------------------------------------------------------------------------------ */
+/* ---- what is right --------------------------------------------------------------------------- */
 
 static void test_reads_keras(void **state) {
     (void)state;
@@ -277,8 +274,7 @@ static void test_keeps_links(void **state) {
     close_model(&m);
 }
 
-/* ---- what does not fit
- * -------------------------------------------------------------------------------------- */
+/* ---- what does not fit ----------------------------------------------------------------------- */
 
 static void test_names_what_does_not_fit(void **state) {
     (void)state;
@@ -349,8 +345,7 @@ static void test_takes_parts(void **state) {
     close_model(&m);
 }
 
-/* ---- damage
- * ------------------------------------------------------------------------------------------------- */
+/* ---- damage ---------------------------------------------------------------------------------- */
 
 static void test_refuses_what_is_cut_off(void **state) {
     (void)state;
@@ -407,8 +402,7 @@ static void test_refuses_what_is_damaged(void **state) {
     close_model(&m);
 }
 
-/* ---- what goes wrong while saving
- * ---------------------------------------------------------------------------- */
+/* ---- what goes wrong while saving ------------------------------------------------------------ */
 
 /* The disk is full after any number of bytes. */
 static void test_survives_full_disks(void **state) {

@@ -132,8 +132,7 @@ static kt_status check(kt_layer *layer, kt_layer_context *context) {
     return status;
 }
 
-/* ---- calls
- * -------------------------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 void kt_augment_range(const json_t *value, double least, double out_range[2]) {
     if (json_is_array(value)) {

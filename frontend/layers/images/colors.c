@@ -32,8 +32,7 @@ static kt_value spread(kt_builder *b, kt_value x, const kt_images *images) {
     return kt_augment_spread(b, kt_build_cast(b, x, images->type.dtype), images);
 }
 
-/* ---- brightness and contrast
- * -------------------------------------------------------------------------------- */
+/* ---- brightness and contrast ----------------------------------------------------------------- */
 static kt_value brighten(kt_layer *layer, kt_trace *trace, const kt_images *images, const json_t *factor) {
     kt_builder *b = trace->builder;
     double range[2];
@@ -66,8 +65,7 @@ kt_value kt_augment_contrast(kt_layer *layer, kt_trace *trace, const kt_images *
     return contrast(layer, trace, images, self_of(layer)->factor, images->type.dtype);
 }
 
-/* ---- hue and saturation
- * ------------------------------------------------------------------------------------- */
+/* ---- hue and saturation ---------------------------------------------------------------------- */
 static kt_value spread_plane(kt_builder *b, kt_value x, kt_value plane) {
     return kt_along_axis(b, kt_build_cast(b, x, kt_build_type(b, plane)->dtype), plane, 0);
 }
@@ -131,8 +129,7 @@ kt_value kt_augment_jitter(kt_layer *layer, kt_trace *trace, const kt_images *im
     return now.value ? kt_to_channels_last(b, now.value, images->channels_first) : 0;
 }
 
-/* ---- grey, negatives, few colours
- * --------------------------------------------------------------------------- */
+/* ---- grey, negatives, few colours ------------------------------------------------------------ */
 static kt_value make_gray(kt_builder *b, const kt_images *images) {
     return kt_build_broadcast_to(b, kt_images_to_gray(b, images), images->type.rank, images->type.dims);
 }
@@ -209,8 +206,7 @@ kt_value kt_augment_solarization(kt_layer *layer, kt_trace *trace, const kt_imag
     return kt_change_value_range(b, x, bytes, range, dtype);
 }
 
-/* ---- sharpness and blur
- * ------------------------------------------------------------------------------------- */
+/* ---- sharpness and blur ---------------------------------------------------------------------- */
 /* Every channel by itself with one kernel of [rows, columns]. */
 static kt_value filter(kt_builder *b, kt_value x, kt_value kernel) {
     static const kt_sliding plain = {.strides = {2, {1, 1}}, .dilation = {2, {1, 1}}, .padding = "same"};
@@ -274,8 +270,7 @@ kt_value kt_augment_gaussian_blur(kt_layer *layer, kt_trace *trace, const kt_ima
     return clip(b, layer, x);
 }
 
-/* ---- holes
- * -------------------------------------------------------------------------------------------------- */
+/* ---- holes ----------------------------------------------------------------------------------- */
 /* Is a pixel's place along an axis in a box of a share of its length, whose begin is drawn? In the images'
  * shape. */
 static kt_value draw_extent(kt_layer *layer, kt_trace *trace, const kt_images *images, int axis,

@@ -45,8 +45,7 @@ static kt_status check_equalization(kt_layer *layer, kt_layer_context *context) 
     return status;
 }
 
-/* ---- AutoContrast: the darkest and the lightest value of a channel become the ends of the range
- * -------------- */
+/* ---- AutoContrast: the darkest and the lightest value of a channel become the ends of the range ---- */
 kt_value kt_auto_contrast(kt_builder *b, kt_value original, const double range[2]) {
     const kt_type type = *kt_build_type(b, original);
     int batch = type.rank - 3;

@@ -14,8 +14,7 @@ static kt_value rest_of(kt_builder *b, kt_value share) {
     return kt_build_sub(b, kt_build_like(b, share, 1), share);
 }
 
-/* ---- MixUp: a mean of two images, as a beta distribution weighs them
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- MixUp: a mean of two images, as a beta distribution weighs them ------------------------- */
 kt_value kt_augment_mix_up(kt_layer *layer, kt_trace *trace, const kt_images *images) {
     const kt_augmentation *self = (const kt_augmentation *)layer;
     kt_builder *b = trace->builder;
@@ -32,8 +31,7 @@ kt_value kt_augment_mix_up(kt_layer *layer, kt_trace *trace, const kt_images *im
     return kt_build_add(b, kt_build_mul(b, share, images->value), kt_build_mul(b, rest_of(b, share), others));
 }
 
-/* ---- CutMix: a part of another image in its place, of a share that a beta distribution draws
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- CutMix: a part of another image in its place, of a share that a beta distribution draws ---- */
 /* The parts, of some share of the images' lengths, along an axis: bool in the images' shape. */
 static kt_value draw_parts(kt_layer *layer, kt_trace *trace, const kt_images *images, int axis,
                            kt_value share) {

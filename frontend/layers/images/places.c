@@ -4,8 +4,7 @@
 
 #include <string.h>
 
-/* ---- RandomFlip: an image is mirrored along all of its mode's axes, or along none
- * ---------------------------- */
+/* ---- RandomFlip: an image is mirrored along all of its mode's axes, or along none ------------ */
 kt_value kt_augment_flip(kt_layer *layer, kt_trace *trace, const kt_images *images) {
     static const struct {
         const char *mode;
@@ -22,8 +21,7 @@ kt_value kt_augment_flip(kt_layer *layer, kt_trace *trace, const kt_images *imag
     return x;
 }
 
-/* ---- RandomCrop: the same part of all images
- * ------------------------------------------------------------------ */
+/* ---- RandomCrop: the same part of all images ------------------------------------------------- */
 /* `size` elements of an axis from a scalar i64 on. */
 static kt_value cut(kt_builder *b, kt_value x, int axis, kt_value start, int64_t size) {
     kt_value at = kt_positions(b, kt_dim_const(b->graph->dims, size));
@@ -75,8 +73,7 @@ kt_value kt_augment_crop(kt_layer *layer, kt_trace *trace, const kt_images *imag
     return x;
 }
 
-/* ---- maps of places: place (x, y) of the result is taken from another of the image
- * ---------------------------------- */
+/* ---- maps of places: place (x, y) of the result is taken from another of the image ----------- */
 /* The numbers of an option for each image, moved and scaled. */
 static kt_value draw(kt_layer *layer, kt_trace *trace, const kt_images *images, kt_dtype dtype,
                      const json_t *option, double add, double scale) {
@@ -173,8 +170,7 @@ kt_value kt_augment_shear(kt_layer *layer, kt_trace *trace, const kt_images *ima
     return project(layer, b, images, &p);
 }
 
-/* ---- RandomPerspective: the corners of an image move, each by itself
- * ------------------------------------------------ */
+/* ---- RandomPerspective: the corners of an image move, each by itself ------------------------- */
 /* x0, y0, …, y3 of the corners, [batch, 8]. */
 static kt_value corners(kt_builder *b, const kt_images *images, kt_dtype dtype) {
     static const bool right[] = {false, true, false, true}, below[] = {false, false, true, true};

@@ -13,8 +13,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- kernels: the weight at a distance of at least 0
- * ------------------------------------------------------- */
+/* ---- kernels: the weight at a distance of at least 0 ----------------------------------------- */
 typedef kt_value kernel_fn(kt_builder *builder, kt_value distance, double radius);
 
 static kt_value number(kt_builder *b, kt_value like, double value) { return kt_build_like(b, like, value); }
@@ -69,8 +68,7 @@ static const kernel *find_kernel(const char *name) {
     KT_BUG("there is no interpolation %s", name);
 }
 
-/* ---- one axis
- * ---------------------------------------------------------------------------------------------- */
+/* ---- one axis -------------------------------------------------------------------------------- */
 static kt_value dim_as(kt_builder *b, kt_dim dim, kt_dtype dtype) {
     return kt_build_cast(b, kt_build_size(b, dim), dtype);
 }
@@ -175,8 +173,7 @@ kt_value kt_resample_axis(kt_builder *b, kt_value x, int axis, kt_dim out, kt_va
     return gather_weighted(b, x, axis, &t, weights);
 }
 
-/* ---- images
- * ------------------------------------------------------------------------------------------------ */
+/* ---- images ---------------------------------------------------------------------------------- */
 kt_value kt_crop_middle(kt_builder *b, kt_value x, int axis, kt_dim size) {
     if (!x) return 0;
     kt_dim_pool *dims = b->graph->dims;

@@ -79,8 +79,7 @@ static void call(kt_layer *layer, kt_layer_call *call) {
     call->outputs[0] = exact || floats ? x : kt_build_cast(b, kt_build_round(b, x), dtype);
 }
 
-/* ---- CenterCrop
- * --------------------------------------------------------------------------------------------------- */
+/* ---- CenterCrop ------------------------------------------------------------------------------ */
 /* The middle of the image; of one that is too small the largest part of that shape, enlarged. */
 static void call_crop(kt_layer *layer, kt_layer_call *call) {
     const resizing *self = (const resizing *)layer;

@@ -63,8 +63,7 @@ static json_t *find_json(lab *l, const fixture *f, const char *case_name) {
     return json;
 }
 
-/* ---- a case
- * --------------------------------------------------------------------------------------------- */
+/* ---- a case ---------------------------------------------------------------------------------- */
 /* A variable of the graph, which stands at `first` in a state. */
 typedef struct part {
     uint32_t variable;
@@ -186,8 +185,7 @@ static void trace(test *t) {
     if (status != KT_OK) fail_msg("%s: %s", t->name, lab_problem(&t->l));
 }
 
-/* ---- steps
- * ---------------------------------------------------------------------------------------------- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 static void set(const kt_tensor *tensor, size_t i, double number) {
     if (kt_dtype_is_float(tensor->dtype))
         kt_element_set_float(tensor->dtype, tensor->data, i, number);
@@ -267,8 +265,7 @@ static void updates(void **state) {
     lab_close(&names);
 }
 
-/* ---- options
- * -------------------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 /* Defaults are Keras's. */
 static void defaults(void **state) {
     const fixture *f = *state;
