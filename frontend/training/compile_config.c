@@ -113,13 +113,30 @@ static json_t *complete(const json_t *value, const family *own) {
     json_t *item;
     size_t i;
     void *next;
-    if (json_is_string(json_object_get(copy, "class_name"))) {
-        if (!json_object_get(copy, "module")) complete_object(copy, own);
+    const char *name = json_string_value(json_object_get(copy, "class_name"));
+    if (name && strncmp(name, "__", 2) == 0) return copy; /* "__tuple__" has no module */
+    if (name) {
+        const json_t *config = json_object_get(copy, "config");
+        if (!json_object_get(copy, "module"))
+            complete_object(copy, own);
+        else if (json_is_object(config))
+            json_object_set_new(copy, "config", complete(config, own));
         return copy;
     }
     json_object_foreach_safe(copy, next, key, item) json_object_set_new(copy, key, complete(item, own));
     json_array_foreach(copy, i, item) json_array_set_new(copy, i, complete(item, own));
     return copy;
+}
+
+/* The same, a class by its name as an object: Keras finds some, as Lamb, only so. Functions stay names. */
+static json_t *complete_name(const json_t *value, const family *own) {
+    const char *name = json_string_value(value);
+    const kt_object_class *class = name ? kt_object_find_class(own->classes, name) : NULL;
+    if (!class || (own != &optimizers && strcmp(name, class->name) != 0)) return complete(value, own);
+    json_t *object = json_object();
+    json_object_set_new(object, "class_name", json_string(class->name));
+    complete_object(object, own);
+    return object;
 }
 
 /* Where a JSON value ends that begins at text: before what follows it in an array or object, or at the end.
@@ -154,8 +171,8 @@ kt_status kt_compile_config_write(kt_layer_context *context, const char *text,
                                   const kt_compile_config *config, const char **out_text) {
     json_t *compiled =
         json_is_object(config->archived) ? json_copy((json_t *)config->archived) : json_object();
-    json_object_set_new(compiled, "optimizer", complete(config->optimizer, &optimizers));
-    json_object_set_new(compiled, "loss", complete(config->loss, &losses));
+    json_object_set_new(compiled, "optimizer", complete_name(config->optimizer, &optimizers));
+    json_object_set_new(compiled, "loss", complete_name(config->loss, &losses));
     json_object_set_new(compiled, "metrics", complete(config->metrics, &metrics));
     json_object_set_new(compiled, "weighted_metrics", complete(config->weighted_metrics, &metrics));
     const char *value = json_dumps(compiled, JSON_COMPACT);

@@ -120,6 +120,16 @@ grep -a -o '"compile_config": .*}' "$work/recompiled.keras" | sed 's/^"compile_c
 "$KERATIN" compile "$work/recompiled.keras" --train -o "$work/again"
 "$work/again" fit $data --batch-size 20 --no-shuffle --quiet --history "$work/again.json"
 same_logs "$here/recompiled_history.txt" "$work/again.json"
+# Classes by their names, some of which Keras finds by module only, and what is within one that says its module.
+"$KERATIN" compile "$here/trainer.keras" --train -o "$work/again" --optimizer lamb --loss SparseCategoricalCrossentropy
+"$work/again" fit $data --quiet --save "$work/again.keras"
+grep -a -F -q '"compile_config": {"optimizer":{"class_name":"Lamb","module":"keras.optimizers","config":{},"registered_name":null},"loss":{"class_name":"SparseCategoricalCrossentropy","module":"keras.losses","config":{},"registered_name":null},' \
+    "$work/again.keras" || fail "Keras does not find $(grep -a -o '"compile_config": .*}' "$work/again.keras")"
+"$KERATIN" compile "$here/trainer.keras" --train -o "$work/again" \
+    --optimizer "{\"module\": \"keras.optimizers\", \"class_name\": \"Adam\", \"config\": {\"learning_rate\": $schedule}}"
+"$work/again" fit $data --quiet --save "$work/again.keras"
+grep -a -F -q '"decay_rate":0.5},"module":"keras.optimizers.schedules","registered_name":null}' "$work/again.keras" ||
+    fail "Keras does not find $(grep -a -o '"compile_config": .*}' "$work/again.keras")"
 # A layer was frozen after training: the state is no longer the optimizer's, which Keras warns of, too.
 "$KERATIN" compile "$here/frozen.keras" --train -o "$work/again" 2>"$work/errors"
 expect_text "warning: .*frozen.keras: The optimizer begins anew: model.weights.h5: It holds the dataset optimizer/vars" "$work/errors"
