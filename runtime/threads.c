@@ -25,7 +25,8 @@ enum {
     ROUNDS = 4, /* of a try */
     TRIES = 16,
     LONGEST = 500000,      /* nanoseconds that tries may take */
-    HANDING_UNKNOWN = 1000 /* where no worker came in time */
+    HANDING_MOST = 50000,  /* where it took longer, a thread had lost its core */
+    HANDING_UNKNOWN = 1000 /* there, and where no worker came in time */
 };
 
 struct kt_pool {
@@ -213,13 +214,14 @@ static double try_exchange(kt_pool *pool, exchange *e) {
 
 double kt_pool_handing(kt_pool *pool) {
     exchange e = {0};
-    double least = 0, end = now() + LONGEST;
     if (pool->handing > 0) return pool->handing;
+    if (pool->started < pool->threads - 1) start_workers(pool); /* which takes longer, the more there are */
+    double least = 0, end = now() + LONGEST;
     for (int tries = 0; tries < TRIES && now() < end;) {
         double time = try_exchange(pool, &e);
         if (time == 0) continue;
         if (tries++ == 0 || time < least) least = time;
     }
-    pool->handing = least > 0 ? least : HANDING_UNKNOWN;
+    pool->handing = least > 0 && least <= HANDING_MOST ? least : HANDING_UNKNOWN;
     return pool->handing;
 }

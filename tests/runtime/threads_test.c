@@ -56,6 +56,16 @@ static void handing_is_measured_once(void **state) {
     kt_pool_destroy(pool);
 }
 
+/* Threads lose their cores to each other, which says nothing of what handing costs. */
+static void handing_is_no_wait_for_a_core(void **state) {
+    (void)state;
+    for (int i = 0; i < 25; i++) {
+        kt_pool *pool = kt_pool_create(32);
+        assert_true(kt_pool_handing(pool) <= 50000);
+        kt_pool_destroy(pool);
+    }
+}
+
 static void slow_part(void *const *args, const int64_t *symbols, int64_t part, int64_t parts) {
     const struct timespec pause = {0, part == symbols[0] ? 20000000 : 0};
     nanosleep(&pause, NULL);
@@ -76,9 +86,8 @@ static void the_caller_sleeps_too(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_part_once),
-        cmocka_unit_test(sleepers_wake),
-        cmocka_unit_test(handing_is_measured_once),
+        cmocka_unit_test(every_part_once),          cmocka_unit_test(sleepers_wake),
+        cmocka_unit_test(handing_is_measured_once), cmocka_unit_test(handing_is_no_wait_for_a_core),
         cmocka_unit_test(the_caller_sleeps_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
