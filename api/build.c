@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- errors -----------------------------------------------------------------------------------------------
- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 int kt_api_fail(kt_model *model, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
@@ -35,8 +34,7 @@ int kt_api_guarded(kt_model *model, kt_status (*body)(void *context), void *cont
     return 1;
 }
 
-/* ---- models -----------------------------------------------------------------------------------------------
- */
+/* ---- models ---------------------------------------------------------------------------------- */
 typedef struct making {
     kt_model *model;
     const char *name, *path;
@@ -80,8 +78,7 @@ void kt_model_destroy(kt_model *model) {
 void kt_model_set_threads(kt_model *model, int threads) { model->threads = threads; }
 void kt_model_set_seed(kt_model *model, uint64_t seed) { model->seed = seed; }
 
-/* ---- layers -----------------------------------------------------------------------------------------------
- */
+/* ---- layers ---------------------------------------------------------------------------------- */
 typedef struct adding {
     kt_model *model;
     const char *class_name, *options;

@@ -30,8 +30,7 @@ static kt_fit_arrays arrays_of(const kt_data *data) {
                            .object = data->read_data};
 }
 
-/* ---- history ----------------------------------------------------------------------------------------------
- */
+/* ---- history --------------------------------------------------------------------------------- */
 void kt_api_drop_history(kt_model *model) {
     for (int i = 0; i < model->history.name_count; i++) free((void *)model->history.names[i]);
     free((void *)model->history.names);
@@ -41,8 +40,7 @@ void kt_api_drop_history(kt_model *model) {
 
 kt_fit_history kt_model_history(const kt_model *model) { return model->history; }
 
-/* ---- fitting ----------------------------------------------------------------------------------------------
- */
+/* ---- fitting --------------------------------------------------------------------------------- */
 typedef struct fitting {
     kt_model *model;
     const kt_fit_callbacks *callbacks;
@@ -160,8 +158,7 @@ int kt_model_fit(kt_model *model, const kt_data *data, const kt_fit_settings *se
     return end(status);
 }
 
-/* ---- evaluating -------------------------------------------------------------------------------------------
- */
+/* ---- evaluating ------------------------------------------------------------------------------ */
 int kt_model_log_count(const kt_model *model) {
     return model->program ? (int)model->program->training->log_count : 0;
 }
@@ -177,8 +174,7 @@ int kt_model_evaluate(kt_model *model, const kt_data *data, int64_t batch_size, 
     return end(kt_evaluate_run(model->program, model->run, &options, out_logs));
 }
 
-/* ---- predicting -------------------------------------------------------------------------------------------
- */
+/* ---- predicting ------------------------------------------------------------------------------ */
 static int make_outputs(kt_model *model, const kt_feeds *feeds, kt_buffer *outputs) {
     for (uint32_t i = 0; i < feeds->entry->output_count; i++) {
         kt_buffer *output = &outputs[i];
@@ -255,8 +251,7 @@ int kt_model_predict(kt_model *model, const kt_buffer *inputs, int input_count, 
     return end(status);
 }
 
-/* ---- what it knows ----------------------------------------------------------------------------------------
- */
+/* ---- what it knows --------------------------------------------------------------------------- */
 int kt_model_save(kt_model *model, const char *path) {
     return begin(model) || end(kt_training_save(model->run, path, model->error));
 }

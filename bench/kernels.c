@@ -159,8 +159,7 @@ static void *new_floats(suite *s, int64_t count) {
     return data;
 }
 
-/* ---- what is measured -----------------------------------------------------------------------------------
- */
+/* ---- what is measured ------------------------------------------------------------------------ */
 
 /* A kernel with its operands and results. */
 typedef struct measured {

@@ -93,8 +93,7 @@ static kt_status check_data(const calibration *c) {
     return KT_OK;
 }
 
-/* ---- running --------------------------------------------------------------------------------------------
- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 /* The graph, but for any batch: the last samples of a fixed one would come with others that are made up. */
 static kt_status compile_and_run(const calibration *c, const kt_quantization *quantization, const char *name,
@@ -131,8 +130,7 @@ static const kt_array *find_array(const kt_arrays *arrays, const char *name) {
     return NULL;
 }
 
-/* ---- ranges ---------------------------------------------------------------------------------------------
- */
+/* ---- ranges ---------------------------------------------------------------------------------- */
 
 /* The name of the product that an output was observed before, or NULL. */
 static const char *observed_name(const kt_array *array) {
@@ -174,8 +172,7 @@ static kt_status find_ranges(calibration *c) {
         "loops, of three channels or more.");
 }
 
-/* ---- departures -----------------------------------------------------------------------------------------
- */
+/* ---- departures ------------------------------------------------------------------------------ */
 
 static int64_t largest_of(const double *row, int64_t count) {
     int64_t largest = 0;

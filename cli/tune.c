@@ -53,8 +53,7 @@ typedef struct search {
     uint32_t measured, gained; /* for the note */
 } search;
 
-/* ---- programs -------------------------------------------------------------------------------------------
- */
+/* ---- programs -------------------------------------------------------------------------------- */
 typedef struct variant {
     search *s;
     kt_arena *arena;
@@ -99,8 +98,7 @@ static kt_tuning *with_subjects(search *s, bool trial) {
     return tuning;
 }
 
-/* ---- subjects -------------------------------------------------------------------------------------------
- */
+/* ---- subjects -------------------------------------------------------------------------------- */
 static bool is_layout(const kt_choice *choice) { return !strcmp(choice->form, "layout"); }
 
 static subject *find_subject(const search *s, const char *key) {
@@ -184,8 +182,7 @@ static bool propose(subject *one) {
     return true;
 }
 
-/* ---- times ----------------------------------------------------------------------------------------------
- */
+/* ---- times ----------------------------------------------------------------------------------- */
 /* Does the list "a, b, c" hold the path? */
 static bool lists(const char *list, const char *path) {
     size_t length = strcspn(path, ","); /* of several, the first stands for all */
@@ -246,8 +243,7 @@ static void tell_progress(const search *s, uint32_t trying) {
     (void)fflush(stderr);
 }
 
-/* ---- the search -----------------------------------------------------------------------------------------
- */
+/* ---- the search ------------------------------------------------------------------------------ */
 /* What the subject's time says about its values: in the end, that they do not hold; in a trial, that they are
  * the best so far. */
 static void judge(subject *one, double ratio, bool trial) {

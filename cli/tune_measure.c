@@ -49,8 +49,7 @@ static double now(void) {
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
-/* ---- points ---------------------------------------------------------------------------------------------
- */
+/* ---- points ---------------------------------------------------------------------------------- */
 static const kt_abi_entry *find_entry(const kt_program *program, const char *name) {
     for (uint32_t i = 0; i < program->entry_count; i++)
         if (!strcmp(program->entries[i].name, name)) return &program->entries[i];
@@ -74,8 +73,7 @@ static void find_points(const kt_program *program, cli_tuned_times *times) {
     }
 }
 
-/* ---- one program at one point ---------------------------------------------------------------------------
- */
+/* ---- one program at one point ---------------------------------------------------------------- */
 typedef struct runner {
     kt_context *context;
     const kt_abi_entry *entry;
@@ -152,8 +150,7 @@ static int compare_numbers(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* ---- the child ------------------------------------------------------------------------------------------
- */
+/* ---- the child ------------------------------------------------------------------------------- */
 /* How far outputs may depart, as a share of the largest. */
 static double tolerance(kt_dtype dtype) { return dtype == KT_BF16 ? 5e-2 : dtype == KT_F16 ? 1e-2 : 1e-3; }
 

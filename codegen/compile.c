@@ -23,8 +23,7 @@ typedef struct job {
     kt_memory memory;
 } job;
 
-/* ---- names ----------------------------------------------------------------------------------------------
- */
+/* ---- names ----------------------------------------------------------------------------------- */
 /* OUT without directory and ending. */
 static const char *base_name(kt_arena *arena, const char *path) {
     const char *slash = strrchr(path, '/');
@@ -52,8 +51,7 @@ static const char *header_path(kt_arena *arena, const char *output) {
     return kt_arena_format(arena, "%.*s.h", (int)(dot ? (size_t)(dot - output) : strlen(output)), output);
 }
 
-/* ---- stages ---------------------------------------------------------------------------------------------
- */
+/* ---- stages ---------------------------------------------------------------------------------- */
 static kt_status add_text(job *work, const char *path, const kt_text *text) {
     return kt_files_add(&work->files, path, kt_text_string(text), text->length, work->diag);
 }

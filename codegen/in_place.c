@@ -33,8 +33,7 @@ typedef struct walk {
     const char *fault;
 } walk;
 
-/* ---- what is run ----------------------------------------------------------------------------------------
- */
+/* ---- what is run ----------------------------------------------------------------------------- */
 static bool is_shared(const walk *w, uint32_t buffer) { return buffer == w->operand || buffer == w->result; }
 
 static bool accesses(const walk *w, const kt_code *code) {
@@ -92,8 +91,7 @@ static void find_wanted(walk *w) {
     }
 }
 
-/* ---- registers ------------------------------------------------------------------------------------------
- */
+/* ---- registers ------------------------------------------------------------------------------- */
 static void allot(walk *w) {
     const kt_loops *loops = w->loops;
     uint32_t count = 0;
@@ -171,8 +169,7 @@ static void run_plain(walk *w, const kt_code *code) {
     }
 }
 
-/* ---- accesses -------------------------------------------------------------------------------------------
- */
+/* ---- accesses -------------------------------------------------------------------------------- */
 static void read_element(walk *w, int64_t element) {
     if (w->written[element])
         w->fault = kt_arena_format(w->arena, "element %" PRId64 " is read after it is written", element);
@@ -217,8 +214,7 @@ static void run_access(walk *w, const kt_code *code) {
     }
 }
 
-/* ---- control --------------------------------------------------------------------------------------------
- */
+/* ---- control --------------------------------------------------------------------------------- */
 static void run_block(walk *w, uint32_t begin, uint32_t end);
 
 static void run_loop(walk *w, const kt_code *code, uint32_t begin, uint32_t end) {
@@ -284,8 +280,7 @@ const char *kt_in_place_fault(const kt_loops *loops, uint32_t operand, uint32_t 
     return w.fault;
 }
 
-/* ---- plans ----------------------------------------------------------------------------------------------
- */
+/* ---- plans ----------------------------------------------------------------------------------- */
 typedef struct checking {
     const kt_graph *graph;
     const kt_plan *plan;

@@ -87,8 +87,7 @@ kt_status kt_inspect_module(kt_inspection *inspection, const char *name, kt_modu
     return dump(inspection, name, ".s", &assembly);
 }
 
-/* ---- the end ---------------------------------------------------------------------------------------------
- */
+/* ---- the end --------------------------------------------------------------------------------- */
 static void print_times(const kt_inspection *inspection) {
     double total = 0, passes = 0;
     for (uint32_t i = 0; i < inspection->stages.count; i++) {

@@ -101,8 +101,7 @@ kt_reg kt_loops_dim(kt_loops *loops, kt_dim dim) {
     return intern(loops, (kt_code){.code = KT_CODE_DIM, .dtype = KT_I64, .lanes = 1, .dim = dim});
 }
 
-/* ---- index arithmetic -----------------------------------------------------------------------------------
- */
+/* ---- index arithmetic ------------------------------------------------------------------------ */
 
 /* reg as a dimension, or 0. */
 static kt_dim as_dim(const kt_loops *loops, kt_reg reg) {
@@ -222,8 +221,7 @@ kt_reg kt_loops_index(kt_loops *loops, kt_index_op op, kt_reg a, kt_reg b) {
                                    .b = b});
 }
 
-/* ---- values ---------------------------------------------------------------------------------------------
- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 kt_reg kt_loops_apply(kt_loops *loops, kt_op op, kt_dtype result, kt_reg a, kt_reg b, kt_reg c) {
     KT_ASSERT(kt_op_is(op, KT_ELEMENTWISE));
@@ -329,8 +327,7 @@ kt_reg kt_loops_fold(kt_loops *loops, kt_reduction kind, kt_reg vector) {
                                    .a = vector});
 }
 
-/* ---- memory ---------------------------------------------------------------------------------------------
- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 /* A mask that is always true is none. */
 static kt_reg needed_mask(const kt_loops *loops, kt_reg mask) {
@@ -458,8 +455,7 @@ void kt_loops_set(kt_loops *loops, kt_cell cell, kt_reg index, kt_reg value) {
                  (kt_code){.code = KT_CODE_SET, .lanes = info->lanes, .a = index, .b = value, .cell = cell});
 }
 
-/* ---- control --------------------------------------------------------------------------------------------
- */
+/* ---- control --------------------------------------------------------------------------------- */
 
 static void check_parallel(kt_loops *loops, kt_reg begin, kt_reg end, kt_reg step) {
     int64_t first, stride;

@@ -7,8 +7,7 @@
 /* Where the facts stand in the template. */
 static const char placeholder[] = "/*FACTS*/";
 
-/* ---- layers ----------------------------------------------------------------------------------------------
- */
+/* ---- layers ---------------------------------------------------------------------------------- */
 typedef struct page_layer {
     const char *path;
     kt_type type; /* of what others take of it; else of what it computes last */
@@ -132,8 +131,7 @@ void kt_page_print_model(const kt_graph *graph, kt_text *out_json) {
     kt_text_add(out_json, "]");
 }
 
-/* ---- plans and kernels -----------------------------------------------------------------------------------
- */
+/* ---- plans and kernels ----------------------------------------------------------------------- */
 typedef struct printing {
     const kt_page_source *source;
     kt_text *json;
@@ -207,8 +205,7 @@ static void add_plan(const printing *p, const kt_plan *plan) {
     kt_text_add(p->json, "]}");
 }
 
-/* ---- everything ------------------------------------------------------------------------------------------
- */
+/* ---- everything ------------------------------------------------------------------------------ */
 static void add_member(kt_text *json, const char *name, const char *text) {
     if (!text) return;
     kt_text_format(json, ",\n\"%s\": ", name);

@@ -7,8 +7,7 @@
 
 #include <string.h>
 
-/* ---- attributes -----------------------------------------------------------------------------------------
- */
+/* ---- attributes ------------------------------------------------------------------------------ */
 
 static bool fits(kt_builder *builder, kt_op op, int64_t count) {
     if (count >= 0 && count <= KT_MAX_RANK) return true;
@@ -29,8 +28,7 @@ static kt_dims make_dims(uint32_t count, const kt_dim *at) {
     return dims;
 }
 
-/* ---- elementwise ----------------------------------------------------------------------------------------
- */
+/* ---- elementwise ----------------------------------------------------------------------------- */
 
 // clang-format off
 #define KT_UNARY(name, domain, gradient, doc) \
@@ -53,8 +51,7 @@ kt_value kt_build_cast(kt_builder *builder, kt_value x, kt_dtype dtype) {
     return kt_build_node(builder, KT_OP_cast, &x, 1, &attrs);
 }
 
-/* ---- sources --------------------------------------------------------------------------------------------
- */
+/* ---- sources --------------------------------------------------------------------------------- */
 
 kt_value kt_build_constant(kt_builder *builder, const kt_type *type, const void *data) {
     if (builder->status != KT_OK) return 0;
@@ -103,8 +100,7 @@ kt_value kt_build_size(kt_builder *builder, kt_dim dim) {
     return kt_build_node(builder, KT_OP_size, NULL, 0, &attrs);
 }
 
-/* ---- shape ----------------------------------------------------------------------------------------------
- */
+/* ---- shape ----------------------------------------------------------------------------------- */
 
 kt_value kt_build_reshape(kt_builder *builder, kt_value x, int rank, const kt_dim *shape) {
     if (!fits(builder, KT_OP_reshape, rank)) return 0;
@@ -158,8 +154,7 @@ kt_value kt_build_gather(kt_builder *builder, kt_value x, kt_value indices, int 
     return kt_build_node(builder, KT_OP_gather, (const kt_value[]){x, indices}, 2, &attrs);
 }
 
-/* ---- reduction and contraction --------------------------------------------------------------------------
- */
+/* ---- reduction and contraction --------------------------------------------------------------- */
 
 kt_value kt_build_reduce(kt_builder *builder, kt_value x, kt_reduction kind, uint32_t count,
                          const int64_t *axes) {
@@ -205,8 +200,7 @@ kt_value kt_build_winograd(kt_builder *builder, kt_value x, kt_value kernel, con
     return kt_build_node(builder, KT_OP_winograd, (const kt_value[]){x, kernel}, 2, attrs);
 }
 
-/* ---- conveniences ---------------------------------------------------------------------------------------
- */
+/* ---- conveniences ---------------------------------------------------------------------------- */
 
 kt_value kt_build_fill(kt_builder *builder, const kt_type *type, double number) {
     kt_type wanted = *type; /* may point into the graph, whose arrays grow */

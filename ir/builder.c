@@ -73,8 +73,7 @@ const kt_type *kt_build_type(const kt_builder *builder, kt_value value) {
     return value > 0 && value < builder->graph->values.count ? kt_graph_type(builder->graph, value) : &scalar;
 }
 
-/* ---- nodes ----------------------------------------------------------------------------------------------
- */
+/* ---- nodes ----------------------------------------------------------------------------------- */
 
 static kt_value append_node(kt_builder *builder, kt_op op, const kt_value *operands, uint32_t count,
                             const void *attrs, const kt_type *results, uint32_t result_count) {
@@ -146,8 +145,7 @@ void kt_build_nodes(kt_builder *builder, kt_op op, const kt_value *operands, uin
     for (uint32_t i = 0; i < result_count; i++) out_results[i] = first ? first + i : 0;
 }
 
-/* ---- rewriting ------------------------------------------------------------------------------------------
- */
+/* ---- rewriting ------------------------------------------------------------------------------- */
 
 void kt_builder_begin_rewrite(kt_builder *out_builder, kt_graph *graph, kt_func func, kt_diag *diag) {
     const kt_function *old = kt_graph_function(graph, func);

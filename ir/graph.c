@@ -102,8 +102,7 @@ uint32_t kt_op_result_count(const kt_graph *graph, kt_op op, const void *attrs) 
     return callee < graph->functions.count ? kt_graph_function(graph, callee)->results.count : 0;
 }
 
-/* ---- functions that no entry reaches --------------------------------------------------------------------
- */
+/* ---- functions that no entry reaches --------------------------------------------------------- */
 
 /* The new number of each function; 0 for those that go. */
 static kt_func *number_reachable(const kt_graph *graph) {
@@ -151,8 +150,7 @@ void kt_graph_drop_unreachable(kt_graph *graph) {
     graph->body_table = (kt_table){0}; /* it holds the old numbers */
 }
 
-/* ---- locations ------------------------------------------------------------------------------------------
- */
+/* ---- locations ------------------------------------------------------------------------------- */
 
 static kt_loc intern(kt_graph *graph, const kt_text *key, const kt_loc_info *info) {
     uint32_t fresh = graph->locations.count;
@@ -218,8 +216,7 @@ const char *kt_loc_string(const kt_graph *graph, kt_loc loc) {
     return kt_text_string(&text);
 }
 
-/* ---- equalities -----------------------------------------------------------------------------------------
- */
+/* ---- equalities ------------------------------------------------------------------------------ */
 
 kt_agreement kt_dim_compare(kt_dim_pool *pool, kt_dim a, kt_dim b) {
     if (a == b) return KT_AGREE_ALWAYS;

@@ -53,8 +53,7 @@ static bool claim_name(verifier *v, kt_table *names, const char *name) {
     return names->count > before;
 }
 
-/* ---- the graph's lists ----------------------------------------------------------------------------------
- */
+/* ---- the graph's lists ----------------------------------------------------------------------- */
 
 static void verify_function_names(verifier *v) {
     kt_table names = {0};
@@ -89,8 +88,7 @@ static void verify_lists(verifier *v) {
     }
 }
 
-/* ---- who owns which value -------------------------------------------------------------------------------
- */
+/* ---- who owns which value -------------------------------------------------------------------- */
 
 static bool value_exists(const verifier *v, kt_value value) {
     return value > 0 && value < v->graph->values.count;
@@ -123,8 +121,7 @@ static void own_values(verifier *v) {
     }
 }
 
-/* ---- ports ----------------------------------------------------------------------------------------------
- */
+/* ---- ports ----------------------------------------------------------------------------------- */
 
 static bool role_allowed(kt_func_kind kind, kt_role role, bool is_result) {
     if (kind != KT_FUNC_ENTRY) return role == KT_ROLE_PLAIN;
@@ -189,8 +186,7 @@ static void verify_ports(verifier *v, const kt_port *ports, uint32_t count, bool
     }
 }
 
-/* ---- nodes ----------------------------------------------------------------------------------------------
- */
+/* ---- nodes ----------------------------------------------------------------------------------- */
 
 /* May value be used here? */
 static bool verify_use(verifier *v, kt_loc loc, kt_value value, const char *user) {
@@ -278,8 +274,7 @@ static void verify_body(verifier *v) {
         verify_use(v, 0, function->results.at[i].value, "a result");
 }
 
-/* ---- calls ----------------------------------------------------------------------------------------------
- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 static kt_func callee_of(const verifier *v, kt_node handle) {
     if (handle == 0 || handle >= v->graph->nodes.count) return 0;
@@ -334,8 +329,7 @@ static void verify_recursion(verifier *v) {
     problem(v, 0, "The function %s runs itself (rule R8).", kt_graph_function(v->graph, stuck)->name);
 }
 
-/* ---- all ------------------------------------------------------------------------------------------------
- */
+/* ---- all ------------------------------------------------------------------------------------- */
 
 static kt_status verify(void *context) {
     verifier *v = context;

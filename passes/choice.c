@@ -10,8 +10,7 @@ const char *const kt_knob_names[KT_KNOB_COUNT] = {
 #undef KT_KNOB_NAME
 };
 
-/* ---- records --------------------------------------------------------------------------------------------
- */
+/* ---- records --------------------------------------------------------------------------------- */
 static const char *table_key(kt_arena *arena, const char *machine, const char *key, bool known) {
     return kt_arena_format(arena, "%s\t%s%s", machine, key, known ? "" : "\t");
 }
@@ -42,8 +41,7 @@ kt_tuned kt_tuned_none(const char *machine, const char *key) {
     return record;
 }
 
-/* ---- choices --------------------------------------------------------------------------------------------
- */
+/* ---- choices --------------------------------------------------------------------------------- */
 void kt_choice_begin(kt_choice *out_choice, const kt_tuning *tuning, const char *name, const char *key) {
     *out_choice = (kt_choice){.name = name, .key = key};
     for (int knob = 0; knob < KT_KNOB_COUNT; knob++) out_choice->decisions[knob].value = KT_UNDECIDED;

@@ -92,8 +92,7 @@ static bool may_be_repeated(const kt_grouping *g, kt_node node) {
            info->op == KT_OP_iota;
 }
 
-/* ---- facts about nodes, computed forwards ---------------------------------------------------------------
- */
+/* ---- facts about nodes, computed forwards ---------------------------------------------------- */
 
 static void find_uniform(kt_grouping *g, kt_node node) {
     const kt_node_info *info = kt_graph_node(g->graph, node);
@@ -149,8 +148,7 @@ static void find_reduced(kt_grouping *g, kt_node node) {
     }
 }
 
-/* ---- chained products -----------------------------------------------------------------------------------
- */
+/* ---- chained products ------------------------------------------------------------------------ */
 
 /* Is node a product of matrices of floats, [batch…, rows…, depth] * [batch…, depth, columns], neither packed?
  */
@@ -246,8 +244,7 @@ static void find_between(kt_grouping *g, uint32_t second) {
         if (marks[g->function->nodes.at[i]]) g->between[g->function->nodes.at[i]] = node;
 }
 
-/* ---- groups ---------------------------------------------------------------------------------------------
- */
+/* ---- groups ---------------------------------------------------------------------------------- */
 
 static int find_member(const kt_group *group, kt_node node) {
     for (uint32_t i = group->members.count; i-- > 0;)
@@ -363,8 +360,7 @@ static bool is_epilogue(const kt_grouping *g, const kt_group *group) {
     return true;
 }
 
-/* ---- rows -----------------------------------------------------------------------------------------------
- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static bool is_row_shape(const kt_group *group, const kt_type *type) {
     kt_type stays = group->row;
@@ -410,8 +406,7 @@ static bool join_rows(const kt_grouping *g, kt_group *group, kt_node node, kt_no
     return true;
 }
 
-/* ---- joining --------------------------------------------------------------------------------------------
- */
+/* ---- joining --------------------------------------------------------------------------------- */
 
 static bool elementwise_joins(const kt_grouping *g, kt_group *group, kt_node node, unsigned at) {
     bool cheap = kt_fuse_is_cheap(kt_graph_node(g->graph, node)->op);
@@ -494,8 +489,7 @@ static void begin_group(kt_grouping *g, kt_node node) {
     g->rooted[node] = g->groups.count;
 }
 
-/* ---- users ----------------------------------------------------------------------------------------------
- */
+/* ---- users ----------------------------------------------------------------------------------- */
 
 /* May node be computed in each of these groups, once for each element? */
 static bool joins_all(const kt_grouping *g, kt_node node, const kt_fuse_groups *users) {

@@ -244,8 +244,7 @@ void kt_fuse_join(kt_grouping *g) {
         if (!g->groups.at[i].joined && is_pointwise(&j, &g->groups.at[i])) gather(&j, i);
 }
 
-/* ---- copies ---------------------------------------------------------------------------------------------
- */
+/* ---- copies ---------------------------------------------------------------------------------- */
 
 /* The elementwise group that makes value; NULL: none. */
 static kt_group *find_maker(joining *j, kt_value value) {

@@ -129,8 +129,7 @@ static bool packs(kt_layouting *l, kt_value old, kt_dim rows, kt_dim columns, bo
     return l->panel > 0;
 }
 
-/* ---- convolution ----------------------------------------------------------------------------------------
- */
+/* ---- convolution ----------------------------------------------------------------------------- */
 
 kt_value kt_layout_pad_input(kt_layouting *l, kt_value x, kt_attrs_conv *attrs) {
     kt_dim_pool *dims = l->graph->dims;
@@ -251,8 +250,7 @@ static kt_value lay_conv_by_kernel(kt_layouting *l, const kt_node_info *node) {
     return kt_build_conv_by_kernel(l->builder, x, kt_builder_lookup(l->builder, node->operands[1]), &attrs);
 }
 
-/* ---- dot_general ----------------------------------------------------------------------------------------
- */
+/* ---- dot_general ----------------------------------------------------------------------------- */
 
 /* An operand's axes, as batch, own and summed ones. */
 typedef struct sides {

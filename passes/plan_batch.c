@@ -73,8 +73,7 @@ static bool lie(following *f, const kt_node_info *node, int64_t axis, kt_dim out
     return is_sampled(f, node->first_result);
 }
 
-/* ---- operations -----------------------------------------------------------------------------------------
- */
+/* ---- operations ------------------------------------------------------------------------------ */
 
 /* Does a position or a size in its attributes depend on how many samples there are? */
 static bool measures_batch(const following *f, const kt_node_info *node) {
@@ -254,8 +253,7 @@ static bool follow_computation(following *f, const kt_node_info *node) {
     }
 }
 
-/* ---- functions ------------------------------------------------------------------------------------------
- */
+/* ---- functions ------------------------------------------------------------------------------- */
 
 static bool follow_call(following *f, const kt_node_info *node) {
     const kt_function *kernel = kt_graph_function(f->graph, kt_node_callee(node));
@@ -364,8 +362,7 @@ bool kt_plan_finds_batch(const kt_graph *graph, kt_func entry, kt_arena *arena, 
     return true;
 }
 
-/* ---- loops ----------------------------------------------------------------------------------------------
- */
+/* ---- loops ----------------------------------------------------------------------------------- */
 
 /* Takes a parameter of a step that has an axis for samples as one of samples, which must lie first. */
 static bool follow_param(following *f, kt_value param) {

@@ -64,8 +64,7 @@ typedef struct quantizing {
     KT_VECTOR(kt_port) observed;
 } quantizing;
 
-/* ---- which products -------------------------------------------------------------------------------------
- */
+/* ---- which products -------------------------------------------------------------------------- */
 
 static bool describe(const quantizing *q, const kt_node_info *node, kt_weighted *p) {
     if (!kt_narrow_describe(&q->n, node, p) || p->summed > MOST_DEPTH) return false;
@@ -108,8 +107,7 @@ static const char *name_product(quantizing *q, const kt_weighted *p) {
     return kt_text_string(&text);
 }
 
-/* ---- observing ------------------------------------------------------------------------------------------
- */
+/* ---- observing ------------------------------------------------------------------------------- */
 
 /* The smallest or largest of x in each sample; in all of them, for each, where x does not lie by samples. */
 static kt_value extreme(quantizing *q, kt_value x, kt_reduction kind) {
@@ -144,8 +142,7 @@ static void add_observed(quantizing *q) {
     }
 }
 
-/* ---- quantising -----------------------------------------------------------------------------------------
- */
+/* ---- quantising ------------------------------------------------------------------------------ */
 
 static const kt_observed *find_range(const quantizing *q, const char *name) {
     const kt_quantization *quantization = q->n.run.options->quantization;
@@ -258,8 +255,7 @@ static void quantize(quantizing *q, const kt_weighted *p, const kt_observed *ran
     kt_builder_replace(b, p->node->first_result, kt_build_mul(b, sums, scales));
 }
 
-/* ---- functions ------------------------------------------------------------------------------------------
- */
+/* ---- functions ------------------------------------------------------------------------------- */
 
 static void find_batch(quantizing *q, const kt_function *entry) {
     for (uint32_t i = entry->params.count; i-- > 0;) {

@@ -35,8 +35,7 @@ typedef struct stretch {
     uint32_t first, end;
 } stretch;
 
-/* ---- what is sampled ------------------------------------------------------------------------------------
- */
+/* ---- what is sampled ------------------------------------------------------------------------- */
 
 /* A first axis by the batch; 0: the batch does not divide it. */
 static kt_dim rows_of(const sampling *s, const kt_type *type) {
@@ -132,8 +131,7 @@ static void find_samples(sampling *s) {
     }
 }
 
-/* ---- stretches ------------------------------------------------------------------------------------------
- */
+/* ---- stretches ------------------------------------------------------------------------------- */
 
 static bool is_heavy(kt_op op) {
     return op == KT_OP_dot_general || op == KT_OP_conv || op == KT_OP_winograd || op == KT_OP_reduce_window ||
@@ -223,8 +221,7 @@ static bool find_stretch(const sampling *s, uint32_t first, stretch *out_stretch
     return best.heavy > 1 && best.images >= LARGE_BYTES;
 }
 
-/* ---- cutting out ----------------------------------------------------------------------------------------
- */
+/* ---- cutting out ----------------------------------------------------------------------------- */
 
 typedef KT_VECTOR(kt_value) values;
 
@@ -389,8 +386,7 @@ static kt_status cut_out(sampling *s, kt_builder *builder, stretch cut) {
     return builder->status;
 }
 
-/* ---- the pass -------------------------------------------------------------------------------------------
- */
+/* ---- the pass -------------------------------------------------------------------------------- */
 
 /* The first axis of the first input that is an image or the like; 0: there is none, or it is 1. */
 static kt_dim find_batch(const kt_graph *graph, const kt_function *entry) {

@@ -24,8 +24,7 @@
 #define FIRST_WORDS "keratin tuning "
 enum { VERSION = 1, FIELDS = 4, MOST_BYTES = 256 << 20 };
 
-/* ---- reading --------------------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 typedef struct reader {
     kt_tuning *tuning;
     kt_diag *diag;
@@ -145,8 +144,7 @@ kt_status kt_tuning_read(kt_tuning *tuning, const char *path, bool may_lack, kt_
     return result;
 }
 
-/* ---- writing --------------------------------------------------------------------------------------------
- */
+/* ---- writing --------------------------------------------------------------------------------- */
 static void print_record(const kt_tuned *record, kt_text *text) {
     const char *between = "";
     kt_text_format(text, "%s\t%s", record->machine, record->unknown ? record->unknown : "");

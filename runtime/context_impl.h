@@ -57,8 +57,7 @@ void kt_share_out(const kt_abi_entry *entry, struct binding *binding, kt_pool *p
 /* Does a call take less time in shares, of which this is the largest? */
 bool kt_shares_pay(const kt_abi_entry *entry, const struct binding *whole, const struct binding *share);
 
-/* ---- lanes.c: turns of a loop side by side ----------------------------------------------------------------
- */
+/* ---- lanes.c: turns of a loop side by side --------------------------------------------------- */
 /* Is there a loop whose turns may run so? */
 bool kt_lanes_possible(const kt_abi_entry *entry);
 /* Gives every buffer of the arena its offset, for the first lane of its loop, and the binding its lane_bytes
@@ -67,8 +66,7 @@ bool kt_lanes_place(const kt_abi_entry *entry, struct binding *binding);
 /* Runs as many turns of a loop as fill its lanes evenly, and returns how many: 0 if it has but one. */
 int64_t kt_lanes_run(const struct call *call, uint32_t loop);
 
-/* ---- shares.c: samples of a batch side by side ------------------------------------------------------------
- */
+/* ---- shares.c: samples of a batch side by side ----------------------------------------------- */
 /* Gives the binding its shares, where there can be some, and memory for them, and they pay, or they are forced. */
 int kt_shares_make(kt_context *context, const kt_abi_entry *entry, struct binding *whole, int threads,
                    bool forced);

@@ -17,8 +17,7 @@ bool kt_lanes_possible(const kt_abi_entry *entry) {
     return false;
 }
 
-/* ---- places ---------------------------------------------------------------------------------------------
- */
+/* ---- places ---------------------------------------------------------------------------------- */
 
 struct placing {
     const kt_abi_entry *entry;
@@ -97,8 +96,7 @@ bool kt_lanes_place(const kt_abi_entry *entry, struct binding *binding) {
     return ok;
 }
 
-/* ---- runs -----------------------------------------------------------------------------------------------
- */
+/* ---- runs ------------------------------------------------------------------------------------ */
 
 struct turns {
     const struct call *call;

@@ -82,8 +82,7 @@ void kt_shares_run(const struct call *call) {
                 call->binding->share_count);
 }
 
-/* ---- loops ----------------------------------------------------------------------------------------------
- */
+/* ---- loops ----------------------------------------------------------------------------------- */
 int64_t kt_shares_symbol(const kt_abi_entry *entry) {
     for (uint32_t i = 0; i < entry->loop_count; i++)
         if (entry->loops[i].batch) return (int64_t)entry->loops[i].batch - 1;

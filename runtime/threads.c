@@ -181,8 +181,7 @@ void kt_pool_run(kt_pool *pool, kt_kernel_fn *kernel, void *const *args, const i
     wait_for_parts(pool, parts);
 }
 
-/* ---- what sharing costs ---------------------------------------------------------------------------------
- */
+/* ---- what sharing costs ---------------------------------------------------------------------- */
 typedef struct exchange {
     _Alignas(64) char lines[2][MOVED_LINES][64];
     pthread_t by[2]; /* part: who ran it */

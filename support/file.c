@@ -19,8 +19,7 @@
 
 extern char **environ;
 
-/* ---- what a signal leaves behind -----------------------------------------------------------------------
- */
+/* ---- what a signal leaves behind ------------------------------------------------------------- */
 /* Only a program that asks for it has any of this, and it works on one thing at a time. */
 enum { MOST_UNSETTLED = 8 };
 static bool cleans;
@@ -40,6 +39,24 @@ void kt_file_unsettled(const char *path) {
 void kt_file_settled(const char *path) {
     for (int i = 0; cleans && i < MOST_UNSETTLED; i++)
         if (is_unsettled[i] && !strcmp(unsettled[i], path)) is_unsettled[i] = 0;
+}
+
+/* The signals that clean; SIGXFSZ is an error of writing. */
+static const int handled[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE};
+enum { HANDLED = sizeof handled / sizeof *handled };
+
+/* They wait until release_signals: for as long as something is made, but not yet known to be there. */
+static void hold_signals(sigset_t *out_before) {
+    sigset_t held;
+    sigemptyset(&held);
+    for (int i = 0; i < HANDLED; i++) sigaddset(&held, handled[i]);
+    pthread_sigmask(SIG_BLOCK, &held, out_before);
+}
+
+static void release_signals(const sigset_t *before) {
+    int error = errno;
+    pthread_sigmask(SIG_SETMASK, before, NULL);
+    errno = error;
 }
 
 /* With system calls only, since a handler may call no more, and there may be no memory. */
@@ -73,20 +90,18 @@ static void clean(int signal_number) {
 }
 
 void kt_file_clean_on_signals(void) {
-    static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE};
     struct sigaction action = {.sa_handler = clean};
     sigfillset(&action.sa_mask);
     cleans = true;
-    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+    for (int i = 0; i < HANDLED; i++) {
         struct sigaction old;
-        if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
-            sigaction(signals[i], &action, NULL);
+        if (sigaction(handled[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
+            sigaction(handled[i], &action, NULL);
     }
     signal(SIGXFSZ, SIG_IGN);
 }
 
-/* ---- writing and reading --------------------------------------------------------------------------------
- */
+/* ---- writing and reading --------------------------------------------------------------------- */
 static bool write_all(int fd, const char *bytes, size_t count) {
     while (count) {
         ssize_t done = write(fd, bytes, count);
@@ -118,9 +133,12 @@ static kt_status write_beside(const char *path, const void *bytes, size_t count,
     char beside[PATH_MAX];
     if (snprintf(beside, sizeof beside, "%s.XXXXXX", path) >= PATH_MAX)
         return kt_diag_add(diag, KT_IO, NULL, "Cannot write %.100s…: the path is too long.", path);
+    sigset_t before;
+    hold_signals(&before);
     int fd = mkostemp(beside, O_CLOEXEC);
+    if (fd >= 0) kt_file_unsettled(beside);
+    release_signals(&before);
     if (fd < 0) return cannot(diag, "write", path);
-    kt_file_unsettled(beside);
     mode_t mask = umask(0);
     umask(mask);
     bool written = write_all(fd, bytes, count) && fchmod(fd, 0666 & ~mask) == 0;
@@ -172,8 +190,7 @@ kt_status kt_file_write(const char *path, const void *bytes, size_t count, kt_di
     return replace(resolved, beside, diag);
 }
 
-/* ---- files that appear together -------------------------------------------------------------------------
- */
+/* ---- files that appear together -------------------------------------------------------------- */
 struct kt_file_staged {
     struct kt_file_staged *next;
     char *name; /* as it was given */
@@ -289,8 +306,7 @@ kt_status kt_file_read(const char *path, size_t limit, kt_arena *arena, char **o
     return KT_OK;
 }
 
-/* ---- temporary directories ------------------------------------------------------------------------------
- */
+/* ---- temporary directories ------------------------------------------------------------------- */
 static void remove_directory(void *path) {
     remove_quietly(path);
     kt_file_settled(path);
@@ -299,15 +315,18 @@ static void remove_directory(void *path) {
 kt_status kt_temporary_directory(kt_arena *arena, const char **out_path, kt_diag *diag) {
     const char *root = getenv("TMPDIR");
     char *path = kt_arena_format(arena, "%s/keratin.XXXXXX", root && *root ? root : "/tmp");
-    if (!mkdtemp(path)) return cannot(diag, "make a temporary directory", path);
-    kt_file_unsettled(path);
+    sigset_t before;
+    hold_signals(&before);
+    bool made = mkdtemp(path) != NULL;
+    if (made) kt_file_unsettled(path);
+    release_signals(&before);
+    if (!made) return cannot(diag, "make a temporary directory", path);
     kt_arena_defer(arena, remove_directory, path);
     *out_path = path;
     return KT_OK;
 }
 
-/* ---- commands -------------------------------------------------------------------------------------------
- */
+/* ---- commands -------------------------------------------------------------------------------- */
 #define MESSAGE_BYTES 600
 
 /* The first bytes of what a command says, newlines made spaces; reads until the pipe closes. */
@@ -349,11 +368,15 @@ kt_status kt_command_run(const char *const *arguments, kt_diag *diag) {
     command_environment(temporary, environment, MOST_VARIABLES);
     posix_spawnattr_t attributes;
     posix_spawn_file_actions_t actions;
+    sigset_t before;
     pid_t child;
+    hold_signals(&before);
     int error = posix_spawnattr_init(&attributes);
     if (!error) {
         /* A group of its own: a signal that ends the driver ends the command and its children. */
-        if (cleans) posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+        short group = cleans ? POSIX_SPAWN_SETPGROUP : 0;
+        (void)posix_spawnattr_setflags(&attributes, (short)(group | POSIX_SPAWN_SETSIGMASK));
+        (void)posix_spawnattr_setsigmask(&attributes, &before);
         error = posix_spawn_file_actions_init(&actions);
         if (!error) {
             error = posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
@@ -366,6 +389,7 @@ kt_status kt_command_run(const char *const *arguments, kt_diag *diag) {
         posix_spawnattr_destroy(&attributes);
     }
     if (!error && cleans) command_at_work = child;
+    release_signals(&before);
     close(ends[1]);
     char message[MESSAGE_BYTES] = "";
     if (!error) gather(ends[0], message);

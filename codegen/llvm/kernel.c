@@ -43,8 +43,7 @@ static LLVMBasicBlockRef append_block(const walker *w, const char *name) {
     return LLVMAppendBasicBlockInContext(w->module->context, w->function, name);
 }
 
-/* ---- memory ---------------------------------------------------------------------------------------------
- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static LLVMValueRef address(walker *w, const kt_code *code, bool in_bounds) {
     bool words = (code->code == KT_CODE_LOAD || code->code == KT_CODE_STORE) && code->flag;
@@ -282,8 +281,7 @@ static LLVMValueRef cell_place(const walker *w, const kt_code *code) {
     return w->cells[w->first_cell[code->cell] + element];
 }
 
-/* ---- values ---------------------------------------------------------------------------------------------
- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static LLVMValueRef emit_index(const walker *w, const kt_code *code) {
     LLVMBuilderRef b = w->emitter.builder;
@@ -383,8 +381,7 @@ static LLVMValueRef emit_value(walker *w, const kt_code *code) {
     }
 }
 
-/* ---- control --------------------------------------------------------------------------------------------
- */
+/* ---- control --------------------------------------------------------------------------------- */
 
 static void emit_range(walker *w, uint32_t begin, uint32_t end);
 
@@ -469,8 +466,7 @@ static void emit_range(walker *w, uint32_t begin, uint32_t end) {
     }
 }
 
-/* ---- the function ---------------------------------------------------------------------------------------
- */
+/* ---- the function ---------------------------------------------------------------------------- */
 
 static void match_ends(walker *w) {
     KT_VECTOR(uint32_t) open = {0};

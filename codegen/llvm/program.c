@@ -68,8 +68,7 @@ static LLVMValueRef table_global(emitter *emit, const char *name, rows table) {
                           LLVMConstArray2(type, table.at, table.count));
 }
 
-/* ---- tables of an entry ---------------------------------------------------------------------------------
- */
+/* ---- tables of an entry ---------------------------------------------------------------------- */
 /* kt_abi_labels of an input, or the null pointer. */
 static LLVMValueRef labels_record(emitter *emit, const kt_function *function, uint32_t input) {
     const kt_training_info *training = emit->source->training;
@@ -321,8 +320,7 @@ static kt_status entry_row(emitter *emit, const kt_plan *plan, const LLVMValueRe
     return KT_OK;
 }
 
-/* ---- a library's C entry points -------------------------------------------------------------------------
- */
+/* ---- a library's C entry points -------------------------------------------------------------- */
 static LLVMValueRef runtime_function(emitter *emit, const char *name, LLVMTypeRef type) {
     LLVMValueRef function = LLVMGetNamedFunction(emit->module->module, name);
     return function ? function : LLVMAddFunction(emit->module->module, name, type);
@@ -431,8 +429,7 @@ static void library_functions(emitter *emit, LLVMValueRef program) {
     for (uint32_t i = 0; i < emit->source->plan_count; i++) entry_point(emit, &emit->source->plans[i], i);
 }
 
-/* ---- the program ----------------------------------------------------------------------------------------
- */
+/* ---- the program ----------------------------------------------------------------------------- */
 static LLVMValueRef constants_symbol(emitter *emit) {
     if (!emit->source->constants_bytes || emit->source->prepare) return LLVMConstNull(emit->pointer);
     LLVMValueRef global = LLVMAddGlobal(emit->module->module, LLVMInt8TypeInContext(emit->module->context),

@@ -55,8 +55,7 @@ static kt_tiling tiling_of(kt_lower *lower, chained *c, const kt_product_shape *
     return tiling;
 }
 
-/* ---- rows -----------------------------------------------------------------------------------------------
- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 typedef struct sweep {
     kt_position at; /* all but the column */
@@ -93,8 +92,7 @@ static void make_row(kt_lower *lower, const kt_position *at, void *context) {
                          s.lanes, make_turn, &s, "columns");
 }
 
-/* ---- units ----------------------------------------------------------------------------------------------
- */
+/* ---- units ----------------------------------------------------------------------------------- */
 
 /* The first product, by blocks of columns. */
 static void multiply_first(kt_lower *lower, const chained *c, const kt_tiling *tiling, kt_reg a, kt_reg b,

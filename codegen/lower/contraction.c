@@ -19,8 +19,7 @@ enum {
     DEEP_LEAST_DEPTH = 48,
 };
 
-/* ---- at a position --------------------------------------------------------------------------------------
- */
+/* ---- at a position --------------------------------------------------------------------------- */
 
 /* Maps result axes to an operand's: batch axes, then the free ones from result axis next on. */
 static int map_axes(const kt_ints *batch, const kt_ints *contract, int rank, int next, int result_rank,
@@ -119,8 +118,7 @@ kt_reg kt_lower_dot_general(kt_lower *lower, const kt_node_info *node, const kt_
     return kt_loops_apply(loops, KT_OP_cast, wanted, kt_loops_get(loops, cell, 0), 0, 0);
 }
 
-/* ---- epilogues ------------------------------------------------------------------------------------------
- */
+/* ---- epilogues ------------------------------------------------------------------------------- */
 
 /* Whether any operand is among the marked values; marks are numbered from first on. */
 static bool is_marked(const kt_node_info *node, const bool *marks, kt_value first, uint32_t count) {
@@ -214,8 +212,7 @@ void kt_lower_epilogue(kt_lower *lower, kt_value heavy, const kt_position *at, k
     }
 }
 
-/* ---- products by tiles ----------------------------------------------------------------------------------
- */
+/* ---- products by tiles ----------------------------------------------------------------------- */
 
 typedef struct product {
     const kt_product_shape *shape;
@@ -436,8 +433,7 @@ void kt_lower_product(kt_lower *lower, const kt_product_shape *shape) {
     kt_loops_end(loops);
 }
 
-/* ---- products by columns --------------------------------------------------------------------------------
- */
+/* ---- products by columns --------------------------------------------------------------------- */
 
 static kt_reg deep_rows(kt_lower *lower, const kt_deep_shape *deep, kt_reg batch) {
     const kt_product_shape *shape = deep->context;
@@ -488,8 +484,7 @@ static bool lower_deep(kt_lower *lower, const kt_product_shape *shape) {
     return true;
 }
 
-/* ---- products of words ----------------------------------------------------------------------------------
- */
+/* ---- products of words ----------------------------------------------------------------------- */
 
 bool kt_lower_in_words(kt_lower *lower, int64_t word, kt_dim *dim) {
     kt_dim elements = kt_dim_const(lower->dims, word);
@@ -508,8 +503,7 @@ bool kt_lower_word_product(kt_lower *lower, const kt_product_shape *given, int64
     return true;
 }
 
-/* ---- dot_general as a root ------------------------------------------------------------------------------
- */
+/* ---- dot_general as a root ------------------------------------------------------------------- */
 
 /* Are axes from, from + 1, … named in order? */
 static bool are_consecutive(const kt_ints *axes, int from) {

@@ -36,8 +36,7 @@ static convolution describe(kt_lower *lower, const kt_node_info *node) {
     return c;
 }
 
-/* ---- at a position --------------------------------------------------------------------------------------
- */
+/* ---- at a position --------------------------------------------------------------------------- */
 
 /* The kernel's element at the window indices, channel and feature. */
 static kt_reg kernel_value(kt_lower *lower, const kt_node_info *node, const convolution *c,
@@ -125,8 +124,7 @@ kt_reg kt_lower_conv(kt_lower *lower, const kt_node_info *node, const kt_positio
     return kt_loops_apply(loops, KT_OP_cast, c.result->dtype, kt_loops_get(loops, cell, 0), 0, 0);
 }
 
-/* ---- by tiles -------------------------------------------------------------------------------------------
- */
+/* ---- by tiles -------------------------------------------------------------------------------- */
 
 typedef struct root {
     const convolution *c;

@@ -55,8 +55,7 @@ static kt_reg part(kt_lower *lower, kt_dim all, int64_t step, kt_reg first) {
                           kt_loops_int(lower->loops, step));
 }
 
-/* ---- packing --------------------------------------------------------------------------------------------
- */
+/* ---- packing --------------------------------------------------------------------------------- */
 
 /* Copies the elements at `from` to depth `depth` of the side's panels, and prefetches those at `ahead`.
  * Vectors may hold elements of the next tile behind their own; what lies behind the last is zero. */
@@ -102,8 +101,7 @@ static void pack_block(kt_lower *lower, const deep *d, const side *s, bool is_a,
     for (int i = d->blocked; i < d->shape->axis_count; i++) kt_lower_end(lower);
 }
 
-/* ---- a unit ---------------------------------------------------------------------------------------------
- */
+/* ---- a unit ---------------------------------------------------------------------------------- */
 
 /* Where the sums of a row lie, from a column on, both counted from the unit's first. */
 static kt_reg sum_place(kt_lower *lower, const deep *d, kt_reg row, kt_reg column) {
@@ -232,8 +230,7 @@ static void emit_unit(kt_lower *lower, deep *d) {
     kt_lower_end(lower);
 }
 
-/* ---- planning -------------------------------------------------------------------------------------------
- */
+/* ---- planning -------------------------------------------------------------------------------- */
 
 /* `all` in parts of at most `most`, evenly: how many a part has. All 0: not known. */
 static int64_t even_part(int64_t all, int64_t most) {

@@ -46,8 +46,7 @@ typedef struct nest {
     int64_t chunk;
 } nest;
 
-/* ---- the kernel as a whole ------------------------------------------------------------------------------
- */
+/* ---- the kernel as a whole ------------------------------------------------------------------- */
 
 static const kt_node_info *node_at(const kt_lower *lower, uint32_t i) {
     return kt_graph_node(lower->graph, lower->kernel->nodes.at[i]);
@@ -177,8 +176,7 @@ static int64_t kernel_depth(const kt_lower *lower) {
     return depth;
 }
 
-/* ---- vector loops ---------------------------------------------------------------------------------------
- */
+/* ---- vector loops ---------------------------------------------------------------------------- */
 
 void kt_lower_vector_loop(kt_lower *lower, kt_reg begin, kt_reg end, int lanes, kt_vector_body *body,
                           void *context, const char *comment) {
@@ -203,8 +201,7 @@ void kt_lower_vector_loop(kt_lower *lower, kt_reg begin, kt_reg end, int lanes, 
     kt_lower_end(lower);
 }
 
-/* ---- the inner loop -------------------------------------------------------------------------------------
- */
+/* ---- the inner loop -------------------------------------------------------------------------- */
 
 typedef struct inner_turn {
     const nest *n;
@@ -360,8 +357,7 @@ static void inner_loop(kt_lower *lower, inner_turn *turn, kt_reg begin, kt_reg e
         concat_loops(lower, turn, node, begin, end);
 }
 
-/* ---- rows -----------------------------------------------------------------------------------------------
- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 /* Opens loops over the runs between the row's axes and the last run. */
 static int open_middle(kt_lower *lower, const nest *n, kt_position *at) {
@@ -433,8 +429,7 @@ static void emit_unit(kt_lower *lower, const nest *n, kt_reg unit) {
     kt_lower_rows(lower, &n->swept, first, last, find_row, make_row, &u);
 }
 
-/* ---- planning -------------------------------------------------------------------------------------------
- */
+/* ---- planning -------------------------------------------------------------------------------- */
 
 static unsigned choose_runs(kt_lower *lower, const nest *n) {
     unsigned merged = 0;

@@ -2,8 +2,7 @@
  * open blocks already hold. */
 #include "codegen/lower/lower_impl.h"
 
-/* ---- blocks ---------------------------------------------------------------------------------------------
- */
+/* ---- blocks ---------------------------------------------------------------------------------- */
 
 kt_reg kt_lower_begin(kt_lower *lower, kt_reg begin, kt_reg end, int64_t step, const char *comment) {
     KT_PUSH(lower->arena, &lower->scopes, lower->known.count);
@@ -33,8 +32,7 @@ kt_reg kt_lower_and(kt_lower *lower, kt_reg a, kt_reg b) {
     return kt_loops_index(lower->loops, KT_INDEX_AND, a, b);
 }
 
-/* ---- what is known --------------------------------------------------------------------------------------
- */
+/* ---- what is known --------------------------------------------------------------------------- */
 
 /* The last axis of extent other than 1 in the run that begins at *cursor, which moves behind it; -1: none. */
 static int next_run(const kt_lower *lower, const kt_position *at, int *cursor) {
@@ -90,8 +88,7 @@ void kt_lower_know(kt_lower *lower, kt_value value, const kt_position *at, kt_re
     remember(lower, value, &own, reg);
 }
 
-/* ---- rows -----------------------------------------------------------------------------------------------
- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static const kt_row *find_row(const kt_lower *lower, kt_value value) {
     for (size_t i = 0; i < sizeof lower->rows / sizeof *lower->rows && !lower->trial; i++)
@@ -121,8 +118,7 @@ bool kt_lower_is_row_known(const kt_lower *lower, kt_value value) {
     return false;
 }
 
-/* ---- values ---------------------------------------------------------------------------------------------
- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 int64_t kt_lower_buffer(const kt_lower *lower, kt_value value) {
     const kt_node_info *node = kt_graph_definition(lower->graph, value);
@@ -231,8 +227,7 @@ kt_reg kt_lower_value(kt_lower *lower, kt_value value, const kt_position *at) {
     return reg;
 }
 
-/* ---- trials ---------------------------------------------------------------------------------------------
- */
+/* ---- trials ---------------------------------------------------------------------------------- */
 
 uint32_t kt_lower_splits(kt_lower *lower, kt_value value, int rank, const kt_dim *dims, unsigned merged) {
     kt_loops scratch;

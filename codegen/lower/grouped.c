@@ -24,8 +24,7 @@ enum {
     IN_FLIGHT = 8,  /* sums: with fewer, the multiply-add's latency would show */
 };
 
-/* ---- lanes over groups ----------------------------------------------------------------------------------
- */
+/* ---- lanes over groups ----------------------------------------------------------------------- */
 
 /* How many channels lie between the first and the last of some groups that one loading takes, and one. */
 static int64_t reach(const kt_group_lanes *l, int64_t groups) {
@@ -96,8 +95,7 @@ kt_reg kt_group_lanes_load(kt_lower *lower, const kt_group_lanes *l, uint32_t bu
     return kt_loops_apply(lower->loops, KT_OP_cast, l->dtype, value, 0, 0);
 }
 
-/* ---- the convolution ------------------------------------------------------------------------------------
- */
+/* ---- the convolution ------------------------------------------------------------------------- */
 
 typedef struct grouped {
     kt_value heavy;

@@ -63,8 +63,7 @@ typedef struct kt_lower {
     int settled_part;
 } kt_lower;
 
-/* ---- position.c -----------------------------------------------------------------------------------------
- */
+/* ---- position.c ------------------------------------------------------------------------------ */
 kt_axis_index kt_axis_at(kt_reg at, int64_t step);
 kt_axis_index kt_axis_add(kt_lower *lower, kt_axis_index a, kt_axis_index b, int lanes);
 kt_axis_index kt_axis_scale(kt_lower *lower, kt_axis_index a, kt_dim by, int lanes);
@@ -104,8 +103,7 @@ kt_position kt_position_reshape(kt_lower *lower, const kt_position *at, int rank
 kt_position kt_position_map(kt_lower *lower, const kt_position *at, const int *map, int rank,
                             const kt_dim *dims);
 
-/* ---- expression.c ---------------------------------------------------------------------------------------
- */
+/* ---- expression.c ---------------------------------------------------------------------------- */
 /* The value at a position of any shape with as many elements. One lane if it is the same in all. */
 kt_reg kt_lower_value(kt_lower *lower, kt_value value, const kt_position *at);
 void kt_lower_know(kt_lower *lower, kt_value value, const kt_position *at, kt_reg reg);
@@ -140,8 +138,7 @@ typedef kt_reg kt_lower_fn(kt_lower *lower, const kt_node_info *node, const kt_p
 #define KT_OP(name, operands, results, traits, gradient, doc) kt_lower_fn kt_lower_##name;
 #include "ir/ops.def"
 
-/* ---- window.c -------------------------------------------------------------------------------------------
- */
+/* ---- window.c -------------------------------------------------------------------------------- */
 /* One axis of a moving window: output index o and window index w meet the input at
  * (o * stride + w * dilation - low) / input_dilation, if that is whole and inside. */
 typedef struct kt_window_axis {
@@ -159,8 +156,7 @@ typedef struct kt_window_turn {
 } kt_window_turn;
 kt_window_turn kt_window_begin(kt_lower *lower, const kt_window_axis *axis, kt_axis_index output, int lanes);
 
-/* ---- reduce.c -------------------------------------------------------------------------------------------
- */
+/* ---- reduce.c -------------------------------------------------------------------------------- */
 kt_dtype kt_accumulator(kt_dtype dtype); /* f32 for f16 and bf16; else the same */
 kt_reg kt_combine(kt_lower *lower, kt_reduction kind, kt_reg a, kt_reg b);
 kt_reg kt_identity(kt_lower *lower, kt_reduction kind, kt_dtype dtype, int lanes);
@@ -170,8 +166,7 @@ kt_cell kt_zero_sums(kt_lower *lower, kt_dtype dtype, int lanes, int64_t count);
 /* Adds x * y to a sum. */
 void kt_add_product(kt_lower *lower, kt_cell sums, kt_reg number, kt_reg x, kt_reg y);
 
-/* ---- elementwise.c --------------------------------------------------------------------------------------
- */
+/* ---- elementwise.c --------------------------------------------------------------------------- */
 /* All results of the kernel, element by element; also the fallback for anything else. */
 void kt_lower_elementwise(kt_lower *lower);
 /* A serial loop over [begin, end), lanes at a time, the last turn masked. */
@@ -186,8 +181,7 @@ uint32_t kt_lower_reduced_axes(const kt_node_info *node);
 /* How much the kernel computes for an element, in additions. */
 int kt_lower_weight(const kt_lower *lower);
 
-/* ---- rows.c ---------------------------------------------------------------------------------------------
- */
+/* ---- rows.c ---------------------------------------------------------------------------------- */
 enum { KT_MOST_REDUCED = 4 };
 /* How rows are swept. */
 typedef struct kt_rows {
@@ -211,8 +205,7 @@ typedef void kt_row_body(kt_lower *lower, const kt_position *at, void *context);
 void kt_lower_rows(kt_lower *lower, const kt_rows *rows, kt_reg first, kt_reg last, kt_row_place *place,
                    kt_row_body *make, void *context);
 
-/* ---- tile.c ---------------------------------------------------------------------------------------------
- */
+/* ---- tile.c ---------------------------------------------------------------------------------- */
 /* A product of rows of A and columns of B, C[row, column] = sum over k of A[row, k] * B[k, column], where k
  * runs over nested loops with strides in both. Columns fall into tiles of vectors * lanes; rows into tiles of
  * up to kt_tile_rows rows. */
@@ -261,19 +254,16 @@ int kt_tile_width(const kt_tiling *tiling); /* columns */
 void kt_tile_block(kt_lower *lower, const kt_tiling *tiling, kt_reg a_base, kt_reg b_base, kt_reg rows,
                    kt_reg first, kt_reg last);
 
-/* ---- transposed.c ---------------------------------------------------------------------------------------
- */
+/* ---- transposed.c ---------------------------------------------------------------------------- */
 /* A kernel that transposes and else computes element by element. False: it is not of that form; nothing was emitted. */
 bool kt_lower_transposed(kt_lower *lower);
 
-/* ---- accumulate.c ---------------------------------------------------------------------------------------
- */
+/* ---- accumulate.c ---------------------------------------------------------------------------- */
 /* A kernel of one cumulative or scatter, which fusion leaves alone. */
 bool kt_lower_cumulative_root(kt_lower *lower, const kt_node_info *node);
 bool kt_lower_scatter_root(kt_lower *lower, const kt_node_info *node);
 
-/* ---- contraction.c, conv.c ------------------------------------------------------------------------------
- */
+/* ---- contraction.c, conv.c ------------------------------------------------------------------- */
 /* The kernel's only heavy operation by tiles. False: it is not of the form that tiles can do; nothing was
  * emitted. */
 bool kt_lower_dot_root(kt_lower *lower, const kt_node_info *heavy);
@@ -361,8 +351,7 @@ bool kt_lower_word_product(kt_lower *lower, const kt_product_shape *shape, int64
  * form; nothing was emitted. */
 bool kt_lower_dots(kt_lower *lower, const kt_product_shape *shape);
 
-/* ---- deep.c ---------------------------------------------------------------------------------------------
- */
+/* ---- deep.c ---------------------------------------------------------------------------------- */
 /* A product for each outer index, C[row, column] = sum over depth of A[depth, row] * B[depth, column], rows of A and columns
  * of B adjacent. Depth is a nest of axes. */
 typedef struct kt_deep_shape kt_deep_shape;

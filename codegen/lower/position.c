@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-/* ---- numbers --------------------------------------------------------------------------------------------
- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 kt_reg kt_plus(kt_lower *lower, kt_reg a, kt_reg b) {
     return kt_loops_index(lower->loops, KT_INDEX_ADD, a, b);
@@ -35,8 +34,7 @@ kt_reg kt_part(kt_lower *lower, kt_reg number, kt_dim size, kt_dim all, kt_reg *
 
 int64_t kt_divide_up(int64_t x, int64_t by) { return (x + by - 1) / by; }
 
-/* ---- one axis -------------------------------------------------------------------------------------------
- */
+/* ---- one axis -------------------------------------------------------------------------------- */
 
 kt_axis_index kt_axis_at(kt_reg at, int64_t step) { return (kt_axis_index){.at = at, .step = step}; }
 
@@ -72,8 +70,7 @@ static kt_axis_index divide(kt_lower *lower, kt_axis_index a, kt_index_op op, kt
     return kt_axis_at(kt_loops_index(lower->loops, op, at, kt_loops_dim(lower->loops, by)), 0);
 }
 
-/* ---- positions ------------------------------------------------------------------------------------------
- */
+/* ---- positions ------------------------------------------------------------------------------- */
 
 kt_dim kt_product(kt_lower *lower, const kt_dim *dims, int begin, int end) {
     kt_dim product = kt_dim_const(lower->dims, 1);

@@ -64,8 +64,7 @@ void kt_add_product(kt_lower *lower, kt_cell sums, kt_reg number, kt_reg x, kt_r
     kt_loops_set(lower->loops, sums, number, kt_multiply_add(lower, x, y, sum));
 }
 
-/* ---- loops over the reduced axes ------------------------------------------------------------------------
- */
+/* ---- loops over the reduced axes ------------------------------------------------------------- */
 
 typedef struct reduction {
     kt_value operand;
@@ -113,8 +112,7 @@ static void begin_run(kt_lower *lower, reduction *r, int axis, kt_reg begin, kt_
     r->at.at[axis] = kt_axis_at(kt_lower_begin(lower, begin, end, 1, "reduced"), 0);
 }
 
-/* ---- reduce ---------------------------------------------------------------------------------------------
- */
+/* ---- reduce ---------------------------------------------------------------------------------- */
 
 enum {
     BLOCK = 128,                /* additions */
@@ -327,8 +325,7 @@ kt_reg kt_lower_reduce(kt_lower *lower, const kt_node_info *node, const kt_posit
     return kt_loops_apply(lower->loops, KT_OP_cast, result, total, 0, 0);
 }
 
-/* ---- arg_reduce -----------------------------------------------------------------------------------------
- */
+/* ---- arg_reduce ------------------------------------------------------------------------------ */
 
 /* Whether next beats best: larger (smaller), or the first NaN. */
 static kt_reg beats(kt_lower *lower, kt_reduction kind, kt_reg next, kt_reg best) {

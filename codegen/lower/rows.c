@@ -18,8 +18,7 @@ static const kt_node_info *node_at(const kt_lower *lower, uint32_t i) {
     return kt_graph_node(lower->graph, lower->kernel->nodes.at[i]);
 }
 
-/* ---- what is kept ---------------------------------------------------------------------------------------
- */
+/* ---- what is kept ---------------------------------------------------------------------------- */
 
 /* Is it the operand of a reduction along its last axis, and used elsewhere too? */
 static bool is_swept_twice(const kt_lower *lower, kt_value value) {
@@ -50,8 +49,7 @@ static kt_value find_kept(const kt_lower *lower, int rank, const kt_dim *dims) {
     return 0;
 }
 
-/* ---- what belongs to a row ------------------------------------------------------------------------------
- */
+/* ---- what belongs to a row ------------------------------------------------------------------- */
 
 /* What the node spreads over a row of this shape from one number; 0: it does not. */
 static kt_value spread_over_row(const kt_lower *lower, const kt_node_info *node, int row_axes, int rank,
@@ -87,8 +85,7 @@ static void hoist_row(kt_lower *lower, int row_axes, const kt_position *at) {
     }
 }
 
-/* ---- plans ----------------------------------------------------------------------------------------------
- */
+/* ---- plans ----------------------------------------------------------------------------------- */
 
 static bool has_reduced(const kt_rows *rows, kt_value value) {
     for (uint32_t i = 0; i < rows->count; i++)
@@ -133,8 +130,7 @@ static int64_t kept_elements(const kt_rows *rows) {
 
 int64_t kt_rows_scratch(const kt_rows *rows) { return kept_elements(rows) + rows->count * rows->block; }
 
-/* ---- sweeps ---------------------------------------------------------------------------------------------
- */
+/* ---- sweeps ---------------------------------------------------------------------------------- */
 
 typedef struct block {
     const kt_rows *rows;

@@ -90,8 +90,7 @@ bool kt_tiling_take_taps(kt_lower *lower, kt_tiling *tiling, kt_dim taps) {
 
 int kt_tile_width(const kt_tiling *tiling) { return tiling->lanes * tiling->vectors; }
 
-/* ---- one tile -------------------------------------------------------------------------------------------
- */
+/* ---- one tile -------------------------------------------------------------------------------- */
 
 typedef struct tile {
     const kt_tiling *tiling;
@@ -326,8 +325,7 @@ static void emit_tile(kt_lower *lower, tile t, kt_reg row, kt_reg column) {
     }
 }
 
-/* ---- columns --------------------------------------------------------------------------------------------
- */
+/* ---- columns --------------------------------------------------------------------------------- */
 
 typedef struct block {
     const kt_tiling *tiling;
@@ -457,8 +455,7 @@ static void column_tiles(kt_lower *lower, const block *k, int rows, kt_reg row) 
     kt_lower_end(lower);
 }
 
-/* ---- rows -----------------------------------------------------------------------------------------------
- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static kt_reg equals(kt_lower *lower, kt_reg a, int64_t b) {
     return kt_loops_index(lower->loops, KT_INDEX_EQ, a, kt_loops_int(lower->loops, b));

@@ -68,8 +68,7 @@ static void require(kt_lower *lower, kt_position *at, kt_reg condition) {
     *where = kt_lower_and(lower, *where, condition);
 }
 
-/* ---- pad ------------------------------------------------------------------------------------------------
- */
+/* ---- pad ------------------------------------------------------------------------------------- */
 
 /* Moves the position from the padded axis to the operand's; the conditions under which it is there are
  * required of from, and gathered in *valid. */
@@ -122,8 +121,7 @@ kt_reg kt_lower_pad(kt_lower *lower, const kt_node_info *node, const kt_position
     return kt_loops_apply(lower->loops, KT_OP_select, type->dtype, valid, inside, fill);
 }
 
-/* ---- concat ---------------------------------------------------------------------------------------------
- */
+/* ---- concat ---------------------------------------------------------------------------------- */
 
 static kt_reg concat_part(kt_lower *lower, const kt_node_info *node, const kt_position *at, uint32_t part,
                           int run, kt_dim begin, kt_reg condition) {
@@ -163,8 +161,7 @@ kt_reg kt_lower_concat(kt_lower *lower, const kt_node_info *node, const kt_posit
     return result ? result : kt_loops_const(lower->loops, dtype, 1, 0); /* no element at all */
 }
 
-/* ---- gather ---------------------------------------------------------------------------------------------
- */
+/* ---- gather ---------------------------------------------------------------------------------- */
 
 /* The index as i64, in [0, extent). */
 static kt_reg clamp_index(kt_lower *lower, kt_reg index, kt_dim extent) {
@@ -200,8 +197,7 @@ kt_reg kt_lower_gather(kt_lower *lower, const kt_node_info *node, const kt_posit
     return kt_lower_value(lower, node->operands[0], &from);
 }
 
-/* ---- sources --------------------------------------------------------------------------------------------
- */
+/* ---- sources --------------------------------------------------------------------------------- */
 
 kt_reg kt_lower_iota(kt_lower *lower, const kt_node_info *node, const kt_position *at) {
     const kt_attrs_iota *attrs = node->attrs;

@@ -45,8 +45,7 @@ typedef struct winograd {
     kt_reg point, column_tile; /* of the product at hand */
 } winograd;
 
-/* ---- transforms -----------------------------------------------------------------------------------------
- */
+/* ---- transforms ------------------------------------------------------------------------------ */
 
 static kt_reg combine(kt_lower *lower, kt_op op, kt_reg a, kt_reg b) {
     return kt_loops_apply(lower->loops, op, kt_loops_dtype(lower->loops, a), a, b, 0);
@@ -109,8 +108,7 @@ static void apply_both(kt_lower *lower, const kt_winograd *w, transform_fn *appl
     }
 }
 
-/* ---- 1: inputs ------------------------------------------------------------------------------------------
- */
+/* ---- 1: inputs ------------------------------------------------------------------------------- */
 
 typedef struct tile_place {
     kt_reg image, row, column; /* of the tile, counted in tiles */
@@ -198,8 +196,7 @@ static void transform_inputs(kt_lower *lower, kt_reg channel, kt_reg mask, void 
     }
 }
 
-/* ---- 2: products ----------------------------------------------------------------------------------------
- */
+/* ---- 2: products ----------------------------------------------------------------------------- */
 
 static void store_sum(kt_lower *lower, const kt_tiling *tiling, kt_reg tile, kt_reg column, kt_reg sum,
                       kt_reg mask) {
@@ -226,8 +223,7 @@ static void multiply(kt_lower *lower, winograd *c, kt_reg tiles) {
     kt_lower_end(lower);
 }
 
-/* ---- 3: outputs -----------------------------------------------------------------------------------------
- */
+/* ---- 3: outputs ------------------------------------------------------------------------------ */
 
 typedef struct output_turn {
     const winograd *c;
@@ -284,8 +280,7 @@ static void make_outputs(kt_lower *lower, kt_reg feature, kt_reg mask, void *con
     }
 }
 
-/* ---- all ------------------------------------------------------------------------------------------------
- */
+/* ---- all ------------------------------------------------------------------------------------- */
 
 static void emit_inputs(kt_lower *lower, const winograd *c, kt_reg first_tile, kt_reg tiles) {
     kt_loops *loops = lower->loops;

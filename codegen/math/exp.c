@@ -37,8 +37,7 @@ static reduced reduce(const kt_emitter *e, LLVMValueRef x, LLVMValueRef low, int
     return (reduced){to_bits(e, sum), n, r};
 }
 
-/* ---- AVX-512's instructions, of LANES floats -------------------------------------------------------------
- */
+/* ---- AVX-512's instructions, of LANES floats ------------------------------------------------- */
 
 enum { LANES = 16, ALL = (1 << LANES) - 1, DOWN = 1, CURRENT_ROUNDING = 4 };
 
@@ -84,8 +83,7 @@ static LLVMValueRef exp2_of_fraction(const kt_emitter *e, LLVMValueRef t, LLVMVa
     return scaled(e, mad(e, TABLE(e, r, exp2_whole_tail_f32), r, num(e, 1)), n);
 }
 
-/* ---- what functions share -------------------------------------------------------------------------------
- */
+/* ---- what functions share -------------------------------------------------------------------- */
 
 /* 2^n, for n within the range of exponents; the bits hold n + bias. */
 static LLVMValueRef power_of_two(const kt_emitter *e, LLVMValueRef bits) {

@@ -109,8 +109,7 @@ LLVMValueRef kt_emit_atanh(const kt_emitter *e, LLVMValueRef x) {
     return with_sign(e, mul(e, num(e, 0.5), kt_emit_log1p(e, ratio)), x);
 }
 
-/* ---- powers -----------------------------------------------------------------------------------------------
- */
+/* ---- powers ---------------------------------------------------------------------------------- */
 
 /* A number as the sum of two, the second less than half a unit in the last place of the first. */
 typedef struct pair {

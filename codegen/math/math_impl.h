@@ -4,8 +4,7 @@
 
 #include "codegen/math/math.h"
 
-/* ---- one function a row of ops.def; f16 and bf16 never get here -----------------------------------------
- */
+/* ---- one function a row of ops.def; f16 and bf16 never get here ------------------------------ */
 #define KT_UNARY(name, domain, gradient, doc) LLVMValueRef kt_emit_##name(const kt_emitter *e, LLVMValueRef x);
 #define KT_BINARY(name, domain, traits, gradient, doc)                                                                 \
     LLVMValueRef kt_emit_##name(const kt_emitter *e, LLVMValueRef x, LLVMValueRef y);
@@ -20,8 +19,7 @@ LLVMValueRef kt_emit_cast(const kt_emitter *e, kt_dtype to, LLVMValueRef x);
 /* To the nearest f16 or bf16, still as f32 (half.c). */
 LLVMValueRef kt_emit_round_half(const kt_emitter *e, kt_dtype dtype, LLVMValueRef x);
 
-/* ---- pieces that operations share ------------------------------------------------------------------------
- */
+/* ---- pieces that operations share ------------------------------------------------------------ */
 /* e^x where that is neither subnormal nor too large (exp.c). */
 LLVMValueRef kt_emit_exp_normal(const kt_emitter *e, LLVMValueRef x);
 /* e^(x + low) - 1; low may be NULL */
@@ -32,8 +30,7 @@ LLVMValueRef kt_emit_exp_scaled(const kt_emitter *e, LLVMValueRef x, LLVMValueRe
 /* Lanes [first, first + count) of a vector. */
 LLVMValueRef kt_emit_lanes(const kt_emitter *e, LLVMValueRef vector, int first, int count);
 
-/* ---- emitters of other types ------------------------------------------------------------------------------
- */
+/* ---- emitters of other types ----------------------------------------------------------------- */
 static inline kt_emitter retyped(const kt_emitter *e, kt_dtype dtype) {
     kt_emitter other = *e;
     other.dtype = dtype;

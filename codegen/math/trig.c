@@ -116,8 +116,7 @@ LLVMValueRef kt_emit_tan(const kt_emitter *e, LLVMValueRef x) {
     return with_libm(e, quick_tan, "tan", x);
 }
 
-/* ---- arc functions ----------------------------------------------------------------------------------------
- */
+/* ---- arc functions --------------------------------------------------------------------------- */
 
 /* turns * pi/2 - x */
 static LLVMValueRef from_half_pi(const kt_emitter *e, double turns, LLVMValueRef x) {

@@ -25,8 +25,7 @@ typedef struct drawing {
     kt_diag *diag;
 } drawing;
 
-/* ---- numbers ----------------------------------------------------------------------------------------------
- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 /* SplitMix64 (Steele, Lea and Flood 2014). */
 static uint64_t next_random(uint64_t *state) {
     uint64_t z = *state += 0x9E3779B97F4A7C15;
@@ -86,8 +85,7 @@ static double product_of_axes(const drawing *d, const json_t *axes) {
     return product;
 }
 
-/* ---- initializers -----------------------------------------------------------------------------------------
- */
+/* ---- initializers ---------------------------------------------------------------------------- */
 static kt_status scale_variance(drawing *d, double scale, const char *mode, const char *distribution) {
     double in = 1, out = 1, field = 1;
     for (int axis = 0; axis + 2 < d->rank; axis++) field *= (double)d->dims[axis];
@@ -260,8 +258,7 @@ static kt_status draw(drawing *d, const json_t *initializer) {
     return kt_diag_add(d->diag, KT_UNSUPPORTED, d->where, "the initializer '%s' is not supported.", name);
 }
 
-/* ---- variables --------------------------------------------------------------------------------------------
- */
+/* ---- variables ------------------------------------------------------------------------------- */
 typedef struct beginning {
     kt_graph *graph;
     uint64_t seed;

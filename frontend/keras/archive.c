@@ -20,8 +20,7 @@ enum {
     FREE_BYTES = 16 << 20, /* what may be unpacked whatever the archive's size */
 };
 
-/* ---- members ---------------------------------------------------------------------------------------------
- */
+/* ---- members --------------------------------------------------------------------------------- */
 static bool name_is_expected(const char *name) {
     static const char *const names[] = {"config.json", "metadata.json", "model.weights.h5"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -81,8 +80,7 @@ static kt_status damaged_member(const kt_member *member, kt_diag *diag) {
                        member->name);
 }
 
-/* ---- their bytes -----------------------------------------------------------------------------------------
- */
+/* ---- their bytes ----------------------------------------------------------------------------- */
 static voidpf zlib_allocate(voidpf arena, uInt count, uInt size) {
     return kt_arena_array(arena, count, size);
 }

@@ -15,8 +15,7 @@
 
 #include <jansson.h>
 
-/* ---- archive.c -------------------------------------------------------------------------------------------
- */
+/* ---- archive.c ------------------------------------------------------------------------------- */
 typedef struct kt_member {
     const char *name;
     kt_bytes bytes;
@@ -36,8 +35,7 @@ const kt_bytes *kt_archive_find(const kt_archive *archive, const char *name);
 kt_status kt_json_parse(kt_arena *arena, kt_bytes text, const char *name, const json_t **out_json,
                         kt_diag *diag) KT_MUST_USE;
 
-/* ---- weights.c -------------------------------------------------------------------------------------------
- */
+/* ---- weights.c ------------------------------------------------------------------------------- */
 /* Reads the values of all variables of a graph out of model.weights.h5. */
 kt_status kt_weights_read(kt_graph *graph, kt_bytes file, kt_diag *diag) KT_MUST_USE;
 /* The same with another child and other limits: for tests. */

@@ -5,8 +5,7 @@
 
 #include <string.h>
 
-/* ---- values -----------------------------------------------------------------------------------------------
- */
+/* ---- values ---------------------------------------------------------------------------------- */
 static void convert(kt_dtype from, const void *source, kt_dtype to, void *target, size_t count) {
     if (from == to) {
         memcpy(target, source, count * kt_dtype_bytes(to));

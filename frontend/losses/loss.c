@@ -170,8 +170,7 @@ kt_value kt_loss_values(const kt_loss *loss, kt_trace *trace, kt_value target, k
     return class->call(loss, trace, target, output);
 }
 
-/* ---- reduction -------------------------------------------------------------------------------------------
- */
+/* ---- reduction ------------------------------------------------------------------------------- */
 static kt_value sum_all(kt_builder *b, kt_value x) {
     int64_t axes[KT_MAX_RANK];
     int rank = kt_build_type(b, x)->rank;

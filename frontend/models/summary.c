@@ -13,8 +13,7 @@ typedef struct summarizing {
     kt_summary *summary;
 } summarizing;
 
-/* ---- shapes ----------------------------------------------------------------------------------------------
- */
+/* ---- shapes ---------------------------------------------------------------------------------- */
 static void add_size(kt_text *text, int axis, int rank, int64_t size) {
     kt_text_add(text, axis ? ", " : "(");
     if (size < 0)
@@ -58,8 +57,7 @@ static const char *output_shape(const summarizing *s, const kt_layer *layer, con
     return found > 1 ? kt_arena_format(s->arena, "[%s]", kt_text_string(&text)) : kt_text_string(&text);
 }
 
-/* ---- parameters ------------------------------------------------------------------------------------------
- */
+/* ---- parameters ------------------------------------------------------------------------------ */
 static void add_weight(const kt_graph *graph, const kt_weight *weight, kt_weight_total *total) {
     int64_t count = kt_type_static_elements(graph->dims, &weight->type);
     total->count += count;
@@ -127,8 +125,7 @@ static void count_optimizer(kt_summary *summary, const json_t *compile_config) {
     }
 }
 
-/* ---- connections -----------------------------------------------------------------------------------------
- */
+/* ---- connections ----------------------------------------------------------------------------- */
 static uint32_t count_tensors(const kt_recorded *arguments, uint32_t count) {
     uint32_t tensors = 0;
     for (uint32_t i = 0; i < count; i++)
@@ -180,8 +177,7 @@ static bool is_chain(const summarizing *s, const kt_functional *model) {
     return chain;
 }
 
-/* ---- rows ------------------------------------------------------------------------------------------------
- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 static kt_status add_layers(summarizing *s, const kt_layer *model, const kt_observer *observer,
                             const kt_graph *graph, uint32_t level);
 

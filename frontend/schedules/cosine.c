@@ -17,8 +17,7 @@ static kt_value wave(kt_builder *b, kt_value x) {
     return kt_build_add(b, kt_build_scalar(b, KT_F32, 1), kt_build_cos(b, kt_schedule_times(b, pi, x)));
 }
 
-/* ---- once ------------------------------------------------------------------------------------------------
- */
+/* ---- once ------------------------------------------------------------------------------------ */
 typedef struct cosine {
     kt_decay decay;
     double alpha, warmup_target, warmup_steps;
@@ -56,8 +55,7 @@ const kt_schedule_class kt_schedule_cosine_decay = {{.name = "CosineDecay",
                                                      .check = kt_decay_check},
                                                     .value = cosine_value};
 
-/* ---- with restarts ---------------------------------------------------------------------------------------
- */
+/* ---- with restarts --------------------------------------------------------------------------- */
 typedef struct restarts {
     kt_decay decay;
     double t_mul, m_mul, alpha;

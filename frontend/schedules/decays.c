@@ -13,8 +13,7 @@
 #include <float.h>
 #include <math.h>
 
-/* ---- powers and quotients --------------------------------------------------------------------------------
- */
+/* ---- powers and quotients -------------------------------------------------------------------- */
 typedef struct stairs {
     kt_decay decay;
     double decay_rate;
@@ -59,8 +58,7 @@ const kt_schedule_class kt_schedule_inverse_time_decay = {{.name = "InverseTimeD
                                                            .check = kt_decay_check},
                                                           .value = inverse};
 
-/* ---- polynomials -----------------------------------------------------------------------------------------
- */
+/* ---- polynomials ----------------------------------------------------------------------------- */
 typedef struct polynomial {
     kt_decay decay;
     double end_learning_rate, power;
@@ -100,8 +98,7 @@ const kt_schedule_class kt_schedule_polynomial_decay = {{.name = "PolynomialDeca
                                                          .check = kt_decay_check},
                                                         .value = polynomial_value};
 
-/* ---- stairs of any height --------------------------------------------------------------------------------
- */
+/* ---- stairs of any height -------------------------------------------------------------------- */
 typedef struct piecewise {
     kt_schedule schedule;
     const json_t *boundaries, *values;

@@ -43,8 +43,7 @@ static kt_status fail(const training *t, const char *place, const char *format, 
     return kt_diag_add(t->context->diag, KT_INVALID, place, format, name);
 }
 
-/* ---- what belongs to which output ------------------------------------------------------------------------
- */
+/* ---- what belongs to which output ------------------------------------------------------------ */
 /* Is value a serialised object rather than a dict of outputs' names? */
 static bool is_object(const json_t *value) { return json_object_get(value, "class_name") != NULL; }
 

@@ -28,8 +28,7 @@ static void add_product(bool real, int64_t count, kt_number x, const kt_number *
     }
 }
 
-/* ---- dot_general ----------------------------------------------------------------------------------------
- */
+/* ---- dot_general ----------------------------------------------------------------------------- */
 
 /* The axes that are in neither list. */
 static kt_ints other_axes(int rank, const kt_ints *batch, const kt_ints *contract) {
@@ -140,8 +139,7 @@ kt_status kt_eval_dot_general(kt_eval_op *e) {
     return KT_OK;
 }
 
-/* ---- conv -----------------------------------------------------------------------------------------------
- */
+/* ---- conv ------------------------------------------------------------------------------------ */
 
 typedef struct convolution {
     int rank;                           /* spatial */
@@ -250,8 +248,7 @@ kt_status kt_eval_conv(kt_eval_op *e) {
     return KT_OK;
 }
 
-/* ---- conv_by_kernel -------------------------------------------------------------------------------------
- */
+/* ---- conv_by_kernel -------------------------------------------------------------------------- */
 
 /* Of one window position, the channels of each group by its features, summed over images and places: totals
  * [channels / groups, features]. */

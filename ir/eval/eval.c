@@ -41,8 +41,7 @@ static const struct {
 #include "ir/ops.def"
 };
 
-/* ---- symbols and dimensions -----------------------------------------------------------------------------
- */
+/* ---- symbols and dimensions ------------------------------------------------------------------ */
 
 kt_status kt_eval_fail(const kt_eval_op *e, kt_status status, const char *format, ...) {
     va_list arguments;
@@ -131,8 +130,7 @@ static kt_status check_type(const walk *w, const kt_type *type, const kt_tensor 
                        kt_type_string(w->graph->dims, type, w->arena));
 }
 
-/* ---- walking --------------------------------------------------------------------------------------------
- */
+/* ---- walking --------------------------------------------------------------------------------- */
 
 static kt_status run_function(walk *w, const kt_function *function, const kt_tensor *arguments,
                               kt_tensor *out_results);
@@ -302,8 +300,7 @@ static kt_status run_entry(walk *w, const kt_function *function, kt_eval_memory 
     return KT_OK;
 }
 
-/* ---- entering -------------------------------------------------------------------------------------------
- */
+/* ---- entering -------------------------------------------------------------------------------- */
 
 /* Takes the symbols' values from the caller, or from the dimensions that are a symbol and nothing else. */
 static kt_status read_symbols(walk *w, const kt_function *function, const int64_t *symbols,

@@ -37,8 +37,7 @@ typedef struct kt_eval_op {
     kt_diag *diag;
 } kt_eval_op;
 
-/* ---- memory (memory.c) ----------------------------------------------------------------------------------
- */
+/* ---- memory (memory.c) ----------------------------------------------------------------------- */
 typedef struct kt_eval_memory kt_eval_memory;
 /* For one evaluation of an entry. results: where what it gives shall lie; arena: its end ends all else. */
 kt_eval_memory *kt_eval_memory_create(const kt_graph *graph, const kt_function *function, kt_arena *results,
@@ -57,8 +56,7 @@ kt_status kt_eval_fail(const kt_eval_op *e, kt_status status, const char *format
 kt_status kt_eval_dim(const kt_eval_op *e, kt_dim dim, int64_t *out_value) KT_MUST_USE;
 kt_status kt_eval_dims(const kt_eval_op *e, const kt_dims *dims, int64_t *out_values) KT_MUST_USE;
 
-/* ---- elements (tensor.c) --------------------------------------------------------------------------------
- */
+/* ---- elements (tensor.c) --------------------------------------------------------------------- */
 
 /* Reads count elements from data[first] on, writes them rounded or wrapped. dtype: a float, integer or bool.
  */
@@ -80,8 +78,7 @@ void kt_box_copy(const kt_box *box, size_t size, const void *from, void *to);
 /* Steps a position through dims in row-major order; false after the last one. */
 bool kt_next_position(int rank, const int64_t *dims, int64_t *position);
 
-/* ---- operations -----------------------------------------------------------------------------------------
- */
+/* ---- operations ------------------------------------------------------------------------------ */
 
 /* One element of an elementwise operation; comparisons give the integer 0 or 1. dtype: of the operands. */
 typedef kt_number kt_scalar_unary(kt_dtype dtype, kt_number x);

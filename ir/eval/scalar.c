@@ -12,8 +12,7 @@ static kt_number integer(int64_t number) { return (kt_number){.integer = number}
 static kt_number wrapped(uint64_t number) { return (kt_number){.integer = (int64_t)number}; }
 static uint64_t bits(kt_number x) { return (uint64_t)x.integer; }
 
-/* ---- one operand ----------------------------------------------------------------------------------------
- */
+/* ---- one operand ----------------------------------------------------------------------------- */
 
 #define FLOAT_FUNCTION(name, formula)                                                                        \
     kt_number kt_scalar_##name(kt_dtype dtype, kt_number number) {                                           \
@@ -80,8 +79,7 @@ kt_number kt_scalar_is_finite(kt_dtype dtype, kt_number x) {
     return integer(isfinite(x.real) != 0);
 }
 
-/* ---- arithmetic -----------------------------------------------------------------------------------------
- */
+/* ---- arithmetic ------------------------------------------------------------------------------ */
 
 kt_number kt_scalar_add(kt_dtype dtype, kt_number x, kt_number y) {
     return kt_dtype_is_float(dtype) ? real(x.real + y.real) : wrapped(bits(x) + bits(y));
@@ -129,8 +127,7 @@ kt_number kt_scalar_atan2(kt_dtype dtype, kt_number x, kt_number y) {
     return real(atan2(x.real, y.real));
 }
 
-/* ---- comparison -----------------------------------------------------------------------------------------
- */
+/* ---- comparison ------------------------------------------------------------------------------ */
 
 static bool less(kt_dtype dtype, kt_number x, kt_number y) {
     if (kt_dtype_is_float(dtype)) return x.real < y.real;
@@ -162,8 +159,7 @@ kt_number kt_scalar_ge(kt_dtype dtype, kt_number x, kt_number y) {
     return integer(less(dtype, y, x) || equal(dtype, x, y));
 }
 
-/* ---- bits -----------------------------------------------------------------------------------------------
- */
+/* ---- bits ------------------------------------------------------------------------------------ */
 
 kt_number kt_scalar_and(kt_dtype dtype, kt_number x, kt_number y) {
     (void)dtype;

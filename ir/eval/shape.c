@@ -9,8 +9,7 @@ static kt_status bad_shapes(const kt_eval_op *e) {
                         kt_op_describe(e->op)->name);
 }
 
-/* ---- sources --------------------------------------------------------------------------------------------
- */
+/* ---- sources --------------------------------------------------------------------------------- */
 
 kt_status kt_eval_constant(kt_eval_op *e) {
     const kt_attrs_constant *attrs = e->attrs;
@@ -40,8 +39,7 @@ kt_status kt_eval_size(kt_eval_op *e) {
     return kt_eval_dim(e, ((const kt_attrs_size *)e->attrs)->dim, e->result->data);
 }
 
-/* ---- views ----------------------------------------------------------------------------------------------
- */
+/* ---- views ----------------------------------------------------------------------------------- */
 
 kt_status kt_eval_reshape(kt_eval_op *e) {
     const kt_tensor *x = &e->operands[0];

@@ -20,8 +20,7 @@ static bool is_plain(const kt_vjp *v, int64_t panel, int64_t wide) {
     return false;
 }
 
-/* ---- dot_general ----------------------------------------------------------------------------------------
- */
+/* ---- dot_general ----------------------------------------------------------------------------- */
 
 static kt_ints free_axes(int rank, const kt_ints *batch, const kt_ints *contract) {
     kt_ints axes = {0};
@@ -85,8 +84,7 @@ void kt_vjp_dot_general(kt_vjp *v) {
     }
 }
 
-/* ---- conv -----------------------------------------------------------------------------------------------
- */
+/* ---- conv ------------------------------------------------------------------------------------ */
 
 typedef struct convolving {
     const kt_vjp *v;

@@ -26,8 +26,7 @@ static void clone_nodes(kt_builder *builder, const kt_function *function, kt_val
     }
 }
 
-/* ---- call -----------------------------------------------------------------------------------------------
- */
+/* ---- call ------------------------------------------------------------------------------------ */
 
 void kt_vjp_call(kt_vjp *v) {
     kt_builder *b = v->builder;
@@ -64,8 +63,7 @@ void kt_vjp_call(kt_vjp *v) {
         if (v->wanted[i] && derivatives[k++]) v->derivatives[i] = results[given++];
 }
 
-/* ---- scan -----------------------------------------------------------------------------------------------
- */
+/* ---- scan ------------------------------------------------------------------------------------ */
 
 typedef struct reversing {
     kt_vjp *v;
@@ -209,8 +207,7 @@ static void find_saved(reversing *r) {
             KT_PUSH(r->arena, &r->saved, r->step.params.at[i].value);
 }
 
-/* ---- totals behind the scan -----------------------------------------------------------------------------
- */
+/* ---- totals behind the scan ------------------------------------------------------------------ */
 
 /* Not what stays, of which a stack would repeat itself. */
 static bool can_stack(const reversing *r, kt_value value) {

@@ -19,8 +19,7 @@ static kt_value number(const kt_vjp *v, double n) { return kt_vjp_number(v, kt_v
 static kt_value scale(const kt_vjp *v, kt_value a, double n) { return mul(v, a, number(v, n)); }
 static kt_value shift(const kt_vjp *v, kt_value a, double n) { return add(v, a, number(v, n)); }
 
-/* ---- one operand ----------------------------------------------------------------------------------------
- */
+/* ---- one operand ----------------------------------------------------------------------------- */
 
 #define UNARY_RULE(name, formula)                                                                            \
     void kt_vjp_##name(kt_vjp *v) {                                                                          \
@@ -55,8 +54,7 @@ UNARY_RULE(logistic, mul(v, g, mul(v, r, sub(v, number(v, 1), r))))
 UNARY_RULE(cast, kt_build_cast(b, g, kt_vjp_type(v, x).dtype))
 #undef UNARY_RULE
 
-/* ---- two operands ---------------------------------------------------------------------------------------
- */
+/* ---- two operands ---------------------------------------------------------------------------- */
 
 /* A derivative is written only where it is wanted. */
 #define BINARY_RULE(name, first, second)                                                                     \

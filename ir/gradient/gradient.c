@@ -150,8 +150,7 @@ void kt_build_gradient(kt_builder *builder, kt_value y, const kt_value *wrt, uin
         if (!out_gradients[i]) out_gradients[i] = kt_build_like(builder, wrt[i], 0);
 }
 
-/* ---- what rules are written in --------------------------------------------------------------------------
- */
+/* ---- what rules are written in --------------------------------------------------------------- */
 
 kt_value kt_vjp_number(const kt_vjp *v, kt_value x, double number) {
     return kt_build_like(v->builder, x, number);

@@ -45,8 +45,7 @@ kt_value kt_gradient_of_factor(const kt_vjp *v, kt_value g, kt_value x, kt_value
     return kt_vjp_where(v, alone, kt_build_mul(b, g, rest), 0);
 }
 
-/* ---- reduce ---------------------------------------------------------------------------------------------
- */
+/* ---- reduce ---------------------------------------------------------------------------------- */
 
 static kt_value of_chosen(const kt_vjp *v, kt_value x, const kt_ints *axes) {
     kt_builder *b = v->builder;
@@ -73,8 +72,7 @@ void kt_vjp_reduce(kt_vjp *v) {
                                                      : of_factors(v, x, &attrs->axes);
 }
 
-/* ---- cumulative -----------------------------------------------------------------------------------------
- */
+/* ---- cumulative ------------------------------------------------------------------------------ */
 
 /* The same the other way round. */
 static kt_value sum_back(const kt_vjp *v, kt_value x) {
@@ -136,8 +134,7 @@ void kt_vjp_cumulative(kt_vjp *v) {
                                               : of_cumulative_factors(v, x);
 }
 
-/* ---- scatter --------------------------------------------------------------------------------------------
- */
+/* ---- scatter --------------------------------------------------------------------------------- */
 
 typedef struct scattering {
     const kt_vjp *v;

@@ -42,8 +42,7 @@ static kt_value of_sum(const kt_vjp *v, const kt_attrs_reduce_window *attrs, con
     return kt_build_reduce_window(v->builder, g, &back);
 }
 
-/* ---- windows that are taken apart -----------------------------------------------------------------------
- */
+/* ---- windows that are taken apart ------------------------------------------------------------ */
 
 typedef struct parting {
     const kt_vjp *v;

@@ -43,8 +43,7 @@ static kt_status check_panel(kt_infer *infer, int constraint, int64_t panel, int
 
 static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/* ---- dot_general ----------------------------------------------------------------------------------------
- */
+/* ---- dot_general ----------------------------------------------------------------------------- */
 
 static kt_status check_paired(kt_infer *infer, const kt_ints *batch, const kt_ints *contract, int operand) {
     int rank = infer->operands[operand].rank;
@@ -140,8 +139,7 @@ kt_status kt_infer_dot_general(kt_infer *infer) {
     return KT_OK;
 }
 
-/* ---- conv -----------------------------------------------------------------------------------------------
- */
+/* ---- conv ------------------------------------------------------------------------------------ */
 
 /* What convolutions share of C1 to C3: the input's rank, and for each of its spatial axes how the window
  * moves. */
@@ -268,8 +266,7 @@ kt_status kt_infer_conv(kt_infer *infer) {
     return KT_OK;
 }
 
-/* ---- conv_by_kernel -------------------------------------------------------------------------------------
- */
+/* ---- conv_by_kernel -------------------------------------------------------------------------- */
 
 /* C1 the input has at least 3 axes; strides, low, high, dilation and window have one entry for each
  *    spatial axis
@@ -316,8 +313,7 @@ kt_status kt_infer_conv_by_kernel(kt_infer *infer) {
     return KT_OK;
 }
 
-/* ---- winograd -------------------------------------------------------------------------------------------
- */
+/* ---- winograd -------------------------------------------------------------------------------- */
 
 /* C1 both operands have 4 axes, and are f32 or f64 both; or u8 and i16, whose result is i32
  * C2 tile is 2 or 4; of bytes 4

@@ -72,8 +72,7 @@ kt_status kt_infer_node(kt_infer *infer) {
     return functions[infer->op](infer);
 }
 
-/* ---- problems -------------------------------------------------------------------------------------------
- */
+/* ---- problems -------------------------------------------------------------------------------- */
 
 static const char *label(const kt_infer *infer, int constraint) {
     const char *name = kt_op_describe(infer->op)->name;
@@ -112,8 +111,7 @@ static void defer(kt_infer *infer, int constraint, kt_dim left, kt_dim right, co
     kt_graph_add_equality(infer->graph, left, right, whole);
 }
 
-/* ---- checks ---------------------------------------------------------------------------------------------
- */
+/* ---- checks ---------------------------------------------------------------------------------- */
 
 kt_status kt_infer_equal(kt_infer *infer, int constraint, kt_dim a, kt_dim b, const char *format, ...) {
     kt_agreement agreement = kt_dim_compare(infer->graph->dims, a, b);

@@ -49,8 +49,7 @@ static kt_status fail(reader *r, const char *format, ...) {
     return kt_diag_add(r->diag, KT_INVALID, r->where, "%s", sentence);
 }
 
-/* ---- dimensions, types, elements ------------------------------------------------------------------------
- */
+/* ---- dimensions, types, elements ------------------------------------------------------------- */
 static kt_status read_dims(reader *r) {
     const Keratin__Graph *in = r->in;
     for (size_t i = 0; i < in->n_symbols; i++) {
@@ -111,8 +110,7 @@ static kt_status read_data(reader *r, const Keratin__Data *in, const kt_type *ty
     return KT_OK;
 }
 
-/* ---- lists that others refer to -------------------------------------------------------------------------
- */
+/* ---- lists that others refer to -------------------------------------------------------------- */
 static kt_status read_operations(reader *r) {
     r->operations = KT_NEW_ARRAY(r->arena, kt_op, r->in->n_operations + 1);
     for (size_t i = 0; i < r->in->n_operations; i++) {
@@ -178,8 +176,7 @@ static kt_status read_check(reader *r, const Keratin__Check *in) {
     return KT_OK;
 }
 
-/* ---- functions ------------------------------------------------------------------------------------------
- */
+/* ---- functions ------------------------------------------------------------------------------- */
 static kt_status read_function_reference(reader *r, const Keratin__Attribute *in, kt_func *out_func) {
     if (!in->has_function || in->function >= r->functions.count)
         return fail(r, "A call names no function that stands above.");
@@ -344,8 +341,7 @@ static kt_status read_function(reader *r, const Keratin__Function *in) {
     return KT_OK;
 }
 
-/* ---- files ----------------------------------------------------------------------------------------------
- */
+/* ---- files ----------------------------------------------------------------------------------- */
 static void *allocate(void *data, size_t bytes) {
     reader *r = data;
     if (bytes > r->memory_left) return NULL;

@@ -115,8 +115,7 @@ static uint32_t place_location(writer *w, kt_loc loc) {
     return PLACE(w, locations, location_list, loc, write_location(w, loc));
 }
 
-/* ---- attributes -----------------------------------------------------------------------------------------
- */
+/* ---- attributes ------------------------------------------------------------------------------ */
 
 /* By the attribute's type alone: an operation needs nothing here. */
 static Keratin__Attribute *write_attribute(writer *w, const kt_attr_info *attr, const void *field) {
@@ -155,8 +154,7 @@ static Keratin__Attribute *write_attribute(writer *w, const kt_attr_info *attr, 
     KT_BUG("attribute kind %d", attr->kind);
 }
 
-/* ---- functions ------------------------------------------------------------------------------------------
- */
+/* ---- functions ------------------------------------------------------------------------------- */
 typedef struct numbering {
     kt_table values; /* of the function that is being written, by handle */
 } numbering;
@@ -250,8 +248,7 @@ static void write_callees_first(writer *w, kt_func func, bool *done) {
     KT_PUSH(w->arena, &w->function_list, written);
 }
 
-/* ---- graphs ---------------------------------------------------------------------------------------------
- */
+/* ---- graphs ---------------------------------------------------------------------------------- */
 static Keratin__Variable *write_variable(writer *w, const kt_variable *variable) {
     Keratin__Variable *out = NEW(w, Keratin__Variable, keratin__variable__init);
     out->path = (char *)variable->path;

@@ -23,8 +23,7 @@ kt_status kt_lex_fail(const kt_lexer *lexer, const char *format, ...) {
     return kt_diag_add(lexer->diag, KT_INVALID, kt_lex_line(lexer), "%s", sentence);
 }
 
-/* ---- characters and words -------------------------------------------------------------------------------
- */
+/* ---- characters and words -------------------------------------------------------------------- */
 
 static void skip_blanks(kt_lexer *lexer) {
     for (;;) {
@@ -96,8 +95,7 @@ const char *kt_span_string(const kt_lexer *lexer, kt_span span) {
     return string;
 }
 
-/* ---- strings and names ----------------------------------------------------------------------------------
- */
+/* ---- strings and names ----------------------------------------------------------------------- */
 
 static bool hex_digits(const char *at, int count, uint32_t *out_number) {
     *out_number = 0;
@@ -186,8 +184,7 @@ kt_status kt_lex_value(kt_lexer *lexer, kt_span *out_name) {
     return KT_OK;
 }
 
-/* ---- numbers, dimensions, types -------------------------------------------------------------------------
- */
+/* ---- numbers, dimensions, types -------------------------------------------------------------- */
 
 kt_status kt_lex_integer(kt_lexer *lexer, int64_t *out_number) {
     skip_blanks(lexer);
@@ -274,8 +271,7 @@ kt_status kt_lex_type(kt_lexer *lexer, kt_type *out_type) {
     return KT_OK;
 }
 
-/* ---- elements -------------------------------------------------------------------------------------------
- */
+/* ---- elements -------------------------------------------------------------------------------- */
 
 static bool parse_float(kt_dtype dtype, const char *token, void *data) {
     size_t size = kt_dtype_bytes(dtype);

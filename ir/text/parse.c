@@ -30,8 +30,7 @@ typedef struct parser {
     uint32_t depth;             /* of the function that is being read */
 } parser;
 
-/* ---- references -----------------------------------------------------------------------------------------
- */
+/* ---- references ------------------------------------------------------------------------------ */
 
 /* @name, or #position where positions allows it, of something that stands above. */
 static kt_status parse_reference(parser *p, const kt_table *table, uint32_t count, const char *what,
@@ -74,8 +73,7 @@ static kt_status define_value(parser *p, kt_span name, kt_value value) {
     return KT_OK;
 }
 
-/* ---- attributes, locations ------------------------------------------------------------------------------
- */
+/* ---- attributes, locations ------------------------------------------------------------------- */
 
 static kt_status parse_reduction(parser *p, kt_reduction *out_kind) {
     kt_span word = kt_lex_word(&p->lexer);
@@ -185,8 +183,7 @@ static kt_status parse_location(parser *p, int depth, kt_loc *out_loc) {
     return KT_OK;
 }
 
-/* ---- functions ------------------------------------------------------------------------------------------
- */
+/* ---- functions ------------------------------------------------------------------------------- */
 
 /* The builder's problem, told with the line; status is the builder's. */
 static kt_status check_builder(parser *p, kt_status status) {
@@ -356,8 +353,7 @@ static kt_status parse_function(parser *p, kt_func_kind kind) {
     return KT_OK;
 }
 
-/* ---- graphs ---------------------------------------------------------------------------------------------
- */
+/* ---- graphs ---------------------------------------------------------------------------------- */
 
 /* [= elements]; the data of a variable or constant, or NULL. */
 static kt_status parse_data(parser *p, const kt_type *type, const void **out_data) {

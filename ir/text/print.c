@@ -63,8 +63,7 @@ static void print_name(kt_text *out, const char *name) {
         kt_text_quote(out, name);
 }
 
-/* ---- elements -------------------------------------------------------------------------------------------
- */
+/* ---- elements -------------------------------------------------------------------------------- */
 
 static void print_float(kt_text *out, kt_dtype dtype, const void *data, size_t index) {
     size_t size = kt_dtype_bytes(dtype);
@@ -150,8 +149,7 @@ static void print_elements(const printer *p, kt_dtype dtype, const void *data, s
     }
 }
 
-/* ---- attributes, locations ------------------------------------------------------------------------------
- */
+/* ---- attributes, locations ------------------------------------------------------------------- */
 
 static void print_attribute(const printer *p, const kt_attr_info *attr, const void *field, kt_dtype dtype) {
     kt_text *out = p->out;
@@ -219,8 +217,7 @@ static void print_location(const printer *p, kt_loc loc) {
     if (!info->path && !info->file) kt_text_add(out, "unknown");
 }
 
-/* ---- functions ------------------------------------------------------------------------------------------
- */
+/* ---- functions ------------------------------------------------------------------------------- */
 
 static void print_value(const printer *p, kt_value value) {
     const uint32_t *number = kt_table_find(&p->numbers, &value, sizeof value);
@@ -381,8 +378,7 @@ void kt_function_print(const kt_graph *graph, const kt_function *function, const
     print_function(&p, function);
 }
 
-/* ---- graphs ---------------------------------------------------------------------------------------------
- */
+/* ---- graphs ---------------------------------------------------------------------------------- */
 
 static void print_data(const printer *p, const kt_type *type, const void *data) {
     int64_t count = kt_type_static_elements(p->graph->dims, type);

@@ -193,8 +193,7 @@ static hid_t open_image(const kt_bytes *file) {
     return H5Fopen("model.weights.h5", H5F_ACC_RDONLY, access);
 }
 
-/* ---- what nobody asked for --------------------------------------------------------------------------------
- */
+/* ---- what nobody asked for ------------------------------------------------------------------- */
 
 enum { MAX_PATH = 1024, MAX_DEPTH = 16 };
 

@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- variables --------------------------------------------------------------------------------------------
- */
+/* ---- variables ------------------------------------------------------------------------------- */
 
 int kt_saved_bytes(const kt_subject *subject, const kt_saved_variable *variable, size_t *out_bytes) {
     size_t bytes = kt_abi_dtype_bytes(variable->dtype);
@@ -27,8 +26,7 @@ const char *kt_shape_text(int rank, const int64_t *dims, char out_text[KT_SHAPE_
     return out_text;
 }
 
-/* ---- writing ----------------------------------------------------------------------------------------------
- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static const char weights_ending[] = ".weights.h5", model_ending[] = ".keras";
 
@@ -97,8 +95,7 @@ int kt_keras_save(const char *path, const kt_saved_model *model, char *out_error
     return code;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static const char weights_name[] = "model.weights.h5";
 

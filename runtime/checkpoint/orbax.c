@@ -76,8 +76,7 @@ static int put(const folder *f, const char *a, const char *b, const char *c,
     return status;
 }
 
-/* ---- files ------------------------------------------------------------------------------------------------
- */
+/* ---- files ----------------------------------------------------------------------------------- */
 static void write_array(FILE *file, const void *object) {
     static const char *const names[KT_DTYPE_COUNT] = {
         [KT_F32] = "<f4", [KT_F64] = "<f8", [KT_F16] = "<f2", [KT_BF16] = "bfloat16", [KT_I8] = "|i1",
@@ -174,8 +173,7 @@ static void write_items(FILE *file, const void *object) {
         handler, nanoseconds, nanoseconds);
 }
 
-/* ---- folders ----------------------------------------------------------------------------------------------
- */
+/* ---- folders --------------------------------------------------------------------------------- */
 static int put_variable(const folder *f, const kt_saved_variable *variable) {
     enum { CHUNK = 2 * KT_MAX_RANK + 2 };
     char chunk[CHUNK] = "0", *name = strdup(variable->path);

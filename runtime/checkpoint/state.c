@@ -31,8 +31,7 @@ static const uint8_t zeros[ALIGNMENT];
 
 static size_t padding(size_t bytes) { return (ALIGNMENT - bytes % ALIGNMENT) % ALIGNMENT; }
 
-/* ---- writing ----------------------------------------------------------------------------------------------
- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* One pass over what stands behind the header. */
 struct pass {
@@ -108,8 +107,7 @@ int kt_state_save(const char *path, const kt_saved_variable *variables, size_t c
     return code;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* What is left of a file. */
 struct rest {

@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- specifications: "monitor=val_loss,patience=3" --------------------------------------------------------
- */
+/* ---- specifications: "monitor=val_loss,patience=3" ------------------------------------------- */
 typedef struct field {
     const char *name;
     double *number; /* or */
@@ -51,8 +50,7 @@ static int parse(const kt_program *program, const char *option, const char *text
     return 0;
 }
 
-/* ---- variables --------------------------------------------------------------------------------------------
- */
+/* ---- variables ------------------------------------------------------------------------------- */
 int64_t kt_find_iterations(kt_context *context) {
     const kt_program *program = kt_context_program(context);
     for (uint32_t i = 0; i < program->variable_count; i++) {
@@ -75,8 +73,7 @@ static void copy_weights(kt_context *context, char *kept, bool back) {
     }
 }
 
-/* ---- the learning rate by epochs: "0=0.1,10=0.01" ---------------------------------------------------------
- */
+/* ---- the learning rate by epochs: "0=0.1,10=0.01" -------------------------------------------- */
 /* The next item, an epoch and the rate from it on; false: it is none. */
 static bool next_rate(const char **at, int64_t *out_epoch, double *out_rate) {
     char *end;
@@ -129,8 +126,7 @@ void kt_callbacks_epoch_begin(kt_callbacks *callbacks, int64_t epoch) {
     if (callbacks->schedule) set_scheduled(callbacks, epoch);
 }
 
-/* ---- early stopping ---------------------------------------------------------------------------------------
- */
+/* ---- early stopping -------------------------------------------------------------------------- */
 static int keep_best(kt_early_stopping *stop, kt_context *context, int64_t epoch) {
     const kt_program *program = kt_context_program(context);
     if (!(stop->restore > 0)) return 0;
@@ -164,8 +160,7 @@ static int early_stopping(kt_early_stopping *stop, kt_context *context, int64_t 
     return status;
 }
 
-/* ---- reduce the learning rate -----------------------------------------------------------------------------
- */
+/* ---- reduce the learning rate ---------------------------------------------------------------- */
 static void reduce_rates(kt_callbacks *callbacks, int64_t epoch, const kt_log *logs, size_t count) {
     kt_reduce_lr *reduce = &callbacks->reduce;
     kt_monitor *monitor = &reduce->monitor;
@@ -189,8 +184,7 @@ static void reduce_rates(kt_callbacks *callbacks, int64_t epoch, const kt_log *l
     }
 }
 
-/* ---- options ----------------------------------------------------------------------------------------------
- */
+/* ---- options --------------------------------------------------------------------------------- */
 static int read_stop(kt_early_stopping *stop, const kt_program *program, const char *text) {
     kt_monitor *monitor = &stop->monitor;
     const field fields[] = {{"monitor", NULL, monitor->name, KT_MONITOR},
@@ -391,8 +385,7 @@ void kt_callbacks_deinit(kt_callbacks *callbacks) {
     free(callbacks->checkpoints);
 }
 
-/* ---- what is kept in states -------------------------------------------------------------------------------
- */
+/* ---- what is kept in states ------------------------------------------------------------------ */
 /* A head, then each checkpoint, then the best epoch's weights. */
 typedef struct kept_monitor {
     char name[KT_MONITOR];
@@ -497,8 +490,7 @@ bool kt_callbacks_take_up(kt_callbacks *callbacks, const char *kept, size_t byte
     return true;
 }
 
-/* ---- all of them ------------------------------------------------------------------------------------------
- */
+/* ---- all of them ----------------------------------------------------------------------------- */
 /* Where the loss is no number, or infinite. */
 static int terminate(const kt_callbacks *callbacks, int64_t batch, const kt_log *logs, size_t count,
                      bool *out_stops) {

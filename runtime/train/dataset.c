@@ -13,8 +13,7 @@ static bool begins_with(const char *text, const char *prefix) {
     return !strncmp(text, prefix, strlen(prefix));
 }
 
-/* ---- class weights ---------------------------------------------------------------------------------------
- */
+/* ---- class weights --------------------------------------------------------------------------- */
 typedef struct class_weights {
     int64_t *classes;
     float *weights;
@@ -122,8 +121,7 @@ int64_t kt_trained_samples(const kt_fit_options *options, int64_t samples) {
     return (int64_t)floor((double)samples * (1 - options->validation_split));
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 /* Weights that are not given: one for each sample, for all that is behind it. */
 static int fill_ones(kt_feeds *feeds, const kt_feed_group *group, uint32_t input) {
     int64_t samples = feeds->at[0].buffer.dims[0];

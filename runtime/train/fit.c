@@ -28,8 +28,7 @@ typedef struct fit {
 
 static int no_memory(const fit *f) { return kt_feeds_no_memory(&f->data.feeds); }
 
-/* ---- order -----------------------------------------------------------------------------------------------
- */
+/* ---- order ----------------------------------------------------------------------------------- */
 /* SplitMix64 (Steele, Lea and Flood 2014). */
 static uint64_t next_random(uint64_t *state) {
     uint64_t z = *state += 0x9E3779B97F4A7C15;
@@ -56,8 +55,7 @@ static void shuffle(fit *f, int64_t epoch) {
     }
 }
 
-/* ---- logs ------------------------------------------------------------------------------------------------
- */
+/* ---- logs ------------------------------------------------------------------------------------ */
 static void insert_log(fit *f, const char *name, uint32_t source, int32_t size) {
     size_t at = f->log_count++;
     for (; at > 0 && strcmp(f->logs[at - 1].name, name) > 0; at--) {
@@ -110,8 +108,7 @@ static void give_step_logs(fit *f) {
             *log++ = (kt_log){f->logs[i].name, (double)f->steps.logs[f->sources[i]], f->logs[i].size};
 }
 
-/* ---- states ----------------------------------------------------------------------------------------------
- */
+/* ---- states ---------------------------------------------------------------------------------- */
 static int fail(const fit *f, const char *error) {
     return kt_cli_fail(f->program, KT_EXIT_FAILED, "%s", error);
 }
@@ -140,8 +137,7 @@ static int checkpoint(fit *f) {
     return failed ? fail(f, error) : 0;
 }
 
-/* ---- epochs ----------------------------------------------------------------------------------------------
- */
+/* ---- epochs ---------------------------------------------------------------------------------- */
 static int validate(fit *f) {
     kt_context_reset_metrics(f->context);
     int64_t count = kt_steps_count(&f->validation_steps);

@@ -16,8 +16,7 @@
 
 static const char option[] = "--orbax-checkpoint";
 
-/* ---- paths ------------------------------------------------------------------------------------------------
- */
+/* ---- paths ----------------------------------------------------------------------------------- */
 static const char *name_of(const char *path) {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
@@ -101,8 +100,7 @@ static int save(kt_context *context, const char *path, bool weights_only, char *
     return status;
 }
 
-/* ---- what Keras does not take -----------------------------------------------------------------------------
- */
+/* ---- what Keras does not take ---------------------------------------------------------------- */
 static int refuse(const kt_program *program, const char *what, const char *name) {
     return kt_cli_fail(program, KT_EXIT_USAGE, "%s: %s%s; save_weights_only=true saves the weights.", option,
                        what, name);
@@ -153,8 +151,7 @@ int kt_orbax_checkpoint_begin(const kt_model_checkpoint *checkpoint, const kt_pr
     return status ? status : check_paths(program, weights_only);
 }
 
-/* ---- folders ----------------------------------------------------------------------------------------------
- */
+/* ---- folders --------------------------------------------------------------------------------- */
 /* "DIR/number". */
 static char *place_of(const kt_model_checkpoint *checkpoint, int64_t number, char *path, size_t room) {
     (void)snprintf(path, room, "%s/%lld", checkpoint->path, (long long)number);

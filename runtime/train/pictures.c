@@ -19,8 +19,7 @@
 
 enum { SHOWN = 3, PNG_FRAME = 64, BLOCK = 65535, BLOCK_HEAD = 5 };
 
-/* ---- PNG -------------------------------------------------------------------------------------------------
- */
+/* ---- PNG ------------------------------------------------------------------------------------- */
 static uint8_t *put_big(uint8_t *at, uint32_t value) {
     for (int shift = 24; shift >= 0; shift -= 8) *at++ = (uint8_t)(value >> shift);
     return at;
@@ -91,8 +90,7 @@ size_t kt_picture_write(const kt_pictures *pictures, int64_t index, uint8_t *out
     return (size_t)(at - out_file);
 }
 
-/* ---- weights ---------------------------------------------------------------------------------------------
- */
+/* ---- weights --------------------------------------------------------------------------------- */
 bool kt_pictures_lay_out(const kt_buffer *weight, kt_pictures *out_pictures) {
     int64_t d[KT_MAX_RANK];
     int rank = 0;

@@ -178,8 +178,7 @@ int kt_context_load(kt_context *context, const char *path) {
     return kt_training_load(context, path, error) ? kt_context_set_error(context, KT_ERROR_FILE, error) : 0;
 }
 
-/* ---- states ----------------------------------------------------------------------------------------------
- */
+/* ---- states ---------------------------------------------------------------------------------- */
 static char *state_path(const char *directory) {
     size_t length = strlen(directory);
     char *path = malloc(length + sizeof "/training.state");

@@ -42,8 +42,7 @@ typedef struct space {
     uint32_t kernels;
 } space;
 
-/* ---- the message ----------------------------------------------------------------------------------------
- */
+/* ---- the message ----------------------------------------------------------------------------- */
 static uint32_t find_kernel(const kt_program *program, const kt_abi_step *step) {
     uint32_t first = 0;
     for (uint32_t i = 0; i < program->entry_count; i++) {
@@ -162,8 +161,7 @@ static bool put_space(space *s, const char *host) {
     return !s->message.lacks_memory;
 }
 
-/* ---- the file ---------------------------------------------------------------------------------------------
- */
+/* ---- the file -------------------------------------------------------------------------------- */
 static int no_memory(const kt_program *program) {
     return kt_cli_fail(program, KT_EXIT_FAILED, "There is not enough memory for a profile of steps.");
 }
@@ -194,8 +192,7 @@ static int write_space(const kt_program *program, const char *directory, space *
     return put_space(s, host) ? write_message(program, path, &s->message) : no_memory(program);
 }
 
-/* ---- steps ------------------------------------------------------------------------------------------------
- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 int kt_batch_profile_parse(kt_batch_profile *batches, const kt_program *program, const char *text) {
     char *end;
     batches->first = batches->last = strtoll(text, &end, 10);

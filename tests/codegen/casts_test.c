@@ -83,8 +83,7 @@ static void casts_of_plain_cpu(void **state) {
     check_casts("x86-64", 3);
 }
 
-/* ---- what programs would have to link ---------------------------------------------------------------------
- */
+/* ---- what programs would have to link -------------------------------------------------------- */
 
 /* Of each function that generated code declares and does not define, by the assembly of every operation, only
  * libm's may be called. */

@@ -32,8 +32,7 @@ static int64_t draw_value(const kt_decision *d) {
     return d->value;
 }
 
-/* ---- kernels --------------------------------------------------------------------------------------------
- */
+/* ---- kernels --------------------------------------------------------------------------------- */
 static kt_value add_bias(suite *s, kt_value x) {
     kt_type type = *kt_build_type(&s->b, x), bias = {.dtype = type.dtype, .rank = 1};
     bias.dims[0] = type.dims[type.rank - 1];
@@ -141,8 +140,7 @@ static void add_convolutions(suite *s) {
     end(s, kt_build_conv_by_kernel(&s->b, x, PARAM(s, KT_F32, N, 7, 15, 40), &attrs));
 }
 
-/* ---- rounds ---------------------------------------------------------------------------------------------
- */
+/* ---- rounds ---------------------------------------------------------------------------------- */
 /* One record a kernel, of values drawn from the ranges of what was chosen without. */
 static uint32_t draw_records(suite *s, const char *cpu) {
     kt_target target;
@@ -194,8 +192,7 @@ static void test_convolutions(void **unused) {
     run_rounds(add_convolutions);
 }
 
-/* ---- records --------------------------------------------------------------------------------------------
- */
+/* ---- records --------------------------------------------------------------------------------- */
 static kt_choice lower(suite *s, kt_target *target, kt_text *text) {
     kt_loops loops;
     s->tuning->choices.count = 0;

@@ -11,8 +11,7 @@
 
 enum { COUNT = 1603 };
 
-/* ---- samples ----------------------------------------------------------------------------------------------
- */
+/* ---- samples --------------------------------------------------------------------------------- */
 
 static inline uint64_t random_bits(uint64_t *state) {
     *state += 0x9e3779b97f4a7c15;
@@ -105,8 +104,7 @@ static inline double sample(uint64_t *state, kt_dtype dtype, int index) {
     }
 }
 
-/* ---- kernels ----------------------------------------------------------------------------------------------
- */
+/* ---- kernels --------------------------------------------------------------------------------- */
 
 /* kt_loops_apply, or what else code has for the operation. */
 typedef kt_reg apply_fn(kt_loops *loops, kt_op op, kt_dtype result, kt_reg x, kt_reg y, kt_reg z);

@@ -56,8 +56,7 @@ kt_value broadcast_to(suite *s, kt_value x, int rank, const int64_t *sizes, cons
 
 kt_value relu(suite *s, kt_value x) { return kt_build_maximum(&s->b, x, kt_build_like(&s->b, x, 0)); }
 
-/* ---- running --------------------------------------------------------------------------------------------
- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 static uint64_t next_random(uint64_t *state) {
     *state = *state * 6364136223846793005u + 1442695040888963407u;

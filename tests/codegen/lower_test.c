@@ -5,8 +5,7 @@
 
 #include <math.h>
 
-/* ---- elementwise ----------------------------------------------------------------------------------------
- */
+/* ---- elementwise ----------------------------------------------------------------------------- */
 
 static const int64_t few[][2] = {{1, 1}, {5, 9}};
 static const int64_t tails[] = {1, 7, 8, 9, 31, 33};
@@ -105,8 +104,7 @@ static void test_shapes(void **state) {
     finish(&s);
 }
 
-/* ---- views ----------------------------------------------------------------------------------------------
- */
+/* ---- views ----------------------------------------------------------------------------------- */
 
 static kt_value pad_with(suite *s, double number, kt_value x, int rank, const int64_t *low,
                          const int64_t *high, const int64_t *interior) {
@@ -259,8 +257,7 @@ static void test_views(void **state) {
     finish(&s);
 }
 
-/* ---- reductions -----------------------------------------------------------------------------------------
- */
+/* ---- reductions ------------------------------------------------------------------------------ */
 
 /* Sum or another reduction over the last axis, spread over it again. */
 static kt_value over_row(suite *s, kt_value x, kt_reduction kind, bool reshapes) {
@@ -422,8 +419,7 @@ static void test_rows(void **state) {
     finish(&s);
 }
 
-/* ---- windows --------------------------------------------------------------------------------------------
- */
+/* ---- windows --------------------------------------------------------------------------------- */
 
 static void add_window(suite *s, kt_reduction kind, const int64_t *sizes,
                        const kt_attrs_reduce_window *attrs) {

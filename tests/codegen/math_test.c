@@ -6,8 +6,7 @@
 typedef long double real;
 typedef real reference(real x, real y);
 
-/* ---- references -------------------------------------------------------------------------------------------
- */
+/* ---- references ------------------------------------------------------------------------------ */
 
 static real nan_or(real x, real y, real otherwise) { return isnan(x) || isnan(y) ? (real)NAN : otherwise; }
 
@@ -102,8 +101,7 @@ static const struct {
 };
 enum { FLOAT_OPS = sizeof floats / sizeof *floats };
 
-/* ---- floats -----------------------------------------------------------------------------------------------
- */
+/* ---- floats ---------------------------------------------------------------------------------- */
 
 /* The distance of neighbours at x. */
 static real unit(kt_dtype dtype, real x) {
@@ -200,8 +198,7 @@ static void f32_of_avx512(void **state) {
     check_floats("x86-64-v4", KT_F32);
 }
 
-/* ---- exponentials of softmaxes --------------------------------------------------------------------------
- */
+/* ---- exponentials of softmaxes --------------------------------------------------------------- */
 
 static kt_reg up_to_0(kt_loops *loops, kt_op op, kt_dtype result, kt_reg x, kt_reg y, kt_reg z) {
     (void)op, (void)result, (void)y, (void)z;

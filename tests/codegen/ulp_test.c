@@ -18,8 +18,7 @@ static const uint64_t default_stride = 4001;
 #endif
 static const char *const cpus[TARGETS] = {"x86-64", "haswell", "x86-64-v4"};
 
-/* ---- references -------------------------------------------------------------------------------------------
- */
+/* ---- references ------------------------------------------------------------------------------ */
 
 static double ref_neg(double x) { return -x; }
 static double ref_sign(double x) { return isnan(x) || x == 0 ? x : copysign(1, x); }
@@ -42,8 +41,7 @@ static const struct {
 };
 enum { UNARY_OPS = sizeof unary / sizeof *unary };
 
-/* ---- errors -----------------------------------------------------------------------------------------------
- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 static uint32_t bits_of(float x) {
     uint32_t bits;
@@ -87,8 +85,7 @@ static void note(worst *worst, float x, float y, float got, double exact) {
     if (error > worst->error) *worst = (struct worst){error, x, y, got};
 }
 
-/* ---- bounds -----------------------------------------------------------------------------------------------
- */
+/* ---- bounds ---------------------------------------------------------------------------------- */
 
 /* The row of an operation in docs/accuracy.md: "| name | plain | AVX2 | AVX-512 |". */
 static void read_bounds(const char *name, double bounds[TARGETS]) {
@@ -122,8 +119,7 @@ static bool keeps_bounds(const char *name, const worst *worsts, const bool *ran)
     return kept;
 }
 
-/* ---- kernels ----------------------------------------------------------------------------------------------
- */
+/* ---- kernels --------------------------------------------------------------------------------- */
 
 typedef struct kernels {
     kt_arena *arena;
@@ -149,8 +145,7 @@ static kernels load(const kt_op *ops, uint32_t count) {
     return self;
 }
 
-/* ---- unary ------------------------------------------------------------------------------------------------
- */
+/* ---- unary ----------------------------------------------------------------------------------- */
 
 typedef struct batch {
     const kernels *kernels;
@@ -216,8 +211,7 @@ static void unary_operations_keep_their_bounds(void **state) {
     assert_true(kept);
 }
 
-/* ---- binary -----------------------------------------------------------------------------------------------
- */
+/* ---- binary ---------------------------------------------------------------------------------- */
 
 /* Of a power: all edges, and numbers whose power is in range. */
 static bool check_binary(const kernels *kernels, uint32_t op, double (*reference)(double x, double y)) {

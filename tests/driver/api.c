@@ -80,8 +80,7 @@ static void print_history(const kt_model *model) {
     }
 }
 
-/* ---- what is asked of a trained model ---------------------------------------------------------------------
- */
+/* ---- what is asked of a trained model -------------------------------------------------------- */
 static void check_predictions(kt_model *model) {
     const kt_buffer inputs = array(x, KT_F32, 2, SAMPLES, FEATURES), labels = array(y, KT_I32, 1, SAMPLES, 0);
     for (int i = 0; i < SAMPLES * FEATURES; i++) wide[i] = (double)x[i];
@@ -119,8 +118,7 @@ static void check_predictions(kt_model *model) {
     free(some.data);
 }
 
-/* ---- samples that a function gives ------------------------------------------------------------------------
- */
+/* ---- samples that a function gives ----------------------------------------------------------- */
 static int read_samples(void *data, int array, const int64_t *rows, int64_t first, int64_t count, void *out) {
     int *left = data; /* calls until one fails */
     if (*left == 1) return 5;
@@ -166,8 +164,7 @@ static void check_reading(const char *trainer, const char *directory) {
     kt_model_destroy(model);
 }
 
-/* ---- weights of steps: one for a sample is one for each of its steps --------------------------------------
- */
+/* ---- weights of steps: one for a sample is one for each of its steps ------------------------- */
 static void check_step_weights(void) {
     enum { STEPS = 4, ROWS = SAMPLES / STEPS };
     const kt_buffer inputs = {.data = x, .dtype = KT_F32, .rank = 3, .dims = {ROWS, STEPS, FEATURES}};
@@ -192,8 +189,7 @@ static void check_step_weights(void) {
     kt_model_destroy(model);
 }
 
-/* ---- callbacks --------------------------------------------------------------------------------------------
- */
+/* ---- callbacks ------------------------------------------------------------------------------- */
 typedef struct seen {
     int train_begins, train_ends, epoch_begins, epoch_ends, batch_begins, batch_ends, stop_batch, stop_epoch;
     double loss; /* of the last epoch */
@@ -254,8 +250,7 @@ static void check_callbacks(kt_model *model) {
     if (weights[1] != 1) fail("fit", "writes into the caller's weights");
 }
 
-/* ---- what weights begin with ------------------------------------------------------------------------------
- */
+/* ---- what weights begin with ----------------------------------------------------------------- */
 enum { ROWS = 64, COLUMNS = 48 };
 
 static void read_kernel(kt_model *model, int layer, float out[ROWS * COLUMNS]) {
@@ -425,8 +420,7 @@ static void check_names(const char *trainer, const char *directory) {
     }
 }
 
-/* ---- what is wrong ----------------------------------------------------------------------------------------
- */
+/* ---- what is wrong --------------------------------------------------------------------------- */
 static void check_errors(const char *trainer) {
     const kt_buffer inputs = array(x, KT_F32, 2, SAMPLES, FEATURES), labels = array(y, KT_I32, 1, SAMPLES, 0);
     const kt_data data = {.inputs = &inputs, .input_count = 1, .labels = &labels, .label_count = 1};

@@ -204,8 +204,7 @@ static void print_event(part event) {
     printf(" %.9g\n", (double)scalar);
 }
 
-/* ---- profiles ---------------------------------------------------------------------------------------------
- */
+/* ---- profiles -------------------------------------------------------------------------------- */
 /* The number in a field of a message, which is there, or is 0. */
 static uint64_t find_number(part message, unsigned field) {
     part bytes;

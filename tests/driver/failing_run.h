@@ -39,8 +39,7 @@ typedef struct failing_command {
     bool keeps;    /* some of its files where it fails: logs, and checkpoints of epochs that were done */
 } failing_command;
 
-/* ---- streams ----------------------------------------------------------------------------------------------
- */
+/* ---- streams --------------------------------------------------------------------------------- */
 static void capture(void) {
     (void)fflush(stdout);
     int file = open(failing_printed, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600);
@@ -85,8 +84,7 @@ static void tell_signal(int number) {
 void __sanitizer_set_death_callback(void (*callback)(void));
 #endif
 
-/* ---- files ------------------------------------------------------------------------------------------------
- */
+/* ---- files ----------------------------------------------------------------------------------- */
 static int compare_names(const void *a, const void *b) { return strcmp(a, b); }
 
 /* Removes what is in a directory, and lists it. */
@@ -113,8 +111,7 @@ static void empty_directory(const char *path, char *names, size_t room) {
         used += (size_t)snprintf(names + used, room - used, "%s%s", i ? " " : "", found[i]);
 }
 
-/* ---- runs -------------------------------------------------------------------------------------------------
- */
+/* ---- runs ------------------------------------------------------------------------------------ */
 /* The status; fail_at 0: none fails. */
 static int run_once(const failing_command *command, long fail_at, bool forever) {
     char words[512], *argv[33] = {0}, *rest;

@@ -95,8 +95,7 @@ static void predicting_survives(void **state) {
     sweep(&predicting);
 }
 
-/* ---- the trainer ------------------------------------------------------------------------------------------
- */
+/* ---- the trainer ----------------------------------------------------------------------------- */
 typedef struct compiling {
     kt_arena *arena;
     kt_diag *diag;

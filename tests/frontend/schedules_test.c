@@ -7,8 +7,7 @@ static const char *name_of(const json_t *schedule) {
     return json_string_value(json_object_get(schedule, "class_name"));
 }
 
-/* ---- values ----------------------------------------------------------------------------------------------
- */
+/* ---- values ---------------------------------------------------------------------------------- */
 static void check_case(const json_t *item, const char *what) {
     lab l;
     lab_open(&l);
@@ -109,8 +108,7 @@ static void configurations(void **state) {
     json_decref(cases);
 }
 
-/* ---- what is refused -------------------------------------------------------------------------------------
- */
+/* ---- what is refused ------------------------------------------------------------------------- */
 static void refuse(const char *text, const char *problem) {
     lab l;
     lab_open(&l);

@@ -32,8 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     return 0;
 }
 
-/* ---- a zip archive of stored members --------------------------------------------------------------------
- */
+/* ---- a zip archive of stored members --------------------------------------------------------- */
 typedef struct output {
     uint8_t *at;
     size_t count, room;
@@ -93,8 +92,7 @@ static size_t pack(const kt_archive *archive, uint8_t *data, size_t room) {
     return out.full ? 0 : out.count;
 }
 
-/* ---- mutation -------------------------------------------------------------------------------------------
- */
+/* ---- mutation -------------------------------------------------------------------------------- */
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t room) __attribute__((weak));
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t room, unsigned seed);
 

@@ -269,8 +269,7 @@ static void test_contractions(void **state) {
     CHECK_ALL(contractions);
 }
 
-/* ---- functions of one float, against long double --------------------------------------------------------
- */
+/* ---- functions of one float, against long double --------------------------------------------- */
 
 static long double rsqrt_of(long double x) { return 1 / sqrtl(x); }
 static long double logistic_of(long double x) { return 1 / (1 + expl(-x)); }
@@ -323,8 +322,7 @@ static void test_functions(void **state) {
     kt_arena_destroy(arena);
 }
 
-/* ---- conv and reduce_window, against formulas over a padded copy ------------------------------------------
- */
+/* ---- conv and reduce_window, against formulas over a padded copy ----------------------------- */
 
 static uint32_t next_random(uint64_t *seed) {
     *seed = *seed * 6364136223846793005u + 1442695040888963407u;
@@ -501,8 +499,7 @@ static void test_windows(void **state) {
     }
 }
 
-/* ---- walking, symbols, errors ---------------------------------------------------------------------------
- */
+/* ---- walking, symbols, errors ---------------------------------------------------------------- */
 
 static const char dense[] =
     "graph\n"

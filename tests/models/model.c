@@ -37,8 +37,7 @@ typedef struct model {
     uint32_t failures;
 } model;
 
-/* ---- the numbers ------------------------------------------------------------------------------------------
- */
+/* ---- the numbers ----------------------------------------------------------------------------- */
 static uint64_t hash_of(const char *name) {
     uint64_t state = 0xcbf29ce484222325;
     for (; *name; name++) state = (state ^ (uint8_t)*name) * 0x100000001b3;
@@ -117,8 +116,7 @@ static kt_status write_image(model *self) {
     return KT_OK;
 }
 
-/* ---- the model --------------------------------------------------------------------------------------------
- */
+/* ---- the model ------------------------------------------------------------------------------- */
 static const char *committed(const model *self, const char *ending) {
     return kt_arena_format(self->arena, "%s/models/%s%s", KT_TEST_SOURCE, self->name, ending);
 }
@@ -179,8 +177,7 @@ static kt_status compile(model *self) {
     return measure_workspace(self);
 }
 
-/* ---- the program ------------------------------------------------------------------------------------------
- */
+/* ---- the program ----------------------------------------------------------------------------- */
 static kt_status compare_outputs(model *self) {
     const char *output = kt_arena_format(self->arena, "%s/output.npy", self->directory);
     KT_TRY(kt_command_run(

@@ -88,8 +88,7 @@ static uint32_t choose_parameters(grower *g, kt_value *out_wrt) {
     return count;
 }
 
-/* ---- differences ------------------------------------------------------------------------------------------
- */
+/* ---- differences ----------------------------------------------------------------------------- */
 static known *known_of(grower *g, kt_value value) {
     for (int i = 0; i < g->count; i++)
         if (g->values[i].value == value) return &g->values[i];

@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-/* ---- elementwise ------------------------------------------------------------------------------------------
- */
+/* ---- elementwise ----------------------------------------------------------------------------- */
 /* Where functions are defined and do not vary wildly. */
 static const struct range {
     double low, high;
@@ -62,8 +61,7 @@ static int grow_cast(grower *g) {
     return x < 0 || type_of(g, x)->dtype == attrs.dtype ? -1 : grower_add(g, KT_OP_cast, &x, 1, &attrs);
 }
 
-/* ---- sources ----------------------------------------------------------------------------------------------
- */
+/* ---- sources --------------------------------------------------------------------------------- */
 static kt_type some_type(grower *g, bool fixed) {
     kt_type type = {.dtype = grower_some_dtype(g), .rank = (uint8_t)draw(g, 4)};
     for (int i = 0; i < type.rank; i++) {
@@ -101,8 +99,7 @@ static int grow_size(grower *g) {
     return grower_add(g, KT_OP_size, NULL, 0, &(kt_attrs_size){.dim = dim});
 }
 
-/* ---- shape ------------------------------------------------------------------------------------------------
- */
+/* ---- shape ----------------------------------------------------------------------------------- */
 static int grow_reshape(grower *g) {
     int x = grower_pick(g, KT_ANY);
     if (x < 0) return -1;
@@ -256,8 +253,7 @@ static int grow_gather(grower *g) {
     return grower_add(g, KT_OP_gather, operands, 2, &attrs);
 }
 
-/* ---- reduction --------------------------------------------------------------------------------------------
- */
+/* ---- reduction ------------------------------------------------------------------------------- */
 static int grow_reduce(grower *g) {
     int x = grower_pick(g, KT_ANY);
     if (x < 0) return -1;
@@ -325,8 +321,7 @@ static int grow_scatter(grower *g) {
     return grower_add(g, KT_OP_scatter, operands, 3, &attrs);
 }
 
-/* ---- contraction ------------------------------------------------------------------------------------------
- */
+/* ---- contraction ----------------------------------------------------------------------------- */
 static int grow_dot_general(grower *g) {
     int x = grower_pick(g, KT_NUMBER);
     if (x < 0) return -1;
@@ -436,8 +431,7 @@ static int grow_winograd(grower *g) {
     return grower_add(g, KT_OP_winograd, operands, 2, &attrs);
 }
 
-/* ---- control ----------------------------------------------------------------------------------------------
- */
+/* ---- control --------------------------------------------------------------------------------- */
 static int grow_some(grower *g);
 
 static int grow_call(grower *g) {
@@ -578,8 +572,7 @@ static int grow_scan(grower *g) {
     return kept;
 }
 
-/* ---- entangled values -------------------------------------------------------------------------------------
- */
+/* ---- entangled values ------------------------------------------------------------------------ */
 /* Something of x's type that is computed from it and that lies in memory: fusion leaves these operations
  * alone. */
 static int set_apart(grower *g, int x) {
@@ -652,8 +645,7 @@ static int grow_entangled(grower *g) {
     return e < 0 ? d : e;
 }
 
-/* ---- graphs -----------------------------------------------------------------------------------------------
- */
+/* ---- graphs ---------------------------------------------------------------------------------- */
 static int (*const growers[KT_OP_COUNT])(grower *) = {
 #define KT_OP(name, operands, results, traits, gradient, doc) [KT_OP_##name] = grow_##name,
 #include "ir/ops.def"

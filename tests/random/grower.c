@@ -8,8 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- numbers ---------------------------------------------------------------------------------------------
- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 /* A float's rounding error, relative; how many of them disturb a result; how much of the largest element two
  * results may differ by; and how large an element may be. */
 static const struct accuracy {
@@ -90,8 +89,7 @@ const char *random_difference(kt_arena *arena, const kt_tensor *wanted, const kt
     return NULL;
 }
 
-/* ---- evaluation while growing ----------------------------------------------------------------------------
- */
+/* ---- evaluation while growing ---------------------------------------------------------------- */
 static const struct {
     kt_scalar_unary *unary;
     kt_scalar_binary *binary;
@@ -256,8 +254,7 @@ int grower_add(grower *g, kt_op op, const int *operands, uint32_t count, const v
     return grower_keep(g, value, variants);
 }
 
-/* ---- operands ---------------------------------------------------------------------------------------------
- */
+/* ---- operands -------------------------------------------------------------------------------- */
 int grower_pick(grower *g, kt_domain domain) {
     for (int tries = 0; tries < 24; tries++) {
         int near = g->count < 5 ? g->count : 5;

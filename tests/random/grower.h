@@ -48,15 +48,13 @@ static inline bool is_number(const grower *g, kt_dim dim, int64_t *out) {
     return kt_dim_is_const(pool_of(g), dim, out);
 }
 
-/* ---- numbers ---------------------------------------------------------------------------------------------
- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 /* Memory for a tensor, with the symbols at their sizes; false if it would be large. */
 bool grower_make_tensor(const grower *g, const kt_type *type, kt_tensor *out);
 /* Fills in numbers of one of several kinds. */
 void grower_fill(grower *g, kt_tensor *tensor);
 
-/* ---- evaluation while growing ----------------------------------------------------------------------------
- */
+/* ---- evaluation while growing ---------------------------------------------------------------- */
 /* The three results of an operation whose operands' variants are given; false if it has none. */
 bool grower_evaluate(grower *g, kt_op op, const kt_tensor *const *operands, uint32_t count, const void *attrs,
                      const kt_type *type, kt_tensor *out_variants);
@@ -68,8 +66,7 @@ int grower_keep(grower *g, kt_value value, const kt_tensor *variants);
 /* Adds a node if it is valid without a check at the entry, small, and tame. */
 int grower_add(grower *g, kt_op op, const int *operands, uint32_t count, const void *attrs);
 
-/* ---- operands ---------------------------------------------------------------------------------------------
- */
+/* ---- operands -------------------------------------------------------------------------------- */
 /* A value of a dtype in domain, mostly a late one. */
 int grower_pick(grower *g, kt_domain domain);
 kt_dim grower_some_dim(grower *g);
@@ -84,8 +81,7 @@ int grower_apply(grower *g, kt_op op, int x, int y);
 /* x, brought smoothly into low … high. */
 int grower_into_range(grower *g, int x, double low, double high);
 
-/* ---- derivatives (deriver.c) ------------------------------------------------------------------------------
- */
+/* ---- derivatives (deriver.c) ----------------------------------------------------------------- */
 /* Adds the derivatives of some float that is there by a few parameters, as values; those that are tame.
  * Returns how many. */
 int grower_derive(grower *g);

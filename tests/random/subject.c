@@ -83,8 +83,7 @@ static void take(check *c, uint32_t index, const kt_tensor *found) {
     to->data = kt_arena_copy(c->arena, found->data, kt_tensor_bytes(found));
 }
 
-/* ---- the compiled library --------------------------------------------------------------------------------
- */
+/* ---- the compiled library -------------------------------------------------------------------- */
 static void close_library(void *handle) { dlclose(handle); }
 
 static kt_buffer buffer_of(const kt_tensor *tensor) {
@@ -170,8 +169,7 @@ static kt_status parse(check *c) {
     return kt_graph_parse(c->arena, c->s->text, strlen(c->s->text), &c->graph, c->diag);
 }
 
-/* ---- little memory ----------------------------------------------------------------------------------------
- */
+/* ---- little memory --------------------------------------------------------------------------- */
 /* Compiles the one entry of c->s, and what gives its variables, without all others. */
 static kt_status compile_alone(check *c, int64_t limit, const char **out_path) {
     const subject_entry *entry = &c->s->entries[0];
@@ -228,8 +226,7 @@ static kt_status squeeze(check *c) {
     return KT_OK;
 }
 
-/* ---- all of it --------------------------------------------------------------------------------------------
- */
+/* ---- all of it ------------------------------------------------------------------------------- */
 static kt_status run_check(void *context) {
     check *c = context;
     kt_text again = {.arena = c->arena};

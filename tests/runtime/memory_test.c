@@ -15,8 +15,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-/* ---- allocations that fail --------------------------------------------------------------------------------
- */
+/* ---- allocations that fail ------------------------------------------------------------------- */
 
 static atomic_long until_failure; /* 0: none fails */
 static bool all_after_it;         /* fail too */
@@ -48,8 +47,7 @@ void *__wrap_aligned_alloc(size_t alignment, size_t bytes) {
     return is_to_fail() || (most_bytes && bytes > most_bytes) ? NULL : __real_aligned_alloc(alignment, bytes);
 }
 
-/* ---- programs ---------------------------------------------------------------------------------------------
- */
+/* ---- programs -------------------------------------------------------------------------------- */
 
 /* Three samples at a time, so that five end in a run that is filled up. */
 static void fixed_bind(const int64_t *symbols, int64_t *values) {
@@ -104,8 +102,7 @@ static void make_programs(void) {
     beside.weights = &weights;
 }
 
-/* ---- runs -------------------------------------------------------------------------------------------------
- */
+/* ---- runs ------------------------------------------------------------------------------------ */
 
 static char directory[] = "/tmp/kt_memory_XXXXXX";
 /* fail_at 0: no allocation fails. */
@@ -214,8 +211,7 @@ static void shares_give_way(void **state) {
     assert_memory_equal(sum, expected, sizeof sum);
 }
 
-/* ---- files ------------------------------------------------------------------------------------------------
- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static void write_bytes(const char *name, const void *bytes, size_t count) {
     FILE *file = fopen(name, "wb");

@@ -98,8 +98,7 @@ static const char *find_text(const test *t, const char *what) {
     return bytes ? kt_arena_format(t->arena, "%.*s", (int)bytes->dims[0], (const char *)bytes->data) : "";
 }
 
-/* ---- compiling -------------------------------------------------------------------------------------------
- */
+/* ---- compiling ------------------------------------------------------------------------------- */
 static kt_status trace(test *t, kt_graph **out_graph) {
     json_error_t error;
     json_t *config = json_loads(find_text(t, "config"), 0, &error);
@@ -161,8 +160,7 @@ static kt_status compile(test *t, const char *directory) {
     return KT_OK;
 }
 
-/* ---- what is compared ------------------------------------------------------------------------------------
- */
+/* ---- what is compared ------------------------------------------------------------------------ */
 static bool is_scale(const char *path) { return strncmp(path, "loss_scale_optimizer", 20) == 0; }
 
 /* Whose next variable is it? Paths differ by the names of outermost models, seeds' and optimizers'; the order
@@ -236,8 +234,7 @@ static void find_ports(test *t) {
     }
 }
 
-/* ---- steps -----------------------------------------------------------------------------------------------
- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 static void *numbers_of(test *t, const followed *item, const float *state) {
     kt_buffer from = item->shape, to;
     from.dtype = KT_F32;

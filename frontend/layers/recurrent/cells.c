@@ -43,8 +43,7 @@ kt_value kt_last_part(kt_builder *builder, kt_value x, int64_t begin, int64_t en
     return kt_build_slice(builder, x, start, limit, strides);
 }
 
-/* ---- shared ---------------------------------------------------------------------------------------------
- */
+/* ---- shared ---------------------------------------------------------------------------------- */
 
 enum { KERNEL, RECURRENT, BIAS };
 
@@ -191,8 +190,7 @@ static uint32_t first_state(const kt_layer *cell) {
     return 0;
 }
 
-/* ---- equations ------------------------------------------------------------------------------------------
- */
+/* ---- equations ------------------------------------------------------------------------------- */
 
 static kt_value gate(kt_layer *cell, kt_trace *trace, kt_value x, int64_t number) {
     int64_t units = self_of(cell)->units;
@@ -266,8 +264,7 @@ static kt_value gru_step(kt_layer *cell, kt_trace *trace, kt_value x, kt_value *
     return states[0] = kt_build_add(b, kept, added);
 }
 
-/* ---- cells as layers ------------------------------------------------------------------------------------
- */
+/* ---- cells as layers ------------------------------------------------------------------------- */
 
 static const kt_cell_kind *const kinds[] = {
     &(const kt_cell_kind){&kt_class_simple_rnn_cell, one_state, first_state, state_types, simple_build, draw,
@@ -299,8 +296,7 @@ const kt_cell_kind *kt_cell_check(const kt_layer *layer, kt_layer_context *conte
     return NULL;
 }
 
-/* ---- a call of a cell by itself: cell(inputs, states) ---------------------------------------------------
- */
+/* ---- a call of a cell by itself: cell(inputs, states) ---------------------------------------- */
 kt_status kt_cell_build_alone(kt_layer *cell, kt_trace *trace, const kt_layer_call *call) {
     if (!kt_call_has_inputs(call, 1)) return KT_INVALID;
     return kt_cell_find(cell)->build(cell, trace, kt_call_type(call, 0));

@@ -58,8 +58,7 @@ enum { KERNEL, RECURRENT, BIAS };
 static const conv_lstm *self_of(const kt_layer *layer) { return (const conv_lstm *)layer; }
 static bool is_channels_first(const conv_lstm *self) { return !strcmp(self->data_format, "channels_first"); }
 
-/* ---- the cell -------------------------------------------------------------------------------------------
- */
+/* ---- the cell -------------------------------------------------------------------------------- */
 static kt_status build(kt_layer *cell, kt_trace *trace, const kt_type *input) {
     const conv_lstm *self = self_of(cell);
     kt_dim_pool *dims = trace->builder->graph->dims;
@@ -220,8 +219,7 @@ const kt_layer_class kt_class_conv_lstm_cell = {
     .call = call_alone,
 };
 
-/* ---- the layers -----------------------------------------------------------------------------------------
- */
+/* ---- the layers ------------------------------------------------------------------------------ */
 kt_recurrence *kt_conv_lstm_recurrence(kt_layer *layer) {
     const kt_layer_class *class = layer->class;
     if (class != &kt_class_conv_lstm_1d && class != &kt_class_conv_lstm_2d && class != &kt_class_conv_lstm_3d)

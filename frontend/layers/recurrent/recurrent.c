@@ -48,8 +48,7 @@ static const kt_recurrence *recurrence_of(const kt_layer *layer) {
     return kt_recurrence_of((kt_layer *)(uintptr_t)layer);
 }
 
-/* ---- making ---------------------------------------------------------------------------------------------
- */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 kt_status kt_recurrence_add_cell(kt_layer *layer, kt_layer_context *context, const kt_layer_class *cell,
                                  const json_t *config) {
@@ -101,8 +100,7 @@ static void write_rnn(const kt_layer *layer, json_t *config) {
     json_object_set_new(config, "cell", kt_layer_get_config(layer->children.at[0]));
 }
 
-/* ---- calling --------------------------------------------------------------------------------------------
- */
+/* ---- calling --------------------------------------------------------------------------------- */
 
 /* x without its time axis. */
 static kt_type step_type(const kt_type *x) {

@@ -154,8 +154,7 @@ static void compare_with_differences(cases *c, kt_func func, const kt_tensor *in
     }
 }
 
-/* ---- coverage -------------------------------------------------------------------------------------------
- */
+/* ---- coverage -------------------------------------------------------------------------------- */
 
 static void mark_operations(const kt_graph *graph, bool *seen) {
     for (kt_func func = 1; func < graph->functions.count; func++) {
@@ -173,8 +172,7 @@ static void check_coverage(const kt_graph *graph) {
         if (!kt_op_describe(op)->flat && !seen[op]) fail_msg("no case for %s", kt_op_describe(op)->name);
 }
 
-/* ---- tests ----------------------------------------------------------------------------------------------
- */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 static void compile_all(cases *c, subject_entry *entries, uint32_t count) {
     kt_text text = {.arena = c->arena};
