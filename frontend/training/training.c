@@ -130,6 +130,8 @@ static kt_status make_targets(training *t, kt_model_entry *entry) {
     int64_t input = t->ends.input_count; /* the next for labels, as in add_labels */
     uint32_t losses = 0;
     for (uint32_t i = 0; i < t->ends.output_count; i++) losses += t->targets[i].serialized != NULL;
+    if (!losses)
+        return kt_diag_add(t->context->diag, KT_INVALID, "compile/loss", "it gives no output a loss.");
     for (uint32_t i = 0; i < t->ends.output_count; i++) {
         target *own = &t->targets[i];
         const kt_type output = *kt_build_type(&entry->builder, entry->outputs[i]);

@@ -228,6 +228,8 @@ expect_status 1 "$work/trainer" fit $data --quiet --checkpoint "$work/run" --res
 expect_errors 1
 expect_status 1 "$KERATIN" compile "$here/trainer.keras" --train --loss nonsense -o "$work/none"
 expect_text "compile/loss: there is no loss 'nonsense'" "$work/errors"
+expect_status 1 "$KERATIN" compile "$here/trainer.keras" --train --loss '{}' -o "$work/none"
+expect_text "compile/loss: it gives no output a loss." "$work/errors"
 expect_status 1 "$KERATIN" compile "$here/tagger.keras" --train -o "$work/none"
 expect_text "not compiled with a loss" "$work/errors"
 expect_status 2 "$KERATIN" compile "$here/trainer.keras" --optimizer adam -o "$work/none"
