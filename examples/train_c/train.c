@@ -1,7 +1,7 @@
 /* Builds, trains and asks a small network in C:
  *
  *     cc train.c -I../../include -L../../build/release/lib -lkeratin -lm -Wl,-rpath,../../build/release/lib
- * -o train && ./train
+ *     ./a.out
  *
  * It learns which of two spirals a point lies on. */
 #include <keratin/keratin.h>
