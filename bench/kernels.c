@@ -3,22 +3,19 @@
  *   cmake --build --preset release --target bench_kernels
  *   taskset -c 0 build/release/bin/bench_kernels [--cpu=CPU] [ASSEMBLY]
  *
- * Products and convolutions are held against the peak of multiply-adds; those that rather wait for memory, as
- * products of one row, against the reading of their operands and results again and again, or where these are
- * as large as those, the copying of as much. All is measured here, beside the kernel, and of each the fastest
- * run counts. --cpu=haswell measures AVX2 code. */
+ * Each is held against what binds it: the longer of the time that its multiply-adds take at their peak and of
+ * the time that it takes to move as much as its operands and its result are. Of rows and of what is done by
+ * element only the bytes count, not what exponentials and roots take. All is measured here, beside the
+ * kernel, and of each the fastest run counts. --cpu=haswell measures AVX2 code. */
 #include "kernel_suite.h"
 
 #include "kt_cmocka.h"
 #include "limits.h"
 
-typedef enum limit { MULTIPLYING, READING, COPYING, UNKNOWN } limit;
-
 /* What is measured. */
 typedef struct line {
     uint32_t kernel;
     int64_t batch;
-    limit limit;
 } line;
 
 typedef struct bench {
@@ -29,8 +26,8 @@ typedef struct bench {
 } bench;
 
 /* The kernel that was written last, with this batch. */
-static void with_batch(bench *b, int64_t batch, limit limit) {
-    KT_PUSH(b->s.arena, &b->lines, ((line){b->s.kernels.count - 1, batch, limit}));
+static void with_batch(bench *b, int64_t batch) {
+    KT_PUSH(b->s.arena, &b->lines, ((line){b->s.kernels.count - 1, batch}));
 }
 
 static kt_value bias_relu(suite *s, kt_value x, int64_t columns) {
@@ -151,9 +148,9 @@ static int64_t elements(const suite *s, kt_value value, const int64_t *symbols) 
 }
 
 /* Aligned as a program's buffers are. */
-static void *new_floats(suite *s, int64_t count) {
+static void *new_floats(kt_arena *arena, int64_t count) {
     enum { ALIGNMENT = 64 };
-    char *room = kt_arena_alloc(s->arena, (size_t)count * sizeof(float) + 256 + ALIGNMENT);
+    char *room = kt_arena_alloc(arena, (size_t)count * sizeof(float) + 256 + ALIGNMENT);
     float *data = (float *)(room + (ALIGNMENT - (uintptr_t)room % ALIGNMENT) % ALIGNMENT);
     for (int64_t i = 0; i < count; i++) data[i] = (float)(i % 17) * 0.1f - 0.8f;
     return data;
@@ -168,8 +165,8 @@ typedef struct measured {
     uint32_t count; /* operands, and the result behind them */
     void *args[8];
     size_t bytes[8];
-    double operations;
-    bool wide; /* in vectors of 64 bytes */
+    double operations; /* of multiply-adds, two each */
+    bool wide;         /* in vectors of 64 bytes */
 } measured;
 
 typedef void measured_fn(measured *m);
@@ -178,10 +175,15 @@ enum { TURNS = 20000 };
 
 static void run_kernel(measured *m) { m->run(m->args, m->symbols, 0, 1); }
 static void multiply(measured *m) { limits_multiply(m->wide, TURNS); }
-static void read_all(measured *m) {
-    for (uint32_t i = 0; i < m->count; i++) limits_read(m->wide, m->args[i], m->bytes[i]);
+/* Fills the result with the first operand, again and again, and reads what else there is. */
+static void move(measured *m) {
+    size_t result = m->bytes[m->count - 1], piece = m->bytes[0] < result ? m->bytes[0] : result;
+    for (size_t done = 0; done < result; done += piece)
+        memcpy((char *)m->args[m->count - 1] + done, m->args[0],
+               piece < result - done ? piece : result - done);
+    limits_read(m->wide, (char *)m->args[0] + piece, m->bytes[0] - piece);
+    for (uint32_t i = 1; i + 1 < m->count; i++) limits_read(m->wide, m->args[i], m->bytes[i]);
 }
-static void copy_all(measured *m) { memcpy(m->args[m->count - 1], m->args[0], m->bytes[m->count - 1]); }
 
 static double fastest(measured_fn *run, measured *m) {
     double best = 1e9;
@@ -194,50 +196,42 @@ static double fastest(measured_fn *run, measured *m) {
     return best;
 }
 
-static void add_argument(suite *s, measured *m, kt_value value) {
+static void add_argument(const suite *s, kt_arena *arena, measured *m, kt_value value) {
     int64_t count = elements(s, value, m->symbols);
-    m->args[m->count] = new_floats(s, count);
+    m->args[m->count] = new_floats(arena, count);
     m->bytes[m->count++] = (size_t)count * sizeof(float);
 }
 
-static measured prepare(bench *b, const line *l, kt_kernel_fn *run) {
-    suite *s = &b->s;
+static measured prepare(const bench *b, const line *l, kt_kernel_fn *run, kt_arena *arena) {
+    const suite *s = &b->s;
     const kt_function *kernel = kt_graph_function(s->graph, s->kernels.at[l->kernel]);
     measured m = {.run = run, .symbols = {l->batch, 1}, .wide = b->target.vector_bytes == 64};
-    for (uint32_t i = 0; i < kernel->params.count; i++) add_argument(s, &m, kernel->params.at[i].value);
+    for (uint32_t i = 0; i < kernel->params.count; i++)
+        add_argument(s, arena, &m, kernel->params.at[i].value);
     kt_value result = kernel->results.at[0].value;
-    add_argument(s, &m, result);
-    m.operations = (double)elements(s, result, m.symbols);
-    if (kernel->params.count == 1) return m;
+    add_argument(s, arena, &m, result);
+    const kt_type *w = kernel->params.count > 1 ? kt_graph_type(s->graph, kernel->params.at[1].value) : NULL;
+    if (!w || w->rank == 1) return m;
     /* [panels, depth, panel], [window…, channels, features] or, by the kernel, [images, places…, features] */
-    const kt_type *w = kt_graph_type(s->graph, kernel->params.at[1].value);
+    m.operations = 2 * (double)elements(s, result, m.symbols);
     for (int i = w->rank == 3; i < w->rank - 1; i++)
         m.operations *= (double)kt_dim_eval(s->graph->dims, w->dims[i], m.symbols);
-    m.operations *= 2;
     return m;
 }
 
-static void measure(bench *b, const line *l, kt_kernel_fn *run) {
-    measured m = prepare(b, l, run);
-    double took = fastest(run_kernel, &m), work = m.operations, most = 0;
-    double result = (double)m.bytes[m.count - 1];
-    if (l->limit == MULTIPLYING) most = limits_operations(m.wide) * TURNS / fastest(multiply, &m);
-    if (l->limit == READING) {
-        work = 0;
-        for (uint32_t i = 0; i < m.count; i++) work += (double)m.bytes[i];
-        most = work / fastest(read_all, &m);
-    } else if (l->limit == COPYING) {
-        work = (double)m.bytes[0] + result;
-        most = 2 * result / fastest(copy_all, &m);
-    }
-    static const char *const units[] = {"GFLOP/s", "GB/s read", "GB/s copied", "G elements/s"};
+static void measure(const bench *b, const line *l, kt_kernel_fn *run) {
+    kt_arena *arena = kt_arena_create();
+    measured m = prepare(b, l, run, arena);
+    double bytes = 0, took = fastest(run_kernel, &m);
+    for (uint32_t i = 0; i < m.count; i++) bytes += (double)m.bytes[i];
+    double multiplying = m.operations * fastest(multiply, &m) / (limits_operations(m.wide) * TURNS);
+    double moving = fastest(move, &m), least = multiplying > moving ? multiplying : moving;
+    double work = least > moving ? m.operations : bytes;
     const kt_function *kernel = kt_graph_function(b->s.graph, b->s.kernels.at[l->kernel]);
-    printf("%-28s batch %4lld %10.2f us %7.2f", kernel->name, (long long)l->batch, took * 1e6,
-           work / took * 1e-9);
-    if (most > 0) printf(" of %7.2f", most * 1e-9);
-    printf(" %s", units[l->limit]);
-    if (most > 0) printf(", %.0f %%", 100 * work / took / most);
-    printf("\n");
+    printf("%-28s batch %5lld %10.2f us %7.2f of %7.2f %-7s %3.0f %%\n", kernel->name, (long long)l->batch,
+           took * 1e6, work / took * 1e-9, work / least * 1e-9, least > moving ? "GFLOP/s" : "GB/s",
+           100 * least / took);
+    kt_arena_destroy(arena);
 }
 
 static void write_text(const char *path, const void *bytes, size_t count) {
@@ -256,18 +250,17 @@ static void add_products(bench *b) {
     static const int64_t batches[] = {1, 2, 8, 32, 128, 512};
     for (size_t i = 0; i < sizeof dense / sizeof *dense; i++) {
         add_dense(b, N, dense[i][0], dense[i][1]);
-        for (size_t j = 0; j < sizeof batches / sizeof *batches; j++)
-            with_batch(b, batches[j], batches[j] <= 2 ? READING : MULTIPLYING);
+        for (size_t j = 0; j < sizeof batches / sizeof *batches; j++) with_batch(b, batches[j]);
     }
     static const int64_t small[][2] = {{13, 64}, {64, 64}, {100, 300}, {512, 10}};
     for (size_t i = 0; i < sizeof small / sizeof *small; i++) {
         add_dense(b, N, small[i][0], small[i][1]);
-        with_batch(b, 256, MULTIPLYING);
+        with_batch(b, 256);
     }
     static const int64_t by_columns[][2] = {{64, 64}, {256, 256}, {256, 1024}, {1024, 256}, {784, 512}};
     for (size_t i = 0; i < sizeof by_columns / sizeof *by_columns; i++) {
         add_by_columns(&b->s, by_columns[i][0], by_columns[i][1]);
-        with_batch(b, 2048, MULTIPLYING);
+        with_batch(b, 2048);
     }
 }
 
@@ -277,10 +270,10 @@ static void add_convolutions(bench *b) {
     for (size_t i = 0; i < sizeof convolutions / sizeof *convolutions; i++) {
         const int64_t *c = convolutions[i];
         add_conv(b, c[0], c[1], c[2], c[3]);
-        with_batch(b, 1, MULTIPLYING);
+        with_batch(b, 1);
     }
     add_grouped(&b->s, 112, 32, 1, 1, false);
-    with_batch(b, 1, COPYING);
+    with_batch(b, 1);
     static const int64_t grouped[][4] = {{56, 64, 1, 1},  {56, 32, 4, 1},  {28, 32, 8, 1}, {14, 32, 4, 1},
                                          {14, 32, 16, 1}, {14, 32, 32, 1}, {7, 32, 4, 1},  {28, 32, 4, 2},
                                          {28, 32, 2, 1},  {28, 32, 3, 1},  {28, 20, 5, 1}, {28, 20, 6, 1},
@@ -288,7 +281,18 @@ static void add_convolutions(bench *b) {
     for (size_t i = 0; i < 2 * (sizeof grouped / sizeof *grouped); i++) {
         const int64_t *g = grouped[i / 2];
         add_grouped(&b->s, g[0], g[1], g[2], g[3], i % 2 != 0);
-        with_batch(b, 1, MULTIPLYING);
+        with_batch(b, 1);
+    }
+}
+
+static void add_rows(bench *b) {
+    /* of 256 columns: in the second cache, in the last one, and beyond */
+    static const int64_t rows[] = {512, 4096, 65536};
+    for (int64_t columns = 256; columns <= 1024; columns *= 4) {
+        for (int norm = 0; norm < 2; norm++) {
+            (norm ? add_layer_norm : add_softmax)(&b->s, columns);
+            for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) with_batch(b, rows[i] * 256 / columns);
+        }
     }
 }
 
@@ -307,15 +311,9 @@ int main(int argc, char **argv) {
     b.panel = kt_target_for_passes(&b.target).panel_columns;
     add_products(&b);
     add_convolutions(&b);
-    static const int64_t rows[] = {512, 4096}; /* in the second cache, and beyond */
-    for (int64_t columns = 256; columns <= 1024; columns *= 4) {
-        add_softmax(&b.s, columns);
-        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) with_batch(&b, rows[i], COPYING);
-        add_layer_norm(&b.s, columns);
-        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) with_batch(&b, rows[i], COPYING);
-    }
+    add_rows(&b);
     add_gelu(&b.s, 512);
-    with_batch(&b, 512, UNKNOWN);
+    with_batch(&b, 512);
     uint32_t count = b.s.kernels.count;
     const kt_loops **loops = KT_NEW_ARRAY(arena, const kt_loops *, count);
     for (uint32_t i = 0; i < count; i++) {
