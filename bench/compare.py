@@ -5,7 +5,8 @@ anew, times a burst of predictions while the others wait; so what disturbs the m
 A ratio is the median over rounds of the other system's time by Keratin's in the same round; its interval holds 95 % of
 the medians of rounds that are drawn again with replacement. Results that depart from Keras's by more than TOLERANCE are
 no results, and the command fails. With --train it is training steps (bench/training.py) that are timed, and first losses
-that agree.
+that agree. With --avx2 all are held to AVX2 on a CPU that has more (bench/narrow.py); one that used AVX-512 all the same
+is an error.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import time
 
 import numpy as np
 
+import narrow
 import report
 import training
 
@@ -48,12 +50,18 @@ RESAMPLES = 2000
 class Worker:
     """A system's process; requests and answers are lines of JSON."""
 
-    def __init__(self, system, threads):
+    def __init__(self, system, threads, environment=None):
+        """environment: what the process has beside this one's."""
         cpus = ",".join(str(cpu) for cpu in range(threads))
         command = [sys.executable, ROOT / "bench/worker.py", system, FOLDER, cpus]
         self.log = open(FOLDER / f"{system}.log", "ab")
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+            env=os.environ | (environment or {}),
         )
 
     def ask(self, **request):
@@ -78,12 +86,12 @@ def interval(samples, statistic):
     return [float(statistic(samples)), float(low), float(high)]
 
 
-def compile_models(names):
+def compile_models(names, target):
     for name in names:
         model = FOLDER / f"{name}.keras"
         for suffix, options in (("", []), ("_openblas", ["--contractions=openblas"])):
-            subprocess.check_call([KERATIN, "compile", model, "-o", FOLDER / f"lib{name}{suffix}.so", *options])
-        subprocess.check_call([KERATIN, "compile", model, "-o", FOLDER / name])
+            subprocess.check_call([KERATIN, "compile", model, "-o", FOLDER / f"lib{name}{suffix}.so", *options, *target])
+        subprocess.check_call([KERATIN, "compile", model, "-o", FOLDER / name, *target])
 
 
 def compile_trainers(names):
@@ -148,6 +156,8 @@ def measure_row(workers, name, batch, options):
             answer = workers[system].ask(burst=options.burst)
             if "error" in answer:
                 sys.exit(f"{system}, {name}: {answer['error']}")
+            if options.avx2 and narrow.last_used_wide(workers[system].process.pid) < options.burst:
+                errors[system] = "used AVX-512"
             sample[system] = answer["median"]
             time.sleep(0.005)  # for what spins after work
         if index > 0:  # the first warms up
@@ -176,9 +186,10 @@ def work_of(name, batch):
     return {"operations": operations, "bytes": weights + data["x"].nbytes + data["y"].nbytes}
 
 
-def peaks(threads, sizes):
+def peaks(threads, sizes, options):
     """The best of all that this was asked, since others may be at work on the machine."""
-    command = [ROOT / "build/release/bin/bench_peak", str(threads), *(str(size) for size in sizes)]
+    command = [ROOT / "build/release/bin/bench_peak", *["--avx2"] * options.avx2, str(threads)]
+    command += [str(size) for size in sizes]
     found = [json.loads(subprocess.check_output(command)) for _ in range(3)]
     return {
         "flops": max(peak["flops"] for peak in found),
@@ -248,12 +259,15 @@ def parse_arguments():
     parser.add_argument("names", nargs="*", metavar="NAME", help="models to measure [all, and write the page]")
     parser.add_argument("--train", action="store_true", help="time training steps instead of predictions")
     parser.add_argument("--memory", action="store_true", help="with --train and names, compare what steps need, too")
+    parser.add_argument("--avx2", action="store_true", help="measure predictions as on a CPU without AVX-512")
     parser.add_argument("--threads", type=int, nargs="*", help="thread counts [1 2, as far as there are processors]")
     parser.add_argument("--systems", nargs="*", help="systems to measure [all]")
     parser.add_argument("--rounds", type=int, default=25, help="rounds of each row, at most [25]")
     parser.add_argument("--burst", type=float, default=0.04, help="seconds of a burst [0.04]")
     parser.add_argument("--page", type=pathlib.Path, help="where to write the page")
     options = parser.parse_args()
+    if options.avx2 and options.train:
+        parser.error("--avx2 measures predictions, not training steps.")
     options.rows = {name: (batch,) for name, batch in training.BATCHES.items()} if options.train else ROWS
     options.known = tuple(training.SYSTEMS) if options.train else SYSTEMS
     if unknown := set(options.names) - set(options.rows):
@@ -261,7 +275,8 @@ def parse_arguments():
     if unknown := set(options.systems or []) - set(options.known):
         parser.error(f"There is no system {', '.join(sorted(unknown))}; there are {', '.join(options.known)}.")
     if not options.page and not options.names and not options.systems:
-        options.page = ROOT / ("docs/benchmarks-training.md" if options.train else "docs/benchmarks.md")
+        kind = "-training" if options.train else "-avx2" if options.avx2 else ""
+        options.page = ROOT / f"docs/benchmarks{kind}.md"
     return options
 
 
@@ -270,14 +285,18 @@ def main():
     names = options.names or list(options.rows)
     systems = ["keratin"] + [name for name in options.systems or options.known if name != "keratin"]
     threads = options.threads or [count for count in (1, 2) if count <= os.cpu_count()]
-    (compile_trainers if options.train else compile_models)(names)
+    if options.train:
+        compile_trainers(names)
+    else:
+        compile_models(names, ["--cpu=haswell"] if options.avx2 else [])
+    environment = narrow.environment(FOLDER) if options.avx2 else {}
     os.sched_setaffinity(0, [os.cpu_count() - 1])  # out of the way of systems with one thread
     rows = [(name, batch) for name in names for batch in options.rows[name]]
     works = [{} if options.train else work_of(name, batch) for name, batch in rows]
     results = {"machine": machine(), "rows": [], "peaks": {}, "programs": {}, "starts": {}, "systems": systems}
     results["settings"] = {"rounds": options.rounds, "burst": options.burst, "tolerance": TOLERANCE}
     for count in threads:
-        workers = {system: Worker(system, count) for system in systems}
+        workers = {system: Worker(system, count, environment) for system in systems}
         measured = []
         for (name, batch), work in zip(rows, works):
             row = measure_row(workers, name, batch, options)
@@ -286,7 +305,7 @@ def main():
         for worker in workers.values():
             worker.close()
         os.sched_setaffinity(0, range(os.cpu_count()))
-        peak = peaks(count, [work["bytes"] for work in works if work])
+        peak = peaks(count, [work["bytes"] for work in works if work], options)
         os.sched_setaffinity(0, [os.cpu_count() - 1])
         results["peaks"][str(count)] = peak["flops"]
         for row, read in zip(measured, peak["read"]):
@@ -297,6 +316,8 @@ def main():
         print("\n".join(report.memory_table(results["memory"])))
     if options.page and options.train:
         options.page.write_text(report.training_page(results, interval))
+    elif options.page and options.avx2:
+        options.page.write_text(report.narrow_page(results, interval))
     elif options.page:
         for name in names:
             results["programs"][name] = measure_program(name)

@@ -1,4 +1,4 @@
-"""The page that bench/compare writes, docs/benchmarks.md, from what it measured."""
+"""The pages that bench/compare writes, docs/benchmarks*.md, from what it measured."""
 
 import numpy as np
 
@@ -154,14 +154,13 @@ def training_page(results, interval):
     return "\n".join(lines).rstrip() + "\n"
 
 
-def page(results, interval):
+def opening(results):
+    """What was measured, how and where."""
     machine, settings = results["machine"], results["settings"]
     peaks = ", ".join(f"{flops / 1e9:.0f} with {threads}" for threads, flops in results["peaks"].items())
-    lines = [
-        "# Benchmarks",
-        "",
-        "Made by `bench/compare`; [bench/compare.py](../bench/compare.py) says how it measures. A ratio is the other system's",
-        "time by Keratin's: above 1, Keratin is faster. In brackets is the interval that holds 95 % of resampled medians.",
+    return [
+        "[bench/compare.py](../bench/compare.py) says how it is measured. A ratio is the other system's time by Keratin's: above",
+        "1, Keratin is faster. In brackets is the interval that holds 95 % of resampled medians.",
         f"Up to {settings['rounds']} rounds of bursts of {settings['burst'] * 1e3:.0f} ms, all systems in turn in each round. All results"
         f" agree with Keras's to {settings['tolerance']:g} of the largest",
         "output, except where a dash says that a system failed. Every system is called from Python, which costs each of them",
@@ -175,6 +174,25 @@ def page(results, interval):
         f"- {machine['keratin']}; {', '.join(machine['packages'])}.",
         "",
     ]
+
+
+def page(results, interval):
+    lines = ["# Benchmarks", "", "Made by `bench/compare`.", *opening(results)]
     lines += [*time_tables(results, interval), *start_tables(results)]
     lines += failures(results)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def narrow_page(results, interval):
+    lines = [
+        "# Benchmarks without AVX-512",
+        "",
+        "Made by `bench/compare --avx2`: Keratin compiles with `--cpu=haswell`, and the other systems find no AVX-512 when they",
+        "ask the CPU ([bench/narrow.c](../bench/narrow.c)); after each burst Linux is asked whether they used it all the same. So",
+        "this is the AVX2 code of all, but on the machine below, whose caches, ports and clock are not those of a CPU without",
+        "AVX-512.",
+        *opening(results),
+        *time_tables(results, interval),
+        *failures(results),
+    ]
     return "\n".join(lines).rstrip() + "\n"
