@@ -97,6 +97,7 @@ kt_status kt_pass_layout(kt_graph *graph, const kt_pass_options *options, kt_dia
 kt_status kt_pass_hoist(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_split(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_samples(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
+kt_status kt_pass_depth(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_recompute(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_rerun(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
 kt_status kt_pass_fuse(kt_graph *graph, const kt_pass_options *options, kt_diag *diag);
