@@ -8,9 +8,9 @@
  * belongs to the row as such is computed before its inner loops. Where the last run is short, rows take in
  * the run before it, too.
  *
- * Where the result itself is a pad or concat, the inner loop is cut into its parts, so that no element asks
- * which part it belongs to. Of a concat of like parts, each turn makes the same element of all: what they
- * have in common, as the gates of a recurrent step, is computed once. */
+ * Where the result is a pad or concat, or made of one by elementwise operations, the inner loop is cut into
+ * its parts, so that no element asks which part it belongs to. Of a concat of like parts, each turn makes the
+ * same element of all: what they have in common, as the gates of a recurrent step, is computed once. */
 #include "codegen/lower/lower_impl.h"
 
 #include <string.h>
@@ -328,23 +328,45 @@ static bool leads(kt_lower *lower, const kt_position *at, int axis) {
     return kt_dim_equals(lower->dims, kt_product(lower, at->dims, kt_position_run_begin(at, axis), axis), 1);
 }
 
-/* The pad or concat that the only result is, if its parts can be told apart outside the inner loop. */
-static const kt_node_info *splittable(kt_lower *lower, const inner_turn *turn) {
-    if (turn->n->count != 1 || turn->n->stores[0].concat) return NULL;
-    kt_value value = turn->n->stores[0].value;
-    const kt_node_info *node = kt_graph_definition(lower->graph, value);
-    if (!node || kt_graph_type(lower->graph, value)->rank != turn->at.rank) return NULL;
-    if (node->op == KT_OP_concat)
-        return leads(lower, &turn->at, (int)((const kt_attrs_concat *)node->attrs)->axis) ? node : NULL;
-    if (node->op != KT_OP_pad) return NULL;
+/* Can the inner loop be cut into the parts of node, a pad or concat? */
+static bool is_splittable(kt_lower *lower, const inner_turn *turn, const kt_node_info *node) {
+    const nest *n = turn->n;
+    if (kt_graph_type(lower->graph, node->first_result)->rank != turn->at.rank) return false;
+    if (node->op == KT_OP_concat) {
+        bool narrow = n->is_short && node->first_result != n->stores[0].value;
+        return !narrow && leads(lower, &turn->at, (int)((const kt_attrs_concat *)node->attrs)->axis);
+    }
+    if (node->op != KT_OP_pad) return false;
     const kt_attrs_pad *attrs = node->attrs;
     const kt_type *type = kt_graph_type(lower->graph, node->operands[0]);
     for (int axis = 0; axis < type->rank; axis++) {
         if (turn->at.dims[axis] == type->dims[axis]) continue;
-        if (attrs->interior.at[axis] != 0 || !leads(lower, &turn->at, axis)) return NULL;
-        if (kt_position_run_end(&turn->at, axis) == turn->at.rank - 1 && turn->n->is_short) return NULL;
+        if (attrs->interior.at[axis] != 0 || !leads(lower, &turn->at, axis)) return false;
+        if (kt_position_run_end(&turn->at, axis) == turn->at.rank - 1 && n->is_short) return false;
     }
-    return node;
+    return true;
+}
+
+/* The pad or concat that the only result is, or that it is made of by elementwise operations alone, if its
+ * parts can be told apart outside the inner loop. */
+static const kt_node_info *splittable(kt_lower *lower, const inner_turn *turn) {
+    enum { HERE = 1, ELSEWHERE = 2 }; /* where a value is wanted: at the result's index, or at another */
+    const kt_function *kernel = lower->kernel;
+    const stored *s = &turn->n->stores[0];
+    if (turn->n->count != 1 || s->concat || !kt_graph_definition(lower->graph, s->value)) return NULL;
+    kt_value first = kt_graph_node(lower->graph, kernel->nodes.at[0])->first_result;
+    unsigned *wanted = KT_NEW_ARRAY(lower->arena, unsigned, s->value - first + 1);
+    wanted[s->value - first] = HERE;
+    for (uint32_t i = kernel->nodes.count; i-- > 0;) {
+        const kt_node_info *node = node_at(lower, i);
+        if (node->first_result > s->value) continue;
+        unsigned at = wanted[node->first_result - first];
+        if (at == HERE && is_splittable(lower, turn, node)) return node;
+        if (at & HERE && !kt_op_is(node->op, KT_ELEMENTWISE)) at = ELSEWHERE;
+        for (uint32_t k = 0; k < node->operand_count; k++)
+            if (node->operands[k] >= first) wanted[node->operands[k] - first] |= at;
+    }
+    return NULL;
 }
 
 static void inner_loop(kt_lower *lower, inner_turn *turn, kt_reg begin, kt_reg end) {

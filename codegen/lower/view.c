@@ -72,8 +72,9 @@ static void require(kt_lower *lower, kt_position *at, kt_reg condition) {
 
 /* Moves the position from the padded axis to the operand's; the conditions under which it is there are
  * required of from, and gathered in *valid. */
-static void unpad_axis(kt_lower *lower, kt_position *from, int axis, const kt_attrs_pad *attrs, kt_dim extent,
+static void unpad_axis(kt_lower *lower, kt_position *from, int axis, const kt_node_info *pad, kt_dim extent,
                        kt_reg *valid) {
+    const kt_attrs_pad *attrs = pad->attrs;
     kt_loops *loops = lower->loops;
     int64_t between = attrs->interior.at[axis] + 1;
     if (between != 1) kt_position_split(lower, from, axis);
@@ -83,7 +84,7 @@ static void unpad_axis(kt_lower *lower, kt_position *from, int axis, const kt_at
     kt_reg shift = kt_loops_dim(loops, kt_dim_mul_const(lower->dims, low, -1));
     kt_axis_index moved = kt_axis_add(lower, from->at[run], kt_axis_at(shift, 0), lanes);
     from->at[run] = moved;
-    if (lower->settled && lower->settled->attrs == attrs) return;
+    if (lower->settled == pad) return;
     kt_reg at = kt_axis_lanes(lower, moved, lanes), conditions = 0, minus = kt_loops_int(loops, -1);
     if (!kt_dim_equals(lower->dims, low, 0)) conditions = kt_loops_index(loops, KT_INDEX_LT, minus, at);
     if (between != 1) {
@@ -105,7 +106,6 @@ static void unpad_axis(kt_lower *lower, kt_position *from, int axis, const kt_at
 }
 
 kt_reg kt_lower_pad(kt_lower *lower, const kt_node_info *node, const kt_position *at) {
-    const kt_attrs_pad *attrs = node->attrs;
     const kt_type *type = kt_graph_type(lower->graph, node->operands[0]);
     if (lower->settled == node && lower->settled_part < 0)
         return kt_lower_value(lower, node->operands[1], &(kt_position){.lanes = 1, .guard = at->guard});
@@ -113,7 +113,7 @@ kt_reg kt_lower_pad(kt_lower *lower, const kt_node_info *node, const kt_position
     kt_reg valid = 0;
     for (int axis = 0; axis < at->rank; axis++)
         if (at->dims[axis] != type->dims[axis])
-            unpad_axis(lower, &from, axis, attrs, type->dims[axis], &valid);
+            unpad_axis(lower, &from, axis, node, type->dims[axis], &valid);
     memcpy(from.dims, type->dims, sizeof from.dims);
     kt_reg inside = kt_lower_value(lower, node->operands[0], &from);
     if (!valid) return inside;

@@ -166,6 +166,46 @@ static void test_pad_concat(void **state) {
     finish(&s);
 }
 
+/* Concats of the same four parts. */
+static void join_parts(suite *s, kt_value *out_joined, int count) {
+    kt_value parts[] = {PARAM(s, KT_F32, N, 64), PARAM(s, KT_F32, N, 5), PARAM(s, KT_F32, N, 32),
+                        PARAM(s, KT_F32, N, T)};
+    for (int i = 0; i < count; i++) out_joined[i] = kt_build_concat(&s->b, parts, 4, 1);
+}
+
+/* What is made of a concat or pad, at its index and at others: where the inner loop may be cut into parts,
+ * and where not. */
+static void test_made_of_parts(void **state) {
+    (void)state;
+    suite s = begin_suite();
+    begin(&s, "scaled");
+    kt_value joined[2], x, scale = param_of(&s, KT_F32, 0, NULL);
+    join_parts(&s, &x, 1);
+    const kt_type *type = kt_build_type(&s.b, x);
+    scale = kt_build_broadcast(&s.b, scale, 2, type->dims, NULL);
+    end(&s, relu(&s, kt_build_add(&s.b, kt_build_mul(&s.b, x, scale), kt_build_tanh(&s.b, x))));
+    begin(&s, "and_reversed");
+    join_parts(&s, &x, 1);
+    end(&s, kt_build_sub(&s.b, x, kt_build_reverse(&s.b, x, 1, SIZES(1))));
+    begin(&s, "of_reversed");
+    join_parts(&s, joined, 2);
+    end(&s, kt_build_add(&s.b, kt_build_reverse(&s.b, joined[0], 1, SIZES(1)), joined[1]));
+    begin(&s, "twice");
+    join_parts(&s, joined, 2);
+    x = kt_build_mul(&s.b, joined[0], joined[1]);
+    kt_builder_result(&s.b, KT_ROLE_PLAIN, NULL, 0, relu(&s, x));
+    end(&s, x);
+    begin(&s, "of_pads");
+    x = PARAM(&s, KT_F32, N, 40);
+    kt_value before = pad_of(&s, x, 2, SIZES(1, 7), SIZES(0, 0), SIZES(0, 0)),
+             behind = pad_of(&s, x, 2, SIZES(0, 0), SIZES(1, 7), SIZES(0, 0));
+    end(&s, relu(&s, kt_build_sub(&s.b, before, kt_build_exp(&s.b, behind))));
+    begin(&s, "narrow");
+    kt_value narrow[] = {PARAM(&s, KT_F32, N, 3), PARAM(&s, KT_F32, N, 4)};
+    end(&s, kt_build_exp(&s.b, kt_build_concat(&s.b, narrow, 2, 1)));
+    finish(&s);
+}
+
 /* Concats of like parts: each turn makes an element of all parts, of which two have something in common. */
 static void test_parts(void **state) {
     (void)state;
@@ -468,12 +508,12 @@ static void test_window(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_elementwise), cmocka_unit_test(test_dtypes),
-        cmocka_unit_test(test_shapes),      cmocka_unit_test(test_pad_concat),
-        cmocka_unit_test(test_parts),       cmocka_unit_test(test_views),
-        cmocka_unit_test(test_reduce),      cmocka_unit_test(test_rows_with_nan),
-        cmocka_unit_test(test_long_sums),   cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_window),
+        cmocka_unit_test(test_elementwise),   cmocka_unit_test(test_dtypes),
+        cmocka_unit_test(test_shapes),        cmocka_unit_test(test_pad_concat),
+        cmocka_unit_test(test_made_of_parts), cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_views),         cmocka_unit_test(test_reduce),
+        cmocka_unit_test(test_rows_with_nan), cmocka_unit_test(test_long_sums),
+        cmocka_unit_test(test_rows),          cmocka_unit_test(test_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
