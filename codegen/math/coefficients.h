@@ -33,7 +33,13 @@ static const double exp2_tail_f32[] = {
     0x1.3cec152bcd9dap-7,
     0x1.5a850266eacfap-10,
 };
-/* the same, 0 <= r <= 1 */
+/* (2^(r/8) - 1) / r, |r| <= 1 / 2, weighted likewise */
+static const double exp2_eighth_tail_f32[] = {
+    0x1.62e431dab6f2ap-4,
+    0x1.ec0c49c46d28ep-9,
+    0x1.c690ba3f2ec8ep-14,
+};
+/* (2^r - 1) / r, 0 <= r <= 1, weighted likewise */
 static const double exp2_whole_tail_f32[] = {
     0x1.62e4bc455f095p-1,
     0x1.ebdb2f0810f63p-3,

@@ -6,14 +6,13 @@
  * added.
  *
  * Differences are rounded already, and what softmaxes raise e to is one from the largest number: so its
- * product by log2 e may be rounded, too, to t = n + r, and is never too large. */
+ * product by log2 e may be rounded, too, to t = n + r, and is never too large. Where an instruction picks
+ * from a register, n counts eighths, whose powers of two lie there, and a polynomial of fewer terms does. */
 #include "codegen/math/coefficients.h"
 #include "codegen/math/math_impl.h"
 
 #include <math.h>
 #include <string.h>
-
-enum { MOST_SCALED = 64 }; /* lanes */
 
 typedef struct reduced {
     LLVMValueRef bits;  /* integers as wide as the floats: n + ahead in the low ones */
@@ -37,31 +36,37 @@ static reduced reduce(const kt_emitter *e, LLVMValueRef x, LLVMValueRef low, int
     return (reduced){to_bits(e, sum), n, r};
 }
 
+/* ---- by registers ---------------------------------------------------------------------------- */
+
+enum { MOST_LANES = 64 };
+
+static LLVMValueRef i32(const kt_emitter *e, unsigned value) {
+    return LLVMConstInt(LLVMInt32TypeInContext(e->context), value, false);
+}
+
+/* By halves, until they have as many lanes as a register. */
+static LLVMValueRef by_registers(const kt_emitter *e, int lanes_of_register, binary_emitter *emit,
+                                 LLVMValueRef x, LLVMValueRef y) {
+    if (e->lanes == lanes_of_register) return emit(e, x, y);
+    kt_emitter half = *e;
+    half.lanes = e->lanes / 2;
+    LLVMValueRef parts[2], lanes[MOST_LANES];
+    for (int i = 0; i < 2; i++)
+        parts[i] =
+            by_registers(&half, lanes_of_register, emit, kt_emit_lanes(e, x, i * half.lanes, half.lanes),
+                         kt_emit_lanes(e, y, i * half.lanes, half.lanes));
+    for (int i = 0; i < e->lanes; i++) lanes[i] = i32(e, (unsigned)i);
+    return LLVMBuildShuffleVector(e->builder, parts[0], parts[1], LLVMConstVector(lanes, (unsigned)e->lanes),
+                                  "");
+}
+
 /* ---- AVX-512's instructions, of LANES floats ------------------------------------------------- */
 
 enum { LANES = 16, ALL = (1 << LANES) - 1, DOWN = 1, CURRENT_ROUNDING = 4 };
 
 static bool has_scaling(const kt_emitter *e) {
     return e->dtype == KT_F32 && (e->target->cpu_features & KT_CPU_AVX512F) && e->lanes % LANES == 0 &&
-           e->lanes <= MOST_SCALED;
-}
-
-static LLVMValueRef i32(const kt_emitter *e, unsigned value) {
-    return LLVMConstInt(LLVMInt32TypeInContext(e->context), value, false);
-}
-
-/* By halves, until they fit. */
-static LLVMValueRef by_registers(const kt_emitter *e, binary_emitter *emit, LLVMValueRef x, LLVMValueRef y) {
-    if (e->lanes == LANES) return emit(e, x, y);
-    kt_emitter half = *e;
-    half.lanes = e->lanes / 2;
-    LLVMValueRef parts[2], lanes[MOST_SCALED];
-    for (int i = 0; i < 2; i++)
-        parts[i] = by_registers(&half, emit, kt_emit_lanes(e, x, i * half.lanes, half.lanes),
-                                kt_emit_lanes(e, y, i * half.lanes, half.lanes));
-    for (int i = 0; i < e->lanes; i++) lanes[i] = i32(e, (unsigned)i);
-    return LLVMBuildShuffleVector(e->builder, parts[0], parts[1], LLVMConstVector(lanes, (unsigned)e->lanes),
-                                  "");
+           e->lanes <= MOST_LANES;
 }
 
 static LLVMValueRef instruction(const kt_emitter *e, const char *name, LLVMValueRef x, LLVMValueRef y) {
@@ -81,6 +86,40 @@ static LLVMValueRef scaled(const kt_emitter *e, LLVMValueRef x, LLVMValueRef n) 
 static LLVMValueRef exp2_of_fraction(const kt_emitter *e, LLVMValueRef t, LLVMValueRef n) {
     LLVMValueRef r = instruction(e, "llvm.x86.avx512.mask.reduce.ps.512", t, i32(e, DOWN));
     return scaled(e, mad(e, TABLE(e, r, exp2_whole_tail_f32), r, num(e, 1)), n);
+}
+
+/* ---- AVX2's permutation of EIGHTHS floats ---------------------------------------------------- */
+
+enum { EIGHTHS = 8, EIGHTHS_BITS = 3 };
+
+static bool has_permutation(const kt_emitter *e) {
+    return e->dtype == KT_F32 && (e->target->cpu_features & KT_CPU_AVX2) && e->lanes % EIGHTHS == 0 &&
+           e->lanes <= MOST_LANES;
+}
+
+/* 2^(n/8), of bits that end in n mod 8, less what these add to an exponent. */
+static LLVMValueRef power_of_eighths(const kt_emitter *e, LLVMValueRef bits, LLVMValueRef unused) {
+    (void)unused;
+    LLVMValueRef powers[EIGHTHS];
+    for (unsigned i = 0; i < EIGHTHS; i++) {
+        float power = (float)exp2(i / (double)EIGHTHS);
+        uint32_t its_bits;
+        memcpy(&its_bits, &power, sizeof power);
+        powers[i] = i32(e, its_bits - (i << (fraction_bits(e) - EIGHTHS_BITS)));
+    }
+    LLVMValueRef operands[] = {from_bits(e, LLVMConstVector(powers, EIGHTHS)), bits};
+    return to_bits(e, kt_emit_intrinsic(e, "llvm.x86.avx2.permps", operands, 2));
+}
+
+/* e^x for -88 <= x <= 0: 2^((n + r) / 8). */
+static LLVMValueRef exp_by_eighths(const kt_emitter *e, LLVMValueRef x) {
+    LLVMValueRef scale = num(e, EIGHTHS * M_LOG2E), counter = num(e, 0x1.8p23),
+                 sum = mad(e, x, scale, counter);
+    LLVMValueRef r = mad(e, x, scale, negate(e, sub(e, sum, counter))), bits = to_bits(e, sum);
+    LLVMValueRef power = by_registers(e, EIGHTHS, power_of_eighths, bits, bits);
+    LLVMValueRef exponent = LLVMBuildShl(e->builder, bits, bits_num(e, fraction_bits(e) - EIGHTHS_BITS), "");
+    power = from_bits(e, LLVMBuildAdd(e->builder, power, exponent, ""));
+    return mad(e, TABLE(e, r, exp2_eighth_tail_f32), mul(e, power, r), power);
 }
 
 /* ---- what functions share -------------------------------------------------------------------- */
@@ -118,7 +157,7 @@ LLVMValueRef kt_emit_exp_scaled(const kt_emitter *e, LLVMValueRef x, LLVMValueRe
     reduced part = reduce(e, x, low, 2 * bias(e) + shift);
     LLVMValueRef value = small_exp(e, part.r);
     if (has_scaling(e))
-        return by_registers(e, scaled, value, shift ? add(e, part.whole, num(e, shift)) : part.whole);
+        return by_registers(e, LANES, scaled, value, shift ? add(e, part.whole, num(e, shift)) : part.whole);
     return scaled_twice(e, value, part.bits);
 }
 
@@ -127,14 +166,15 @@ LLVMValueRef kt_emit_exp_normal(const kt_emitter *e, LLVMValueRef x) {
     return mul(e, small_exp(e, part.r), power_of_two(e, part.bits));
 }
 
-/* 2^t with t rounded, or but its fraction; where 2^n would be subnormal, n is that of zeros. */
+/* 2^t with t rounded, or but its fraction; where 2^n would be subnormal, what remains of its bits is less. */
 LLVMValueRef kt_emit_exp_up_to_0(const kt_emitter *e, LLVMValueRef x) {
     LLVMValueRef log2e = num(e, M_LOG2E), counter = num(e, 0x1.8p23 + bias(e));
     if (has_scaling(e) && (e->target->cpu_features & KT_CPU_AVX512DQ)) {
         LLVMValueRef t = mul(e, x, log2e);
-        return by_registers(e, exp2_of_fraction, t, t);
+        return by_registers(e, LANES, exp2_of_fraction, t, t);
     }
     x = choose(e, above(e, num(e, -88), x), num(e, -88), x);
+    if (has_permutation(e)) return exp_by_eighths(e, x);
     LLVMValueRef sum = mad(e, x, log2e, counter);
     LLVMValueRef r = mad(e, x, log2e, negate(e, sub(e, sum, counter)));
     return mul(e, mad(e, TABLE(e, r, exp2_tail_f32), r, num(e, 1)), power_of_two(e, to_bits(e, sum)));

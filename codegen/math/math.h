@@ -33,7 +33,7 @@ LLVMValueRef kt_emit_constant(const kt_emitter *e, int64_t integer, double numbe
 LLVMValueRef kt_emit_splat(const kt_emitter *e, LLVMValueRef scalar);
 /* a * b + c, fused where the target can. */
 LLVMValueRef kt_emit_fma(const kt_emitter *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
-/* f32: e^x for x up to 0, as exact as e^(x (1 + d)) with |d| < 2^-23 or so; it may be 0 where that is subnormal (exp.c). */
+/* f32: e^x for x up to 0, as exact as e^(x (1 + d)) with |d| < 2^-23 or so; it may be less, or 0, where that is subnormal (exp.c). */
 LLVMValueRef kt_emit_exp_up_to_0(const kt_emitter *e, LLVMValueRef x);
 /* i32: c + the sum of the four products of a's bytes, unsigned, by b's, signed; exact (dot.c). */
 LLVMValueRef kt_emit_dot(const kt_emitter *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
