@@ -90,7 +90,7 @@ static LLVMValueRef exp2_of_fraction(const kt_emitter *e, LLVMValueRef t, LLVMVa
 
 /* ---- AVX2's permutation of EIGHTHS floats ---------------------------------------------------- */
 
-enum { EIGHTHS = 8, EIGHTHS_BITS = 3 };
+enum { EIGHTHS = 8, EIGHTHS_SHIFT = 20 };
 
 static bool has_permutation(const kt_emitter *e) {
     return e->dtype == KT_F32 && (e->target->cpu_features & KT_CPU_AVX2) && e->lanes % EIGHTHS == 0 &&
@@ -105,7 +105,7 @@ static LLVMValueRef power_of_eighths(const kt_emitter *e, LLVMValueRef bits, LLV
         float power = (float)exp2(i / (double)EIGHTHS);
         uint32_t its_bits;
         memcpy(&its_bits, &power, sizeof power);
-        powers[i] = i32(e, its_bits - (i << (fraction_bits(e) - EIGHTHS_BITS)));
+        powers[i] = i32(e, its_bits - (i << EIGHTHS_SHIFT));
     }
     LLVMValueRef operands[] = {from_bits(e, LLVMConstVector(powers, EIGHTHS)), bits};
     return to_bits(e, kt_emit_intrinsic(e, "llvm.x86.avx2.permps", operands, 2));
@@ -117,7 +117,7 @@ static LLVMValueRef exp_by_eighths(const kt_emitter *e, LLVMValueRef x) {
                  sum = mad(e, x, scale, counter);
     LLVMValueRef r = mad(e, x, scale, negate(e, sub(e, sum, counter))), bits = to_bits(e, sum);
     LLVMValueRef power = by_registers(e, EIGHTHS, power_of_eighths, bits, bits);
-    LLVMValueRef exponent = LLVMBuildShl(e->builder, bits, bits_num(e, fraction_bits(e) - EIGHTHS_BITS), "");
+    LLVMValueRef exponent = LLVMBuildShl(e->builder, bits, bits_num(e, EIGHTHS_SHIFT), "");
     power = from_bits(e, LLVMBuildAdd(e->builder, power, exponent, ""));
     return mad(e, TABLE(e, r, exp2_eighth_tail_f32), mul(e, power, r), power);
 }
