@@ -10,7 +10,7 @@
  * the window stay in the nearest cache, and so each pixel comes from beyond it once. Where pixels lie so far
  * apart, by a power of two, that their rows push each other out of it all the same, it goes through one strip
  * of the rows after the other. There, and where an image stays in the second cache, tiles are of two rows,
- * which share what is loaded; from beyond, single rows come faster. */
+ * which share what is loaded; from beyond, single rows come faster, as they do before costly operations. */
 #include "codegen/lower/lower_impl.h"
 
 enum {
@@ -20,6 +20,7 @@ enum {
     MOST_LINES = 1 << 12,    /* of a unit */
     MOST_PLACES = 12,        /* of a tile: each costs instructions */
     PAIRED_PLACES = 7,       /* in each row of a tile of two, at most */
+    LEAST_COSTLY = 16,       /* weight of a kernel whose sums undergo a costly operation */
     LEAST_TILES = 2,         /* of a strip: pixels between strips are read for both */
     MOST_PRODUCTS = 160,     /* of a row of the window, in a tile: these are expanded */
 };
@@ -291,15 +292,15 @@ static int64_t near_bytes(const depthwise *d, int64_t rows) {
     return rows * d->extent * (apart > taken ? apart : taken);
 }
 
-/* Are tiles to be of two rows? Their sums, a row's pixels and two vectors of the window fill the registers.
- */
+/* Are tiles to be of two rows? Their sums, a row's pixels and two vectors of the window fill the registers,
+ * and what follows a sum must not want more: with these products expanded, LLVM mixes it with all of them. */
 static void choose_pairs(kt_lower *lower, depthwise *d) {
     const kt_attrs_conv *attrs = d->attrs;
     int64_t high, above, extent, rows, registers = 3 * PAIRED_PLACES + d->window + 1;
     for (int i = 0; i < d->spatial; i++)
         if (attrs->strides.at[i] != 1 || attrs->dilation.at[i] != 1) return;
     if (d->spatial != 2 || registers > lower->target->vector_registers ||
-        !is_known(lower, d->w->dims[0], &high) || high < 2 ||
+        kt_lower_weight(lower) >= LEAST_COSTLY || !is_known(lower, d->w->dims[0], &high) || high < 2 ||
         2 * high * PAIRED_PLACES * d->window > MOST_PRODUCTS || !is_known(lower, attrs->low.at[0], &above) ||
         !is_known(lower, d->x->dims[1], &extent) || !is_known(lower, d->result->dims[1], &rows))
         return;
