@@ -38,7 +38,8 @@ typedef struct nest {
     kt_dim dims[KT_MAX_RANK];
     unsigned merged;
     int row_axes; /* axes before the inner loops */
-    int lanes;
+    int lanes;    /* of a turn of the inner loop, */
+    int vector;   /* and of what it makes and stores at a time */
     bool rowwise;
     bool is_short; /* the last run is a vector at most */
     kt_rows swept; /* one by one, if not rowwise */
@@ -223,10 +224,9 @@ static kt_reg store_place(kt_lower *lower, const stored *s, const kt_position *a
     return kt_position_linear(lower, &whole).at;
 }
 
-static void store_turn(kt_lower *lower, kt_reg index, kt_reg mask, void *context) {
-    const inner_turn *turn = context;
+static void store_lanes(kt_lower *lower, kt_reg index, int lanes, kt_reg mask, const inner_turn *turn) {
     kt_position at = turn->at;
-    at.lanes = turn->n->lanes;
+    at.lanes = lanes;
     at.mask = mask;
     at.at[at.rank - 1] = kt_axis_at(index, at.lanes > 1);
     kt_reg *values = KT_NEW_ARRAY(lower->arena, kt_reg, turn->n->count);
@@ -237,6 +237,15 @@ static void store_turn(kt_lower *lower, kt_reg index, kt_reg mask, void *context
     for (uint32_t i = 0; i < turn->n->count; i++)
         kt_loops_store(lower->loops, lower->kernel->params.count + turn->n->stores[i].result,
                        store_place(lower, &turn->n->stores[i], &at), values[i], mask);
+}
+
+/* Vectors of several registers would be loaded and stored in an order that LLVM chooses; rows that go on to
+ * memory do so fastest line by line. */
+static void store_turn(kt_lower *lower, kt_reg index, kt_reg mask, void *context) {
+    const inner_turn *turn = context;
+    int lanes = mask ? turn->n->lanes : turn->n->vector;
+    for (int i = 0; i < turn->n->lanes; i += lanes)
+        store_lanes(lower, kt_plus_int(lower, index, i), lanes, mask, turn);
 }
 
 static void plain_loop(kt_lower *lower, inner_turn *turn, kt_reg begin, kt_reg end, const char *comment) {
@@ -522,6 +531,7 @@ static nest plan_nest(kt_lower *lower, const stored *stores, uint32_t count) {
     int64_t depth = n.rowwise ? 1 : kernel_depth(lower), weight = kt_lower_weight(lower) * depth, extent;
     bool chains = n.rowwise || depth > 1 || kt_lower_weight(lower) > HEAVY;
     n.lanes = single ? 1 : kt_lower_lanes(lower, chains ? 4 : 2, run);
+    n.vector = n.rowwise ? kt_lower_lanes(lower, 1, run) : n.lanes;
     n.is_short = kt_dim_is_const(dims, run, &extent) && extent <= n.lanes;
     int before = last > 0 ? kt_position_run_begin(&at, last - 1) : 0;
     if (!n.rowwise && n.is_short && before > 0) n.row_axes = before; /* a division a vector would be dear */

@@ -459,6 +459,31 @@ static void test_rows(void **state) {
     finish(&s);
 }
 
+/* A row's whole vectors go to its result one register after the other. */
+static void test_row_stores(void **state) {
+    (void)state;
+    static const char *const cpus[] = {"x86-64-v3", "x86-64-v4"};
+    suite s = begin_suite();
+    begin(&s, "softmax_stores");
+    end(&s, softmax(&s, PARAM(&s, KT_F32, N, 256), true));
+    for (size_t i = 0; i < sizeof cpus / sizeof *cpus; i++) {
+        kt_target target;
+        kt_loops loops;
+        int64_t stored = 0;
+        assert_int_equal(
+            kt_target_describe("x86_64-unknown-linux-gnu", cpus[i], NULL, s.arena, &target, &s.diag), KT_OK);
+        assert_int_equal(kt_lower_kernel(s.graph, s.kernels.at[0], &target, s.arena, &loops, &s.diag), KT_OK);
+        for (uint32_t j = 0; j < loops.code.count; j++) {
+            const kt_code *code = &loops.code.at[j];
+            if (code->code != KT_CODE_STORE || !loops.buffer_is_result[code->buffer]) continue;
+            assert_int_equal(kt_loops_lanes(&loops, code->b), kt_target_lanes(&target, KT_F32));
+            stored++;
+        }
+        assert_true(stored > 0);
+    }
+    finish(&s);
+}
+
 /* ---- windows --------------------------------------------------------------------------------- */
 
 static void add_window(suite *s, kt_reduction kind, const int64_t *sizes,
@@ -513,7 +538,8 @@ int main(void) {
         cmocka_unit_test(test_made_of_parts), cmocka_unit_test(test_parts),
         cmocka_unit_test(test_views),         cmocka_unit_test(test_reduce),
         cmocka_unit_test(test_rows_with_nan), cmocka_unit_test(test_long_sums),
-        cmocka_unit_test(test_rows),          cmocka_unit_test(test_window),
+        cmocka_unit_test(test_rows),          cmocka_unit_test(test_row_stores),
+        cmocka_unit_test(test_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
