@@ -15,16 +15,14 @@
  *                its shape, with broadcasts of parameters, constants and scalars; before it, reductions only,
  *                elementwise operations and views. A contraction also takes transposes that change strides
  *                alone: of operands that it can read where they lie, and of its result, vectors staying whole
- *   chained      a contraction whose first operand is made, row by row, of another one's result: both, and
- *                what is between, of the members that rows may have
+ *   chained      a contraction whose first operand is made of another one's result: both, and what is between
+ *                (fuse_between.c)
  *   rows         several reductions over the same trailing axes, and elementwise operations of the shape of
  *                what is reduced or of what stays: softmax, layer norm */
 #include "passes/fuse_impl.h"
 
 enum {
-    MOST_MEMBERS = 64,   /* of a group: bounds the code of a kernel, and the time taken here */
-    MOST_BETWEEN = 48,   /* nodes from a product to the one that is chained to it */
-    MOST_CHAINED = 8192, /* columns of the first: some of its rows are to fit into a cache */
+    MOST_MEMBERS = 64, /* of a group: bounds the code of a kernel, and the time taken here */
 };
 
 static bool is_contraction(kt_op op) {
@@ -123,8 +121,7 @@ static void find_anchored(kt_grouping *g, kt_node node) {
     }
 }
 
-/* Is reduce over the last axes of its operand? */
-static bool reduces_rows(const kt_grouping *g, kt_node node, kt_type *out_row, int *out_outer) {
+bool kt_fuse_reduces_rows(const kt_grouping *g, kt_node node, kt_type *out_row, int *out_outer) {
     const kt_node_info *info = kt_graph_node(g->graph, node);
     if (info->op != KT_OP_reduce) return false;
     const kt_attrs_reduce *attrs = info->attrs;
@@ -141,107 +138,11 @@ static void find_reduced(kt_grouping *g, kt_node node) {
     int outer = 0;
     for (uint32_t i = 0; i < info->operand_count && kt_op_is(info->op, KT_ELEMENTWISE); i++) {
         kt_node before = defining(g, info->operands[i]);
-        if (reduces_rows(g, before, &row, &outer))
+        if (kt_fuse_reduces_rows(g, before, &row, &outer))
             g->reduced[node] = before;
         else if (g->reduced[before])
             g->reduced[node] = g->reduced[before];
     }
-}
-
-/* ---- chained products ------------------------------------------------------------------------ */
-
-/* Is node a product of matrices of floats, [batch…, rows…, depth] * [batch…, depth, columns], neither packed?
- */
-static bool multiplies_matrices(const kt_grouping *g, kt_node node) {
-    const kt_node_info *info = kt_graph_node(g->graph, node);
-    if (info->op != KT_OP_dot_general || !kt_fuse_takes_epilogue(g, node)) return false;
-    const kt_attrs_dot_general *attrs = info->attrs;
-    const kt_type *x = kt_graph_type(g->graph, info->operands[0]),
-                  *y = kt_graph_type(g->graph, info->operands[1]);
-    uint32_t batch = attrs->lhs_batch.count;
-    if (attrs->panel || attrs->lhs_contract.count != 1 || info->operands[0] == info->operands[1])
-        return false;
-    if (x->dtype != KT_F32 || y->dtype != KT_F32 || result_type(g, node)->dtype != KT_F32) return false;
-    for (uint32_t i = 0; i < batch; i++)
-        if (attrs->lhs_batch.at[i] != i || attrs->rhs_batch.at[i] != i) return false;
-    return attrs->lhs_contract.at[0] == x->rank - 1 && attrs->rhs_contract.at[0] == batch &&
-           y->rank == (int)batch + 2;
-}
-
-/* Does node work on rows of the product's result, `row`, each by itself? marks: by node, what is made of
- * these. */
-static bool works_on_rows(const kt_grouping *g, kt_node node, const kt_type *row, const bool *marks) {
-    const kt_node_info *info = kt_graph_node(g->graph, node);
-    const kt_type *type = result_type(g, node);
-    kt_type reduced;
-    int outer = 0;
-    if (info->op == KT_OP_reduce)
-        return reduces_rows(g, node, &reduced, &outer) && outer == row->rank - 1 &&
-               kt_type_same_shape(&reduced, row);
-    if (type->rank != row->rank && type->rank != row->rank - 1) return false;
-    for (int axis = 0; axis < type->rank; axis++)
-        if (type->dims[axis] != row->dims[axis]) return false;
-    if (info->op != KT_OP_broadcast) return kt_op_is(info->op, KT_ELEMENTWISE);
-    const kt_ints *axes = &((const kt_attrs_broadcast *)info->attrs)->axes;
-    for (uint32_t i = 0; i < axes->count; i++)
-        if (axes->at[i] != i) return false;
-    return marks[defining(g, info->operands[0])] && type->rank == row->rank;
-}
-
-/* Of the product that `second` multiplies the rows of: the nearest in front of it whose result has their
- * shape; 0: none. */
-static kt_node first_of(const kt_grouping *g, uint32_t second) {
-    const kt_node_info *info = kt_graph_node(g->graph, g->function->nodes.at[second]);
-    const kt_type *row = kt_graph_type(g->graph, info->operands[0]);
-    for (uint32_t back = 1; back <= second && back < MOST_BETWEEN; back++) {
-        kt_node node = g->function->nodes.at[second - back];
-        if (g->live[node] && multiplies_matrices(g, node) && kt_type_same_shape(result_type(g, node), row))
-            return node;
-    }
-    return 0;
-}
-
-/* Marks what is made of the first product's result, the product itself included. False: some of it is used
- * elsewhere than for the second's first operand, or does not go row by row. */
-static bool mark_between(const kt_grouping *g, kt_node first, uint32_t second, bool *marks) {
-    kt_node last = g->function->nodes.at[second];
-    const kt_type *row = result_type(g, first);
-    uint32_t i = second, used = 0, uses = 0;
-    while (g->function->nodes.at[i] != first) i--;
-    for (; i <= second; i++) {
-        kt_node node = g->function->nodes.at[i];
-        const kt_node_info *info = kt_graph_node(g->graph, node);
-        uint32_t operands = 0;
-        for (uint32_t k = 0; k < info->operand_count && g->live[node]; k++)
-            operands += marks[defining(g, info->operands[k])];
-        used += operands;
-        if (node == last) break;
-        if (node != first && operands == 0) continue;
-        if (node != first && !works_on_rows(g, node, row, marks)) return false;
-        marks[node] = true;
-        uses += g->uses[info->first_result];
-    }
-    const kt_node_info *info = kt_graph_node(g->graph, last);
-    return used == uses && marks[defining(g, info->operands[0])] && !marks[defining(g, info->operands[1])];
-}
-
-static void find_between(kt_grouping *g, uint32_t second) {
-    kt_node node = g->function->nodes.at[second];
-    int64_t columns;
-    if (g->run->options->level == 0 || !g->live[node] || !multiplies_matrices(g, node)) return;
-    const kt_type *made = kt_graph_type(g->graph, kt_graph_node(g->graph, node)->operands[0]);
-    const kt_attrs_dot_general *attrs = kt_graph_node(g->graph, node)->attrs;
-    if (!kt_dim_is_const(g->graph->dims, made->dims[made->rank - 1], &columns) || columns > MOST_CHAINED)
-        return;
-    kt_node first = first_of(g, second);
-    if (!first) return;
-    for (uint32_t i = 0; i < second; i++)
-        if (g->between[g->function->nodes.at[i]] == first) return; /* it is the second of such a pair */
-    const kt_attrs_dot_general *own = kt_graph_node(g->graph, first)->attrs;
-    bool *marks = KT_NEW_ARRAY(g->run->scratch, bool, g->graph->nodes.count);
-    if (own->lhs_batch.count != attrs->lhs_batch.count || !mark_between(g, first, second, marks)) return;
-    for (uint32_t i = 0; i < second; i++)
-        if (marks[g->function->nodes.at[i]]) g->between[g->function->nodes.at[i]] = node;
 }
 
 /* ---- groups ---------------------------------------------------------------------------------- */
@@ -388,7 +289,7 @@ static bool fits_rows(const kt_grouping *g, const kt_group *group, kt_node node)
     if (g->uniform[node] || info->op == KT_OP_constant) return true;
     if (!is_row_shape(group, result_type(g, node)) || !spreads_along_rows(g, group, node)) return false;
     if (info->op == KT_OP_reduce)
-        return reduces_rows(g, node, &row, &outer) && outer == group->outer &&
+        return kt_fuse_reduces_rows(g, node, &row, &outer) && outer == group->outer &&
                kt_type_same_shape(&row, &group->row);
     return kt_op_is(info->op, KT_ELEMENTWISE) || info->op == KT_OP_broadcast;
 }
@@ -396,7 +297,7 @@ static bool fits_rows(const kt_grouping *g, const kt_group *group, kt_node node)
 /* Makes a row kernel of the group, with rows as reduction reduces them, if node and all its members fit. */
 static bool join_rows(const kt_grouping *g, kt_group *group, kt_node node, kt_node reduction) {
     kt_group rows = *group;
-    if (!group->rows && !reduces_rows(g, reduction, &rows.row, &rows.outer)) return false;
+    if (!group->rows && !kt_fuse_reduces_rows(g, reduction, &rows.row, &rows.outer)) return false;
     if (!fits_rows(g, &rows, node)) return false;
     for (uint32_t i = 0; i < group->members.count && !group->rows; i++)
         if (!fits_rows(g, &rows, group->members.at[i].node)) return false;
@@ -550,7 +451,7 @@ void kt_fuse_group(kt_pass_run *run, const kt_function *function, kt_grouping *o
         find_anchored(g, function->nodes.at[i]);
         find_reduced(g, function->nodes.at[i]);
     }
-    for (uint32_t i = 0; i < function->nodes.count; i++) find_between(g, i);
+    kt_fuse_find_between(g);
     g->users = KT_NEW_ARRAY(run->scratch, kt_fuse_groups, graph->values.count);
     g->escapes = KT_NEW_ARRAY(run->scratch, bool, graph->nodes.count);
     for (uint32_t i = 0; i < function->results.count; i++)

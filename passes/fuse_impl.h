@@ -39,7 +39,7 @@ typedef struct kt_grouping {
     const uint32_t *uses; /* by value */
     bool *anchored;       /* by node: an elementwise operation that can be the epilogue of a contraction */
     kt_node *reduced; /* by node: the reduction of rows that it works on the result of, elementwise; or 0 */
-    kt_node *between; /* by node: the product of whose first operand it is a part, from another product on; or 0 */
+    kt_node *between; /* by node: the product of whose first operand it is a part, from another product on (fuse_between.c); or 0 */
     bool *uniform;    /* by node: a scalar computed from sizes and small constants */
     kt_fuse_groups *users;      /* by value: groups that use it, of those that there are so far */
     bool *escapes;              /* by node: it is used outside of groups */
@@ -56,6 +56,10 @@ bool kt_fuse_is_cheap(kt_op op);
 bool kt_fuse_takes_epilogue(const kt_grouping *grouping, kt_node node);
 /* Is node better computed in each of these groups, all that use it, than kept? */
 bool kt_fuse_is_made_again(const kt_grouping *grouping, kt_node node, const kt_fuse_groups *into);
+/* Is node a reduce over the last axes of its operand? out_outer: how many axes stay. */
+bool kt_fuse_reduces_rows(const kt_grouping *grouping, kt_node node, kt_type *out_row, int *out_outer);
+/* Finds products that are one kernel with others that they are made of: sets between. */
+void kt_fuse_find_between(kt_grouping *grouping);
 /* Sorts the other live nodes of function into groups. */
 void kt_fuse_group(kt_pass_run *run, const kt_function *function, kt_grouping *out_grouping);
 /* Joins elementwise groups into kernels of several results. */

@@ -25,7 +25,7 @@ enum {
     MOST_PRODUCTS = 160,     /* of a row of the window, in a tile: these are expanded */
 };
 
-typedef struct depthwise {
+struct kt_depthwise {
     kt_value heavy;
     const kt_attrs_conv *attrs;
     const kt_type *x, *w, *result;
@@ -42,20 +42,29 @@ typedef struct depthwise {
     int64_t wide;           /* channels of a block */
     kt_reg block;           /* where it begins */
     kt_reg at[KT_MAX_RANK]; /* image, and the row in it: indices of the axes before the last spatial one */
-} depthwise;
+    int64_t ring;           /* rows of x, which holds as many of one image; 0: it holds all images */
+    kt_depthwise_store *store;
+    void *context;
+};
 
-static kt_reg load(kt_lower *lower, const depthwise *d, uint32_t buffer, kt_reg index, kt_reg mask) {
+static kt_reg load(kt_lower *lower, const kt_depthwise *d, uint32_t buffer, kt_reg index, kt_reg mask) {
     kt_reg value = kt_loops_load(lower->loops, buffer, index, d->lanes, mask);
     return kt_loops_apply(lower->loops, KT_OP_cast, d->dtype, value, 0, 0);
 }
 
+/* Where in x the image's row lies. */
+static kt_reg stored_row(kt_lower *lower, const kt_depthwise *d, kt_reg row) {
+    kt_loops *loops = lower->loops;
+    return d->ring ? kt_loops_index(loops, KT_INDEX_MOD, row, kt_loops_int(loops, d->ring)) : row;
+}
+
 /* The first pixel under a place, counted from the row's begin. */
-static int64_t first_pixel(const depthwise *d, int64_t place) {
+static int64_t first_pixel(const kt_depthwise *d, int64_t place) {
     return place * d->attrs->strides.at[d->spatial - 1] - d->low;
 }
 
 /* Do all products of the places [first, last) lie inside? */
-static bool is_inside(const depthwise *d, int64_t first, int64_t last) {
+static bool is_inside(const kt_depthwise *d, int64_t first, int64_t last) {
     int64_t reach = (d->window - 1) * d->attrs->dilation.at[d->spatial - 1];
     return first_pixel(d, first) >= 0 && first_pixel(d, last - 1) + reach < d->extent;
 }
@@ -63,7 +72,7 @@ static bool is_inside(const depthwise *d, int64_t first, int64_t last) {
 /* Tiles of one form: tile number `number` of `places` places, which begin at place `first` where that is
  * known. */
 typedef struct tile {
-    const depthwise *d;
+    const kt_depthwise *d;
     kt_reg number;
     int64_t first, places;
     bool inside, paired; /* paired: of two rows */
@@ -73,7 +82,7 @@ typedef struct tile {
  * begin. */
 static void add_products(kt_lower *lower, const tile *t, kt_cell sums, int64_t row, kt_reg x, kt_reg w,
                          kt_reg mask) {
-    const depthwise *d = t->d;
+    const kt_depthwise *d = t->d;
     kt_loops *loops = lower->loops;
     int axis = d->spatial - 1;
     kt_dim channels = d->x->dims[d->spatial + 1];
@@ -102,7 +111,7 @@ static void add_products(kt_lower *lower, const tile *t, kt_cell sums, int64_t r
 
 static void store_places(kt_lower *lower, const tile *t, kt_cell sums, int64_t row, kt_reg channel,
                          kt_reg mask) {
-    const depthwise *d = t->d;
+    const kt_depthwise *d = t->d;
     kt_loops *loops = lower->loops;
     kt_reg first = t->inside ? kt_loops_index(loops, KT_INDEX_MUL, t->number, kt_loops_int(loops, d->places))
                              : kt_loops_int(loops, t->first);
@@ -113,14 +122,14 @@ static void store_places(kt_lower *lower, const tile *t, kt_cell sums, int64_t r
         at.at[d->spatial - 1].at = kt_plus_int(lower, d->at[d->spatial - 1], row);
         at.at[d->spatial] = kt_axis_at(kt_plus(lower, first, kt_loops_int(loops, place)), 0);
         at.at[d->spatial + 1] = kt_axis_at(channel, d->lanes > 1);
-        kt_lower_epilogue(lower, d->heavy, &at,
-                          kt_loops_get(loops, sums, kt_loops_int(loops, row * t->places + place)));
+        d->store(lower, &at, kt_loops_get(loops, sums, kt_loops_int(loops, row * t->places + place)),
+                 d->context);
     }
 }
 
 /* x, w: where the image and the window begin. */
 static void add_window(kt_lower *lower, const tile *t, kt_cell sums, kt_reg x, kt_reg w, kt_reg mask) {
-    const depthwise *d = t->d;
+    const kt_depthwise *d = t->d;
     int blocks = 0;
     for (int i = 0; i + 1 < d->spatial; i++) {
         kt_window_axis axis = {.window = d->w->dims[i],
@@ -131,8 +140,8 @@ static void add_window(kt_lower *lower, const tile *t, kt_cell sums, kt_reg x, k
                                .inside = kt_dim_equals(lower->dims, d->attrs->high.at[i], 0),
                                .extent = d->x->dims[i + 1]};
         kt_window_turn turn = kt_window_begin(lower, &axis, kt_axis_at(d->at[i + 1], 0), 1);
-        x = kt_plus(lower, x,
-                    kt_times_dim(lower, turn.input.at, kt_product(lower, d->x->dims, i + 2, d->x->rank)));
+        kt_reg row = i ? turn.input.at : stored_row(lower, d, turn.input.at);
+        x = kt_plus(lower, x, kt_times_dim(lower, row, kt_product(lower, d->x->dims, i + 2, d->x->rank)));
         w = kt_plus(lower, w,
                     kt_times_dim(lower, turn.window, kt_product(lower, d->w->dims, i + 1, d->w->rank)));
         blocks += turn.blocks;
@@ -143,12 +152,13 @@ static void add_window(kt_lower *lower, const tile *t, kt_cell sums, kt_reg x, k
 
 /* Of two rows, under whose windows all rows are there: what is loaded of a row of the image serves both. */
 static void add_pair(kt_lower *lower, const tile *t, kt_cell sums, kt_reg x, kt_reg w, kt_reg mask) {
-    const depthwise *d = t->d;
+    const kt_depthwise *d = t->d;
     kt_dim pixels = kt_product(lower, d->x->dims, 2, d->x->rank),
            taps = kt_product(lower, d->w->dims, 1, d->w->rank);
     kt_reg top = kt_plus_int(lower, d->at[1], -d->above);
     for (int64_t line = 0; line <= d->high; line++) {
-        kt_reg from = kt_plus(lower, x, kt_times_dim(lower, kt_plus_int(lower, top, line), pixels));
+        kt_reg stored = stored_row(lower, d, kt_plus_int(lower, top, line));
+        kt_reg from = kt_plus(lower, x, kt_times_dim(lower, stored, pixels));
         for (int64_t row = line < d->high ? 0 : 1; row < 2 && row <= line; row++) {
             kt_reg by = kt_plus(lower, w,
                                 kt_loops_dim(lower->loops, kt_dim_mul_const(lower->dims, taps, line - row)));
@@ -160,12 +170,13 @@ static void add_pair(kt_lower *lower, const tile *t, kt_cell sums, kt_reg x, kt_
 /* A tile of the block's channels from `in_block` on. */
 static void emit_tile(kt_lower *lower, kt_reg in_block, kt_reg mask, void *context) {
     const tile *t = context;
-    const depthwise *d = t->d;
+    const kt_depthwise *d = t->d;
     kt_reg channel = kt_plus(lower, d->block, in_block);
     int64_t rows = t->paired ? 2 : 1;
     kt_cell sums = kt_zero_sums(lower, d->dtype, d->lanes, rows * t->places);
+    kt_reg image = d->ring ? kt_loops_int(lower->loops, 0) : d->at[0];
     kt_reg x = kt_plus(lower, channel,
-                       kt_times_dim(lower, d->at[0], kt_product(lower, d->x->dims, 1, d->x->rank))),
+                       kt_times_dim(lower, image, kt_product(lower, d->x->dims, 1, d->x->rank))),
            w = channel;
     if (t->paired)
         add_pair(lower, t, sums, x, w, mask);
@@ -182,7 +193,7 @@ static void emit_channels(kt_lower *lower, tile *t) {
 
 /* The strip's tiles of a row: those within as a loop, and before and behind it those which reach outside or
  * are narrower. */
-static void emit_row(kt_lower *lower, const depthwise *d, bool paired) {
+static void emit_row(kt_lower *lower, const kt_depthwise *d, bool paired) {
     kt_loops *loops = lower->loops;
     int64_t tiles = kt_divide_up(d->width, d->places), from = 0, to = tiles;
     while (from < to && !is_inside(d, from * d->places, (from + 1) * d->places)) from++;
@@ -208,7 +219,7 @@ static void emit_row(kt_lower *lower, const depthwise *d, bool paired) {
     }
 }
 
-static void enter_row(kt_lower *lower, depthwise *d, kt_reg rest) {
+static void enter_row(kt_lower *lower, kt_depthwise *d, kt_reg rest) {
     kt_loops *loops = lower->loops;
     for (int axis = d->spatial - 1; axis > 0; axis--) {
         kt_reg extent = kt_loops_dim(loops, d->result->dims[axis]);
@@ -218,14 +229,14 @@ static void enter_row(kt_lower *lower, depthwise *d, kt_reg rest) {
     d->at[0] = rest;
 }
 
-static void emit_rows(kt_lower *lower, depthwise *d, kt_reg begin, kt_reg end) {
+static void emit_rows(kt_lower *lower, kt_depthwise *d, kt_reg begin, kt_reg end) {
     enter_row(lower, d, kt_lower_begin(lower, begin, end, 1, "image rows"));
     emit_row(lower, d, false);
     kt_lower_end(lower);
 }
 
 /* Rows two by two, but for those whose windows reach outside, and a single last one. */
-static void emit_pairs(kt_lower *lower, depthwise *d, kt_reg begin, kt_reg end) {
+static void emit_pairs(kt_lower *lower, kt_depthwise *d, kt_reg begin, kt_reg end) {
     kt_loops *loops = lower->loops;
     kt_reg row = kt_lower_begin(lower, begin, end, 2, "pairs of rows"), minus = kt_loops_int(loops, -1);
     enter_row(lower, d, row);
@@ -254,7 +265,7 @@ static bool is_known(const kt_lower *lower, kt_dim dim, int64_t *out_size) {
 }
 
 /* Few enough products to be expanded, and tiles at both ends of a row alone reach outside. */
-static bool suits_tiles(const depthwise *d) {
+static bool suits_tiles(const kt_depthwise *d) {
     int64_t tiles = kt_divide_up(d->width, d->places);
     return d->places * d->window <= MOST_PRODUCTS &&
            (tiles <= 2 || is_inside(d, d->places, (tiles - 1) * d->places));
@@ -262,7 +273,7 @@ static bool suits_tiles(const depthwise *d) {
 
 /* Channels of a block: all, unless rows are read again for others of the result. Then as many vectors of them
  * as the nearest cache keeps of the rows under the window, by whole lines. */
-static int64_t block_channels(kt_lower *lower, const depthwise *d) {
+static int64_t block_channels(kt_lower *lower, const kt_depthwise *d) {
     int64_t channels = d->attrs->groups, vectors = channels / d->lanes, rows;
     if (channels % d->lanes != 0 ||
         !is_known(lower, kt_product(lower, d->w->dims, 0, d->spatial - 1), &rows) || rows < 2 ||
@@ -276,7 +287,7 @@ static int64_t block_channels(kt_lower *lower, const depthwise *d) {
     return wide * d->lanes;
 }
 
-static void choose_block(kt_lower *lower, depthwise *d) {
+static void choose_block(kt_lower *lower, kt_depthwise *d) {
     int64_t vectors = d->attrs->groups / d->lanes;
     if (d->spatial < 2 || d->attrs->groups % d->lanes != 0) return;
     d->wide = d->lanes * kt_choose(&lower->loops->choice, KT_KNOB_wide, d->wide / d->lanes,
@@ -286,7 +297,7 @@ static void choose_block(kt_lower *lower, depthwise *d) {
 
 /* What so many rows take of the nearest cache. Blocks of pixels that are apart by a multiple of a power of
  * two only take so large a part of it. */
-static int64_t near_bytes(const depthwise *d, int64_t rows) {
+static int64_t near_bytes(const kt_depthwise *d, int64_t rows) {
     int64_t bytes = (int64_t)kt_dtype_bytes(d->x->dtype), pixel = d->attrs->groups * bytes;
     int64_t taken = d->wide * bytes, apart = pixel & -pixel;
     return rows * d->extent * (apart > taken ? apart : taken);
@@ -294,7 +305,7 @@ static int64_t near_bytes(const depthwise *d, int64_t rows) {
 
 /* Are tiles to be of two rows? Their sums, a row's pixels and two vectors of the window fill the registers,
  * and what follows a sum must not want more: with these products expanded, LLVM mixes it with all of them. */
-static void choose_pairs(kt_lower *lower, depthwise *d) {
+static void choose_pairs(kt_lower *lower, kt_depthwise *d) {
     const kt_attrs_conv *attrs = d->attrs;
     int64_t high, above, extent, rows, registers = 3 * PAIRED_PLACES + d->window + 1;
     for (int i = 0; i < d->spatial; i++)
@@ -315,7 +326,7 @@ static void choose_pairs(kt_lower *lower, depthwise *d) {
 
 /* Into as few strips as keep the rows under a tile, and those that it writes, in the nearest cache. Where
  * windows move by more than a row, little is read again. */
-static void choose_strips(kt_lower *lower, depthwise *d) {
+static void choose_strips(kt_lower *lower, kt_depthwise *d) {
     int64_t written = d->high ? 2 : 1, tiles = kt_divide_up(d->width, d->places), high;
     d->together = tiles;
     if (d->spatial != 2 || d->attrs->strides.at[0] != 1 || d->extent == 0 ||
@@ -327,7 +338,7 @@ static void choose_strips(kt_lower *lower, depthwise *d) {
 }
 
 /* Rows of a unit. */
-static kt_dim choose_rows(kt_lower *lower, const depthwise *d, kt_dim row_work) {
+static kt_dim choose_rows(kt_lower *lower, const kt_depthwise *d, kt_dim row_work) {
     kt_dim_pool *dims = lower->dims;
     kt_dim grain = kt_dim_const(dims, UNIT_PRODUCTS), one = kt_dim_const(dims, 1);
     kt_dim high = kt_dim_ceildiv(dims, grain, kt_dim_max(dims, row_work, one));
@@ -342,7 +353,7 @@ static kt_dim choose_rows(kt_lower *lower, const depthwise *d, kt_dim row_work) 
 }
 
 /* Whether this is such a convolution, whose rows are known; plans its tiles. */
-static bool plan(kt_lower *lower, depthwise *d) {
+static bool plan(kt_lower *lower, kt_depthwise *d) {
     int64_t channels, features, high;
     int last = d->spatial - 1;
     if (d->attrs->panel || !is_known(lower, d->x->dims[d->spatial + 1], &channels) ||
@@ -369,44 +380,68 @@ static bool plan(kt_lower *lower, depthwise *d) {
     return suits_tiles(d);
 }
 
+kt_depthwise *kt_depthwise_plan(kt_lower *lower, const kt_node_info *heavy, uint32_t x, uint32_t w,
+                                int64_t ring, bool few) {
+    kt_depthwise *d = KT_NEW_ARRAY(lower->arena, kt_depthwise, 1);
+    *d = (kt_depthwise){.heavy = heavy->first_result,
+                        .attrs = heavy->attrs,
+                        .x = kt_graph_type(lower->graph, heavy->operands[0]),
+                        .w = kt_graph_type(lower->graph, heavy->operands[1]),
+                        .result = kt_graph_type(lower->graph, heavy->first_result),
+                        .x_buffer = x,
+                        .w_buffer = w,
+                        .ring = ring};
+    d->spatial = d->x->rank - 2;
+    d->dtype = kt_accumulator(d->result->dtype);
+    if (!plan(lower, d)) return NULL;
+    if (few)
+        d->wide = d->attrs->groups;
+    else
+        choose_block(lower, d);
+    choose_strips(lower, d);
+    return d;
+}
+
+void kt_depthwise_rows(kt_lower *lower, kt_depthwise *d, kt_reg begin, kt_reg end, kt_depthwise_store *store,
+                       void *context) {
+    kt_loops *loops = lower->loops;
+    d->store = store;
+    d->context = context;
+    d->block = kt_lower_begin(lower, kt_loops_int(loops, 0), kt_loops_int(loops, d->attrs->groups), d->wide,
+                              "channel blocks");
+    int64_t strips = kt_divide_up(kt_divide_up(d->width, d->places), d->together);
+    d->strip = kt_lower_begin(lower, kt_loops_int(loops, 0), kt_loops_int(loops, strips), 1, "strips");
+    if (d->high)
+        emit_pairs(lower, d, begin, end);
+    else
+        emit_rows(lower, d, begin, end);
+    kt_lower_end(lower);
+    kt_lower_end(lower);
+}
+
+static void store_sum(kt_lower *lower, const kt_position *at, kt_reg sum, void *context) {
+    const kt_depthwise *d = context;
+    kt_lower_epilogue(lower, d->heavy, at, sum);
+}
+
 bool kt_lower_depthwise(kt_lower *lower, const kt_node_info *heavy, uint32_t x, uint32_t w) {
     kt_loops *loops = lower->loops;
     kt_dim_pool *dims = lower->dims;
-    depthwise d = {.heavy = heavy->first_result,
-                   .attrs = heavy->attrs,
-                   .x = kt_graph_type(lower->graph, heavy->operands[0]),
-                   .w = kt_graph_type(lower->graph, heavy->operands[1]),
-                   .result = kt_graph_type(lower->graph, heavy->first_result),
-                   .x_buffer = x,
-                   .w_buffer = w};
-    d.spatial = d.x->rank - 2;
-    d.dtype = kt_accumulator(d.result->dtype);
-    if (!plan(lower, &d)) return false;
-
-    kt_dim rows = kt_product(lower, d.result->dims, 0, d.spatial),
-           window = kt_product(lower, d.w->dims, 0, d.spatial);
-    kt_dim row_work = kt_dim_mul_const(dims, window, d.width * d.attrs->groups);
+    kt_depthwise *d = kt_depthwise_plan(lower, heavy, x, w, 0, false);
+    if (!d) return false;
+    kt_dim rows = kt_product(lower, d->result->dims, 0, d->spatial),
+           window = kt_product(lower, d->w->dims, 0, d->spatial);
+    kt_dim row_work = kt_dim_mul_const(dims, window, d->width * d->attrs->groups);
     loops->choice.form = "depthwise";
-    choose_block(lower, &d);
-    choose_strips(lower, &d);
-    kt_dim high = choose_rows(lower, &d, row_work);
+    kt_dim high = choose_rows(lower, d, row_work);
     kt_dim units = kt_dim_ceildiv(dims, rows, high);
     loops->leading = true;
     loops->cost = kt_dim_ceildiv(dims, kt_dim_mul(dims, rows, row_work),
-                                 kt_dim_const(dims, KT_LANE_PRODUCTS * (int64_t)d.lanes));
+                                 kt_dim_const(dims, KT_LANE_PRODUCTS * (int64_t)d->lanes));
     kt_reg unit = kt_loops_begin(loops, KT_LOOP_PARALLEL, kt_loops_int(loops, 0), kt_loops_dim(loops, units),
                                  kt_loops_int(loops, 1), "units");
     kt_reg end, begin = kt_part(lower, unit, high, rows, &end);
-    d.block = kt_lower_begin(lower, kt_loops_int(loops, 0), kt_loops_int(loops, d.attrs->groups), d.wide,
-                             "channel blocks");
-    int64_t strips = kt_divide_up(kt_divide_up(d.width, d.places), d.together);
-    d.strip = kt_lower_begin(lower, kt_loops_int(loops, 0), kt_loops_int(loops, strips), 1, "strips");
-    if (d.high)
-        emit_pairs(lower, &d, begin, end);
-    else
-        emit_rows(lower, &d, begin, end);
-    kt_lower_end(lower);
-    kt_lower_end(lower);
+    kt_depthwise_rows(lower, d, begin, end, store_sum, d);
     kt_loops_end(loops);
     return true;
 }

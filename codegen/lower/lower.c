@@ -1,6 +1,7 @@
 /* From a kernel function to its loop form. A kernel has at most one operation that is worth tiles, or two
- * products with rows between (chained.c), or one that goes through its result in an order of its own;
- * everything else, and every kernel that tiles cannot do, goes element by element. */
+ * products with rows between (chained.c), or a depthwise convolution and products of places (separable.c), or
+ * one that goes through its result in an order of its own; everything else, and every kernel that tiles
+ * cannot do, goes element by element. */
 #include "codegen/lower/lower_impl.h"
 
 int64_t kt_unit_share(int64_t all, int64_t most) {
@@ -12,11 +13,11 @@ int64_t kt_unit_share(int64_t all, int64_t most) {
     return units > 0 ? kt_divide_up(all, units) : most;
 }
 
-/* The product behind node number i; NULL: there is none. */
-static const kt_node_info *next_product(const kt_lower *lower, uint32_t i) {
+/* The operation of that kind behind node number i; NULL: there is none. */
+static const kt_node_info *next_of(const kt_lower *lower, uint32_t i, kt_op op) {
     while (++i < lower->kernel->nodes.count) {
         const kt_node_info *node = kt_graph_node(lower->graph, lower->kernel->nodes.at[i]);
-        if (node->op == KT_OP_dot_general) return node;
+        if (node->op == op) return node;
     }
     return NULL;
 }
@@ -27,8 +28,13 @@ static bool lower_by_root(kt_lower *lower) {
         if (node->op == KT_OP_dot_general || node->op == KT_OP_conv || node->op == KT_OP_conv_by_kernel ||
             node->op == KT_OP_winograd)
             lower->loops->node = lower->kernel->nodes.at[i];
-        const kt_node_info *second = node->op == KT_OP_dot_general ? next_product(lower, i) : NULL;
-        if (second) return kt_lower_chained_root(lower, node, second);
+        bool product = node->op == KT_OP_dot_general, convolution = node->op == KT_OP_conv;
+        const kt_node_info *last = product || convolution ? next_of(lower, i, KT_OP_dot_general) : NULL;
+        if (last) {
+            const kt_node_info *depthwise = convolution ? node : next_of(lower, i, KT_OP_conv);
+            return depthwise ? kt_lower_separable_root(lower, product ? node : NULL, depthwise, last)
+                             : kt_lower_chained_root(lower, node, last);
+        }
         if (node->op == KT_OP_dot_general) return kt_lower_dot_root(lower, node);
         if (node->op == KT_OP_conv) return kt_lower_conv_root(lower, node);
         if (node->op == KT_OP_conv_by_kernel) return kt_lower_conv_by_kernel_root(lower, node);

@@ -308,9 +308,22 @@ bool kt_lower_grouped_by_kernel(kt_lower *lower, const kt_node_info *heavy, uint
 /* conv where groups are single channels and features, padded or not, by operands that are buffers (depthwise.c). False: not of
  * that form; nothing was emitted. */
 bool kt_lower_depthwise(kt_lower *lower, const kt_node_info *heavy, uint32_t x, uint32_t w);
+/* The same as a part of a kernel. x holds the operand as a whole, or, where ring is not 0, that many rows of one image: row r
+ * at r mod ring. few: rows are wanted a few at a time. NULL: not of that form. */
+typedef struct kt_depthwise kt_depthwise;
+kt_depthwise *kt_depthwise_plan(kt_lower *lower, const kt_node_info *heavy, uint32_t x, uint32_t w, int64_t ring, bool few);
+/* Takes the sum at a position of the result. */
+typedef void kt_depthwise_store(kt_lower *lower, const kt_position *at, kt_reg sum, void *context);
+/* Image rows [begin, end) of the result, counted through batch and space. */
+void kt_depthwise_rows(kt_lower *lower, kt_depthwise *d, kt_reg begin, kt_reg end, kt_depthwise_store *store, void *context);
+
+/* ---- separable.c ----------------------------------------------------------------------------- */
+/* A depthwise convolution and the product of its places; expand: the product that its operand is made of, or NULL
+ * (passes/fuse_between.c). False: not of a form that is done by tiles; nothing was emitted. */
+bool kt_lower_separable_root(kt_lower *lower, const kt_node_info *expand, const kt_node_info *depthwise, const kt_node_info *last);
 
 /* ---- chained.c ------------------------------------------------------------------------------- */
-/* Two products, the second of rows that are made of the first's (passes/fuse_group.c). False: not of a form that is done
+/* Two products, the second of rows that are made of the first's (passes/fuse_between.c). False: not of a form that is done
  * by tiles; nothing was emitted. */
 bool kt_lower_chained_root(kt_lower *lower, const kt_node_info *first, const kt_node_info *second);
 

@@ -33,13 +33,6 @@ static int64_t draw_value(const kt_decision *d) {
 }
 
 /* ---- kernels --------------------------------------------------------------------------------- */
-static kt_value add_bias(suite *s, kt_value x) {
-    kt_type type = *kt_build_type(&s->b, x), bias = {.dtype = type.dtype, .rank = 1};
-    bias.dims[0] = type.dims[type.rank - 1];
-    kt_value y = kt_builder_param(&s->b, KT_ROLE_PLAIN, NULL, s->b.function.params.count, &bias);
-    return kt_build_add(&s->b, x, kt_build_broadcast(&s->b, y, type.rank, type.dims, SIZES(type.rank - 1)));
-}
-
 /* panel 0: the second operand is not packed */
 static kt_value dense(suite *s, kt_dtype dtype, int64_t rows, int64_t depth, int64_t columns, int64_t panel) {
     kt_attrs_dot_general attrs = {.lhs_contract = {1, {1}}};
@@ -105,6 +98,23 @@ static void add_conv(suite *s, const char *name, int64_t channels, int64_t featu
     end(s, relu(s, add_bias(s, kt_build_conv(&s->b, x, w, &attrs))));
 }
 
+static void add_separable(suite *s) {
+    begin(s, "separable");
+    kt_dim one = dim_of(s, 1);
+    const kt_attrs_conv window = {.strides = {2, {1, 1}},
+                                  .dilation = {2, {1, 1}},
+                                  .input_dilation = {2, {1, 1}},
+                                  .low = {2, {one, one}},
+                                  .high = {2, {one, one}},
+                                  .groups = 24};
+    const kt_attrs_dot_general expand = {.lhs_contract = {1, {3}}, .rhs_contract = {1, {0}}},
+                               project = {.lhs_contract = {1, {3}}, .panel = 16, .columns = 5};
+    kt_value x = PARAM(s, KT_F32, N, 12, 9, 6);
+    x = relu(s, add_bias(s, kt_build_dot_general(&s->b, x, PARAM(s, KT_F32, 6, 24), &expand)));
+    x = relu(s, kt_build_conv(&s->b, x, PARAM(s, KT_F32, 3, 3, 1, 24), &window));
+    end(s, add_bias(s, kt_build_dot_general(&s->b, x, PARAM(s, KT_F32, 1, 24, 16), &project)));
+}
+
 static void add_winograd(suite *s, int64_t tile, int64_t channels, int64_t features, int64_t panel) {
     enum { HIGH = 9, WIDE = 13 };
     int64_t points = (tile + 2) * (tile + 2), panels = (features + panel - 1) / panel;
@@ -125,6 +135,7 @@ static void add_convolutions(suite *s) {
     add_conv(s, "unpacked", 4, 40, 1, 0, 0);
     add_conv(s, "depthwise", 24, 24, 24, 0, 1);
     add_conv(s, "grouped", 24, 24, 6, 0, 0);
+    add_separable(s);
     add_winograd(s, 2, 12, 70, 32);
     add_winograd(s, 4, 9, 100, 64);
     add_winograd(s, 4, 40, 130, 32);

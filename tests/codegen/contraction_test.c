@@ -22,13 +22,6 @@ static kt_value dense(suite *s, kt_dtype dtype, int64_t rows, int64_t depth, int
     return kt_build_dot_general(&s->b, x, PARAM(s, dtype, depth, columns), &attrs);
 }
 
-static kt_value add_bias(suite *s, kt_value x) {
-    kt_type type = *kt_build_type(&s->b, x), bias = {.dtype = type.dtype, .rank = 1};
-    bias.dims[0] = type.dims[type.rank - 1];
-    kt_value y = kt_builder_param(&s->b, KT_ROLE_PLAIN, NULL, s->b.function.params.count, &bias);
-    return kt_build_add(&s->b, x, kt_build_broadcast(&s->b, y, type.rank, type.dims, SIZES(type.rank - 1)));
-}
-
 /* Of rows of samples, which fall into two units. */
 static kt_value samples(suite *s, int64_t rows) {
     kt_value x = PARAM(s, KT_F32, N, rows, 12);

@@ -56,6 +56,13 @@ kt_value broadcast_to(suite *s, kt_value x, int rank, const int64_t *sizes, cons
 
 kt_value relu(suite *s, kt_value x) { return kt_build_maximum(&s->b, x, kt_build_like(&s->b, x, 0)); }
 
+kt_value add_bias(suite *s, kt_value x) {
+    kt_type type = *kt_build_type(&s->b, x), bias = {.dtype = type.dtype, .rank = 1};
+    bias.dims[0] = type.dims[type.rank - 1];
+    kt_value y = kt_builder_param(&s->b, KT_ROLE_PLAIN, NULL, s->b.function.params.count, &bias);
+    return kt_build_add(&s->b, x, kt_build_broadcast(&s->b, y, type.rank, type.dims, SIZES(type.rank - 1)));
+}
+
 /* ---- running --------------------------------------------------------------------------------- */
 
 static uint64_t next_random(uint64_t *state) {

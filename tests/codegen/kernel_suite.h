@@ -35,6 +35,7 @@ kt_value param_of(suite *s, kt_dtype dtype, int rank, const int64_t *sizes);
 kt_value reshape_to(suite *s, kt_value x, int rank, const int64_t *sizes);
 kt_value broadcast_to(suite *s, kt_value x, int rank, const int64_t *sizes, const int64_t *axes);
 kt_value relu(suite *s, kt_value x);
+kt_value add_bias(suite *s, kt_value x); /* a parameter, along the last axis */
 
 #define SIZES(...)                 ((const int64_t[]){__VA_ARGS__})
 #define COUNT(...)                 ((int)(sizeof SIZES(__VA_ARGS__) / sizeof(int64_t)))

@@ -3,7 +3,7 @@ add_library(kernel_runner STATIC ${CMAKE_CURRENT_SOURCE_DIR}/codegen/kernel_runn
   ${CMAKE_CURRENT_SOURCE_DIR}/codegen/kernel_suite.c)
 target_link_libraries(kernel_runner PUBLIC keratin_testing ${CMAKE_DL_LIBS})
 target_include_directories(kernel_runner PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/codegen)
-foreach(test accumulate casts choice deep in_place integers loops math lower contraction random transposed ulp winograd words)
+foreach(test accumulate casts choice deep in_place integers loops math lower contraction random separable transposed ulp winograd words)
   target_link_libraries(test_codegen_${test} PRIVATE kernel_runner)
 endforeach()
 # Not a test: see there.
