@@ -18,7 +18,7 @@ enum {
     MOST_LINES = 1 << 22,    /* of a unit */
     MOST_LANES = 16,
     MOST_SPAN = 4,    /* vectors that the channels of a vector of features lie in */
-    MOST_PIXELS = 12, /* of a tile: each costs instructions, as do places of the window */
+    MOST_PIXELS = 16, /* of a tile: each costs instructions, as do places of the window */
     MOST_PLACES = 32,
     ROW_PLACES = 3, /* of the window, whose elements are in registers at once */
     IN_FLIGHT = 8,  /* sums: with fewer, the multiply-add's latency would show */
