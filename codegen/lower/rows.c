@@ -9,7 +9,7 @@
 
 enum {
     MOST_KEPT = 16384,  /* elements of a row */
-    BLOCK_BYTES = 4096, /* of a block's rows */
+    BLOCK_BYTES = 4096, /* of a block's rows; up to twice that, rather than one row alone */
     MOST_ROWS = 16,     /* of a block */
     LINE = 16,          /* elements */
 };
@@ -115,7 +115,10 @@ kt_rows kt_rows_plan(const kt_lower *lower, int rank, const kt_dim *dims, int ax
     if (rows.kept) rows.dtype = kt_graph_type(lower->graph, rows.kept)->dtype;
     /* Not of a power of two: rows would share a cache's sets. */
     rows.stride = kt_divide_up(columns, LINE) * LINE + LINE;
-    int64_t block = BLOCK_BYTES / (columns * (int64_t)kt_dtype_bytes(rows.dtype));
+    int64_t bytes = columns * (int64_t)kt_dtype_bytes(rows.dtype), block = BLOCK_BYTES / bytes;
+    /* Two rows of exponentials in narrow vectors take so long that memory would wait for them. */
+    if (block < 2 && (!rows.kept || lower->target->vector_bytes == KT_LINE_BYTES))
+        block = 2 * BLOCK_BYTES / bytes;
     if (block > MOST_ROWS) block = MOST_ROWS;
     if (block > 1 && find_reduced(lower, &rows, rank, dims))
         rows.block = block;

@@ -432,6 +432,10 @@ static void test_rows(void **state) {
     end(&s, softmax(&s, PARAM(&s, KT_F32, 3, 13, 24), true));
     begin(&s, "layer_norm_blocks");
     end(&s, layer_norm(&s, PARAM(&s, KT_F32, 37, 100), 100));
+    begin(&s, "pairs");
+    end(&s, softmax(&s, PARAM(&s, KT_F32, 5, 1000), true));
+    begin(&s, "layer_norm_pairs");
+    end(&s, layer_norm(&s, PARAM(&s, KT_F32, 3, 1024), 1024));
     begin(&s, "softmax_columns");
     kt_value x = PARAM(&s, KT_F32, 9, N);
     kt_value y = BROADCAST(&s, kt_build_reduce(&s.b, x, KT_REDUCE_MAXIMUM, 1, SIZES(0)), SIZES(1), 9, N);
