@@ -27,7 +27,7 @@ const kt_pass kt_passes[] = {
     {"hoist",      "move what is the same in every turn out of loops",                            kt_pass_hoist,      0},
     {"split",      "move what depends on variables alone into the entry `prepare`",               kt_pass_split,      0},
     {"samples",    "take the samples of a batch one by one through layers of large images",          kt_pass_samples,    1},
-    {"depth",      "cut the depth of products that have nothing else for threads to share",          kt_pass_depth,      1},
+    {"depth",      "cut the depth of products and reductions that have nothing else for threads to share", kt_pass_depth,      1},
     {"recompute",  "compute what is cheap again where it would be kept for long",                  kt_pass_recompute,  1},
     {"fuse",       "outline operations into kernels; at -O0 one each",                            kt_pass_fuse,       0},
     {"rerun",      "run kernels of a step that trains again, so that it needs less memory (--memory-limit)", kt_pass_rerun, 0},
