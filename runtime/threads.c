@@ -3,8 +3,10 @@
  * One 64-bit word, the ticket, holds the number of the present job and how many of its parts are still to be
  * handed out. Whoever lowers it, worker or caller, has got a part. The job's fields are written before the
  * ticket and stay as they are until all its parts are done, so what a thread has read of them is right if its
- * compare-and-swap of the ticket succeeds. The caller takes parts too, and all of them if no worker wakes in
- * time: nothing ever waits for a thread that sleeps. Workers start with the first job of several parts.
+ * compare-and-swap of the ticket succeeds. The first part is always the caller's, so that of two threads each
+ * gets the same part of every job, and finds in its cache what it wrote there. Then the caller takes others
+ * too, and all of them if no worker wakes in time: nothing ever waits for a thread that sleeps. Workers start
+ * with the first job of several parts.
  *
  * How much it costs to share a job out differs by more than their distance tells: cores of one cache hand
  * lines over several times as fast as others. So a pool finds it out, once, by jobs of two parts that each
@@ -30,8 +32,8 @@ enum {
 };
 
 struct kt_pool {
-    _Atomic uint64_t ticket; /* job number << 32 | parts to hand out */
-    _Atomic int64_t finished;
+    _Atomic uint64_t ticket;  /* job number << 32 | parts to hand out */
+    _Atomic int64_t finished; /* of those that were handed out */
     _Atomic(kt_kernel_fn *) kernel;
     _Atomic(void *const *) args;
     _Atomic(const int64_t *) symbols;
@@ -67,7 +69,7 @@ static bool run_part(kt_pool *pool) {
         int64_t parts = atomic_load_explicit(&pool->parts, memory_order_relaxed);
         if (!atomic_compare_exchange_weak(&pool->ticket, &ticket, ticket - 1)) continue;
         kernel(args, symbols, parts - (uint32_t)ticket, parts);
-        if (atomic_fetch_add(&pool->finished, 1) + 1 == parts && atomic_load(&pool->caller_sleeps)) {
+        if (atomic_fetch_add(&pool->finished, 1) + 1 == parts - 1 && atomic_load(&pool->caller_sleeps)) {
             pthread_mutex_lock(&pool->mutex);
             pthread_cond_signal(&pool->done);
             pthread_mutex_unlock(&pool->mutex);
@@ -175,10 +177,11 @@ void kt_pool_run(kt_pool *pool, kt_kernel_fn *kernel, void *const *args, const i
     atomic_store_explicit(&pool->parts, parts, memory_order_relaxed);
     atomic_store_explicit(&pool->finished, 0, memory_order_relaxed);
     uint64_t job = (atomic_load_explicit(&pool->ticket, memory_order_relaxed) >> 32) + 1;
-    atomic_store(&pool->ticket, job << 32 | (uint64_t)parts);
+    atomic_store(&pool->ticket, job << 32 | (uint64_t)(parts - 1));
     wake_workers(pool);
+    kernel(args, symbols, 0, parts);
     while (run_part(pool)) {}
-    wait_for_parts(pool, parts);
+    wait_for_parts(pool, parts - 1);
 }
 
 /* ---- what sharing costs ---------------------------------------------------------------------- */

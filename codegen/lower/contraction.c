@@ -2,7 +2,8 @@
  * parameters in canonical order: [batch…, rows…, depth…] and [batch…, depth…, columns…] or packed panels.
  *
  * Work is cut into blocks of rows times blocks of column tiles; a column block is about what the second-level
- * cache holds, and all rows of a unit pass over it. */
+ * cache holds, and all rows of a unit pass over it. Threads take blocks of rows where there are several, with
+ * all columns of each, so that they find in their caches what they wrote in the steps before. */
 #include "codegen/lower/lower_impl.h"
 
 enum {
@@ -409,7 +410,8 @@ void kt_lower_product(kt_lower *lower, const kt_product_shape *shape) {
     kt_dim units = kt_dim_mul(dims, shape->batch, per_batch);
     kt_dim work = kt_dim_mul(dims, kt_dim_mul(dims, shape->batch, shape->rows),
                              kt_dim_mul(dims, shape->depth, shape->columns));
-    loops->leading = kt_dim_equals(dims, column_blocks, 1);
+    bool by_rows = kt_dim_at_least(dims, row_blocks, 2);
+    loops->leading = by_rows || kt_dim_equals(dims, column_blocks, 1);
     loops->cost = kt_dim_ceildiv(dims, work, kt_dim_const(dims, KT_LANE_PRODUCTS * (int64_t)tiling.lanes));
 
     kt_reg zero = kt_loops_int(loops, 0);
@@ -417,8 +419,11 @@ void kt_lower_product(kt_lower *lower, const kt_product_shape *shape) {
                                  kt_loops_int(loops, 1), "units");
     kt_reg inner = kt_loops_index(loops, KT_INDEX_MOD, unit, kt_loops_dim(loops, per_batch));
     p.batch = kt_loops_index(loops, KT_INDEX_DIV, unit, kt_loops_dim(loops, per_batch));
-    kt_reg column_block = kt_loops_index(loops, KT_INDEX_DIV, inner, kt_loops_dim(loops, row_blocks));
-    kt_reg row_block = kt_loops_index(loops, KT_INDEX_MOD, inner, kt_loops_dim(loops, row_blocks));
+    kt_reg turns = kt_loops_dim(loops, by_rows ? column_blocks : row_blocks);
+    kt_reg outer_block = kt_loops_index(loops, KT_INDEX_DIV, inner, turns);
+    kt_reg inner_block = kt_loops_index(loops, KT_INDEX_MOD, inner, turns);
+    kt_reg row_block = by_rows ? outer_block : inner_block,
+           column_block = by_rows ? inner_block : outer_block;
     p.row = kt_loops_index(loops, KT_INDEX_MUL, row_block, kt_loops_dim(loops, high));
     kt_reg rows = kt_loops_index(loops, KT_INDEX_SUB, kt_loops_dim(loops, shape->rows), p.row);
     rows = kt_loops_index(loops, KT_INDEX_MIN, rows, kt_loops_dim(loops, high));

@@ -548,7 +548,7 @@ static nest plan_nest(kt_lower *lower, const stored *stores, uint32_t count) {
     /* About 4 additions a nanosecond on every lane. */
     kt_dim work = kt_dim_mul_const(dims, kt_dim_mul(dims, n.rows, inner), weight);
     kt_dim cost = kt_dim_ceildiv(dims, work, kt_dim_const(dims, 4 * n.lanes));
-    lower->loops->leading = true;
+    lower->loops->leading = depth == 1 || kt_dim_equals(dims, n.chunks, 1);
     lower->loops->cost = kt_dim_add(dims, lower->loops->cost, cost);
     return n;
 }

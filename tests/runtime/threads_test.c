@@ -3,6 +3,7 @@
 
 #include "kt_cmocka.h"
 
+#include <pthread.h>
 #include <time.h>
 
 enum { MOST = 300 };
@@ -30,6 +31,23 @@ static void every_part_once(void **state) {
         run_all(pool, MOST);
         kt_pool_destroy(pool);
     }
+}
+
+static void note_thread(void *const *args, const int64_t *symbols, int64_t part, int64_t parts) {
+    (void)symbols, (void)parts;
+    ((pthread_t *)args[0])[part] = pthread_self();
+}
+
+static void the_first_part_is_the_callers(void **state) {
+    (void)state;
+    kt_pool *pool = kt_pool_create(3);
+    for (int round = 0; round < 500; round++) {
+        pthread_t by[7];
+        void *args[] = {by};
+        kt_pool_run(pool, note_thread, args, NULL, 2 + round % 6);
+        assert_true(pthread_equal(by[0], pthread_self()));
+    }
+    kt_pool_destroy(pool);
 }
 
 static void sleepers_wake(void **state) {
@@ -88,7 +106,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_part_once),          cmocka_unit_test(sleepers_wake),
         cmocka_unit_test(handing_is_measured_once), cmocka_unit_test(handing_is_no_wait_for_a_core),
-        cmocka_unit_test(the_caller_sleeps_too),
+        cmocka_unit_test(the_caller_sleeps_too),    cmocka_unit_test(the_first_part_is_the_callers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
