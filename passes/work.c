@@ -1,6 +1,7 @@
 /* How much a kernel does: floating-point (or integer) operations by the textbook's count, and the bytes of
- * what it reads and writes, each buffer once. These are properties of the model, not of the code that was
- * made for it, so that rates computed from them compare across targets and compilers.
+ * what it reads and writes, each buffer once, and of one that elements are gathered from as many as these
+ * are. These are properties of the model, not of the code that was made for it, so that rates computed from
+ * them compare across targets and compilers.
  *
  *   elementwise        one for each element of the result
  *   reductions         one for each element of the operand, of the windows, or of scattered updates
@@ -74,6 +75,24 @@ static kt_dim node_work(const kt_graph *graph, const kt_node_info *node) {
     }
 }
 
+static kt_dim bytes_of(const kt_graph *graph, kt_value value) {
+    return kt_type_bytes(graph->dims, kt_graph_type(graph, value));
+}
+
+/* Of a parameter: all, unless elements of it are gathered and that is all. */
+static kt_dim read_bytes(const kt_graph *graph, const kt_function *function, kt_value param) {
+    kt_dim all = bytes_of(graph, param), taken = kt_dim_const(graph->dims, 0);
+    for (uint32_t i = 0; i < function->nodes.count; i++) {
+        const kt_node_info *node = kt_graph_node(graph, function->nodes.at[i]);
+        for (uint32_t k = 0; k < node->operand_count; k++) {
+            if (node->operands[k] != param) continue;
+            if (node->op != KT_OP_gather || k > 0) return all;
+            taken = kt_dim_add(graph->dims, taken, bytes_of(graph, node->first_result));
+        }
+    }
+    return kt_dim_equals(graph->dims, taken, 0) ? all : kt_dim_min(graph->dims, all, taken);
+}
+
 kt_work kt_kernel_work(const kt_graph *graph, kt_func kernel) {
     const kt_function *function = kt_graph_function(graph, kernel);
     kt_dim_pool *dims = graph->dims;
@@ -82,10 +101,8 @@ kt_work kt_kernel_work(const kt_graph *graph, kt_func kernel) {
         work.operations =
             kt_dim_add(dims, work.operations, node_work(graph, kt_graph_node(graph, function->nodes.at[i])));
     for (uint32_t i = 0; i < function->params.count; i++)
-        work.bytes = kt_dim_add(dims, work.bytes,
-                                kt_type_bytes(dims, kt_graph_type(graph, function->params.at[i].value)));
+        work.bytes = kt_dim_add(dims, work.bytes, read_bytes(graph, function, function->params.at[i].value));
     for (uint32_t i = 0; i < function->results.count; i++)
-        work.bytes = kt_dim_add(dims, work.bytes,
-                                kt_type_bytes(dims, kt_graph_type(graph, function->results.at[i].value)));
+        work.bytes = kt_dim_add(dims, work.bytes, bytes_of(graph, function->results.at[i].value));
     return work;
 }

@@ -41,13 +41,6 @@ static double moved_bytes(double bytes, enum home home, bool by_rows, double par
     return home == BY_ROWS ? 0 : bytes * (parts - 1) / parts / parts;
 }
 
-static double read_bytes(const kt_abi_entry *entry, const int64_t *values, uint32_t step) {
-    double bytes = 0;
-    for (uint32_t i = 0; i < entry->steps[step].arg_count; i++)
-        bytes += (double)values[entry->buffers[entry->args[entry->steps[step].first_arg + i]].bytes];
-    return bytes;
-}
-
 /* Does a turn of the loop around a step read so little that it is still there in the next? */
 static bool is_reread(const kt_abi_entry *entry, const int64_t *values, uint32_t step) {
     double bytes = REREAD_MOST + 1;
@@ -56,14 +49,14 @@ static bool is_reread(const kt_abi_entry *entry, const int64_t *values, uint32_t
         if (step < loop->first_step || step >= loop->end_step) continue;
         bytes = 0;
         for (uint32_t k = loop->first_step; k < loop->end_step && bytes <= REREAD_MOST; k++)
-            bytes += read_bytes(entry, values, k);
+            bytes += (double)values[entry->steps[k].bytes];
     }
     return bytes <= REREAD_MOST;
 }
 
 /* What a step takes in nanoseconds by one thread, without moving anything, as an estimate. */
 static double step_time(const kt_abi_entry *entry, const int64_t *values, uint32_t step) {
-    double read = read_bytes(entry, values, step), time = (double)values[entry->steps[step].cost];
+    double read = (double)values[entry->steps[step].bytes], time = (double)values[entry->steps[step].cost];
     read /= is_reread(entry, values, step) ? REREAD_BYTES : READ_BYTES;
     return time > read ? time : read;
 }
