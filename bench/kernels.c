@@ -42,8 +42,9 @@ static void add_dense(bench *b, int64_t rows, int64_t depth, int64_t columns) {
     suite *s = &b->s;
     begin(s, kt_arena_format(s->arena, "dense %lldx%lld", (long long)depth, (long long)columns));
     int64_t lanes = kt_target_lanes(&b->target, KT_F32), panel = columns > lanes ? b->panel : lanes;
-    bool even = columns > lanes && (columns + panel - 1) / panel % 2 == 0;
-    if (b->target.vector_bytes == 64 && even) panel *= 2; /* for a single row */
+    bool lines = b->target.vector_bytes == 64, near = depth * columns <= 1 << 17;
+    int64_t wide = lanes * (lines ? 4 : 8); /* for a single row */
+    if (columns > lanes && (columns + panel - 1) / panel * panel % wide == 0 && (lines || near)) panel = wide;
     kt_attrs_dot_general attrs = {.lhs_contract = {1, {1}}, .panel = panel, .columns = columns};
     kt_value x = PARAM(s, KT_F32, rows, depth),
              w = PARAM(s, KT_F32, (columns + panel - 1) / panel, depth, panel);

@@ -25,7 +25,13 @@
  * breaks    nothing; does nothing a second time */
 #include "passes/layout_impl.h"
 
-enum { REPAYING_ROWS = 32, MOST_PANEL_VECTORS = 4, LINE_FLOATS = 16 };
+enum {
+    REPAYING_ROWS = 32,
+    LINE_FLOATS = 16,
+    LINES_IN_FLIGHT = 4, /* of a single row's sums, or as many vectors that are shorter: */
+    VECTORS_IN_FLIGHT = 8,
+    NEAR_BYTES = 1 << 19, /* of weights that stay in the second cache */
+};
 
 /* What is transposed to matrix, or 0. */
 static kt_value before_transpose(const kt_layouting *l, kt_value matrix) {
@@ -94,16 +100,27 @@ kt_dim kt_layout_product(kt_layouting *l, const kt_dim *dims, uint32_t count) {
     return result;
 }
 
-/* The target's panels, or as many vectors as fewer columns take: no zeros are read then. A single row reads
- * vectors as wide as lines in one stream, of which it wants more at once than panels have: where there may be
- * one, they are of twice the width, as long as no more zeros are among them. */
-static int64_t panel_for(const kt_layouting *l, kt_dim columns, bool single) {
-    int64_t known;
+/* How many columns a single row has sums of at once. */
+static int64_t single_columns(const kt_layouting *l) {
+    return l->vector * (l->vector >= LINE_FLOATS ? LINES_IN_FLIGHT : VECTORS_IN_FLIGHT);
+}
+
+/* The target's panels, or as many vectors as fewer columns take: no zeros are read then. A single row is
+ * fastest in one stream, of which it wants more columns at once than panels have: where there may be one,
+ * they are of that width, as long as no more zeros are among them and tiles of more rows read whole lines. Of
+ * shorter vectors than lines two rows have not the registers for so many columns, and read half of every run;
+ * from beyond the second cache that is slower than whole panels of the target's are. */
+static int64_t panel_for(const kt_layouting *l, const kt_type *type, kt_dim columns, bool single) {
+    int64_t known, elements;
     if (l->vector == 0 || !kt_dim_is_const(l->graph->dims, columns, &known) || known < 1) return l->own_panel;
-    int64_t width = (known + l->vector - 1) / l->vector * l->vector;
+    int64_t width = (known + l->vector - 1) / l->vector * l->vector, wide = single_columns(l);
     if (width < l->own_panel) return width;
-    bool even = (known + l->own_panel - 1) / l->own_panel % 2 == 0;
-    return single && even && l->vector >= LINE_FLOATS && l->word == 1 ? 2 * l->own_panel : l->own_panel;
+    int64_t whole = (known + l->own_panel - 1) / l->own_panel * l->own_panel;
+    bool near = l->vector >= LINE_FLOATS ||
+                (kt_dim_is_const(l->graph->dims, kt_type_elements(l->graph->dims, type), &elements) &&
+                 elements * (int64_t)sizeof(float) <= NEAR_BYTES);
+    bool lines = l->own_panel % LINE_FLOATS == 0, even = wide % l->own_panel == 0 && whole % wide == 0;
+    return single && near && lines && even && l->word == 1 ? wide : l->own_panel;
 }
 
 /* Is this second operand, of so many columns, to be packed, and into which panels? old: the value in the old
@@ -115,17 +132,15 @@ static bool packs(kt_layouting *l, kt_value old, kt_dim rows, kt_dim columns, bo
     if (l->panel == 0 || (!kt_dtype_is_float(type->dtype) && l->word == 1)) return false;
     if (!l->fixed[old] && !kt_type_is_static(l->graph->dims, type)) return false;
     bool many = !kt_dim_is_const(l->graph->dims, rows, &known) || known >= REPAYING_ROWS;
-    int64_t wanted = l->fixed[old] || many ? panel_for(l, columns, single) : 0;
+    int64_t wanted = l->fixed[old] || many ? panel_for(l, type, columns, single) : 0;
     const char *why = l->fixed[old] ? "weights are packed once"
                       : many        ? "rows repay packing in each call"
                                     : "few rows do not repay packing in each call";
     if (l->vector == 0) return wanted > 0;
     l->choice.form = "layout";
-    l->panel = kt_choose(&l->choice, KT_KNOB_panel, wanted,
-                         (kt_range){.least = l->word > 1 ? l->vector : 0,
-                                    .most = MOST_PANEL_VECTORS * l->vector,
-                                    .step = l->vector},
-                         why);
+    l->panel = kt_choose(
+        &l->choice, KT_KNOB_panel, wanted,
+        (kt_range){.least = l->word > 1 ? l->vector : 0, .most = single_columns(l), .step = l->vector}, why);
     return l->panel > 0;
 }
 
