@@ -1,9 +1,10 @@
 /* Fusion: every computation of the entries and steps is outlined into kernels.
  *
- * An entry then holds calls of kernels, scans by steps of such, and reshapes, which are other names of
- * buffers. Kernels whose bodies are equal, whatever layers they serve, are one function; a call's location
- * lists all nodes that went in. Results are written by kernels: where one is an input, a constant, or another
- * result under a new shape, a kernel of one reshape copies it.
+ * An entry then holds calls of kernels, scans by steps of such, reshapes, which are other names of buffers,
+ * and concats of what kernels write straight into their parts (passes/fuse_assemble.c). Kernels whose bodies
+ * are equal, whatever layers they serve, are one function; a call's location lists all nodes that went in.
+ * Results are written by kernels: where one is an input, a constant, or another result under a new shape, a
+ * kernel of one reshape copies it.
  *
  * What a scan carries lies in one buffer that each turn overwrites. So it starts in a buffer that a kernel
  * made for it, and a step's kernel may write it only when nobody in the step reads the old one any more;
@@ -61,6 +62,7 @@ typedef struct outline {
     uint32_t node_count;
     const kt_value *results;
     uint32_t result_count;
+    kt_node whole; /* the concat that the first result is written into, or 0 */
     KT_VECTOR(kt_value) params;
 } outline;
 
@@ -104,6 +106,20 @@ static void forget_numbers(fusing *f, const outline *o) {
     }
 }
 
+/* Adds which part of its concat the first result is: the axis, how long that is, and where the part begins.
+ */
+static void add_part(fusing *f, const outline *o, kt_text *key) {
+    const kt_graph *graph = f->run.graph;
+    const kt_node_info *whole = kt_graph_node(graph, o->whole);
+    int axis = (int)((const kt_attrs_concat *)whole->attrs)->axis;
+    kt_dim begin = kt_dim_const(graph->dims, 0);
+    for (uint32_t k = 0; whole->operands[k] != o->results[0]; k++)
+        begin = kt_dim_add(graph->dims, begin, kt_graph_type(graph, whole->operands[k])->dims[axis]);
+    const kt_dim place[] = {kt_graph_type(graph, whole->first_result)->dims[axis], begin};
+    kt_text_add_bytes(key, &axis, sizeof axis);
+    kt_text_add_bytes(key, place, sizeof place);
+}
+
 static void kernel_key(fusing *f, const outline *o, kt_text *key) {
     const kt_graph *graph = f->run.graph;
     for (uint32_t i = 0; i < o->params.count; i++) {
@@ -120,6 +136,7 @@ static void kernel_key(fusing *f, const outline *o, kt_text *key) {
     }
     for (uint32_t i = 0; i < o->result_count; i++)
         kt_text_add_bytes(key, &f->numbers.at[o->results[i]], sizeof(kt_value));
+    if (o->whole) add_part(f, o, key);
 }
 
 /* The kernel that computes what is outlined: one that is there already, or a new one. */
@@ -173,7 +190,11 @@ static kt_status call_group(fusing *f, const kt_function *function, const kt_gro
         results[i] = kt_graph_node(graph, group->others.at[i - 1])->first_result;
     for (uint32_t i = own; i < result_count; i++)
         results[i] = function->results.at[group->copies.at[i - own]].value;
-    outline o = {.nodes = nodes, .node_count = count, .results = results, .result_count = result_count};
+    outline o = {.nodes = nodes,
+                 .node_count = count,
+                 .results = results,
+                 .result_count = result_count,
+                 .whole = group->whole};
     kt_func kernel = 0;
     KT_TRY(make_kernel(f, &o, &kernel));
     kt_value *operands = KT_NEW_ARRAY(f->run.scratch, kt_value, o.params.count);
@@ -303,6 +324,7 @@ static kt_status fuse_entry(fusing *f, kt_func func) {
     uint32_t carried = old.kind == KT_FUNC_STEP ? count_carried(graph, func) : 0;
     if (f->run.options->level > 0) kt_fuse_join(&grouping);
     if (f->run.options->level > 0 && old.kind == KT_FUNC_STEP) kt_fuse_copy(&grouping, carried);
+    if (f->run.options->level > 0) kt_fuse_assemble(&grouping);
     kt_value *copies = KT_NEW_ARRAY(f->run.scratch, kt_value, old.results.count);
     kt_builder builder;
     kt_builder_begin_rewrite(&builder, graph, func, f->run.diag);
@@ -312,7 +334,8 @@ static kt_status fuse_entry(fusing *f, kt_func func) {
             KT_TRY(call_group(f, &old, &grouping.groups.at[grouping.rooted[node] - 1], &builder, copies));
         else if (grouping.live[node] && kt_graph_node(graph, node)->op == KT_OP_scan)
             KT_TRY(copy_scan(f, &builder, node, grouping.uses));
-        else if (grouping.live[node] && kt_fuse_stays(kt_graph_node(graph, node)))
+        else if (grouping.live[node] &&
+                 (grouping.assembled[node] || kt_fuse_stays(kt_graph_node(graph, node))))
             kt_builder_copy(&builder, node);
     }
     for (uint32_t i = 0; i < old.results.count; i++) {

@@ -446,6 +446,7 @@ void kt_fuse_group(kt_pass_run *run, const kt_function *function, kt_grouping *o
     g->reduced = KT_NEW_ARRAY(run->scratch, kt_node, graph->nodes.count);
     g->between = KT_NEW_ARRAY(run->scratch, kt_node, graph->nodes.count);
     g->rooted = KT_NEW_ARRAY(run->scratch, uint32_t, graph->nodes.count);
+    g->assembled = KT_NEW_ARRAY(run->scratch, bool, graph->nodes.count);
     for (uint32_t i = 0; i < function->nodes.count; i++) {
         find_uniform(g, function->nodes.at[i]);
         find_anchored(g, function->nodes.at[i]);

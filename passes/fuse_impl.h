@@ -22,6 +22,7 @@ typedef struct kt_group {
     KT_VECTOR(kt_node) others;    /* roots of groups that joined: their results are the kernel's too */
     KT_VECTOR(uint32_t) copies;   /* results of the function, by number, that the kernel writes once more */
     bool joined;                  /* it did, and is no group any more */
+    kt_node whole;                /* the concat that its result is written into, or 0 */
     kt_node heavy;                /* the contraction, convolution or reduction, or 0 */
     bool rows;                    /* a row kernel: any number of reductions over the same trailing axes */
     kt_type row;                  /* rows: the type of what is reduced */
@@ -45,6 +46,7 @@ typedef struct kt_grouping {
     bool *escapes;              /* by node: it is used outside of groups */
     KT_VECTOR(kt_group) groups; /* by root, in reverse order of the function */
     uint32_t *rooted;           /* by node: 1 + the group whose root it is, or 0 */
+    bool *assembled;            /* by node: a concat whose parts kernels write where they belong */
 } kt_grouping;
 
 bool kt_fuse_holds(const kt_fuse_groups *groups, uint32_t group);
@@ -66,6 +68,8 @@ void kt_fuse_group(kt_pass_run *run, const kt_function *function, kt_grouping *o
 void kt_fuse_join(kt_grouping *grouping);
 /* Has the kernels of a step write what it gives twice, or gives on as it is, where they have it at hand. */
 void kt_fuse_copy(kt_grouping *grouping, uint32_t carried);
+/* Has kernels write straight into concats, where these only copy. */
+void kt_fuse_assemble(kt_grouping *grouping);
 /* What value is another name of, behind reshapes. */
 kt_value kt_fuse_buffer(const kt_graph *graph, kt_value value);
 /* Puts the calls of an entry in an order in which less is alive at once. */

@@ -1,9 +1,10 @@
 /* The memory plan: from an entry of kernel calls to steps over buffers with lifetimes.
  *
- * A reshape is another name of its operand's buffer. A result that an entry offers is written where the
- * caller wants it. A kernel of elementwise operations and views, which reads each element of an operand where
- * it writes the result's, writes over that operand if nobody reads it later: then both are one buffer, which
- * occurs twice among the step's arguments. */
+ * A reshape is another name of its operand's buffer, and a concat the name of one in whose parts its operands
+ * are written, which nobody else reads. A result that an entry offers is written where the caller wants it. A
+ * kernel of elementwise operations and views, which reads each element of an operand where it writes the
+ * result's, writes over that operand if nobody reads it later: then both are one buffer, which occurs twice
+ * among the step's arguments. */
 #include "passes/plan.h"
 
 #define NO_BUFFER UINT32_MAX
@@ -25,6 +26,19 @@ static kt_status misformed(planning *p, const char *what) {
                        "Entry \"%s\" cannot be planned: %s; run the pass fuse first.", p->entry->name, what);
 }
 
+/* Gives the operands of a concat its buffer. False: one is no kernel's, or read by another already. */
+static bool join_parts(planning *p, const kt_node_info *concat) {
+    for (uint32_t k = 0; k < concat->operand_count; k++) {
+        kt_value part = concat->operands[k];
+        const kt_node_info *maker = kt_graph_definition(p->graph, part);
+        if (!maker || maker->op != KT_OP_call || p->base[part] != part ||
+            p->last_read[part] > p->written[part])
+            return false;
+        p->base[part] = concat->first_result;
+    }
+    return true;
+}
+
 /* Finds aliases and last reads of what function defines, whose first step is number *step, which moves on
  * behind its last. */
 static kt_status read_function(planning *p, const kt_function *function, uint32_t *step) {
@@ -42,6 +56,7 @@ static kt_status read_function(planning *p, const kt_function *function, uint32_
             p->base[node->first_result] = p->base[node->operands[0]];
             continue;
         }
+        if (node->op == KT_OP_concat && join_parts(p, node)) continue;
         const kt_function *callee =
             kt_node_callee(node) ? kt_graph_function(graph, kt_node_callee(node)) : NULL;
         uint32_t first = *step;
@@ -107,6 +122,35 @@ static bool are_read_in_place(planning *p, const kt_node_info *call, uint32_t bu
     return true;
 }
 
+/* The part that call's result number index is in function: its concat, or NULL. */
+static const kt_node_info *find_whole(const kt_graph *graph, const kt_function *function, kt_func kernel,
+                                      uint32_t index, kt_dim *out_begin) {
+    for (uint32_t i = 0; i < function->nodes.count; i++) {
+        const kt_node_info *node = kt_graph_node(graph, function->nodes.at[i]);
+        kt_dim begin = kt_dim_const(graph->dims, 0);
+        for (uint32_t k = 0; k < node->operand_count && node->op == KT_OP_concat; k++) {
+            const kt_type *part = kt_graph_type(graph, node->operands[k]);
+            const kt_node_info *maker = kt_graph_definition(graph, node->operands[k]);
+            *out_begin = begin;
+            if (maker && kt_node_callee(maker) == kernel &&
+                kt_graph_value(graph, node->operands[k])->index == index)
+                return node;
+            begin = kt_dim_add(graph->dims, begin, part->dims[((const kt_attrs_concat *)node->attrs)->axis]);
+        }
+    }
+    return NULL;
+}
+
+const kt_node_info *kt_plan_whole(const kt_graph *graph, kt_func kernel, uint32_t index, kt_dim *out_begin) {
+    const kt_node_info *whole = NULL;
+    for (kt_func func = 1; func < graph->functions.count && !whole; func++) {
+        const kt_function *function = kt_graph_function(graph, func);
+        if (function->kind == KT_FUNC_ENTRY || function->kind == KT_FUNC_STEP)
+            whole = find_whole(graph, function, kernel, index, out_begin);
+    }
+    return whole;
+}
+
 static uint32_t add_buffer(planning *p, kt_abi_place place, uint32_t index, kt_value value) {
     kt_plan_buffer buffer = {.place = place, .index = index, .value = value};
     buffer.bytes = kt_type_bytes(p->graph->dims, kt_graph_type(p->graph, value));
@@ -169,7 +213,7 @@ static kt_status add_ports(planning *p) {
 /* Is the buffer that of one of the call's results already? */
 static bool is_given(const planning *p, const kt_node_info *call, uint32_t buffer) {
     for (uint32_t k = 0; k < call->result_count; k++)
-        if (p->buffer[call->first_result + k] == buffer) return true;
+        if (p->buffer[p->base[call->first_result + k]] == buffer) return true;
     return false;
 }
 
@@ -178,7 +222,7 @@ static bool is_given(const planning *p, const kt_node_info *call, uint32_t buffe
 static uint32_t find_reusable(planning *p, const kt_node_info *call, kt_value result, uint32_t step,
                               uint32_t first) {
     const kt_graph *graph = p->graph;
-    for (uint32_t k = 0; k < call->operand_count; k++) {
+    for (uint32_t k = 0; k < call->operand_count && p->base[result] == result; k++) {
         kt_value base = p->base[call->operands[k]];
         const kt_plan_buffer *buffer = &p->plan->buffers.at[p->buffer[base]];
         if (buffer->place == KT_PLACE_ARENA && buffer->last == step && buffer->first >= first &&
@@ -195,15 +239,15 @@ static void add_step(planning *p, const kt_node_info *call, uint32_t first) {
     for (uint32_t k = 0; k < call->operand_count; k++)
         KT_PUSH(p->arena, &step.args, p->buffer[p->base[call->operands[k]]]);
     for (uint32_t k = 0; k < call->result_count; k++) {
-        kt_value result = call->first_result + k;
-        if (p->buffer[result] == NO_BUFFER) {
+        kt_value result = call->first_result + k, base = p->base[result];
+        if (p->buffer[base] == NO_BUFFER) {
             uint32_t reused = find_reusable(p, call, result, number, first);
-            p->buffer[result] = reused != NO_BUFFER ? reused : add_buffer(p, KT_PLACE_ARENA, 0, result);
-            kt_plan_buffer *buffer = &p->plan->buffers.at[p->buffer[result]];
+            p->buffer[base] = reused != NO_BUFFER ? reused : add_buffer(p, KT_PLACE_ARENA, 0, base);
+            kt_plan_buffer *buffer = &p->plan->buffers.at[p->buffer[base]];
             if (reused == NO_BUFFER) buffer->first = number;
-            buffer->last = p->last_read[result] > number ? p->last_read[result] : number;
+            buffer->last = p->last_read[base] > number ? p->last_read[base] : number;
         }
-        KT_PUSH(p->arena, &step.args, p->buffer[result]);
+        KT_PUSH(p->arena, &step.args, p->buffer[base]);
     }
     KT_PUSH(p->arena, &p->plan->steps, step);
 }

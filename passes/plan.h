@@ -1,7 +1,7 @@
 /* The memory plan of an entry: which buffers there are, how long each lives, and where it lies.
  *
  * Requires the form that kt_pass_fuse leaves: calls to kernels, scans, and views between them. A view (reshape)
- * has the buffer of its operand. The steps of scans stand in the plan's list once, and loops say that they are
+ * has the buffer of its operand; a concat has one in whose parts kernels write its operands. The steps of scans stand in the plan's list once, and loops say that they are
  * repeated. Sizes are dimension expressions; lifetimes are known at compile time. The runtime
  * assigns offsets once per binding of the symbols (runtime/workspace.h); what the plan prints and `describe`
  * tells comes from the same function. */
@@ -53,6 +53,10 @@ typedef struct kt_plan {
 /* Does the kernel that call runs read operand number index only where it writes its results, all of the operand's shape, so
  * that it and one of them may lie in one buffer? */
 bool kt_plan_reads_in_place(const kt_graph *graph, const kt_node_info *call, uint32_t index, kt_arena *arena);
+
+/* The concat that result number index of kernel is an operand of, so that it lies in a part of that one's buffer, and at what
+ * index of the concat's axis the part begins; NULL: it has a buffer of its own. All calls of the kernel are alike in this. */
+const kt_node_info *kt_plan_whole(const kt_graph *graph, kt_func kernel, uint32_t index, kt_dim *out_begin);
 
 /* Is each sample of the outputs made of the same sample of the inputs alone? Those lie on first axes then, of a size that is
  * a symbol. */

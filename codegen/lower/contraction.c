@@ -156,7 +156,7 @@ static bool ends_kernel(const kt_lower *lower, kt_value value) {
 /* Where result number i has what stands at a position of the heavy value. */
 static kt_reg result_index(kt_lower *lower, uint32_t i, const kt_position *at) {
     kt_value result = lower->kernel->results.at[i].value;
-    if (before_transpose(lower, result) == result) return kt_position_linear(lower, at).at;
+    if (before_transpose(lower, result) == result) return kt_position_in_whole(lower, &lower->parts[i], at);
     const kt_ints *axes =
         &((const kt_attrs_transpose *)kt_graph_definition(lower->graph, result)->attrs)->axes;
     const kt_type *type = kt_graph_type(lower->graph, result);

@@ -27,8 +27,7 @@ enum {
 typedef struct stored {
     uint32_t result; /* its number */
     kt_value value;
-    const kt_node_info *concat; /* or NULL */
-    kt_dim begin;               /* of the part along the concat's axis */
+    kt_concat_part part; /* of the result, or that the result is */
 } stored;
 
 typedef struct nest {
@@ -209,19 +208,8 @@ typedef struct inner_turn {
     kt_position at; /* all but the last run's index */
 } inner_turn;
 
-static int concat_axis(const stored *s) { return (int)((const kt_attrs_concat *)s->concat->attrs)->axis; }
-
-/* Where in its result that goes which belongs at this place of the nest. */
-static kt_reg store_place(kt_lower *lower, const stored *s, const kt_position *at) {
-    if (!s->concat) return kt_position_linear(lower, at).at;
-    const kt_type *type = kt_graph_type(lower->graph, s->concat->first_result);
-    kt_position whole = *at;
-    kt_dim inner;
-    int run = kt_position_lead(lower, &whole, concat_axis(s), &inner);
-    kt_reg shift = kt_loops_dim(lower->loops, kt_dim_mul(lower->dims, s->begin, inner));
-    whole.at[run] = kt_axis_add(lower, whole.at[run], kt_axis_at(shift, 0), at->lanes);
-    memcpy(whole.dims, type->dims, sizeof whole.dims);
-    return kt_position_linear(lower, &whole).at;
+static int concat_axis(const stored *s) {
+    return (int)((const kt_attrs_concat *)s->part.concat->attrs)->axis;
 }
 
 static void store_lanes(kt_lower *lower, kt_reg index, int lanes, kt_reg mask, const inner_turn *turn) {
@@ -236,7 +224,7 @@ static void store_lanes(kt_lower *lower, kt_reg index, int lanes, kt_reg mask, c
             kt_loops_splat(lower->loops, kt_lower_value(lower, turn->n->stores[i].value, &at), at.lanes);
     for (uint32_t i = 0; i < turn->n->count; i++)
         kt_loops_store(lower->loops, lower->kernel->params.count + turn->n->stores[i].result,
-                       store_place(lower, &turn->n->stores[i], &at), values[i], mask);
+                       kt_position_in_whole(lower, &turn->n->stores[i].part, &at), values[i], mask);
 }
 
 /* Vectors of several registers would be loaded and stored in an order that LLVM chooses; rows that go on to
@@ -362,7 +350,7 @@ static const kt_node_info *splittable(kt_lower *lower, const inner_turn *turn) {
     enum { HERE = 1, ELSEWHERE = 2 }; /* where a value is wanted: at the result's index, or at another */
     const kt_function *kernel = lower->kernel;
     const stored *s = &turn->n->stores[0];
-    if (turn->n->count != 1 || s->concat || !kt_graph_definition(lower->graph, s->value)) return NULL;
+    if (turn->n->count != 1 || !kt_graph_definition(lower->graph, s->value)) return NULL;
     kt_value first = kt_graph_node(lower->graph, kernel->nodes.at[0])->first_result;
     unsigned *wanted = KT_NEW_ARRAY(lower->arena, unsigned, s->value - first + 1);
     wanted[s->value - first] = HERE;
@@ -472,7 +460,7 @@ static unsigned choose_runs(kt_lower *lower, const nest *n) {
             kt_value value = n->stores[i].value;
             splits += kt_lower_splits(lower, value, n->rank, n->dims, 1U << axis);
             before += kt_lower_splits(lower, value, n->rank, n->dims, 0);
-            led = led || (n->stores[i].concat && concat_axis(&n->stores[i]) == axis + 1);
+            led = led || (n->stores[i].part.concat && concat_axis(&n->stores[i]) == axis + 1);
         }
         if (splits <= before && axis + 1 != n->row_axes && !led) merged |= 1U << axis;
     }
@@ -572,10 +560,10 @@ static void add_stores(const kt_lower *lower, uint32_t result, stored *stores, u
     kt_value value = lower->kernel->results.at[result].value;
     const kt_node_info *concat = kt_graph_parted(lower->graph, value);
     kt_dim begin = kt_dim_const(lower->dims, 0);
-    if (!concat) stores[(*count)++] = (stored){.result = result, .value = value};
+    if (!concat) stores[(*count)++] = (stored){result, value, lower->parts[result]};
     for (uint32_t part = 0; concat && part < concat->operand_count; part++) {
         stored *s = &stores[(*count)++];
-        *s = (stored){result, concat->operands[part], concat, begin};
+        *s = (stored){result, concat->operands[part], {concat, begin}};
         begin = kt_dim_add(lower->dims, begin, kt_graph_type(lower->graph, s->value)->dims[concat_axis(s)]);
     }
 }

@@ -4,6 +4,8 @@
  * cannot do, goes element by element. */
 #include "codegen/lower/lower_impl.h"
 
+#include "passes/plan.h"
+
 int64_t kt_unit_share(int64_t all, int64_t most) {
     enum { FEW = 8 };
     for (int64_t share = most; 2 * share >= most && share > 0; share--)
@@ -66,6 +68,19 @@ static uint64_t hash_code(const kt_loops *loops) {
     return kt_hash_bytes(text.at, text.length, 0);
 }
 
+/* Which parts of concats the kernel's results are; their buffers are those of the whole. */
+static const kt_concat_part *find_parts(kt_graph *graph, kt_func kernel, kt_arena *arena, kt_loops *loops) {
+    const kt_function *function = kt_graph_function(graph, kernel);
+    kt_concat_part *parts = KT_NEW_ARRAY(arena, kt_concat_part, function->results.count);
+    for (uint32_t i = 0; i < function->results.count; i++) {
+        parts[i].concat = kt_plan_whole(graph, kernel, i, &parts[i].begin);
+        if (parts[i].concat)
+            loops->buffer_elements[function->params.count + i] =
+                kt_type_elements(graph->dims, kt_graph_type(graph, parts[i].concat->first_result));
+    }
+    return parts;
+}
+
 kt_status kt_lower_kernel(kt_graph *graph, kt_func kernel, const kt_target *target, kt_arena *arena,
                           kt_loops *out_loops, kt_diag *diag) {
     (void)diag;
@@ -77,6 +92,7 @@ kt_status kt_lower_kernel(kt_graph *graph, kt_func kernel, const kt_target *targ
     kt_lower lower = {.graph = graph,
                       .dims = graph->dims,
                       .kernel = function,
+                      .parts = find_parts(graph, kernel, arena, out_loops),
                       .target = target,
                       .arena = arena,
                       .loops = out_loops,

@@ -45,10 +45,17 @@ typedef struct kt_row {
     kt_reg begin;
 } kt_row;
 
+/* A part of a concat. */
+typedef struct kt_concat_part {
+    const kt_node_info *concat; /* NULL: it is none */
+    kt_dim begin;               /* along the concat's axis */
+} kt_concat_part;
+
 typedef struct kt_lower {
     kt_graph *graph;
     kt_dim_pool *dims;
     const kt_function *kernel;
+    const kt_concat_part *parts; /* by result of the kernel: where it lies in the buffer that it is written to */
     const kt_target *target;
     kt_arena *arena;
     kt_loops *loops;
@@ -87,6 +94,8 @@ kt_position kt_position_origin(kt_lower *lower, int rank, const kt_dim *dims, in
 bool kt_position_varies(const kt_lower *lower, const kt_position *at);
 /* The element's place in row-major order. */
 kt_axis_index kt_position_linear(kt_lower *lower, const kt_position *at);
+/* The place in the concat of what stands at a position of the part; of no concat, the place itself. */
+kt_reg kt_position_in_whole(kt_lower *lower, const kt_concat_part *part, const kt_position *at);
 int kt_position_run_begin(const kt_position *at, int last);
 int kt_position_run_end(const kt_position *at, int first); /* last axis of the run */
 /* Ends a run behind axis. */

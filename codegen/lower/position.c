@@ -242,3 +242,16 @@ kt_position kt_position_map(kt_lower *lower, const kt_position *at, const int *m
     }
     return result;
 }
+
+kt_reg kt_position_in_whole(kt_lower *lower, const kt_concat_part *part, const kt_position *at) {
+    if (!part->concat) return kt_position_linear(lower, at).at;
+    const kt_type *type = kt_graph_type(lower->graph, part->concat->first_result);
+    kt_position whole = *at;
+    kt_dim inner;
+    int run =
+        kt_position_lead(lower, &whole, (int)((const kt_attrs_concat *)part->concat->attrs)->axis, &inner);
+    kt_reg shift = kt_loops_dim(lower->loops, kt_dim_mul(lower->dims, part->begin, inner));
+    whole.at[run] = kt_axis_add(lower, whole.at[run], kt_axis_at(shift, 0), at->lanes);
+    memcpy(whole.dims, type->dims, sizeof whole.dims);
+    return kt_position_linear(lower, &whole).at;
+}

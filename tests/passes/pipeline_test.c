@@ -105,12 +105,15 @@ static void assert_round_trip(const kt_graph *graph) {
     kt_arena_destroy(arena);
 }
 
-/* After fuse, entries hold calls and reshapes, and a kernel at most one contraction. */
+/* After fuse, entries hold calls, reshapes, and concats of what calls give, and a kernel at most one
+ * contraction. */
 static void assert_fused(const kt_graph *graph) {
     const kt_function *entry = kt_graph_function(graph, kt_graph_find(graph, "predict"));
     for (uint32_t i = 0; i < entry->nodes.count; i++) {
-        kt_op op = kt_graph_node(graph, entry->nodes.at[i])->op;
-        assert_true(op == KT_OP_call || op == KT_OP_reshape);
+        const kt_node_info *node = kt_graph_node(graph, entry->nodes.at[i]);
+        assert_true(node->op == KT_OP_call || node->op == KT_OP_reshape || node->op == KT_OP_concat);
+        for (uint32_t k = 0; k < node->operand_count && node->op == KT_OP_concat; k++)
+            assert_true(kt_graph_definition(graph, node->operands[k])->op == KT_OP_call);
     }
     for (kt_func func = kt_graph_next(graph, KT_FUNC_KERNEL, 0); func;
          func = kt_graph_next(graph, KT_FUNC_KERNEL, func)) {
@@ -122,6 +125,23 @@ static void assert_fused(const kt_graph *graph) {
         }
         assert_true(contractions <= 1);
     }
+}
+
+/* Writes a kernel's result into its buffer, or into its part of one. */
+static void write_result(const kt_graph *graph, kt_func kernel, uint32_t index, const kt_tensor *result,
+                         const int64_t *symbols, char *buffer) {
+    kt_dim begin;
+    const kt_node_info *concat = kt_plan_whole(graph, kernel, index, &begin);
+    if (!concat) {
+        memcpy(buffer, result->data, kt_tensor_bytes(result));
+        return;
+    }
+    const kt_type *whole = kt_graph_type(graph, concat->first_result);
+    size_t element = kt_dtype_bytes(whole->dtype), row = (size_t)result->dims[result->rank - 1] * element,
+           stride = (size_t)kt_dim_eval(graph->dims, whole->dims[whole->rank - 1], symbols) * element;
+    buffer += (size_t)kt_dim_eval(graph->dims, begin, symbols) * element;
+    for (size_t i = 0; row > 0 && i < kt_tensor_bytes(result) / row; i++)
+        memcpy(buffer + i * stride, (const char *)result->data + i * row, row);
 }
 
 /* Runs the plan's steps over buffers in one workspace, each kernel by the evaluator. */
@@ -173,8 +193,8 @@ static outcome run_plan(kt_graph *graph, kt_arena *arena, const kt_tensor *input
         ASSERT_OK(
             kt_eval(graph, step->kernel, symbols, arguments, kernel->params.count, arena, results, &diag));
         for (uint32_t i = 0; i < kernel->results.count; i++)
-            memcpy(memory[step->args.at[kernel->params.count + i]], results[i].data,
-                   kt_tensor_bytes(&results[i]));
+            write_result(graph, step->kernel, i, &results[i], symbols,
+                         memory[step->args.at[kernel->params.count + i]]);
     }
     out.count = entry->results.count;
     for (uint32_t i = 0; i < out.count; i++) {

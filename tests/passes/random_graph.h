@@ -320,6 +320,25 @@ static kt_value some_pool(random_graph *r, kt_value x) {
     return kt_build_reduce_window(&r->builder, x, &attrs);
 }
 
+/* Products of x side by side, each with what follows it. */
+static kt_value some_branches(random_graph *r, kt_value x) {
+    kt_builder *b = &r->builder;
+    const kt_type type = *type_of(r, x);
+    int64_t depth = 0;
+    uint32_t count = 2 + (uint32_t)random_below(r, 2);
+    kt_value parts[3];
+    if (type.rank < 2 || !kt_dim_is_const(r->graph->dims, type.dims[type.rank - 1], &depth)) return x;
+    for (uint32_t i = 0; i < count; i++) {
+        kt_attrs_dot_general attrs = {.lhs_contract = {1, {type.rank - 1}}, .rhs_contract = {1, {0}}};
+        int64_t columns = 1 + random_below(r, 20);
+        kt_value y =
+            kt_build_dot_general(b, x, variable(r, type.dtype, 2, (int64_t[]){depth, columns}), &attrs);
+        y = kt_build_add(b, y, along(r, y, type.rank - 1));
+        parts[i] = random_below(r, 2) ? some_unary(r, y) : random_below(r, 2) ? softmax(r, y) : y;
+    }
+    return kt_build_concat(b, parts, count, type.rank - 1);
+}
+
 /* What jumps, on inputs. */
 static kt_value some_jump(random_graph *r) {
     kt_builder *b = &r->builder;
@@ -340,7 +359,7 @@ static kt_value some_jump(random_graph *r) {
 
 static kt_value some_step(random_graph *r) {
     kt_value x = pick_float(r);
-    switch (random_below(r, 16)) {
+    switch (random_below(r, 17)) {
     case 0: return some_unary(r, x);
     case 1:
     case 2: return with_number(r, x);
@@ -356,6 +375,7 @@ static kt_value some_step(random_graph *r) {
     case 12: return some_pool(r, x);
     case 13: return softmax(r, x);
     case 14: return layer_norm(r, x);
+    case 15: return some_branches(r, x);
     default: return some_jump(r);
     }
 }
