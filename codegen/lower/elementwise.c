@@ -228,7 +228,7 @@ static void store_lanes(kt_lower *lower, kt_reg index, int lanes, kt_reg mask, c
 }
 
 /* Vectors of several registers would be loaded and stored in an order that LLVM chooses; rows that go on to
- * memory do so fastest line by line. */
+ * memory do so fastest line by line: where a register is a line, and where they are swept one by one. */
 static void store_turn(kt_lower *lower, kt_reg index, kt_reg mask, void *context) {
     const inner_turn *turn = context;
     int lanes = mask ? turn->n->lanes : turn->n->vector;
@@ -519,7 +519,8 @@ static nest plan_nest(kt_lower *lower, const stored *stores, uint32_t count) {
     int64_t depth = n.rowwise ? 1 : kernel_depth(lower), weight = kt_lower_weight(lower) * depth, extent;
     bool chains = n.rowwise || depth > 1 || kt_lower_weight(lower) > HEAVY;
     n.lanes = single ? 1 : kt_lower_lanes(lower, chains ? 4 : 2, run);
-    n.vector = n.rowwise ? kt_lower_lanes(lower, 1, run) : n.lanes;
+    bool lines = n.rowwise && (n.swept.block == 1 || lower->target->vector_bytes == KT_LINE_BYTES);
+    n.vector = lines ? kt_lower_lanes(lower, 1, run) : n.lanes;
     n.is_short = kt_dim_is_const(dims, run, &extent) && extent <= n.lanes;
     int before = last > 0 ? kt_position_run_begin(&at, last - 1) : 0;
     if (!n.rowwise && n.is_short && before > 0) n.row_axes = before; /* a division a vector would be dear */

@@ -469,7 +469,7 @@ static void test_row_stores(void **state) {
     static const char *const cpus[] = {"x86-64-v3", "x86-64-v4"};
     suite s = begin_suite();
     begin(&s, "softmax_stores");
-    end(&s, softmax(&s, PARAM(&s, KT_F32, N, 256), true));
+    end(&s, softmax(&s, PARAM(&s, KT_F32, N, 1024), true));
     for (size_t i = 0; i < sizeof cpus / sizeof *cpus; i++) {
         kt_target target;
         kt_loops loops;
