@@ -8,13 +8,16 @@ static void multiply(double *polynomial, int degree, double root) {
     polynomial[0] *= -root;
 }
 
-kt_winograd kt_winograd_make(int tile, bool bytes) {
+kt_winograd kt_winograd_make(int tile, int line, int axis, bool bytes) {
+    if (line && line != axis + 1)
+        return (kt_winograd){
+            .tile = 1, .points = 1, .window = 1, .kernel = {{1}}, .input = {{1}}, .output = {{1}}};
     static const double two[] = {0, 1, -1}, four[] = {0, 2.0 / 3, -2.0 / 3, 1.5, -1.5},
                         whole[] = {0, 1, -1, 2, -2};
     const double *points = bytes ? whole : tile == 2 ? two : four;
     const double factor = bytes ? 24 : 1, last = bytes ? 8 : 1;
     int finite = tile + 1; /* the last point is infinity */
-    kt_winograd w = {.tile = tile, .points = tile + 2};
+    kt_winograd w = {.tile = tile, .points = tile + 2, .window = KT_WINOGRAD_WINDOW};
     for (int i = 0; i < finite; i++) {
         double scale = 1, power = 1;
         int degree = 0;

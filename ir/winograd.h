@@ -1,4 +1,5 @@
-/* Winograd's minimal filtering F(m x m, 3 x 3): the matrices of the operation `winograd`.
+/* Winograd's minimal filtering F(m x m, 3 x 3), and F(m, 3) along one axis: the matrices of the operation
+ * `winograd`.
  *
  * m outputs of a filter with 3 taps cost m + 2 products instead of 3 m:
  *
@@ -29,7 +30,7 @@ enum {
 };
 
 typedef struct kt_winograd {
-    int tile, points; /* m, and m + 2 */
+    int tile, points, window; /* m, m + 2, and 3; or all 1, along an axis on which nothing is filtered */
     /* Rows 2 i - 1 and 2 i of kernel and input, and these columns of output, belong to a pair of points: they
      * differ in sign where the other index is odd. */
     double kernel[KT_WINOGRAD_MOST_POINTS][KT_WINOGRAD_WINDOW];
@@ -37,7 +38,7 @@ typedef struct kt_winograd {
     double output[KT_WINOGRAD_MOST_POINTS - 2][KT_WINOGRAD_MOST_POINTS];
 } kt_winograd;
 
-/* tile: 2 or 4; 4 of bytes. */
-kt_winograd kt_winograd_make(int tile, bool bytes);
+/* Along an axis of the operation with these attributes, height (0) or width (1). tile: 2 or 4; 4 of bytes. */
+kt_winograd kt_winograd_make(int tile, int line, int axis, bool bytes);
 
 #endif

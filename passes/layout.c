@@ -13,7 +13,7 @@
  *
  * A convolution by 3 x 3 with enough channels becomes, from -O2 on, a winograd node over a transformed
  * kernel, where that saves more products than its transforms cost; larger windows become sums of
- * blocks of 3 x 3 first.
+ * blocks of 3 x 3 first. Those along one axis take blocks of 3.
  *
  * Not packed: a single column, whose kernel's lanes run along the depth; integers, which no fast kernel
  * takes, but for u8 by i8, whose depth is packed in fours (as that of bf16 with wide sums is in twos), if it

@@ -1,9 +1,11 @@
-/* Layout: convolutions with windows larger than 3 x 3, or over more axes than two, by minimal filtering.
+/* Layout: convolutions with windows larger than 3 x 3, or over more axes than two or fewer, by minimal
+ * filtering.
  *
- * A window of 5 x 5 falls into four blocks of 3 x 3, with zeros around it; one of 3 x 3 x 3 into three. The
- * convolution is the sum of those by each block, of the input moved as far. So the moved inputs become
- * channels of one image, the blocks those of one kernel, and what sums over channels does the rest. Axes
- * before the last two join the batch. */
+ * A window of 5 x 5 falls into four blocks of 3 x 3, with zeros around it; one of 3 x 3 x 3 into three; one
+ * of 7 along one axis into three of 3. The convolution is the sum of those by each block, of the input moved
+ * as far. So the moved inputs become channels of one image, the blocks those of one kernel, and what sums
+ * over channels does the rest. Axes before the last two join the batch; what has one axis is an image one
+ * pixel high. */
 #include "ir/winograd.h"
 #include "passes/layout_impl.h"
 
@@ -22,18 +24,18 @@ typedef struct blocks {
 static bool find_blocks(const kt_dim_pool *dims, const kt_attrs_conv *attrs, const kt_type *kernel,
                         blocks *b) {
     *b = (blocks){.space = attrs->strides.count, .total = 1, .filled = 1};
-    if (b->space < 2 || attrs->groups != 1 || attrs->panel || kernel->dtype != KT_F32) return false;
+    if (attrs->groups != 1 || attrs->panel || kernel->dtype != KT_F32) return false;
     for (uint32_t i = 0; i < b->space; i++) {
         if (attrs->strides.at[i] != 1 || attrs->dilation.at[i] != 1 || attrs->input_dilation.at[i] != 1 ||
             !kt_dim_is_const(dims, kernel->dims[i], &b->window[i]))
             return false;
-        b->size[i] = i + 2 < b->space ? 1 : KT_WINOGRAD_WINDOW;
+        b->size[i] = i + 2 < b->space || b->window[i] == 1 ? 1 : KT_WINOGRAD_WINDOW;
         if (b->window[i] < b->size[i] || b->window[i] > MOST_BLOCKS * b->size[i]) return false;
         b->count[i] = (b->window[i] + b->size[i] - 1) / b->size[i];
         b->total *= b->count[i];
         b->filled *= (double)b->window[i] / (double)(b->size[i] * b->count[i]);
     }
-    return b->total <= MOST_BLOCKS && (b->total > 1 || b->space > 2);
+    return b->total <= MOST_BLOCKS && (b->total > 1 || b->space != 2);
 }
 
 /* The parts of value that begin as far in as each block, as channels: part extents give how long they are
@@ -66,19 +68,21 @@ kt_value kt_layout_blocks(kt_layouting *l, const kt_node_info *node, kt_value x,
     const kt_type type = *kt_build_type(l->builder, kernel);
     const kt_type result = *kt_graph_type(l->graph, node->first_result);
     blocks b;
-    if (!l->fixed[node->operands[1]] || !find_blocks(dims, &attrs, &type, &b)) return 0;
+    if (!find_blocks(dims, &attrs, &type, &b) || (b.total > 1 && !l->fixed[node->operands[1]])) return 0;
     /* The same as an image, without a batch of its own. */
-    uint32_t lead = b.space - 2;
+    uint32_t lead = b.space > 2 ? b.space - 2 : 0;
     kt_attrs_conv flat = {
         .strides = {2, {1, 1}}, .dilation = {2, {1, 1}}, .input_dilation = {2, {1, 1}}, .groups = 1};
-    kt_dim zero = kt_layout_number(l, 0), window = kt_layout_number(l, KT_WINOGRAD_WINDOW);
+    kt_dim zero = kt_layout_number(l, 0), one = kt_layout_number(l, 1);
     flat.low = flat.high = (kt_dims){2, {zero, zero}};
     kt_type places = {.dtype = result.dtype, .rank = 4}, image = places, filter = places;
     places.dims[0] = image.dims[0] = kt_layout_product(l, result.dims, lead + 1);
-    filter.dims[0] = filter.dims[1] = window;
-    for (int i = 1; i < 3; i++) {
-        places.dims[i] = result.dims[lead + i];
-        image.dims[i] = kt_dim_add_const(dims, places.dims[i], KT_WINOGRAD_WINDOW - 1);
+    for (int i = 0; i < 2; i++) {
+        int axis = i + (int)b.space - 2; /* -1: there is none */
+        int64_t size = axis < 0 ? 1 : b.size[axis];
+        filter.dims[i] = kt_layout_number(l, size);
+        places.dims[i + 1] = axis < 0 ? one : result.dims[axis + 1];
+        image.dims[i + 1] = kt_dim_add_const(dims, places.dims[i + 1], size - 1);
     }
     places.dims[3] = filter.dims[3] = type.dims[b.space + 1];
     image.dims[3] = filter.dims[2] = kt_dim_mul_const(dims, type.dims[b.space], b.total);
@@ -99,11 +103,14 @@ kt_value kt_layout_blocks(kt_layouting *l, const kt_node_info *node, kt_value x,
         sizes[i] = kt_layout_number(l, b.size[i]);
         extents[i] = kt_dim_add_const(dims, result.dims[i + 1], b.size[i] - 1);
     }
-    kt_value fill = kt_build_scalar(l->builder, type.dtype, 0);
-    kernel = kt_build_pad(l->builder, kernel, fill, low, high, (int64_t[KT_MAX_RANK]){0});
-    kernel = side_by_side(l, kernel, &b, 0, sizes);
+    x = kt_layout_pad_input(l, x, &attrs);
+    if (b.total > 1) {
+        kt_value fill = kt_build_scalar(l->builder, type.dtype, 0);
+        kernel = kt_build_pad(l->builder, kernel, fill, low, high, (int64_t[KT_MAX_RANK]){0});
+        kernel = side_by_side(l, kernel, &b, 0, sizes);
+        x = side_by_side(l, x, &b, 1, extents);
+    }
     kernel = kt_build_reshape(l->builder, kernel, filter.rank, filter.dims);
-    x = side_by_side(l, kt_layout_pad_input(l, x, &attrs), &b, 1, extents);
     x = kt_build_reshape(l->builder, x, image.rank, image.dims);
     kt_value y = kt_layout_filter(l, x, kernel, &flat, &places, tile);
     return kt_build_reshape(l->builder, y, result.rank, result.dims);

@@ -13,6 +13,19 @@ static int64_t least_tile(const kt_type *x, const kt_type *kernel) {
 
 static const double WORTH_SHARE = 0.8; /* of the products */
 
+/* The attribute line of winograd for a kernel [height, width, channels, features]; -1: its window is another.
+ */
+static int find_line(const kt_dim_pool *dims, const kt_type *kernel) {
+    for (int line = 0; line < 3 && kernel->rank == 4; line++) {
+        bool fits = true;
+        for (int axis = 0; axis < 2; axis++)
+            fits = fits &&
+                   kt_dim_equals(dims, kernel->dims[axis], kt_winograd_make(2, line, axis, false).window);
+        if (fits) return line;
+    }
+    return -1;
+}
+
 /* Costs are vector operations a channel or feature; a transform's moves count with its arithmetic. Bytes are
  * multiplied four at a time, their transforms' 16 bits two. Kernels for small tiles are less than twice as
  * large as they were. Those for large tiles are four times as large: past MOST_KERNEL_BYTES (256 channels to
@@ -22,18 +35,20 @@ int kt_winograd_choose(const kt_dim_pool *dims, const kt_attrs_conv *attrs, cons
     enum { LEAST_CHANNELS = 8, MOST_CHANNELS = 512, MOST_PIXELS = 1 << 16, MOST_KERNEL_BYTES = 10 << 20 };
     static const struct {
         int tile;
-        int64_t input, output; /* operations of the transforms */
-    } choices[] = {{2, 64, 40}, {4, 240, 150}};
-    int64_t sizes[2], channels, features;
+        int64_t input[2], output[2]; /* operations of the transforms: along one axis, and along both */
+    } choices[] = {{2, {12, 64}, {10, 40}}, {4, {26, 240}, {20, 150}}};
+    int64_t sizes[2], channels, features, pixels = 1, window = 1;
     bool bytes = kt_multiplies_bytes(x, kernel);
     *out_most = 0;
-    if (x->rank != 4 || (x->dtype != KT_F32 && !bytes) || attrs->groups != 1) return 0;
+    int line = find_line(dims, kernel);
+    if (line < 0 || (x->dtype != KT_F32 && !bytes) || attrs->groups != 1 || (bytes && line)) return 0;
     for (int i = 0; i < 2; i++) {
-        if (!kt_dim_equals(dims, kernel->dims[i], KT_WINOGRAD_WINDOW)) return 0;
         if (attrs->strides.at[i] != 1 || attrs->dilation.at[i] != 1 || attrs->input_dilation.at[i] != 1)
             return 0;
         if (!kt_dim_is_const(dims, result->dims[i + 1], &sizes[i]) || sizes[i] < 1 || sizes[i] > MOST_PIXELS)
             return 0;
+        pixels *= sizes[i];
+        window *= kt_winograd_make(2, line, i, false).window;
     }
     if (!kt_dim_is_const(dims, kernel->dims[2], &channels) ||
         !kt_dim_is_const(dims, kernel->dims[3], &features))
@@ -43,25 +58,28 @@ int kt_winograd_choose(const kt_dim_pool *dims, const kt_attrs_conv *attrs, cons
         return 0;
     if (bytes && (channels > KT_WINOGRAD_MOST_BYTES || channels % KT_WINOGRAD_PAIR != 0)) return 0;
     const int64_t word = bytes ? KT_BYTE_QUAD : 1, pair = bytes ? KT_WINOGRAD_PAIR : 1;
-    int64_t products =
-        sizes[0] * sizes[1] * KT_WINOGRAD_WINDOW * KT_WINOGRAD_WINDOW * channels * features / word;
-    int64_t least = (int64_t)((double)products * share);
+    int64_t least = (int64_t)((double)(pixels * window * channels * features / word) * share);
     int best = 0;
     for (int i = bytes; i < 2; i++) {
-        int64_t tile = choices[i].tile, points = (tile + 2) * (tile + 2);
-        int64_t tiles = ((sizes[0] + tile - 1) / tile) * ((sizes[1] + tile - 1) / tile);
-        int64_t cost = tiles * (points * channels / pair * features + choices[i].input * channels / pair +
-                                choices[i].output * features);
-        if (tile > 2 && points * channels * features * 4 / pair > MOST_KERNEL_BYTES) continue;
-        *out_most = (int)tile;
+        int64_t points = 1, tiles = 1;
+        for (int axis = 0; axis < 2; axis++) {
+            const kt_winograd w = kt_winograd_make(choices[i].tile, line, axis, bytes);
+            points *= w.points;
+            tiles *= (sizes[axis] + w.tile - 1) / w.tile;
+        }
+        int64_t cost =
+            tiles * (points * channels / pair * features + choices[i].input[!line] * channels / pair +
+                     choices[i].output[!line] * features);
+        if (choices[i].tile > 2 && points * channels * features * 4 / pair > MOST_KERNEL_BYTES) continue;
+        *out_most = choices[i].tile;
         if (cost >= least) continue;
         least = cost;
-        best = (int)tile;
+        best = choices[i].tile;
     }
     return best;
 }
 
-/* [panels, points^2, channels, panel] → [panels, points^2, channels / 2, 2 * panel] */
+/* [panels, points, channels, panel] → [panels, points, channels / 2, 2 * panel] */
 static kt_value pair_channels(kt_layouting *l, kt_value value) {
     const kt_type type = *kt_build_type(l->builder, value);
     kt_dim pair = kt_layout_number(l, KT_WINOGRAD_PAIR);
@@ -74,9 +92,11 @@ static kt_value pair_channels(kt_layouting *l, kt_value value) {
         (kt_dim[]){type.dims[0], type.dims[1], half, kt_layout_number(l, KT_WINOGRAD_PAIR * l->panel)});
 }
 
-/* kernel [3, 3, channels, features] → [panels, points^2, channels, panel], of bytes in pairs of channels */
-static kt_value transform_kernel(kt_layouting *l, kt_value kernel, const kt_winograd *w, int64_t channels,
-                                 int64_t features) {
+/* kernel [height, width, channels, features] → [panels, points, channels, panel], of bytes in pairs of
+ * channels */
+static kt_value transform_kernel(kt_layouting *l, kt_value kernel, const kt_winograd along[2],
+                                 int64_t channels, int64_t features) {
+    const kt_winograd *w = &along[along[0].points == 1]; /* of all axes that are filtered */
     double numbers[KT_WINOGRAD_MOST_POINTS * KT_WINOGRAD_WINDOW];
     bool bytes = kt_build_type(l->builder, kernel)->dtype == KT_I8;
     kt_dtype dtype = bytes ? KT_I16 : KT_F32;
@@ -86,14 +106,15 @@ static kt_value transform_kernel(kt_layouting *l, kt_value kernel, const kt_wino
                           .rank = 2,
                           .dims = {kt_layout_number(l, w->points), kt_layout_number(l, KT_WINOGRAD_WINDOW)}};
     kt_value matrix = kt_build_constant(l->builder, &type, numbers);
-    kt_attrs_dot_general attrs = {.lhs_contract = {1, {1}}, .rhs_contract = {1, {0}}};
-    kt_value value = kt_build_cast(l->builder, kernel, KT_F64);      /* rounded once, at the end */
-    value = kt_build_dot_general(l->builder, matrix, value, &attrs); /* [points, 3, channels, features] */
-    attrs.rhs_contract.at[0] = 1;
-    value = kt_build_dot_general(l->builder, matrix, value, &attrs); /* transposed; symmetric but for that */
-    value = kt_build_transpose(l->builder, value, (int64_t[]){1, 0, 2, 3});
+    kt_value value = kt_build_cast(l->builder, kernel, KT_F64); /* rounded once, at the end */
+    for (int axis = 0; axis < 2; axis++) { /* which comes first then, and the other one second */
+        kt_attrs_dot_general attrs = {.lhs_contract = {1, {1}}, .rhs_contract = {1, {axis}}};
+        if (along[axis].points > 1) value = kt_build_dot_general(l->builder, matrix, value, &attrs);
+    }
+    if (along[0].points == along[1].points)
+        value = kt_build_transpose(l->builder, value, (int64_t[]){1, 0, 2, 3});
     value = kt_build_cast(l->builder, value, dtype);
-    kt_dim points = kt_layout_number(l, (int64_t)w->points * w->points);
+    kt_dim points = kt_layout_number(l, (int64_t)along[0].points * along[1].points);
     value =
         kt_build_reshape(l->builder, value, 3,
                          (kt_dim[]){points, kt_layout_number(l, channels), kt_layout_number(l, features)});
@@ -125,13 +146,16 @@ kt_value kt_layout_filter(kt_layouting *l, kt_value x, kt_value kernel, const kt
                           const kt_type *result, int tile) {
     kt_dim_pool *dims = l->graph->dims;
     const kt_type kernel_type = *kt_build_type(l->builder, kernel), x_type = *kt_build_type(l->builder, x);
-    kt_attrs_winograd filtering = {
-        .tile = tile, .space = {2, {result->dims[1], result->dims[2]}}, .low = attrs->low};
+    kt_attrs_winograd filtering = {.tile = tile,
+                                   .line = find_line(dims, &kernel_type),
+                                   .space = {2, {result->dims[1], result->dims[2]}},
+                                   .low = attrs->low};
     int64_t channels;
     kt_dim_is_const(dims, kernel_type.dims[2], &channels);
     kt_dim_is_const(dims, kernel_type.dims[3], &filtering.columns);
-    kt_winograd w = kt_winograd_make(tile, x_type.dtype == KT_U8);
-    kernel = transform_kernel(l, kernel, &w, channels, filtering.columns);
+    kt_winograd w[2];
+    for (int i = 0; i < 2; i++) w[i] = kt_winograd_make(tile, (int)filtering.line, i, x_type.dtype == KT_U8);
+    kernel = transform_kernel(l, kernel, w, channels, filtering.columns);
     return kt_build_winograd(l->builder, x, kernel, &filtering);
 }
 

@@ -69,7 +69,9 @@ static kt_dim node_work(const kt_graph *graph, const kt_node_info *node) {
     case KT_OP_winograd: {
         kt_dim channels = kt_graph_type(graph, node->operands[0])->dims[3];
         kt_dim products = kt_dim_mul(graph->dims, elements(graph, node->first_result), channels);
-        return kt_dim_mul_const(graph->dims, products, 2 * KT_WINOGRAD_WINDOW * KT_WINOGRAD_WINDOW);
+        bool line = ((const kt_attrs_winograd *)node->attrs)->line > 0;
+        return kt_dim_mul_const(graph->dims, products,
+                                2 * KT_WINOGRAD_WINDOW * (line ? 1 : KT_WINOGRAD_WINDOW));
     }
     default: return kt_dim_const(graph->dims, 0);
     }

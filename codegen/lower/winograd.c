@@ -3,7 +3,7 @@
  *
  *   1. each tile's inputs, and zeros where it reaches outside, are transformed, channels in lanes, to
  *      inputs[point, tile, channel];
- *   2. for each point of the (tile + 2)^2, and a panel of features, a product of matrices (tile.c):
+ *   2. for each point of a tile, and a panel of features, a product of matrices (tile.c):
  *      sums[point, tile, feature] = inputs[point] * kernel[point];
  *   3. each tile's sums are transformed to its outputs, features in lanes, and go through the epilogue.
  *
@@ -30,7 +30,7 @@ enum {
 };
 
 typedef struct winograd {
-    kt_winograd w;
+    kt_winograd w[2]; /* along height and width */
     kt_value heavy;
     const kt_type *x, *kernel, *result;
     kt_dim low[2];            /* zeros before the input */
@@ -87,26 +87,31 @@ static void apply_output(kt_lower *lower, const kt_winograd *w, const kt_reg *in
         kt_reg sum = add_term(lower, 0, w->output[k][0], in[0]);
         for (int i = 1; i < w->points - 1; i += 2)
             sum = add_term(lower, sum, w->output[k][i], both[k % 2][i]);
-        out[k] = add_term(lower, sum, w->output[k][w->points - 1], in[w->points - 1]);
+        if (w->points > 1) sum = add_term(lower, sum, w->output[k][w->points - 1], in[w->points - 1]);
+        out[k] = sum;
     }
 }
 
 typedef void transform_fn(kt_lower *lower, const kt_winograd *w, const kt_reg *in, kt_reg *out);
 
-/* Along both axes: values[points, points], by rows of MOST, becomes its transform of rows * rows. */
-static void apply_both(kt_lower *lower, const kt_winograd *w, transform_fn *apply, int rows,
+/* Along both axes: values[points high, points wide], by rows of MOST, becomes its transform, which has
+ * outputs, or else points, along each axis. */
+static void apply_both(kt_lower *lower, const kt_winograd w[2], transform_fn *apply, bool outputs,
                        kt_reg values[MOST][MOST]) {
     kt_reg in[MOST] = {0}, out[MOST] = {0};
-    for (int j = 0; j < w->points; j++) {
-        for (int i = 0; i < w->points; i++) in[i] = values[i][j];
-        apply(lower, w, in, out);
-        for (int i = 0; i < rows; i++) values[i][j] = out[i];
+    int high = outputs ? w[0].tile : w[0].points, wide = outputs ? w[1].tile : w[1].points;
+    for (int j = 0; j < w[1].points; j++) {
+        for (int i = 0; i < w[0].points; i++) in[i] = values[i][j];
+        apply(lower, &w[0], in, out);
+        for (int i = 0; i < high; i++) values[i][j] = out[i];
     }
-    for (int i = 0; i < rows; i++) {
-        apply(lower, w, values[i], out);
-        for (int j = 0; j < rows; j++) values[i][j] = out[j];
+    for (int i = 0; i < high; i++) {
+        apply(lower, &w[1], values[i], out);
+        for (int j = 0; j < wide; j++) values[i][j] = out[j];
     }
 }
+
+static int64_t all_points(const winograd *c) { return (int64_t)c->w[0].points * c->w[1].points; }
 
 /* ---- 1: inputs ------------------------------------------------------------------------------- */
 
@@ -135,12 +140,12 @@ typedef struct tile_side {
 static tile_side find_side(kt_lower *lower, const winograd *c, int axis, kt_reg tile, kt_dim step) {
     kt_loops *loops = lower->loops;
     kt_dim_pool *dims = lower->dims;
-    kt_dim size = c->x->dims[axis + 1], low = c->low[axis], side = kt_dim_const(dims, c->w.tile);
+    kt_dim size = c->x->dims[axis + 1], low = c->low[axis], side = kt_dim_const(dims, c->w[axis].tile);
     kt_dim last = kt_dim_add_const(dims, kt_dim_ceildiv(dims, c->result->dims[axis + 1], side), -1);
     last = kt_dim_sub(dims, kt_dim_mul(dims, last, side), low); /* where the last tile begins */
-    kt_reg first = kt_minus(lower, kt_times_int(lower, tile, c->w.tile), kt_loops_dim(loops, low));
+    kt_reg first = kt_minus(lower, kt_times_int(lower, tile, c->w[axis].tile), kt_loops_dim(loops, low));
     tile_side result = {.first = kt_times_dim(lower, first, step)};
-    for (int i = 0; i < c->w.points; i++) {
+    for (int i = 0; i < c->w[axis].points; i++) {
         kt_reg here = kt_plus_int(lower, first, i), at = here;
         result.far[i] = kt_loops_dim(loops, kt_dim_mul_const(dims, step, i));
         if (!kt_dim_at_least(dims, kt_dim_sub(dims, kt_dim_const(dims, i), low), 0)) {
@@ -179,9 +184,9 @@ static void transform_inputs(kt_lower *lower, kt_reg channel, kt_reg mask, void 
     kt_loops *loops = lower->loops;
     kt_reg values[MOST][MOST] = {{0}}, from = kt_plus(lower, turn->from, channel),
            to = kt_plus(lower, turn->to, channel);
-    int points = c->w.points;
-    for (int i = 0; i < points; i++) {
-        for (int j = 0; j < points; j++) {
+    int wide = c->w[1].points;
+    for (int i = 0; i < c->w[0].points; i++) {
+        for (int j = 0; j < wide; j++) {
             kt_reg at = kt_plus(lower, from, kt_plus(lower, turn->rows.far[i], turn->columns.far[j]));
             values[i][j] = kt_loops_load(loops, c->input, at, turn->lanes, mask);
             values[i][j] = or_zero(lower, turn->rows.inside[i], values[i][j]);
@@ -189,10 +194,10 @@ static void transform_inputs(kt_lower *lower, kt_reg channel, kt_reg mask, void 
             if (c->bytes) values[i][j] = kt_loops_apply(loops, KT_OP_cast, KT_I16, values[i][j], 0, 0);
         }
     }
-    apply_both(lower, &c->w, apply_input, points, values);
-    for (int p = 0; p < points * points; p++) {
+    apply_both(lower, c->w, apply_input, false, values);
+    for (int64_t p = 0; p < all_points(c); p++) {
         kt_reg at = kt_plus_int(lower, to, p * c->rows * c->channels);
-        kt_loops_store(loops, c->tiling.a, at, values[p / points][p % points], mask);
+        kt_loops_store(loops, c->tiling.a, at, values[p / wide][p % wide], mask);
     }
 }
 
@@ -215,7 +220,7 @@ static void store_sum(kt_lower *lower, const kt_tiling *tiling, kt_reg tile, kt_
 
 static void multiply(kt_lower *lower, winograd *c, kt_reg tiles) {
     kt_loops *loops = lower->loops;
-    kt_reg points = kt_loops_int(loops, (int64_t)c->w.points * c->w.points);
+    kt_reg points = kt_loops_int(loops, all_points(c));
     c->point = kt_lower_begin(lower, kt_loops_int(loops, 0), points, 1, "points");
     kt_reg a = kt_times_int(lower, c->point, c->rows * c->depth);
     kt_reg b = kt_times_int(lower, c->point, c->depth * c->panel);
@@ -234,7 +239,7 @@ typedef struct output_turn {
 /* Opens a block where the row or column may lie outside of the result; false: no block. */
 static bool begin_inside(kt_lower *lower, const winograd *c, int axis, kt_reg at) {
     kt_dim size = c->result->dims[axis];
-    if (kt_dim_divisor(lower->dims, size) % c->w.tile == 0) return false;
+    if (kt_dim_divisor(lower->dims, size) % c->w[axis - 1].tile == 0) return false;
     kt_lower_if(lower, kt_loops_index(lower->loops, KT_INDEX_LT, at, kt_loops_dim(lower->loops, size)));
     return true;
 }
@@ -256,21 +261,21 @@ static void make_outputs(kt_lower *lower, kt_reg feature, kt_reg mask, void *con
     const output_turn *turn = context;
     const winograd *c = turn->c;
     kt_reg values[MOST][MOST] = {{0}}, from = kt_plus(lower, turn->from, feature);
-    int points = c->w.points, tile = c->w.tile;
+    int points = c->w[1].points, high = c->w[0].tile, wide = c->w[1].tile;
     int64_t step = c->rows * kt_tile_width(&c->tiling);
-    for (int p = 0; p < points * points; p++)
+    for (int64_t p = 0; p < all_points(c); p++)
         values[p / points][p % points] = load_sum(lower, c, kt_plus_int(lower, from, p * step));
-    apply_both(lower, &c->w, apply_output, tile, values);
+    apply_both(lower, c->w, apply_output, true, values);
     kt_position at = kt_position_origin(lower, 4, c->result->dims, c->tiling.lanes);
     at.mask = mask;
     at.at[0] = kt_axis_at(turn->place.image, 0);
     at.at[3] = kt_axis_at(kt_plus(lower, turn->feature, feature), c->tiling.lanes > 1);
-    for (int i = 0; i < tile; i++) {
-        kt_reg row = kt_plus_int(lower, kt_times_int(lower, turn->place.row, tile), i);
+    for (int i = 0; i < high; i++) {
+        kt_reg row = kt_plus_int(lower, kt_times_int(lower, turn->place.row, high), i);
         bool guarded_row = begin_inside(lower, c, 1, row);
         at.at[1] = kt_axis_at(row, 0);
-        for (int j = 0; j < tile; j++) {
-            kt_reg column = kt_plus_int(lower, kt_times_int(lower, turn->place.column, tile), j);
+        for (int j = 0; j < wide; j++) {
+            kt_reg column = kt_plus_int(lower, kt_times_int(lower, turn->place.column, wide), j);
             bool guarded = begin_inside(lower, c, 2, column);
             at.at[2] = kt_axis_at(column, 0);
             kt_lower_epilogue(lower, c->heavy, &at, c->bytes ? divide(lower, values[i][j]) : values[i][j]);
@@ -325,15 +330,13 @@ static void emit_columns(kt_lower *lower, winograd *c, kt_reg first_tile, kt_reg
 }
 
 static bool is_large(const winograd *c) {
-    int64_t points = (int64_t)c->w.points * c->w.points;
-    return points * c->depth * c->features * (int64_t)kt_dtype_bytes(c->tiling.dtype) > KEPT_BYTES;
+    return all_points(c) * c->depth * c->features * (int64_t)kt_dtype_bytes(c->tiling.dtype) > KEPT_BYTES;
 }
 
 /* How many tiles a unit takes. Those of an image fall evenly into units, unless they are too few. */
 static int64_t unit_tiles(kt_lower *lower, const winograd *c) {
-    int64_t points = (int64_t)c->w.points * c->w.points;
     int64_t bytes =
-        points * (c->depth + kt_tile_width(&c->tiling)) * (int64_t)kt_dtype_bytes(c->tiling.dtype);
+        all_points(c) * (c->depth + kt_tile_width(&c->tiling)) * (int64_t)kt_dtype_bytes(c->tiling.dtype);
     int64_t tiles = c->bytes ? MOST_TILES_OF_BYTES : MOST_TILES;
     int64_t room = KT_SCRATCH_BYTES / bytes, most = room < tiles || is_large(c) ? room : tiles,
             all = kt_dim_divisor(lower->dims, c->tiles);
@@ -350,7 +353,7 @@ static int64_t unit_tiles(kt_lower *lower, const winograd *c) {
 static void emit_units(kt_lower *lower, winograd *c) {
     kt_loops *loops = lower->loops;
     kt_dim_pool *dims = lower->dims;
-    int64_t width = kt_tile_width(&c->tiling), points = (int64_t)c->w.points * c->w.points;
+    int64_t width = kt_tile_width(&c->tiling), points = all_points(c);
     int64_t column_tiles = kt_divide_up(c->features, width),
             most = is_large(c) ? column_tiles : BLOCK_FEATURES / width;
     int64_t wide = kt_divide_up(column_tiles, kt_divide_up(column_tiles, most > 1 ? most : 1));
@@ -404,8 +407,7 @@ bool kt_lower_winograd_root(kt_lower *lower, const kt_node_info *node) {
     const kt_attrs_winograd *attrs = node->attrs;
     kt_dim_pool *dims = lower->dims;
     bool bytes = kt_graph_type(lower->graph, node->operands[0])->dtype == KT_U8;
-    winograd c = {.w = kt_winograd_make((int)attrs->tile, bytes),
-                  .bytes = bytes,
+    winograd c = {.bytes = bytes,
                   .pair = bytes ? KT_WINOGRAD_PAIR : 1,
                   .tiling = {.words = bytes, .shorts = bytes},
                   .heavy = node->first_result,
@@ -420,18 +422,21 @@ bool kt_lower_winograd_root(kt_lower *lower, const kt_node_info *node) {
     c.input = (uint32_t)input;
     kt_dim_is_const(dims, c.kernel->dims[2], &c.depth);
     kt_dim_is_const(dims, c.kernel->dims[3], &c.panel);
-    for (int i = 0; i < 2; i++) c.low[i] = attrs->low.at[i];
+    for (int i = 0; i < 2; i++) {
+        c.low[i] = attrs->low.at[i];
+        c.w[i] = kt_winograd_make((int)attrs->tile, (int)attrs->line, i, bytes);
+    }
     c.channels = c.depth * c.pair;
     c.panel /= c.pair;
-    kt_dim tile = kt_dim_const(dims, attrs->tile);
-    c.tiles_wide = kt_dim_ceildiv(dims, c.result->dims[2], tile);
-    c.tiles = kt_dim_mul(dims, kt_dim_ceildiv(dims, c.result->dims[1], tile), c.tiles_wide);
+    c.tiles_wide = kt_dim_ceildiv(dims, c.result->dims[2], kt_dim_const(dims, c.w[1].tile));
+    c.tiles = kt_dim_ceildiv(dims, c.result->dims[1], kt_dim_const(dims, c.w[0].tile));
+    c.tiles = kt_dim_mul(dims, c.tiles, c.tiles_wide);
     c.tiles = kt_dim_mul(dims, c.tiles, c.x->dims[0]);
     lower->loops->choice.form = "Winograd's tiles";
     kt_tiling_init(lower, &c.tiling, kt_accumulator(c.result->dtype), c.panel,
                    kt_dim_const(dims, c.features));
     c.rows = unit_tiles(lower, &c);
-    int64_t points = (int64_t)c.w.points * c.w.points;
+    int64_t points = all_points(&c);
     c.sums = points * c.rows * c.depth;
     int64_t scratch = c.sums + points * c.rows * kt_tile_width(&c.tiling);
     c.tiling.a = kt_loops_scratch(lower->loops, bytes ? KT_I16 : c.tiling.dtype, scratch * c.pair);

@@ -6,27 +6,40 @@
 
 enum { MOST = KT_WINOGRAD_MOST_POINTS };
 
-/* out = matrix[rows, points] * in[points, points] * matrix^T */
-static void transform(int rows, int points, const double matrix[][MOST], double in[MOST][MOST],
-                      double out[MOST][MOST]) {
+/* A matrix [rows, points] along an axis. */
+typedef struct matrix {
+    int rows, points;
+    const double (*at)[MOST];
+} matrix;
+
+/* out = high * in * wide^T */
+static void transform(matrix high, matrix wide, double in[MOST][MOST], double out[MOST][MOST]) {
     double half[MOST][MOST] = {{0}};
-    for (int i = 0; i < rows; i++)
-        for (int k = 0; k < points; k++)
-            for (int j = 0; j < points; j++) half[i][j] += matrix[i][k] * in[k][j];
+    for (int i = 0; i < high.rows; i++)
+        for (int k = 0; k < high.points; k++)
+            for (int j = 0; j < wide.points; j++) half[i][j] += high.at[i][k] * in[k][j];
     memset(out, 0, sizeof(double[MOST][MOST]));
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < rows; j++)
-            for (int k = 0; k < points; k++) out[i][j] += half[i][k] * matrix[j][k];
+    for (int i = 0; i < high.rows; i++)
+        for (int j = 0; j < wide.rows; j++)
+            for (int k = 0; k < wide.points; k++) out[i][j] += half[i][k] * wide.at[j][k];
+}
+
+static matrix input_matrix(const kt_winograd *w) {
+    return (matrix){w->points, w->points, (const double(*)[MOST])w->input};
+}
+
+static matrix output_matrix(const kt_winograd *w) {
+    return (matrix){w->tile, w->points, (const double(*)[MOST])w->output};
 }
 
 typedef struct tiles {
-    kt_winograd w;
+    kt_winograd w[2];      /* along height and width */
     int64_t height, width; /* of the input */
     int64_t low[2];        /* zeros before it */
     int64_t channels, features, panel;
     int64_t pair;                /* channels that lie side by side in the kernel */
     const kt_number *x, *kernel; /* x: of one image; all as doubles, which hold whole numbers that large */
-    kt_number *inputs;           /* [points, points, channels] of a tile */
+    kt_number *inputs;           /* [points high, points wide, channels] of a tile */
     kt_number *result;           /* of one image: [high, wide, features] */
     int64_t high, wide;
 } tiles;
@@ -37,34 +50,32 @@ static double read_pixel(const tiles *t, int64_t row, int64_t column, int64_t ch
 }
 
 static void transform_inputs(const tiles *t, int64_t row, int64_t column) {
-    int points = t->w.points;
+    int high = t->w[0].points, wide = t->w[1].points;
     for (int64_t channel = 0; channel < t->channels; channel++) {
         double in[MOST][MOST] = {{0}}, out[MOST][MOST];
-        for (int i = 0; i < points; i++)
-            for (int j = 0; j < points; j++)
+        for (int i = 0; i < high; i++)
+            for (int j = 0; j < wide; j++)
                 in[i][j] = read_pixel(t, row + i - t->low[0], column + j - t->low[1], channel);
-        transform(points, points, (const double(*)[MOST])t->w.input, in, out);
-        for (int i = 0; i < points; i++)
-            for (int j = 0; j < points; j++)
-                t->inputs[(i * points + j) * t->channels + channel].real = out[i][j];
+        transform(input_matrix(&t->w[0]), input_matrix(&t->w[1]), in, out);
+        for (int i = 0; i < high; i++)
+            for (int j = 0; j < wide; j++) t->inputs[(i * wide + j) * t->channels + channel].real = out[i][j];
     }
 }
 
 static void make_outputs(const tiles *t, int64_t row, int64_t column, int64_t feature) {
-    int points = t->w.points;
+    int wide = t->w[1].points, points = t->w[0].points * wide;
     double sums[MOST][MOST] = {{0}}, out[MOST][MOST];
-    for (int p = 0; p < points * points; p++) {
-        const kt_number *panel = t->kernel +
-                                 (feature / t->panel * points * points + p) * t->channels * t->panel +
+    for (int p = 0; p < points; p++) {
+        const kt_number *panel = t->kernel + (feature / t->panel * points + p) * t->channels * t->panel +
                                  feature % t->panel * t->pair;
         for (int64_t channel = 0; channel < t->channels; channel++)
-            sums[p / points][p % points] +=
+            sums[p / wide][p % wide] +=
                 t->inputs[p * t->channels + channel].real *
                 panel[channel / t->pair * t->pair * t->panel + channel % t->pair].real;
     }
-    transform(t->w.tile, points, (const double(*)[MOST])t->w.output, sums, out);
-    for (int64_t i = 0; i < t->w.tile && row + i < t->high; i++)
-        for (int64_t j = 0; j < t->w.tile && column + j < t->wide; j++)
+    transform(output_matrix(&t->w[0]), output_matrix(&t->w[1]), sums, out);
+    for (int64_t i = 0; i < t->w[0].tile && row + i < t->high; i++)
+        for (int64_t j = 0; j < t->w[1].tile && column + j < t->wide; j++)
             t->result[((row + i) * t->wide + column + j) * t->features + feature].real = out[i][j];
 }
 
@@ -87,9 +98,8 @@ kt_status kt_eval_winograd(kt_eval_op *e) {
     const kt_attrs_winograd *attrs = e->attrs;
     const kt_tensor *x = &e->operands[0], *kernel = &e->operands[1];
     bool bytes = x->dtype == KT_U8;
-    int64_t tile = attrs->tile, pair = bytes ? KT_WINOGRAD_PAIR : 1;
-    tiles t = {.w = kt_winograd_make((int)tile, bytes),
-               .height = x->dims[1],
+    int64_t pair = bytes ? KT_WINOGRAD_PAIR : 1;
+    tiles t = {.height = x->dims[1],
                .width = x->dims[2],
                .channels = x->dims[3],
                .features = e->result->dims[3],
@@ -99,17 +109,21 @@ kt_status kt_eval_winograd(kt_eval_op *e) {
                .high = e->result->dims[1],
                .wide = e->result->dims[2]};
     KT_TRY(kt_eval_dims(e, &attrs->low, t.low));
-    if (t.low[0] + t.height > (t.high + tile - 1) / tile * tile + 2 ||
-        t.low[1] + t.width > (t.wide + tile - 1) / tile * tile + 2)
-        return kt_eval_fail(e, KT_INVALID, "winograd: the input is larger than its tiles.");
+    for (int axis = 0; axis < 2; axis++) {
+        const kt_winograd w = kt_winograd_make((int)attrs->tile, (int)attrs->line, axis, bytes);
+        int64_t most = (e->result->dims[axis + 1] + w.tile - 1) / w.tile * w.tile + w.window - 1;
+        if (t.low[axis] + x->dims[axis + 1] > most)
+            return kt_eval_fail(e, KT_INVALID, "winograd: the input is larger than its tiles.");
+        t.w[axis] = w;
+    }
     const kt_number *xs = as_doubles(e->arena, x);
     int64_t pixels = t.high * t.wide * t.features;
-    t.inputs = KT_NEW_ARRAY(e->arena, kt_number, t.w.points * t.w.points * t.channels);
+    t.inputs = KT_NEW_ARRAY(e->arena, kt_number, (size_t)t.w[0].points * t.w[1].points * t.channels);
     t.result = KT_NEW_ARRAY(e->arena, kt_number, pixels);
     for (int64_t image = 0; image < x->dims[0]; image++) {
         t.x = xs + image * t.height * t.width * t.channels;
-        for (int64_t row = 0; row < t.high; row += tile) {
-            for (int64_t column = 0; column < t.wide; column += tile) {
+        for (int64_t row = 0; row < t.high; row += t.w[0].tile) {
+            for (int64_t column = 0; column < t.wide; column += t.w[1].tile) {
                 transform_inputs(&t, row, column);
                 for (int64_t feature = 0; feature < t.features; feature++)
                     make_outputs(&t, row, column, feature);

@@ -316,13 +316,14 @@ kt_status kt_infer_conv_by_kernel(kt_infer *infer) {
 /* ---- winograd -------------------------------------------------------------------------------- */
 
 /* C1 both operands have 4 axes, and are f32 or f64 both; or u8 and i16, whose result is i32
- * C2 tile is 2 or 4; of bytes 4
+ * C2 tile is 2 or 4, and line 0 to 2; of bytes 4 and 0
  * C3 columns is at least 1; space has 2 entries, at least 1
  * C4 low has 2 entries, at least 0; the input's height and width are at least 1, and with low before them at
- * most space's, up to whole tiles, and 2 more
- * C5 the kernel is [ceil(columns / panel), (tile + 2)^2, channels, panel]; of bytes with pairs of channels
- * side by side, [ceil(columns / panel), (tile + 2)^2, channels / 2, 2 * panel]
- * C6 there are at most 1024 channels, so that a tile fits into a kernel's scratch memory; of bytes 112 */
+ * most space's, up to whole tiles, and what the window takes beyond
+ * C5 the kernel is [ceil(columns / panel), points, channels, panel], where points is (tile + 2)^2, or with
+ * line tile + 2; of bytes with pairs of channels side by side, [ceil(columns / panel), points, channels / 2,
+ * 2 * panel] C6 there are at most 1024 channels, so that a tile fits into a kernel's scratch memory; of bytes
+ * 112 */
 kt_status kt_infer_winograd(kt_infer *infer) {
     const kt_attrs_winograd *attrs = infer->attrs;
     const kt_type *x = &infer->operands[0], *y = &infer->operands[1];
@@ -338,17 +339,24 @@ kt_status kt_infer_winograd(kt_infer *infer) {
         return kt_infer_fail(infer, 2, "tile must be 4 for bytes, but is %lld.", (long long)attrs->tile);
     if (attrs->tile != 2 && attrs->tile != 4)
         return kt_infer_fail(infer, 2, "tile must be 2 or 4, but is %lld.", (long long)attrs->tile);
+    if (attrs->line < 0 || attrs->line > (bytes ? 0 : 2))
+        return kt_infer_fail(infer, 2, "line must be 0%s, but is %lld.", bytes ? " for bytes" : ", 1 or 2",
+                             (long long)attrs->line);
     if (attrs->columns < 1 || attrs->columns > INT32_MAX)
         return kt_infer_fail(infer, 3, "columns must be at least 1 and below 2^31, but is %lld.",
                              (long long)attrs->columns);
     KT_TRY(kt_infer_count(infer, 3, "space", attrs->space.count, 2));
     KT_TRY(kt_infer_count(infer, 4, "low", attrs->low.count, 2));
-    kt_dim tile = kt_dim_const(pool, attrs->tile);
     kt_type result = {.dtype = bytes ? KT_I32 : x->dtype, .rank = 4, .dims = {x->dims[0]}};
+    int64_t points = 1;
     for (int i = 0; i < 2; i++) {
         kt_dim size = attrs->space.at[i];
         KT_TRY(kt_infer_at_least(infer, 3, size, 1, "space[%d]", i));
-        kt_dim padded = kt_dim_add_const(pool, kt_dim_mul(pool, kt_dim_ceildiv(pool, size, tile), tile), 2);
+        const kt_winograd w = kt_winograd_make((int)attrs->tile, (int)attrs->line, i, bytes);
+        kt_dim tile = kt_dim_const(pool, w.tile);
+        kt_dim padded =
+            kt_dim_add_const(pool, kt_dim_mul(pool, kt_dim_ceildiv(pool, size, tile), tile), w.window - 1);
+        points *= w.points;
         kt_dim behind = kt_dim_sub(pool, kt_dim_sub(pool, padded, attrs->low.at[i]), x->dims[i + 1]);
         KT_TRY(kt_infer_at_least(infer, 4, attrs->low.at[i], 0, "low[%d]", i));
         KT_TRY(kt_infer_at_least(infer, 4, x->dims[i + 1], 1, "dimension %d of %s", i + 1,
@@ -363,10 +371,9 @@ kt_status kt_infer_winograd(kt_infer *infer) {
     if (!kt_dim_is_const(pool, y->dims[2], &channels) || channels < 1 || channels > most / pair)
         return kt_infer_fail(infer, 6, "the kernel %s must have 1 to %lld channels.", kt_infer_show(infer, y),
                              (long long)most);
-    kt_dim points = kt_dim_const(pool, (attrs->tile + 2) * (attrs->tile + 2));
     kt_type wanted = {.dtype = y->dtype, .rank = 4};
     wanted.dims[0] = kt_dim_const(pool, divide_up(attrs->columns, panel / pair));
-    wanted.dims[1] = points;
+    wanted.dims[1] = kt_dim_const(pool, points);
     wanted.dims[2] = kt_dim_floordiv(pool, x->dims[3], kt_dim_const(pool, pair));
     wanted.dims[3] = y->dims[3];
     bool paired = kt_dim_divisor(pool, x->dims[3]) % pair == 0;

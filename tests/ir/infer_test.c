@@ -439,6 +439,16 @@ static void winograd(void **state) {
     BAD(winograd, &attrs, "winograd C5", "f32[1,14,10,3]", "f32[2,36,4,16]");
     BAD(winograd, &attrs, "winograd C5", "f32[1,14,10,3]", "f32[2,36,3,0]");
     BAD(winograd, &attrs, "winograd C6", "f32[1,14,10,1025]", "f32[2,36,1025,16]");
+    attrs.line = 2;
+    GOOD(winograd, &attrs, "f32[batch,9,8,20]", "f32[batch,9,10,3]", "f32[2,6,3,16]");
+    BAD(winograd, &attrs, "winograd C4", "f32[1,10,10,3]", "f32[2,6,3,16]");
+    BAD(winograd, &attrs, "winograd C5", "f32[1,9,10,3]", "f32[2,36,3,16]");
+    attrs.line = 1;
+    GOOD(winograd, &attrs, "f32[batch,9,8,20]", "f32[batch,14,8,3]", "f32[2,6,3,16]");
+    BAD(winograd, &attrs, "winograd C2", "u8[1,14,8,4]", "i16[2,6,2,32]");
+    attrs.line = 3;
+    BAD(winograd, &attrs, "winograd C2", "f32[1,9,10,3]", "f32[2,6,3,16]");
+    attrs.line = 0;
     GOOD(winograd, &attrs, "i32[batch,9,8,20]", "u8[batch,14,10,112]", "i16[2,36,56,32]");
     BAD(winograd, &attrs, "winograd C1", "u8[1,14,10,4]", "i8[2,36,2,32]");
     BAD(winograd, &attrs, "winograd C5", "u8[1,14,10,5]", "i16[2,36,2,32]");

@@ -1,4 +1,5 @@
 /* Random graphs: see generator.h. What each operation may be grown from, and graphs of them. */
+#include "ir/winograd.h"
 #include "random/grower.h"
 
 #include <string.h>
@@ -411,19 +412,26 @@ static int grow_conv_by_kernel(grower *g) {
 }
 
 static int grow_winograd(grower *g) {
-    int64_t tile = chance(g, 3) ? 4 : 2, channels = 1 + draw(g, 3), panel = 1 + draw(g, 4);
-    kt_attrs_winograd attrs = {.tile = tile, .space = {2, {0}}, .low = {2, {0}}, .columns = 1 + draw(g, 6)};
+    int64_t channels = 1 + draw(g, 3), panel = 1 + draw(g, 4), points = 1;
+    kt_attrs_winograd attrs = {.tile = chance(g, 3) ? 4 : 2,
+                               .line = draw(g, 3),
+                               .space = {2, {0}},
+                               .low = {2, {0}},
+                               .columns = 1 + draw(g, 6)};
     kt_type x = {.dtype = chance(g, 4) ? KT_F64 : KT_F32, .rank = 4}, kernel = {.dtype = x.dtype, .rank = 4};
     x.dims[0] = grower_some_dim(g);
     for (int i = 0; i < 2; i++) {
-        int64_t size = 1 + draw(g, 5), low = draw(g, 3), most = (size + tile - 1) / tile * tile + 2 - low;
+        const kt_winograd w = kt_winograd_make((int)attrs.tile, (int)attrs.line, i, false);
+        int64_t size = 1 + draw(g, 5), low = draw(g, w.window),
+                most = (size + w.tile - 1) / w.tile * w.tile + w.window - 1 - low;
+        points *= w.points;
         attrs.space.at[i] = number(g, size);
         attrs.low.at[i] = number(g, low);
         x.dims[i + 1] = number(g, chance(g, 2) ? most : 1 + draw(g, (int)most));
     }
     x.dims[3] = kernel.dims[2] = number(g, channels);
     kernel.dims[0] = number(g, (attrs.columns + panel - 1) / panel);
-    kernel.dims[1] = number(g, (tile + 2) * (tile + 2));
+    kernel.dims[1] = number(g, points);
     kernel.dims[3] = number(g, panel);
     int input = grower_value_like(g, x), weights = grower_variable_of(g, &kernel);
     if (input < 0 || weights < 0) return -1;
