@@ -58,7 +58,8 @@ int kt_winograd_choose(const kt_dim_pool *dims, const kt_attrs_conv *attrs, cons
         return 0;
     if (bytes && (channels > KT_WINOGRAD_MOST_BYTES || channels % KT_WINOGRAD_PAIR != 0)) return 0;
     const int64_t word = bytes ? KT_BYTE_QUAD : 1, pair = bytes ? KT_WINOGRAD_PAIR : 1;
-    int64_t least = (int64_t)((double)(pixels * window * channels * features / word) * share);
+    int64_t products = pixels * window * channels * features / word;
+    int64_t least = (int64_t)((double)products * share);
     int best = 0;
     for (int i = bytes; i < 2; i++) {
         int64_t points = 1, tiles = 1;
