@@ -103,11 +103,13 @@ static void allot(walk *w) {
     w->known = KT_NEW_ARRAY(w->arena, bool, count + 1);
     for (uint32_t i = 1; i < loops->registers.count; i++) {
         const kt_code *code = &loops->registers.at[i];
-        bool whole = code->code == KT_CODE_CONST && !kt_dtype_is_float(code->dtype);
-        if (!whole && code->code != KT_CODE_DIM) continue;
-        int64_t value = whole ? code->integer : kt_dim_eval(loops->graph->dims, code->dim, w->symbols);
+        bool lanes = code->code == KT_CODE_LANES,
+             whole = code->code == KT_CODE_CONST && !kt_dtype_is_float(code->dtype);
+        if (!lanes && !whole && code->code != KT_CODE_DIM) continue;
+        int64_t value = code->code == KT_CODE_DIM ? kt_dim_eval(loops->graph->dims, code->dim, w->symbols)
+                                                  : code->integer;
         for (int lane = 0; lane < code->lanes; lane++) {
-            w->values[w->first[i] + (uint32_t)lane] = value;
+            w->values[w->first[i] + (uint32_t)lane] = lanes ? code->numbers[lane] : value;
             w->known[w->first[i] + (uint32_t)lane] = true;
         }
     }

@@ -6,8 +6,14 @@
  *   x + 0, x * 1, x / 1        x
  *   x - c                      x + (-c)
  *   (x + c) + d, (x * c) * d   x + (c + d), x * (c * d)
- *   (x * c) / d, (x * c) % d   x * (c / d), 0   where d divides c */
+ *   (x * c) / d, (x * c) % d   x * (c / d), 0   where d divides c
+ *
+ * and of lanes, each of which is one number x and a constant of its own (KT_CODE_LANES): sums, products by
+ * constants, and, where x is a multiple of d but for a constant, quotients and remainders by d. */
 #include "codegen/loops.h"
+
+#include <stddef.h>
+#include <string.h>
 
 void kt_loops_init(kt_loops *out_loops, kt_arena *arena, kt_graph *graph, const kt_function *kernel,
                    const kt_target *target) {
@@ -36,15 +42,28 @@ void kt_loops_init(kt_loops *out_loops, kt_arena *arena, kt_graph *graph, const 
     KT_PUSH(arena, &out_loops->cells, (kt_cell_info){0});
 }
 
+static const int64_t *copy_numbers(kt_loops *loops, int lanes, const int64_t *numbers) {
+    int64_t *copy = KT_NEW_ARRAY(loops->arena, int64_t, lanes);
+    memcpy(copy, numbers, sizeof *copy * (size_t)lanes);
+    return copy;
+}
+
 /* A register that no instruction of the list makes. */
 static kt_reg intern(kt_loops *loops, kt_code code) {
     struct {
         int64_t code, dtype, lanes, integer, dim;
         double number;
-    } key = {code.code, code.dtype, code.lanes, code.integer, code.dim, code.number};
+        int64_t numbers[KT_MOST_STEPS];
+    } key = {code.code, code.dtype, code.lanes, code.integer, code.dim, code.number, {0}};
+    size_t bytes = code.numbers ? sizeof *code.numbers * (size_t)code.lanes : 0;
+    if (bytes) memcpy(key.numbers, code.numbers, bytes);
+    bytes += offsetof(__typeof__(key), numbers);
     code.result = loops->registers.count;
-    kt_reg known = *kt_table_add(&loops->constants, loops->arena, &key, sizeof key, code.result);
-    if (known == code.result) KT_PUSH(loops->arena, &loops->registers, code);
+    kt_reg known = *kt_table_add(&loops->constants, loops->arena, &key, bytes, code.result);
+    if (known == code.result) {
+        if (code.numbers) code.numbers = copy_numbers(loops, code.lanes, code.numbers);
+        KT_PUSH(loops->arena, &loops->registers, code);
+    }
     return known;
 }
 
@@ -84,6 +103,14 @@ kt_reg kt_loops_int(kt_loops *loops, int64_t value) { return kt_loops_integer(lo
 kt_reg kt_loops_integer(kt_loops *loops, kt_dtype dtype, int lanes, int64_t value) {
     KT_ASSERT(!kt_dtype_is_float(dtype));
     return intern(loops, (kt_code){.code = KT_CODE_CONST, .dtype = dtype, .lanes = lanes, .integer = value});
+}
+
+kt_reg kt_loops_lane_integers(kt_loops *loops, kt_dtype dtype, int lanes, const int64_t *values) {
+    KT_ASSERT(!kt_dtype_is_float(dtype) && lanes > 0 && lanes <= KT_MOST_STEPS);
+    bool same = true;
+    for (int i = 1; i < lanes; i++) same = same && values[i] == values[0];
+    if (same) return kt_loops_integer(loops, dtype, lanes, values[0]);
+    return intern(loops, (kt_code){.code = KT_CODE_LANES, .dtype = dtype, .lanes = lanes, .numbers = values});
 }
 
 kt_reg kt_loops_const(kt_loops *loops, kt_dtype dtype, int lanes, double value) {
@@ -187,6 +214,114 @@ static kt_reg fold_index(kt_loops *loops, kt_index_op op, kt_reg a, kt_reg b) {
     return kt_loops_is_int(loops, b, &c) ? fold_constant(loops, op, a, c) : 0;
 }
 
+/* ---- lanes ----------------------------------------------------------------------------------- */
+
+bool kt_loops_steps(kt_loops *loops, kt_reg reg, kt_reg *out_begin, int64_t *out_steps) {
+    kt_code code = *maker(loops, reg);
+    if (code.lanes > KT_MOST_STEPS || kt_dtype_is_float(code.dtype)) return false;
+    if (code.code == KT_CODE_INDEX && code.index_op == KT_INDEX_ADD && code.lanes > 1) {
+        kt_code steps = *maker(loops, code.b);
+        code = *maker(loops, code.a);
+        if (code.code != KT_CODE_SPLAT || steps.code != KT_CODE_LANES) return false;
+        code.numbers = steps.numbers;
+    }
+    bool whole = code.code == KT_CODE_CONST || code.code == KT_CODE_LANES;
+    if (!whole && code.code != KT_CODE_SPLAT && code.code != KT_CODE_RAMP && code.lanes != 1) return false;
+    *out_begin = whole ? kt_loops_int(loops, 0) : code.lanes == 1 ? reg : code.a;
+    for (int i = 0; i < code.lanes; i++)
+        out_steps[i] = code.numbers                ? code.numbers[i]
+                       : code.code == KT_CODE_RAMP ? i
+                       : whole                     ? code.integer
+                                                   : 0;
+    return true;
+}
+
+/* The register of such lanes. */
+static kt_reg with_steps(kt_loops *loops, kt_reg begin, int lanes, const int64_t *steps) {
+    int64_t known, values[KT_MOST_STEPS];
+    bool same = true, ramp = true;
+    for (int i = 0; i < lanes; i++) {
+        same = same && steps[i] == steps[0];
+        ramp = ramp && steps[i] == steps[0] + i;
+    }
+    if (kt_loops_is_int(loops, begin, &known)) {
+        for (int i = 0; i < lanes; i++) values[i] = known + steps[i];
+        return kt_loops_lane_integers(loops, KT_I64, lanes, values);
+    }
+    if (same || ramp) {
+        begin = kt_loops_index(loops, KT_INDEX_ADD, begin, kt_loops_int(loops, steps[0]));
+        return same ? kt_loops_splat(loops, begin, lanes) : kt_loops_ramp(loops, begin, lanes);
+    }
+    kt_reg all = kt_loops_splat(loops, begin, lanes);
+    kt_code sum = {
+        .code = KT_CODE_INDEX, .index_op = KT_INDEX_ADD, .dtype = KT_I64, .lanes = lanes, .a = all};
+    sum.b = kt_loops_lane_integers(loops, KT_I64, lanes, steps);
+    return append(loops, sum);
+}
+
+static int64_t compute_step(kt_index_op op, int64_t a, int64_t b) {
+    switch (op) {
+    case KT_INDEX_ADD: return a + b;
+    case KT_INDEX_SUB: return a - b;
+    case KT_INDEX_MUL: return a * b;
+    case KT_INDEX_DIV: return a / b;
+    case KT_INDEX_MOD: return a % b;
+    case KT_INDEX_MIN: return a < b ? a : b;
+    case KT_INDEX_MAX: return a > b ? a : b;
+    case KT_INDEX_LT: return a < b;
+    case KT_INDEX_EQ: return a == b;
+    case KT_INDEX_AND: return a && b;
+    }
+    KT_BUG("index operation %d", (int)op);
+}
+
+/* x / of, where x is known to be a multiple of it; else 0. */
+static kt_reg divide_whole(kt_loops *loops, kt_reg x, int64_t of) {
+    int64_t number;
+    const kt_code code = *maker(loops, x);
+    if (kt_loops_is_int(loops, x, &number)) return number % of == 0 ? kt_loops_int(loops, number / of) : 0;
+    if (code.code != KT_CODE_INDEX || code.index_op != KT_INDEX_ADD)
+        return fold_constant(loops, KT_INDEX_DIV, x, of);
+    kt_reg left = divide_whole(loops, code.a, of), right = left ? divide_whole(loops, code.b, of) : 0;
+    return right ? kt_loops_index(loops, KT_INDEX_ADD, left, right) : 0;
+}
+
+/* The same of x less a constant, which goes to out_rest. */
+static kt_reg divide_known(kt_loops *loops, kt_reg x, int64_t of, int64_t *out_rest) {
+    kt_reg whole = kt_loops_is_int(loops, x, out_rest) ? kt_loops_int(loops, 0)
+                                                       : split_constant(loops, x, KT_INDEX_ADD, out_rest);
+    if (!whole) *out_rest = 0;
+    return divide_whole(loops, whole ? whole : x, of);
+}
+
+/* a op b of lanes that are told apart; 0: nothing to fold. */
+static kt_reg fold_lanes(kt_loops *loops, kt_index_op op, kt_reg a, kt_reg b) {
+    int64_t left[KT_MOST_STEPS] = {0}, right[KT_MOST_STEPS] = {0}, rest = 0, number;
+    kt_reg x = 0, y = 0;
+    int lanes = kt_loops_lanes(loops, a);
+    if (!kt_loops_steps(loops, a, &x, left) || !kt_loops_steps(loops, b, &y, right)) return 0;
+    bool constant = kt_loops_is_int(loops, x, &number) && number == 0;
+    bool by_number = maker(loops, b)->code == KT_CODE_CONST, by_constant = kt_loops_is_int(loops, y, &number);
+    if (op == KT_INDEX_ADD || op == KT_INDEX_SUB) {
+        x = kt_loops_index(loops, op, x, y);
+    } else if (op == KT_INDEX_DIV || op == KT_INDEX_MOD) {
+        x = by_number && right[0] > 0 ? divide_known(loops, x, right[0], &rest) : 0;
+        for (int i = 0; i < lanes; i++) {
+            left[i] += rest;
+            if (!x || left[i] < 0) return 0;
+        }
+        if (op == KT_INDEX_MOD) x = kt_loops_int(loops, 0);
+    } else if (op == KT_INDEX_MUL && by_number) {
+        x = kt_loops_index(loops, op, x, kt_loops_int(loops, right[0]));
+    } else if (!constant || !by_constant) {
+        return 0;
+    }
+    for (int i = 0; i < lanes; i++) left[i] = compute_step(op, left[i], right[i]);
+    if (op == KT_INDEX_LT || op == KT_INDEX_EQ || op == KT_INDEX_AND)
+        return kt_loops_lane_integers(loops, KT_BOOL, lanes, left);
+    return with_steps(loops, x, lanes, left);
+}
+
 /* Brings both to the same number of lanes. */
 static void match_lanes(kt_loops *loops, kt_reg *a, kt_reg *b) {
     int left = kt_loops_lanes(loops, *a), right = kt_loops_lanes(loops, *b);
@@ -210,7 +345,7 @@ kt_reg kt_loops_index(kt_loops *loops, kt_index_op op, kt_reg a, kt_reg b) {
         if (neutral) return a;
     }
     match_lanes(loops, &a, &b);
-    kt_reg folded = fold_index(loops, op, a, b);
+    kt_reg folded = kt_loops_lanes(loops, a) > 1 ? fold_lanes(loops, op, a, b) : fold_index(loops, op, a, b);
     if (folded) return folded;
     bool logical = op == KT_INDEX_LT || op == KT_INDEX_EQ || op == KT_INDEX_AND;
     return append(loops, (kt_code){.code = KT_CODE_INDEX,
@@ -282,40 +417,62 @@ kt_reg kt_loops_splat(kt_loops *loops, kt_reg a, int lanes) {
 }
 
 kt_reg kt_loops_ramp(kt_loops *loops, kt_reg start, int lanes) {
+    int64_t first, numbers[KT_MOST_STEPS];
     if (lanes == 1) return start;
+    if (lanes <= KT_MOST_STEPS && kt_loops_is_int(loops, start, &first)) {
+        for (int i = 0; i < lanes; i++) numbers[i] = first + i;
+        return kt_loops_lane_integers(loops, KT_I64, lanes, numbers);
+    }
     return append(loops, (kt_code){.code = KT_CODE_RAMP, .dtype = KT_I64, .lanes = lanes, .a = start});
 }
 
 kt_reg kt_loops_mask(kt_loops *loops, kt_reg count, int lanes) {
-    int64_t value;
+    int64_t value, numbers[KT_MOST_STEPS];
     if (kt_loops_is_int(loops, count, &value) && value >= lanes)
         return kt_loops_integer(loops, KT_BOOL, lanes, 1);
     if (lanes == 1) return kt_loops_index(loops, KT_INDEX_LT, kt_loops_int(loops, 0), count);
+    if (lanes <= KT_MOST_STEPS && kt_loops_is_int(loops, count, &value)) {
+        for (int i = 0; i < lanes; i++) numbers[i] = i < value;
+        return kt_loops_lane_integers(loops, KT_BOOL, lanes, numbers);
+    }
     return append(loops, (kt_code){.code = KT_CODE_MASK, .dtype = KT_BOOL, .lanes = lanes, .a = count});
+}
+
+kt_reg kt_loops_pick(kt_loops *loops, kt_reg a, kt_reg b, int lanes, const int64_t *picks) {
+    int from = kt_loops_lanes(loops, a);
+    bool same = lanes == from;
+    for (int i = 0; i < lanes; i++) {
+        KT_ASSERT(picks[i] >= 0 && picks[i] < (b ? 2 : 1) * from);
+        same = same && picks[i] == i;
+    }
+    KT_ASSERT(!b || kt_loops_lanes(loops, b) == from);
+    return same ? a
+                : append(loops, (kt_code){.code = KT_CODE_PICK,
+                                          .dtype = kt_loops_dtype(loops, a),
+                                          .lanes = lanes,
+                                          .a = a,
+                                          .b = b,
+                                          .numbers = copy_numbers(loops, lanes, picks)});
 }
 
 kt_reg kt_loops_runs(kt_loops *loops, kt_reg a, kt_reg b, int run, bool odd) {
     int lanes = kt_loops_lanes(loops, a);
-    KT_ASSERT(run >= 1 && lanes % (2 * run) == 0 && kt_loops_lanes(loops, b) == lanes);
-    return append(loops, (kt_code){.code = KT_CODE_RUNS,
-                                   .dtype = kt_loops_dtype(loops, a),
-                                   .lanes = lanes,
-                                   .a = a,
-                                   .b = b,
-                                   .integer = run,
-                                   .flag = odd});
+    KT_ASSERT(run >= 1 && lanes % (2 * run) == 0);
+    int64_t *picks = KT_NEW_ARRAY(loops->arena, int64_t, lanes);
+    for (int i = 0; i < lanes; i++)
+        picks[i] = (i / run % 2 != 0 ? i - run + lanes : i) + (odd ? run : 0); /* b's are counted on */
+    return kt_loops_pick(loops, a, b, lanes, picks);
 }
 
 kt_reg kt_loops_spread(kt_loops *loops, kt_reg a, int lanes, int64_t first, int64_t run, int64_t step) {
-    if (kt_loops_lanes(loops, a) == 1) return kt_loops_splat(loops, a, lanes);
-    if (first == 0 && run == 1 && step == 1 && kt_loops_lanes(loops, a) == lanes) return a;
-    return append(loops, (kt_code){.code = KT_CODE_SPREAD,
-                                   .dtype = kt_loops_dtype(loops, a),
-                                   .lanes = lanes,
-                                   .a = a,
-                                   .integer = run,
-                                   .first = first,
-                                   .step = step});
+    int last = kt_loops_lanes(loops, a) - 1;
+    if (last == 0) return kt_loops_splat(loops, a, lanes);
+    int64_t *picks = KT_NEW_ARRAY(loops->arena, int64_t, lanes);
+    for (int i = 0; i < lanes; i++) {
+        int64_t lane = first + i / run * step;
+        picks[i] = lane < last ? lane : last;
+    }
+    return kt_loops_pick(loops, a, 0, lanes, picks);
 }
 
 kt_reg kt_loops_fold(kt_loops *loops, kt_reduction kind, kt_reg vector) {

@@ -8,9 +8,9 @@
  * divide the extent.
  *
  * Index arithmetic is in i64 registers; constant folding happens as instructions are added. Operands of one
- * lane are splat where the other operand has more. Constants and dimensions (KT_CODE_CONST, KT_CODE_DIM) are
- * registers that stand in no block: they are not in the instruction list and may be used anywhere. The printed
- * form reads like code; codegen/llvm/kernel.c is a direct walk over it. */
+ * lane are splat where the other operand has more. Constants and dimensions (KT_CODE_CONST, KT_CODE_LANES,
+ * KT_CODE_DIM) are registers that stand in no block: they are not in the instruction list and may be used
+ * anywhere. The printed form reads like code; codegen/llvm/kernel.c is a direct walk over it. */
 #ifndef KT_CODEGEN_LOOPS_H
 #define KT_CODEGEN_LOOPS_H
 
@@ -19,6 +19,7 @@
 
 typedef uint32_t kt_reg;  /* 0 is none */
 typedef uint32_t kt_cell; /* an array of mutable registers */
+enum { KT_MOST_STEPS = 64 }; /* lanes of a register whose indices are told apart (kt_loops_steps) */
 
 typedef enum kt_loop_kind {
     KT_LOOP_SERIAL,
@@ -28,6 +29,7 @@ typedef enum kt_loop_kind {
 
 typedef enum kt_code_op {
     KT_CODE_CONST,     /* integer or float constant, splat over lanes */
+    KT_CODE_LANES,     /* integer constants, one a lane: numbers */
     KT_CODE_DIM,       /* the value of a dimension expression, i64 */
     KT_CODE_APPLY,     /* an elementwise operation of ops.def (op) on registers of equal lanes; select, cast too */
     KT_CODE_FMA,       /* a * b + c, fused where the target can */
@@ -38,9 +40,7 @@ typedef enum kt_code_op {
     KT_CODE_SPLAT,     /* one lane to all */
     KT_CODE_RAMP,      /* i64 lanes: start, start + 1, … */
     KT_CODE_MASK,      /* bool lanes: lane number < i64 operand */
-    KT_CODE_RUNS,      /* runs of `integer` lanes in turn of a and b: each one's even runs, or with flag the odd ones */
-    KT_CODE_SPREAD,    /* runs of `integer` lanes, each a copy of one lane of a: the first of lane `first`, the next of the one
-                        * `step` lanes on, … */
+    KT_CODE_PICK,      /* lane l is the lane numbers[l] of a and, counted on behind a's, of b, which may be 0 */
     KT_CODE_FOLD,      /* horizontal reduction of a vector to one lane (reduction); the largest or smallest float
                         * where none is NaN */
     KT_CODE_LOAD,      /* buffer[index], lanes consecutive elements; optional mask (others read 0); with flag
@@ -83,9 +83,9 @@ typedef struct kt_code {
     uint32_t buffer;       /* LOAD, STORE, …: the kernel's argument */
     kt_cell cell;
     const kt_product_call *product; /* PRODUCT */
-    int64_t integer;       /* CONST; RUNS, SPREAD */
-    int64_t first, step;   /* SPREAD */
-    bool flag;             /* DOT, RUNS, LOAD, STORE */
+    int64_t integer;       /* CONST */
+    const int64_t *numbers; /* LANES, PICK: one a lane */
+    bool flag;             /* DOT, LOAD, STORE */
     double number;         /* CONST of floats */
     kt_dim dim;            /* DIM */
     kt_node node;          /* of the kernel, that it was made for; 0: of none */
@@ -126,6 +126,7 @@ void kt_loops_init(kt_loops *out_loops, kt_arena *arena, kt_graph *graph, const 
 kt_reg kt_loops_int(kt_loops *loops, int64_t value);                              /* i64, one lane */
 kt_reg kt_loops_const(kt_loops *loops, kt_dtype dtype, int lanes, double value);  /* any dtype */
 kt_reg kt_loops_integer(kt_loops *loops, kt_dtype dtype, int lanes, int64_t value); /* any integer dtype, bool */
+kt_reg kt_loops_lane_integers(kt_loops *loops, kt_dtype dtype, int lanes, const int64_t *values); /* any integer dtype, bool */
 kt_reg kt_loops_dim(kt_loops *loops, kt_dim dim);                                 /* constants fold to kt_loops_int */
 kt_reg kt_loops_index(kt_loops *loops, kt_index_op op, kt_reg a, kt_reg b);
 kt_reg kt_loops_apply(kt_loops *loops, kt_op op, kt_dtype result, kt_reg a, kt_reg b, kt_reg c);
@@ -135,6 +136,8 @@ kt_reg kt_loops_dot(kt_loops *loops, kt_reg a, kt_reg b, kt_reg c, bool shorts);
 kt_reg kt_loops_splat(kt_loops *loops, kt_reg a, int lanes);
 kt_reg kt_loops_ramp(kt_loops *loops, kt_reg start, int lanes);
 kt_reg kt_loops_mask(kt_loops *loops, kt_reg count, int lanes);                   /* the first count lanes */
+/* Lane l is lane picks[l] of a and, counted on behind a's, of b; b may be 0. */
+kt_reg kt_loops_pick(kt_loops *loops, kt_reg a, kt_reg b, int lanes, const int64_t *picks);
 /* Runs of `run` lanes, a power of two below a's lanes, in turn from a and b, each from where it stood or one behind: with
  * run 1 and odd false a0 b0 a2 b2 …, with odd true a1 b1 a3 b3 …. */
 kt_reg kt_loops_runs(kt_loops *loops, kt_reg a, kt_reg b, int run, bool odd);
@@ -165,6 +168,9 @@ void kt_loops_end(kt_loops *loops); /* of the innermost open loop or if */
 kt_dtype kt_loops_dtype(const kt_loops *loops, kt_reg reg);
 int kt_loops_lanes(const kt_loops *loops, kt_reg reg);
 bool kt_loops_is_int(const kt_loops *loops, kt_reg reg, int64_t *out_value); /* a known i64 constant; out_value may be NULL */
+/* Is each lane of a register of integers or bools one number, the same for all, and a constant of its own? out_begin: the
+ * number; out_steps: the constants, up to KT_MOST_STEPS. */
+bool kt_loops_steps(kt_loops *loops, kt_reg reg, kt_reg *out_begin, int64_t *out_steps);
 
 void kt_loops_print(const kt_loops *loops, kt_text *out_text);
 

@@ -45,10 +45,18 @@ static void print_dim(printer *p, kt_dim dim) {
     if (compound) kt_text_add(p->text, ")");
 }
 
+static void print_numbers(printer *p, const kt_code *code) {
+    for (int i = 0; i < code->lanes; i++)
+        kt_text_format(p->text, "%s%lld", i ? " " : "<", (long long)code->numbers[i]);
+    kt_text_add(p->text, ">");
+}
+
 static void print_reg(printer *p, kt_reg reg) {
     const kt_code *code = &p->loops->registers.at[reg];
     if (code->code == KT_CODE_DIM)
         print_dim(p, code->dim);
+    else if (code->code == KT_CODE_LANES)
+        print_numbers(p, code);
     else if (code->code != KT_CODE_CONST)
         kt_text_format(p->text, "%%%u", p->numbers[reg]);
     else if (kt_dtype_is_float(code->dtype))
@@ -129,14 +137,9 @@ static void print_value(printer *p, const kt_code *code) {
     case KT_CODE_SPLAT: print_operands(p, "splat", code); break;
     case KT_CODE_RAMP: print_operands(p, "ramp", code); break;
     case KT_CODE_MASK: print_operands(p, "first", code); break;
-    case KT_CODE_RUNS:
-        print_operands(p, code->flag ? "odd_runs" : "even_runs", code);
-        kt_text_format(p->text, " of %lld", (long long)code->integer);
-        break;
-    case KT_CODE_SPREAD:
-        print_operands(p, "spread", code);
-        kt_text_format(p->text, " from lane %lld over runs of %lld, by %lld", (long long)code->first,
-                       (long long)code->integer, (long long)code->step);
+    case KT_CODE_PICK:
+        print_operands(p, "pick", code);
+        print_numbers(p, code);
         break;
     case KT_CODE_FOLD:
         kt_text_add(p->text, "fold_");

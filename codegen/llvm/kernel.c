@@ -321,29 +321,17 @@ static LLVMValueRef emit_mask(walker *w, LLVMValueRef count, int lanes) {
     return LLVMBuildICmp(b, LLVMIntSLT, lane_numbers(w, narrow, lanes), limit, "");
 }
 
-static LLVMValueRef emit_runs(walker *w, const kt_code *code) {
-    LLVMTypeRef type = LLVMInt32TypeInContext(w->module->context);
-    LLVMValueRef *numbers = KT_NEW_ARRAY(w->module->arena, LLVMValueRef, code->lanes);
-    for (int64_t i = 0; i < code->lanes; i++) {
-        bool second = i / code->integer % 2 != 0;
-        int64_t lane = second ? i - code->integer + code->lanes : i; /* lanes of b are counted on */
-        numbers[i] = LLVMConstInt(type, (uint64_t)(lane + (code->flag ? code->integer : 0)), false);
-    }
-    return LLVMBuildShuffleVector(w->emitter.builder, w->values[code->a], w->values[code->b],
-                                  LLVMConstVector(numbers, (unsigned)code->lanes), "");
+static LLVMValueRef lane_constants(const walker *w, LLVMTypeRef type, const kt_code *code) {
+    LLVMValueRef *lanes = KT_NEW_ARRAY(w->module->arena, LLVMValueRef, code->lanes);
+    for (int i = 0; i < code->lanes; i++) lanes[i] = LLVMConstInt(type, (uint64_t)code->numbers[i], false);
+    return LLVMConstVector(lanes, (unsigned)code->lanes);
 }
 
-static LLVMValueRef emit_spread(walker *w, const kt_code *code) {
-    LLVMTypeRef type = LLVMInt32TypeInContext(w->module->context);
-    LLVMValueRef *numbers = KT_NEW_ARRAY(w->module->arena, LLVMValueRef, code->lanes),
-                 from = w->values[code->a];
-    int64_t last = kt_loops_lanes(w->loops, code->a) - 1;
-    for (int64_t i = 0; i < code->lanes; i++) {
-        int64_t lane = code->first + i / code->integer * code->step;
-        numbers[i] = LLVMConstInt(type, (uint64_t)(lane < last ? lane : last), false);
-    }
-    return LLVMBuildShuffleVector(w->emitter.builder, from, LLVMGetPoison(LLVMTypeOf(from)),
-                                  LLVMConstVector(numbers, (unsigned)code->lanes), "");
+static LLVMValueRef emit_pick(const walker *w, const kt_code *code) {
+    LLVMValueRef from = w->values[code->a];
+    LLVMValueRef other = code->b ? w->values[code->b] : LLVMGetPoison(LLVMTypeOf(from));
+    LLVMValueRef numbers = lane_constants(w, LLVMInt32TypeInContext(w->module->context), code);
+    return LLVMBuildShuffleVector(w->emitter.builder, from, other, numbers, "");
 }
 
 static LLVMValueRef emit_value(walker *w, const kt_code *code) {
@@ -352,6 +340,7 @@ static LLVMValueRef emit_value(walker *w, const kt_code *code) {
     LLVMValueRef x = code->a ? w->values[code->a] : NULL;
     switch (code->code) {
     case KT_CODE_CONST: return kt_emit_constant(e, code->integer, code->number);
+    case KT_CODE_LANES: return lane_constants(w, kt_emit_type(e, code->dtype, 1), code);
     case KT_CODE_APPLY: {
         /* A select's condition is bool; all else is told by the first operand. */
         kt_reg typed = code->op == KT_OP_select ? code->b : code->a;
@@ -368,8 +357,7 @@ static LLVMValueRef emit_value(walker *w, const kt_code *code) {
     case KT_CODE_RAMP:
         return LLVMBuildNSWAdd(b, kt_emit_splat(e, x), lane_numbers(w, i64_type(w), code->lanes), "");
     case KT_CODE_MASK: return emit_mask(w, x, code->lanes);
-    case KT_CODE_RUNS: return emit_runs(w, code);
-    case KT_CODE_SPREAD: return emit_spread(w, code);
+    case KT_CODE_PICK: return emit_pick(w, code);
     case KT_CODE_FOLD:
         e = emitter(w, code->dtype, kt_loops_lanes(w->loops, code->a));
         return kt_emit_fold(e, code->reduction, x);
@@ -531,7 +519,7 @@ static void emit_entry(walker *w) {
     }
     for (kt_reg i = 1; i < loops->registers.count; i++) {
         const kt_code *code = &loops->registers.at[i];
-        if (code->code == KT_CODE_CONST) w->values[i] = emit_value(w, code);
+        if (code->code == KT_CODE_CONST || code->code == KT_CODE_LANES) w->values[i] = emit_value(w, code);
         if (code->code == KT_CODE_DIM)
             w->values[i] = kt_llvm_dim(w->module, b, LLVMGetParam(w->function, 1), loops->graph, code->dim);
     }

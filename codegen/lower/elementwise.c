@@ -8,6 +8,9 @@
  * belongs to the row as such is computed before its inner loops. Where the last run is short, rows take in
  * the run before it, too.
  *
+ * Rows of a number of columns that fills no vectors are run together with the axes before: over so many
+ * vectors that lanes stand in the same columns again, indices along columns are constants.
+ *
  * Where the result is a pad or concat, or made of one by elementwise operations, the inner loop is cut into
  * its parts, so that no element asks which part it belongs to. Of a concat of like parts, each turn makes the
  * same element of all: what they have in common, as the gates of a recurrent step, is computed once. */
@@ -21,6 +24,9 @@ enum {
      */
     HEAVY = 16,
     HEAVY_REGISTERS = 8,
+    /* Of rows that are run together. */
+    MOST_CYCLE = 24, /* vectors */
+    MOST_CYCLE_WEIGHT = 512,
 };
 
 /* A result, or a part of one that is a concat of like parts. */
@@ -41,6 +47,10 @@ typedef struct nest {
     int vector;   /* and of what it makes and stores at a time */
     bool rowwise;
     bool is_short; /* the last run is a vector at most */
+    /* Of rows that are run together: their columns' number and first axis, and after how many vectors lanes
+     * stand in the same columns again. 0: they are not. */
+    int64_t columns;
+    int columns_begin, cycle;
     kt_rows swept; /* one by one, if not rowwise */
     kt_dim rows, chunks, units, rows_per_unit;
     int64_t chunk;
@@ -236,8 +246,66 @@ static void store_turn(kt_lower *lower, kt_reg index, kt_reg mask, void *context
         store_lanes(lower, kt_plus_int(lower, index, i), lanes, mask, turn);
 }
 
+/* ---- narrow rows ----------------------------------------------------------------------------- */
+
+static void cycle_turn(kt_lower *lower, inner_turn *turn, kt_reg begin, kt_reg rest) {
+    for (int i = 0; i < turn->n->cycle; i++) {
+        int lanes = turn->n->lanes;
+        int64_t left;
+        kt_reg own = rest ? kt_plus_int(lower, rest, -(int64_t)i * lanes) : 0;
+        if (own && kt_loops_is_int(lower->loops, own, &left) && left <= 0) return;
+        store_turn(lower, kt_plus_int(lower, begin, (int64_t)i * lanes),
+                   own ? kt_loops_mask(lower->loops, own, lanes) : 0, turn);
+    }
+}
+
+/* Does the node spread what is the same for all rows? */
+static bool spreads_over_rows(const kt_lower *lower, const nest *n, const kt_node_info *node) {
+    if (node->op != KT_OP_broadcast || kt_graph_type(lower->graph, node->first_result)->rank != n->rank)
+        return false;
+    const kt_type *from = kt_graph_type(lower->graph, node->operands[0]);
+    for (int axis = 0; axis < from->rank; axis++)
+        if (!kt_dim_equals(lower->dims, from->dims[axis], 1) &&
+            ((const kt_attrs_broadcast *)node->attrs)->axes.at[axis] < n->columns_begin)
+            return false;
+    return true;
+}
+
+/* Over [begin, end) in cycles; what is the same for all rows is read before. */
+static void cycle_loop(kt_lower *lower, inner_turn *turn, kt_reg begin, kt_reg end) {
+    const nest *n = turn->n;
+    kt_loops *loops = lower->loops;
+    kt_reg length = kt_loops_int(loops, (int64_t)n->cycle * n->lanes);
+    for (uint32_t i = 0; i < lower->kernel->nodes.count; i++) {
+        kt_value value = node_at(lower, i)->first_result;
+        if (!spreads_over_rows(lower, n, node_at(lower, i))) continue;
+        kt_position at =
+            kt_position_origin(lower, n->rank, kt_graph_type(lower->graph, value)->dims, n->lanes);
+        at.merged = n->merged;
+        for (int k = 0; k < n->cycle; k++) {
+            at.at[at.rank - 1] = kt_axis_at(kt_loops_int(loops, (int64_t)k * n->lanes), 1);
+            kt_lower_value(lower, value, &at);
+        }
+    }
+    kt_reg zero = kt_loops_int(loops, 0);
+    kt_reg count = kt_loops_index(loops, KT_INDEX_MAX, kt_minus(lower, end, begin), zero);
+    kt_reg cycles = kt_loops_index(loops, KT_INDEX_DIV, count, length);
+    kt_reg cycle = kt_lower_begin(lower, zero, cycles, 1, "cycles");
+    cycle_turn(lower, turn, kt_plus(lower, kt_loops_index(loops, KT_INDEX_MUL, cycle, length), begin), 0);
+    kt_lower_end(lower);
+    kt_reg whole = kt_loops_index(loops, KT_INDEX_MUL, cycles, length), rest = kt_minus(lower, count, whole);
+    int64_t known;
+    if (kt_loops_is_int(loops, rest, &known) && known == 0) return;
+    kt_lower_if(lower, kt_loops_index(loops, KT_INDEX_LT, zero, rest));
+    cycle_turn(lower, turn, kt_plus(lower, whole, begin), rest);
+    kt_lower_end(lower);
+}
+
 static void plain_loop(kt_lower *lower, inner_turn *turn, kt_reg begin, kt_reg end, const char *comment) {
-    kt_lower_vector_loop(lower, begin, end, turn->n->lanes, store_turn, turn, comment);
+    if (turn->n->cycle && (!lower->settled || lower->settled_part >= 0))
+        cycle_loop(lower, turn, begin, end);
+    else
+        kt_lower_vector_loop(lower, begin, end, turn->n->lanes, store_turn, turn, comment);
 }
 
 /* The part of [begin, end) that lies in [first, last). */
@@ -471,9 +539,22 @@ static unsigned choose_runs(kt_lower *lower, const nest *n) {
     return together <= apart ? merged : 0;
 }
 
+/* Are so many rows of so few elements reduced that lanes rather go along rows than along elements? */
+static bool lanes_over_rows(kt_lower *lower, const nest *n, const kt_node_info *node, uint32_t reduced) {
+    const kt_type *type = kt_graph_type(lower->graph, node->operands[0]);
+    int64_t lanes = lower->target->vector_bytes / (int64_t)widest_element(lower), depth = 1, size;
+    for (int axis = 0; axis < type->rank; axis++) {
+        if (!(reduced & 1U << axis)) continue;
+        if (!kt_dim_is_const(lower->dims, type->dims[axis], &size)) return false;
+        depth *= size < lanes ? size : lanes;
+    }
+    return kt_dim_divisor(lower->dims, kt_product(lower, n->dims, 0, n->rank)) >= lanes &&
+           (node->op == KT_OP_arg_reduce || depth <= lanes / 2);
+}
+
 /* Reductions of trailing axes of a shape like the result's make rows of the axes before; reductions of the
  * innermost axis of any other shape want one place at a time. */
-static void choose_rows(const kt_lower *lower, nest *n, bool *out_single) {
+static void choose_rows(kt_lower *lower, nest *n, bool *out_single) {
     for (uint32_t i = 0; i < lower->kernel->nodes.count; i++) {
         const kt_node_info *node = node_at(lower, i);
         uint32_t reduced = kt_lower_reduced_axes(node);
@@ -487,7 +568,7 @@ static void choose_rows(const kt_lower *lower, nest *n, bool *out_single) {
         if (same && !(reduced & ((1U << first) - 1)) && (!n->rowwise || n->row_axes == first)) {
             n->rowwise = true;
             n->row_axes = first;
-        } else if (!same) {
+        } else if (!same && !lanes_over_rows(lower, n, node, reduced)) {
             *out_single = true;
         }
     }
@@ -502,6 +583,42 @@ static kt_rows plan_rows(const kt_lower *lower, const nest *n) {
     return rows;
 }
 
+static int64_t find_cycle(int64_t columns, int64_t lanes) {
+    int64_t vectors = 1;
+    while (vectors * lanes % columns != 0) vectors++;
+    return vectors;
+}
+
+/* Rows of few columns, which fill no vectors, are run together with the axes before if all that takes them
+ * apart is where columns end: over as many vectors as columns need to stand in the same lanes again, indices
+ * along columns are constants then. */
+static void run_rows_together(kt_lower *lower, nest *n) {
+    kt_position at = {.rank = (uint8_t)n->rank, .merged = n->merged};
+    int last = kt_position_run_begin(&at, n->rank - 1);
+    int64_t columns;
+    if (n->rowwise || last == 0 || kernel_depth(lower) > 1 ||
+        !kt_dim_is_const(lower->dims, kt_product(lower, n->dims, last, n->rank), &columns) || columns < 2)
+        return;
+    for (uint32_t i = 0; i < lower->kernel->nodes.count; i++) {
+        const kt_node_info *node = node_at(lower, i);
+        bool plain = kt_op_is(node->op, KT_ELEMENTWISE) || node->op == KT_OP_broadcast ||
+                     node->op == KT_OP_constant || node->op == KT_OP_reshape || node->op == KT_OP_transpose;
+        bool padded = node->op == KT_OP_pad && n->count == 1 && node->first_result == n->stores[0].value;
+        if (!plain && !padded) return;
+    }
+    for (uint32_t i = 0; i < n->count; i++)
+        if (n->stores[i].part.concat ||
+            kt_lower_splits(lower, n->stores[i].value, n->rank, n->dims, n->merged) > 0)
+            return;
+    int64_t lanes = lower->target->vector_bytes / (int64_t)widest_element(lower),
+            cycle = find_cycle(columns, lanes);
+    if (columns % lanes == 0 || cycle > MOST_CYCLE || cycle * kt_lower_weight(lower) > MOST_CYCLE_WEIGHT)
+        return;
+    n->columns = columns;
+    n->columns_begin = last;
+    n->merged |= 1U << (last - 1);
+}
+
 static nest plan_nest(kt_lower *lower, const stored *stores, uint32_t count) {
     const kt_type *type = kt_graph_type(lower->graph, stores[0].value);
     nest n = {.stores = stores, .count = count, .rank = type->rank};
@@ -511,6 +628,7 @@ static nest plan_nest(kt_lower *lower, const stored *stores, uint32_t count) {
     choose_rows(lower, &n, &single);
     n.swept = plan_rows(lower, &n);
     n.merged = choose_runs(lower, &n);
+    run_rows_together(lower, &n);
     kt_position at = {.rank = (uint8_t)n.rank, .merged = n.merged};
     int last = kt_position_run_begin(&at, n.rank - 1);
     if (!n.rowwise) n.row_axes = last;
@@ -518,15 +636,17 @@ static nest plan_nest(kt_lower *lower, const stored *stores, uint32_t count) {
     kt_dim one = kt_dim_const(dims, 1), run = kt_product(lower, n.dims, last, n.rank);
     int64_t depth = n.rowwise ? 1 : kernel_depth(lower), weight = kt_lower_weight(lower) * depth, extent;
     bool chains = n.rowwise || depth > 1 || kt_lower_weight(lower) > HEAVY;
-    n.lanes = single ? 1 : kt_lower_lanes(lower, chains ? 4 : 2, run);
+    n.lanes = single ? 1 : kt_lower_lanes(lower, n.columns % 2 ? 1 : chains ? 4 : 2, run);
     bool lines = n.rowwise && (n.swept.block == 1 || lower->target->vector_bytes == KT_LINE_BYTES);
     n.vector = lines ? kt_lower_lanes(lower, 1, run) : n.lanes;
+    n.cycle = n.columns ? (int)find_cycle(n.columns, n.lanes) : 0;
+    int64_t step = n.cycle > 0 ? (int64_t)n.cycle * n.lanes : n.lanes * 8;
     n.is_short = kt_dim_is_const(dims, run, &extent) && extent <= n.lanes;
     int before = last > 0 ? kt_position_run_begin(&at, last - 1) : 0;
     if (!n.rowwise && n.is_short && before > 0) n.row_axes = before; /* a division a vector would be dear */
     kt_dim inner = kt_product(lower, n.dims, n.row_axes, n.rank);
     n.rows = kt_product(lower, n.dims, 0, n.row_axes);
-    n.chunk = (GRAIN / weight + n.lanes * 8) / (n.lanes * 8) * (n.lanes * 8);
+    n.chunk = (GRAIN / weight + step) / step * step;
     n.chunks = n.rowwise || last != n.row_axes
                    ? one
                    : kt_dim_max(dims, one, kt_dim_ceildiv(dims, inner, kt_dim_const(dims, n.chunk)));

@@ -126,12 +126,88 @@ int64_t kt_lower_buffer(const kt_lower *lower, kt_value value) {
     return node->op == KT_OP_reshape ? kt_lower_buffer(lower, node->operands[0]) : -1;
 }
 
+/* ---- lanes that lie near each other ---------------------------------------------------------- */
+
+/* What lanes [first, first + count) of a load want, where all indices are a number and a constant each. */
+typedef struct picked_load {
+    uint32_t buffer;
+    kt_reg begin;
+    const int64_t *steps;
+    const int64_t *wanted; /* false: a lane reads nothing */
+    int first, count;
+} picked_load;
+
+/* The least step that is wanted, from `from` on; INT64_MAX: there is none. */
+static int64_t next_step(const picked_load *l, int64_t from) {
+    int64_t least = INT64_MAX;
+    for (int i = l->first; i < l->first + l->count; i++)
+        if (l->wanted[i] && l->steps[i] >= from && l->steps[i] < least) least = l->steps[i];
+    return least;
+}
+
+/* How many vectors of adjacent elements hold all that is wanted. */
+static int count_windows(const picked_load *l) {
+    int windows = 0;
+    for (int64_t step = next_step(l, INT64_MIN); step != INT64_MAX; step = next_step(l, step + l->count))
+        windows++;
+    return windows;
+}
+
+/* From each such vector, its lanes. */
+static kt_reg pick_windows(kt_lower *lower, const picked_load *l) {
+    kt_loops *loops = lower->loops;
+    kt_reg result = 0;
+    for (int i = l->first; i < l->first + l->count && !result; i++)
+        if (!l->wanted[i]) result = kt_loops_const(loops, loops->buffer_dtypes[l->buffer], l->count, 0);
+    for (int64_t begin = next_step(l, INT64_MIN); begin != INT64_MAX;
+         begin = next_step(l, begin + l->count)) {
+        int64_t picks[KT_MOST_STEPS], span = 0;
+        for (int i = 0; i < l->count; i++) {
+            int64_t lane = l->steps[l->first + i] - begin;
+            bool here = l->wanted[l->first + i] && lane >= 0 && lane < l->count;
+            picks[i] = here ? lane + (result ? l->count : 0) : result ? i : 0;
+            if (here && lane >= span) span = lane + 1;
+        }
+        kt_reg mask = kt_loops_mask(loops, kt_loops_int(loops, span), l->count);
+        kt_reg window = kt_loops_load(loops, l->buffer, kt_plus_int(lower, l->begin, begin), l->count, mask);
+        result = result ? kt_loops_pick(loops, result, window, l->count, picks)
+                        : kt_loops_pick(loops, window, 0, l->count, picks);
+    }
+    return result;
+}
+
+/* buffer[lanes] by loads of whole vectors, of a register each, and permutations of their lanes. 0: these
+ * would be too many, or it is not known how lanes lie to each other. */
+static kt_reg load_picked(kt_lower *lower, uint32_t buffer, kt_reg lanes, kt_reg mask) {
+    kt_loops *loops = lower->loops;
+    int64_t steps[KT_MOST_STEPS], wanted[KT_MOST_STEPS], all = 1;
+    int count = kt_loops_lanes(loops, lanes),
+        most = kt_target_lanes(lower->target, loops->buffer_dtypes[buffer]);
+    kt_reg begin = 0, none = 0;
+    if (!kt_loops_steps(loops, lanes, &begin, steps)) return 0;
+    for (int i = 0; i < count; i++) wanted[i] = 1;
+    if (mask && (!kt_loops_steps(loops, mask, &none, wanted) || !kt_loops_is_int(loops, none, &all)))
+        return 0;
+    picked_load l = {buffer, begin, steps, wanted, 0, count < most ? count : most};
+    for (l.first = 0; l.first < count; l.first += l.count)
+        if (count_windows(&l) > (l.count + 1) / 2) return 0;
+    kt_reg parts[KT_MOST_STEPS] = {0};
+    for (l.first = 0; l.first < count; l.first += l.count) parts[l.first / l.count] = pick_windows(lower, &l);
+    int64_t side_by_side[KT_MOST_STEPS];
+    for (int i = 0; i < count; i++) side_by_side[i] = i;
+    for (int wide = 2 * l.count; wide <= count; wide *= 2)
+        for (int i = 0; i < count / wide; i++)
+            parts[i] = kt_loops_pick(loops, parts[2 * i], parts[2 * i + 1], wide, side_by_side);
+    return parts[0];
+}
+
 static kt_reg load(kt_lower *lower, uint32_t buffer, kt_axis_index index, const kt_position *at) {
     kt_reg mask = kt_lower_and(lower, at->mask, at->guard);
     if (mask) mask = kt_loops_splat(lower->loops, mask, at->lanes);
     if (index.step == 1 || !kt_axis_varies(lower, index))
         return kt_loops_load(lower->loops, buffer, index.at, at->lanes, mask);
-    return kt_loops_gather(lower->loops, buffer, kt_axis_lanes(lower, index, at->lanes), mask);
+    kt_reg lanes = kt_axis_lanes(lower, index, at->lanes), picked = load_picked(lower, buffer, lanes, mask);
+    return picked ? picked : kt_loops_gather(lower->loops, buffer, lanes, mask);
 }
 
 static kt_reg load_row(kt_lower *lower, const kt_row *row, const kt_position *at) {

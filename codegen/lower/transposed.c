@@ -2,7 +2,9 @@
  * many places as a vector has lanes, along the axis that was the operand's last and along the result's last,
  * are read by rows, turned over in registers, and stored by rows. Where an extent is no multiple of a
  * square's, the last one overlaps the one before; but not where the kernel has other operands, since the
- * result may be written over one of them, and so must be made once. */
+ * result may be written over one of them, and so must be made once. Results of so few columns that the
+ * smallest square takes all are picked lane by lane out of vectors (expression.c), if these are longer than
+ * that. */
 #include "codegen/lower/lower_impl.h"
 
 enum { MOST_LANES = 16, LEAST_LANES = 4 };
@@ -46,6 +48,7 @@ static int square_lanes(const kt_lower *lower, const transposed *t) {
     if (!kt_dim_is_const(lower->dims, t->type->dims[t->axis], &high) ||
         !kt_dim_is_const(lower->dims, t->type->dims[t->type->rank - 1], &wide))
         return 0;
+    if (wide <= LEAST_LANES && kt_target_lanes(lower->target, t->type->dtype) > LEAST_LANES) return 0;
     if (lanes > MOST_LANES) lanes = MOST_LANES;
     while (lanes >= LEAST_LANES &&
            (lanes > high || lanes > wide || (!overlaps && (high % lanes != 0 || wide % lanes != 0))))

@@ -74,6 +74,20 @@ static void index_arithmetic_folds(void **state) {
     kt_dim batch = kt_dim_symbol(f.graph->dims, "batch");
     kt_reg dim = kt_loops_dim(l, batch), doubled = kt_loops_dim(l, kt_dim_mul_const(f.graph->dims, batch, 2));
     assert_int_equal(kt_loops_index(l, KT_INDEX_ADD, dim, dim), doubled);
+    /* Lanes x * 6 + 4, x * 6 + 5, … fall into x + 1, x + 1, x + 2, … and 1, 2, 0, … by 3. */
+    int64_t steps[4];
+    kt_reg begin, three = kt_loops_int(l, 3);
+    kt_reg ramp = kt_loops_ramp(l, kt_loops_index(l, KT_INDEX_ADD, scaled, kt_loops_int(l, 4)), 4);
+    assert_true(kt_loops_steps(l, kt_loops_index(l, KT_INDEX_DIV, ramp, three), &begin, steps));
+    assert_memory_equal(steps, ((int64_t[]){1, 1, 2, 2}), sizeof steps);
+    kt_reg by_columns = kt_loops_index(l, KT_INDEX_MOD, ramp, three);
+    assert_int_equal(by_columns, kt_loops_lane_integers(l, KT_I64, 4, (int64_t[]){1, 2, 0, 1}));
+    kt_reg twice = kt_loops_index(l, KT_INDEX_MUL, by_columns, kt_loops_int(l, 2));
+    assert_int_equal(kt_loops_index(l, KT_INDEX_LT, by_columns, twice),
+                     kt_loops_lane_integers(l, KT_BOOL, 4, (int64_t[]){1, 1, 0, 1}));
+    /* Where it is not known how rows lie, nothing is. */
+    kt_reg anywhere = kt_loops_index(l, KT_INDEX_MOD, kt_loops_ramp(l, x, 4), three);
+    assert_false(kt_loops_steps(l, anywhere, &begin, steps));
     /* A divisor that may be 0 is not computed before its guard. */
     kt_reg risky = kt_loops_dim(l, kt_dim_add_const(f.graph->dims, batch, -1));
     assert_int_equal(l->registers.at[kt_loops_index(l, KT_INDEX_DIV, dim, risky)].code, KT_CODE_INDEX);

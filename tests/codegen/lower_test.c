@@ -123,6 +123,66 @@ static kt_value pad_of(suite *s, kt_value x, int rank, const int64_t *low, const
     return pad_with(s, 3, x, rank, low, high, interior);
 }
 
+/* Rows of few columns, and what is the same for all rows, for all columns, or for some rows alone: as many
+ * rows as fill vectors, some more, and a number that is not known. */
+static void add_narrow(suite *s, kt_dtype dtype, int64_t rows, int64_t columns) {
+    begin(s, "columns");
+    kt_value x = PARAM(s, dtype, rows, columns), scale = PARAM(s, dtype, columns),
+             shift = PARAM(s, dtype, columns);
+    x = kt_build_mul(&s->b, x, BROADCAST(s, scale, SIZES(1), rows, columns));
+    end(s, kt_build_add(&s->b, x, BROADCAST(s, shift, SIZES(1), rows, columns)));
+    begin(s, "rows");
+    x = PARAM(s, dtype, rows, columns);
+    kt_value y = PARAM(s, dtype, rows);
+    x = kt_build_sub(&s->b, x, BROADCAST(s, y, SIZES(0), rows, columns));
+    end(s, kt_build_add(&s->b, x, BROADCAST(s, PARAM(s, dtype, columns), SIZES(1), rows, columns)));
+}
+
+static void add_narrow_kernels(suite *s) {
+    static const int64_t columns[] = {2, 3, 4, 6, 10, 21}, rows[] = {37, 160, N};
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
+        for (size_t j = 0; j < sizeof rows / sizeof *rows; j++) add_narrow(s, KT_F32, rows[j], columns[i]);
+    static const kt_dtype dtypes[] = {KT_F64, KT_BF16, KT_U8};
+    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++) add_narrow(s, dtypes[i], 37, 3);
+    begin(s, "units");
+    kt_value x = PARAM(s, KT_F32, N, 7001, 3),
+             y = kt_build_rsqrt(&s->b, kt_build_abs(&s->b, PARAM(s, KT_F32, 3)));
+    x = kt_build_mul(&s->b, x, BROADCAST(s, y, SIZES(2), N, 7001, 3));
+    end(s, relu(s, x));
+    begin(s, "outer");
+    x = PARAM(s, KT_F32, N, 7, 5, 3), y = PARAM(s, KT_F32, N, 3);
+    x = kt_build_add(&s->b, x, BROADCAST(s, y, SIZES(0, 3), N, 7, 5, 3));
+    end(s, kt_build_add(&s->b, x, BROADCAST(s, PARAM(s, KT_F32, 5, 3), SIZES(2, 3), N, 7, 5, 3)));
+    begin(s, "two");
+    x = PARAM(s, KT_F32, N, 9, 3);
+    y = kt_build_add(&s->b, x, BROADCAST(s, PARAM(s, KT_F32, 3), SIZES(2), N, 9, 3));
+    kt_builder_result(&s->b, KT_ROLE_PLAIN, NULL, 0, relu(s, y));
+    end(s, y);
+    add_narrow(s, KT_F32, 5, 0);
+    begin(s, "padded");
+    x = PARAM(s, KT_F32, N, 7, 29, 3), y = PARAM(s, KT_F32, 3);
+    x = kt_build_mul(&s->b, x, BROADCAST(s, y, SIZES(3), N, 7, 29, 3));
+    end(s, pad_of(s, x, 4, SIZES(0, 1, 2, 0), SIZES(0, 3, 1, 0), SIZES(0, 0, 0, 0)));
+    begin(s, "strided");
+    x = PARAM(s, KT_F32, N, 49);
+    kt_dim start[] = {dim_of(s, 0), dim_of(s, 2)}, sizes[] = {dim_of(s, N), dim_of(s, 16)};
+    end(s, kt_build_slice(&s->b, x, start, sizes, SIZES(1, 3)));
+}
+
+static void test_narrow(void **state) {
+    (void)state;
+    suite s = begin_suite();
+    add_narrow_kernels(&s);
+    finish(&s);
+    static const char *const cpus[] = {"x86-64", "haswell"};
+    for (int i = 0; i < 2; i++) {
+        s = begin_suite();
+        add_narrow_kernels(&s);
+        compile_suite(&s, cpus[i]);
+        end_suite(&s);
+    }
+}
+
 static void test_pad_concat(void **state) {
     (void)state;
     suite s = begin_suite();
@@ -363,6 +423,14 @@ static void test_reduce(void **state) {
     begin(&s, "arg_nan");
     end(&s, kt_build_arg_reduce(&s.b, kt_build_log(&s.b, PARAM(&s, KT_F32, 4, N, 3)), KT_REDUCE_MINIMUM, 1,
                                 KT_I32));
+    /* So many rows that lanes go along them: of three, which are picked out of vectors, and of more. */
+    begin(&s, "arg_of_few");
+    end(&s, kt_build_arg_reduce(&s.b, PARAM(&s, KT_F32, N, 48, 3), KT_REDUCE_MAXIMUM, 2, KT_I32));
+    begin(&s, "arg_nan_of_some");
+    end(&s, kt_build_arg_reduce(&s.b, kt_build_log(&s.b, PARAM(&s, KT_F32, 67, 21)), KT_REDUCE_MINIMUM, 1,
+                                KT_I64));
+    begin(&s, "sum_of_few");
+    end(&s, kt_build_reduce(&s.b, PARAM(&s, KT_F32, N, 48, 3), KT_REDUCE_SUM, 1, SIZES(2)));
     begin(&s, "of_broadcast");
     kt_value x = BROADCAST(&s, PARAM(&s, KT_F32, N), SIZES(0), N, 33);
     end(&s, kt_build_reduce(&s.b, x, KT_REDUCE_SUM, 1, SIZES(1)));
@@ -537,13 +605,13 @@ static void test_window(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_elementwise),   cmocka_unit_test(test_dtypes),
-        cmocka_unit_test(test_shapes),        cmocka_unit_test(test_pad_concat),
-        cmocka_unit_test(test_made_of_parts), cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_views),         cmocka_unit_test(test_reduce),
-        cmocka_unit_test(test_rows_with_nan), cmocka_unit_test(test_long_sums),
-        cmocka_unit_test(test_rows),          cmocka_unit_test(test_row_stores),
-        cmocka_unit_test(test_window),
+        cmocka_unit_test(test_elementwise), cmocka_unit_test(test_dtypes),
+        cmocka_unit_test(test_shapes),      cmocka_unit_test(test_narrow),
+        cmocka_unit_test(test_pad_concat),  cmocka_unit_test(test_made_of_parts),
+        cmocka_unit_test(test_parts),       cmocka_unit_test(test_views),
+        cmocka_unit_test(test_reduce),      cmocka_unit_test(test_rows_with_nan),
+        cmocka_unit_test(test_long_sums),   cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_row_stores),  cmocka_unit_test(test_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

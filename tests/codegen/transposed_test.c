@@ -20,6 +20,13 @@ static void test_shapes(void **state) {
     end(&s, turned(&s, KT_F32, 3, SIZES(N, 20, 18), SIZES(0, 2, 1)));
     begin(&s, "heads");
     end(&s, turned(&s, KT_F32, 4, SIZES(2, 9, T, 17), SIZES(3, 2, 0, 1)));
+    static const int64_t groups[][2] = {{2, 58}, {3, 16}, {4, 29}, {5, 7}, {8, 30}};
+    for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++) {
+        begin(&s, "shuffle");
+        end(&s, turned(&s, KT_F32, 3, SIZES(N, groups[i][0], groups[i][1]), SIZES(0, 2, 1)));
+        begin(&s, "back");
+        end(&s, turned(&s, KT_F32, 3, SIZES(N, groups[i][1], groups[i][0]), SIZES(0, 2, 1)));
+    }
     begin(&s, "outer");
     end(&s, turned(&s, KT_F32, 3, SIZES(16, N, 16), SIZES(2, 1, 0)));
     begin(&s, "unknown");
