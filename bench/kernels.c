@@ -109,18 +109,24 @@ static void add_grouped(suite *s, int64_t size, int64_t groups, int64_t channels
     end(s, in_groups(s, size, groups, channels, stride, by_kernel));
 }
 
+/* A number of each row, repeated along it. */
+static kt_value along_rows(suite *s, kt_value number, kt_value x) {
+    kt_type type = *kt_build_type(&s->b, x);
+    return kt_build_broadcast(&s->b, number, 2, type.dims, SIZES(0));
+}
+
 /* The rows of a matrix reduced, and each repeated along its row. */
 static kt_value of_rows(suite *s, kt_value x, kt_reduction kind) {
-    kt_type type = *kt_build_type(&s->b, x);
-    return kt_build_broadcast(&s->b, kt_build_reduce(&s->b, x, kind, 1, SIZES(1)), 2, type.dims, SIZES(0));
+    return along_rows(s, kt_build_reduce(&s->b, x, kind, 1, SIZES(1)), x);
 }
 
 static void add_softmax(suite *s, int64_t columns) {
     begin(s, kt_arena_format(s->arena, "softmax %lld", (long long)columns));
     kt_value x = PARAM(s, KT_F32, N, columns);
     x = kt_build_exp(&s->b, kt_build_sub(&s->b, x, of_rows(s, x, KT_REDUCE_MAXIMUM)));
-    kt_value sum = of_rows(s, x, KT_REDUCE_SUM);
-    end(s, kt_build_mul(&s->b, x, kt_build_div(&s->b, kt_build_like(&s->b, sum, 1), sum)));
+    kt_value sum = kt_build_reduce(&s->b, x, KT_REDUCE_SUM, 1, SIZES(1));
+    kt_value share = kt_build_div(&s->b, kt_build_like(&s->b, sum, 1), sum);
+    end(s, kt_build_mul(&s->b, x, along_rows(s, share, x)));
 }
 
 static void add_layer_norm(suite *s, int64_t columns) {
