@@ -5,16 +5,17 @@
  *
  * Products of the places of images: behind a depthwise convolution, and maybe with one in front of that, too,
  * as MobileNets have them; between are elementwise operations (codegen/lower/separable.c). These are taken
- * where it pays: where what would be in memory as a whole is beyond the second cache, and the last product is
- * narrow. */
+ * where it pays: where what would be in memory as a whole is beyond the second cache, a few rows of it are
+ * not, and the last product is narrow. */
 #include "passes/fuse_impl.h"
 
 enum {
-    MOST_BETWEEN = 48,   /* nodes from a product to the one that is chained to it */
-    MOST_CHAINED = 8192, /* columns of the first: some of its rows are to fit into a cache */
-    FAR_BYTES = 1 << 20, /* of an image */
-    WINDOW = 3,          /* of a depthwise convolution */
-    NARROWER = 2,        /* as many times are columns fewer than channels */
+    MOST_BETWEEN = 48,    /* nodes from a product to the one that is chained to it */
+    MOST_CHAINED = 8192,  /* columns of the first: some of its rows are to fit into a cache */
+    FAR_BYTES = 1 << 20,  /* of an image */
+    NEAR_BYTES = 1 << 19, /* of the least rows that are made at once, so that the second cache keeps them */
+    WINDOW = 3,           /* of a depthwise convolution */
+    NARROWER = 2,         /* as many times are columns fewer than channels */
 };
 
 static const kt_node_info *info_of(const kt_grouping *g, kt_node node) {
@@ -195,12 +196,22 @@ static int64_t image_bytes(const kt_grouping *g, const kt_type *type) {
     return bytes;
 }
 
+/* Of a row of places, and, if they are made, too, of the rows under its windows. */
+static int64_t row_bytes(const kt_grouping *g, kt_node depthwise, bool expanded) {
+    const kt_type *x = operand_type(g, depthwise, 0), *type = result_type(g, depthwise);
+    int64_t width = 0, made = 0;
+    kt_dim_is_const(g->graph->dims, type->dims[2], &width);
+    if (expanded) kt_dim_is_const(g->graph->dims, x->dims[2], &made);
+    return (width + WINDOW * made) * ((const kt_attrs_conv *)info_of(g, depthwise)->attrs)->groups *
+           (int64_t)kt_dtype_bytes(type->dtype);
+}
+
 /* Without a product in front, windows that move by more than a place read more than is kept from memory. */
 static bool pays(const kt_grouping *g, kt_node depthwise, kt_node last, bool expanded) {
     const kt_attrs_conv *attrs = info_of(g, depthwise)->attrs;
     int64_t columns;
     if (!kt_dim_is_const(g->graph->dims, result_type(g, last)->dims[3], &columns) ||
-        NARROWER * columns > attrs->groups)
+        NARROWER * columns > attrs->groups || row_bytes(g, depthwise, expanded) > NEAR_BYTES)
         return false;
     if (expanded) return image_bytes(g, operand_type(g, depthwise, 0)) >= FAR_BYTES;
     return attrs->strides.at[0] == 1 && attrs->strides.at[1] == 1 &&

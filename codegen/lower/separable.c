@@ -154,11 +154,13 @@ static int64_t row_products(const kt_lower *lower, const separable *s, bool expa
 
 static void choose_blocks(kt_lower *lower, separable *s, bool expands) {
     int64_t row = (s->width + (expands ? s->stride * s->x_width : 0)) * s->channels;
-    int64_t most = BLOCK_BYTES / (row * (int64_t)kt_dtype_bytes(KT_F32));
-    s->high = kt_choose(&lower->loops->choice, KT_KNOB_high,
-                        divisor(s->height, most < s->height / 2 ? most : s->height / 2),
-                        (kt_range){.least = 1, .most = s->height, .divides = s->height},
-                        "what the second cache keeps between the products");
+    int64_t bytes = (int64_t)kt_dtype_bytes(KT_F32), most = BLOCK_BYTES / (row * bytes);
+    int64_t kept = expands ? (s->window - s->stride) * s->x_width * s->channels : 0; /* for the next block */
+    int64_t room = (KT_SCRATCH_BYTES / bytes - kept) / row;
+    s->high = kt_choose(
+        &lower->loops->choice, KT_KNOB_high, divisor(s->height, most < s->height / 2 ? most : s->height / 2),
+        (kt_range){.least = 1, .most = room < s->height ? room : s->height, .divides = s->height},
+        "what the second cache keeps between the products");
     int64_t all = s->height / s->high, again = s->window - s->stride;
     int64_t units = 1 + s->x_height / (ONCE_ROWS * (again > 1 ? again : 1));
     int64_t wanted = UNIT_PRODUCTS / (s->high * row_products(lower, s, expands));

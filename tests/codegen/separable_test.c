@@ -69,6 +69,7 @@ static const block blocks[] = {
     {61, 40, 3, 48, 4, {2, 2}, {1, 1}, {1, 1}},
     {120, 33, 2, 64, 3, {2, 1}, {0, 1}, {1, 1}},
     {60, 64, 0, 48, 4, {1, 1}, {1, 1}, {1, 1}},
+    {4, 700, 0, 96, 4, {1, 1}, {1, 1}, {1, 1}}, /* not all rows fit into scratch memory */
 };
 
 static void test_blocks(void **state) {
@@ -78,7 +79,8 @@ static void test_blocks(void **state) {
     finish(&s);
 }
 
-/* By tiles, through scratch memory; in two units at least where it makes rows in front. */
+/* By tiles, through scratch memory, into which as many rows fit as may be tuned to; in two units at least
+ * where it makes rows in front. */
 static void test_units(void **state) {
     (void)state;
     suite s = begin_suite();
@@ -91,6 +93,10 @@ static void test_units(void **state) {
         assert_int_equal(kt_lower_kernel(s.graph, s.kernels.at[i], &target, s.arena, &loops, &s.diag), KT_OK);
         assert_string_equal(loops.choice.form, "depthwise between products");
         assert_true(loops.scratch_elements > 0);
+        const kt_decision *high = &loops.choice.decisions[KT_KNOB_high];
+        if (!blocks[i].depth)
+            assert_true(loops.scratch_elements / high->value * high->most <=
+                        KT_SCRATCH_BYTES / (int64_t)kt_dtype_bytes(KT_F32));
         const kt_dim units_of_two = kt_dim_floordiv(s.graph->dims, loops.units, dim_of(&s, N));
         int64_t units;
         assert_true(kt_dim_is_const(s.graph->dims, units_of_two, &units));
