@@ -1,10 +1,11 @@
 /* Concats that are no kernels: where one would only copy what other kernels make, each for it alone, these
  * write straight into their parts of its buffer.
  *
- * A part's elements of the last axis lie side by side as before; from row to row it is further. Concats along
- * other axes are left alone: kernels count rows through batch and places together, and would have to take
- * that apart. So are graphs that train, which drop what kernels make one by one and run them again
- * (passes/rerun.c). */
+ * A part's elements of the last axis lie side by side as before; from row to row it is further. So parts of
+ * one column are not written in place: kernels may have lanes run along their rows (codegen/lower/dots.c).
+ * Concats along other axes are left alone: kernels count rows through batch and places together, and would
+ * have to take that apart. So are graphs that train, which drop what kernels make one by one and run them
+ * again (passes/rerun.c). */
 #include "passes/fuse_impl.h"
 
 static bool gives_variables(const kt_graph *graph) {
@@ -22,6 +23,8 @@ static kt_group *find_writer(const kt_grouping *g, kt_value value) {
     kt_node root = kt_graph_value(g->graph, value)->node;
     if (!root || !g->rooted[root] || g->uses[value] != 1) return NULL;
     kt_group *group = &g->groups.at[g->rooted[root] - 1];
+    const kt_type *type = kt_graph_type(g->graph, value);
+    if (kt_dim_equals(g->graph->dims, type->dims[type->rank - 1], 1)) return NULL;
     if (group->others.count || group->copies.count || group->whole) return NULL;
     for (uint32_t i = 0; i < group->members.count; i++) {
         const kt_node_info *node = kt_graph_node(g->graph, group->members.at[i].node);

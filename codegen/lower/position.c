@@ -253,5 +253,7 @@ kt_reg kt_position_in_whole(kt_lower *lower, const kt_concat_part *part, const k
     kt_reg shift = kt_loops_dim(lower->loops, kt_dim_mul(lower->dims, part->begin, inner));
     whole.at[run] = kt_axis_add(lower, whole.at[run], kt_axis_at(shift, 0), at->lanes);
     memcpy(whole.dims, type->dims, sizeof whole.dims);
-    return kt_position_linear(lower, &whole).at;
+    kt_axis_index place = kt_position_linear(lower, &whole);
+    KT_ASSERT(at->lanes == 1 || place.step <= 1);
+    return place.at;
 }
