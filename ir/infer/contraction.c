@@ -321,9 +321,9 @@ kt_status kt_infer_conv_by_kernel(kt_infer *infer) {
  * C4 low has 2 entries, at least 0; the input's height and width are at least 1, and with low before them at
  * most space's, up to whole tiles, and what the window takes beyond
  * C5 the kernel is [ceil(columns / panel), points, channels, panel], where points is (tile + 2)^2, or with
- * line tile + 2; of bytes with pairs of channels side by side, [ceil(columns / panel), points, channels / 2,
- * 2 * panel] C6 there are at most 1024 channels, so that a tile fits into a kernel's scratch memory; of bytes
- * 112 */
+ * line tile + 2; of bytes with pairs of channels side by side,
+ * [ceil(columns / panel), points, channels / 2, 2 * panel]
+ * C6 there are at most 1024 channels, so that a tile fits into a kernel's scratch memory; of bytes 112 */
 kt_status kt_infer_winograd(kt_infer *infer) {
     const kt_attrs_winograd *attrs = infer->attrs;
     const kt_type *x = &infer->operands[0], *y = &infer->operands[1];
