@@ -43,8 +43,7 @@ static kt_status run_prepare(kt_graph *graph, kt_func prepare, kt_arena *arena, 
 }
 
 static uint64_t bytes_of(const kt_graph *graph, const kt_constant *constant) {
-    return (uint64_t)kt_type_static_elements(graph->dims, &constant->type) *
-           kt_dtype_bytes(constant->type.dtype);
+    return (uint64_t)kt_type_static_bytes(graph->dims, &constant->type);
 }
 
 /* Puts a constant of so many bytes at *end, which moves on. */
@@ -114,8 +113,7 @@ const uint32_t *kt_variables_begin(kt_graph *graph, const bool *kept, const kt_w
     uint32_t *begins = KT_NEW_ARRAY(arena, uint32_t, graph->variables.count + 1);
     for (uint32_t i = 0; i < graph->variables.count; i++) {
         const kt_variable *variable = &graph->variables.at[i];
-        uint64_t bytes = (uint64_t)kt_type_static_elements(graph->dims, &variable->type) *
-                         kt_dtype_bytes(variable->type.dtype);
+        uint64_t bytes = (uint64_t)kt_type_static_bytes(graph->dims, &variable->type);
         if (!kept[i] || (weights && weights->offsets[i]) || is_zero(variable->data, bytes)) continue;
         const kt_constant constant = {.name = kt_arena_format(graph->arena, "%s/begin", variable->path),
                                       .type = variable->type,

@@ -43,8 +43,7 @@ static void write_constants(FILE *file, const kt_graph *graph, const uint64_t *o
     uint64_t at = 0;
     for (uint32_t i = 0; i < graph->constants.count; i++) {
         const kt_constant *constant = &graph->constants.at[i];
-        uint64_t size = (uint64_t)kt_type_static_elements(graph->dims, &constant->type) *
-                        kt_dtype_bytes(constant->type.dtype);
+        uint64_t size = (uint64_t)kt_type_static_bytes(graph->dims, &constant->type);
         if (offsets[i] < at) continue; /* it is there already */
         write_zeros(file, offsets[i] - at);
         fwrite(constant->data, 1, size, file);

@@ -183,12 +183,12 @@ static kt_reg fold_constant(kt_loops *loops, kt_index_op op, kt_reg x, int64_t c
     case KT_INDEX_ADD:
         if (c == 0) return x;
         base = split_constant(loops, x, KT_INDEX_ADD, &inner);
-        return base ? kt_loops_index(loops, op, base, kt_loops_int(loops, inner + c)) : 0;
+        return base ? kt_loops_index(loops, op, base, kt_loops_int(loops, kt_size_add(inner, c))) : 0;
     case KT_INDEX_MUL:
         if (c == 0) return kt_loops_int(loops, 0);
         if (c == 1) return x;
         base = split_constant(loops, x, KT_INDEX_MUL, &inner);
-        return base ? kt_loops_index(loops, op, base, kt_loops_int(loops, inner * c)) : 0;
+        return base ? kt_loops_index(loops, op, base, kt_loops_int(loops, kt_size_mul(inner, c))) : 0;
     case KT_INDEX_DIV:
         if (c == 1) return x;
         base = split_constant(loops, x, KT_INDEX_MUL, &inner);
@@ -242,10 +242,10 @@ static kt_reg with_steps(kt_loops *loops, kt_reg begin, int lanes, const int64_t
     bool same = true, ramp = true;
     for (int i = 0; i < lanes; i++) {
         same = same && steps[i] == steps[0];
-        ramp = ramp && steps[i] == steps[0] + i;
+        ramp = ramp && steps[i] == kt_size_add(steps[0], i);
     }
     if (kt_loops_is_int(loops, begin, &known)) {
-        for (int i = 0; i < lanes; i++) values[i] = known + steps[i];
+        for (int i = 0; i < lanes; i++) values[i] = kt_size_add(known, steps[i]);
         return kt_loops_lane_integers(loops, KT_I64, lanes, values);
     }
     if (same || ramp) {
@@ -261,9 +261,9 @@ static kt_reg with_steps(kt_loops *loops, kt_reg begin, int lanes, const int64_t
 
 static int64_t compute_step(kt_index_op op, int64_t a, int64_t b) {
     switch (op) {
-    case KT_INDEX_ADD: return a + b;
-    case KT_INDEX_SUB: return a - b;
-    case KT_INDEX_MUL: return a * b;
+    case KT_INDEX_ADD: return kt_size_add(a, b);
+    case KT_INDEX_SUB: return kt_size_add(a, -b);
+    case KT_INDEX_MUL: return kt_size_mul(a, b);
     case KT_INDEX_DIV: return a / b;
     case KT_INDEX_MOD: return a % b;
     case KT_INDEX_MIN: return a < b ? a : b;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 static uint64_t variable_bytes(const kt_graph *graph, const kt_type *type) {
-    return (uint64_t)kt_type_static_elements(graph->dims, type) * kt_dtype_bytes(type->dtype);
+    return (uint64_t)kt_type_static_bytes(graph->dims, type);
 }
 
 static uint64_t whole(uint64_t bytes, uint64_t alignment) {

@@ -43,8 +43,7 @@ static kt_status read_optimizer(kt_graph *graph, kt_bytes weights, kt_training_r
     for (uint32_t i = 0; i < graph->variables.count; i++) {
         const kt_variable *variable = &graph->variables.at[i];
         if (variable->kind != KT_VARIABLE_SLOT || !variable->file_path) continue;
-        size_t bytes = (size_t)kt_type_static_elements(graph->dims, &variable->type) *
-                       kt_dtype_bytes(variable->type.dtype);
+        size_t bytes = (size_t)kt_type_static_bytes(graph->dims, &variable->type);
         kt_saved_variable *one = &saved[count];
         *one = (kt_saved_variable){.path = variable->path,
                                    .file_path = variable->file_path,

@@ -45,13 +45,13 @@ struct kt_dim_pool {
 
 static int64_t clamp(int64_t value) { return value < -INT64_MAX ? -INT64_MAX : value; }
 
-static int64_t add_numbers(int64_t a, int64_t b) {
+int64_t kt_size_add(int64_t a, int64_t b) {
     int64_t sum = 0;
     if (__builtin_add_overflow(a, b, &sum)) return a < 0 ? -INT64_MAX : INT64_MAX;
     return clamp(sum);
 }
 
-static int64_t multiply_numbers(int64_t a, int64_t b) {
+int64_t kt_size_mul(int64_t a, int64_t b) {
     int64_t product = 0;
     if (__builtin_mul_overflow(a, b, &product)) return (a < 0) != (b < 0) ? -INT64_MAX : INT64_MAX;
     return clamp(product);
@@ -297,7 +297,7 @@ static kt_dim add_scaled(kt_dim_pool *pool, kt_dim a, kt_dim b, int64_t scale) {
     while (i < x_count || j < y_count) {
         int order = j == y_count ? -1 : i == x_count ? 1 : compare(pool, x[i].base, y[j].base);
         struct term term = order <= 0 ? x[i++] : (struct term){y[j].base, 0};
-        if (order >= 0) term.factor = add_numbers(term.factor, multiply_numbers(scale, y[j++].factor));
+        if (order >= 0) term.factor = kt_size_add(term.factor, kt_size_mul(scale, y[j++].factor));
         if (term.factor != 0) sum[count++] = term;
     }
     return dim_of_terms(pool, sum, count);
@@ -319,7 +319,7 @@ static kt_dim multiply_term(kt_dim_pool *pool, kt_dim a, struct term by) {
     struct term *product = KT_NEW_ARRAY(pool->arena, struct term, count);
     for (uint32_t i = 0; i < count; i++) {
         product[i].base = multiply_bases(pool, parts[i].base, by.base);
-        product[i].factor = multiply_numbers(parts[i].factor, by.factor);
+        product[i].factor = kt_size_mul(parts[i].factor, by.factor);
     }
     return dim_of_terms(pool, product, count);
 }
@@ -367,8 +367,8 @@ static bool is_unbounded(int64_t value) { return value == INT64_MAX || value == 
 static int64_t divide_bound(int64_t a, int64_t b) { return is_unbounded(a) ? a : floor_divide(a, b); }
 
 static struct interval bound_product(struct interval a, struct interval b) {
-    int64_t corners[4] = {multiply_numbers(a.low, b.low), multiply_numbers(a.low, b.high),
-                          multiply_numbers(a.high, b.low), multiply_numbers(a.high, b.high)};
+    int64_t corners[4] = {kt_size_mul(a.low, b.low), kt_size_mul(a.low, b.high), kt_size_mul(a.high, b.low),
+                          kt_size_mul(a.high, b.high)};
     struct interval product = {corners[0], corners[0]};
     for (int i = 1; i < 4; i++) {
         product.low = least(product.low, corners[i]);
@@ -389,7 +389,7 @@ static struct interval bounds(const kt_dim_pool *pool, kt_dim dim) {
         case KT_DIM_SUM:
             if (is_unbounded(a.low) || is_unbounded(b.low)) b.low = a.low = -INT64_MAX;
             if (is_unbounded(a.high) || is_unbounded(b.high)) b.high = a.high = INT64_MAX;
-            a = (struct interval){add_numbers(a.low, b.low), add_numbers(a.high, b.high)};
+            a = (struct interval){kt_size_add(a.low, b.low), kt_size_add(a.high, b.high)};
             break;
         case KT_DIM_PRODUCT: a = bound_product(a, b); break;
         case KT_DIM_MAX: a = (struct interval){most(a.low, b.low), most(a.high, b.high)}; break;
@@ -483,7 +483,7 @@ static kt_dim split_whole(kt_dim_pool *pool, kt_dim a, kt_dim b, kt_dim *out_res
         struct term quotient = {0, floor_divide(parts[i].factor, by.factor)};
         if (quotient.factor == 0 || !divide_bases(pool, parts[i].base, by.base, &quotient.base)) continue;
         whole = kt_dim_add(pool, whole, dim_of_term(pool, quotient));
-        struct term taken = {parts[i].base, multiply_numbers(quotient.factor, by.factor)};
+        struct term taken = {parts[i].base, kt_size_mul(quotient.factor, by.factor)};
         *out_rest = kt_dim_sub(pool, *out_rest, dim_of_term(pool, taken));
     }
     return whole;
@@ -541,9 +541,9 @@ kt_dim kt_dim_floordiv(kt_dim_pool *pool, kt_dim a, kt_dim b) {
         kt_dim_info info = kt_dim_describe(pool, split_number(pool, a, &number));
         /* (floor(x / m) + c) / n = (x + c * m) / (m * n) */
         if (info.kind == KT_DIM_FLOORDIV && kt_dim_is_const(pool, info.terms[1], &inner) && inner > 0 &&
-            !is_unbounded(multiply_numbers(inner, y)) && !is_unbounded(multiply_numbers(inner, number))) {
-            a = kt_dim_add_const(pool, info.terms[0], multiply_numbers(inner, number));
-            kt_dim quotient = kt_dim_floordiv(pool, a, kt_dim_const(pool, multiply_numbers(inner, y)));
+            !is_unbounded(kt_size_mul(inner, y)) && !is_unbounded(kt_size_mul(inner, number))) {
+            a = kt_dim_add_const(pool, info.terms[0], kt_size_mul(inner, number));
+            kt_dim quotient = kt_dim_floordiv(pool, a, kt_dim_const(pool, kt_size_mul(inner, y)));
             return kt_dim_add(pool, whole, quotient);
         }
         b = kt_dim_const(pool, y);
@@ -623,8 +623,8 @@ int64_t kt_dim_eval(const kt_dim_pool *pool, kt_dim dim, const int64_t *symbols)
     for (uint32_t i = 1; i < info->term_count; i++) {
         int64_t next = kt_dim_eval(pool, info->terms[i], symbols);
         switch (info->kind) {
-        case KT_DIM_SUM: value = add_numbers(value, next); break;
-        case KT_DIM_PRODUCT: value = multiply_numbers(value, next); break;
+        case KT_DIM_SUM: value = kt_size_add(value, next); break;
+        case KT_DIM_PRODUCT: value = kt_size_mul(value, next); break;
         case KT_DIM_FLOORDIV: value = floor_divide(value, next); break;
         case KT_DIM_MOD: value = floor_remainder(value, next); break;
         case KT_DIM_MAX: value = most(value, next); break;

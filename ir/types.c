@@ -93,15 +93,17 @@ bool kt_type_is_static(const kt_dim_pool *pool, const kt_type *type) {
 
 int64_t kt_type_static_elements(const kt_dim_pool *pool, const kt_type *type) {
     int64_t elements = 1;
-    bool zero = false, overflow = false;
     for (int i = 0; i < type->rank; i++) {
         int64_t dim = 0;
         if (!kt_dim_is_const(pool, type->dims[i], &dim)) return -1;
-        zero |= dim == 0;
-        overflow |= __builtin_mul_overflow(elements, dim, &elements);
+        elements = kt_size_mul(elements, dim);
     }
-    if (zero) return 0;
-    return overflow ? INT64_MAX : elements;
+    return elements;
+}
+
+int64_t kt_type_static_bytes(const kt_dim_pool *pool, const kt_type *type) {
+    int64_t elements = kt_type_static_elements(pool, type);
+    return elements < 0 ? -1 : kt_size_mul(elements, (int64_t)kt_dtype_bytes(type->dtype));
 }
 
 void kt_type_print(const kt_dim_pool *pool, const kt_type *type, kt_text *out_text) {

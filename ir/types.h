@@ -8,6 +8,10 @@
 
 #include <stdbool.h>
 
+/* Sizes saturate at the ends of int64 (never wrap): what is too large stays too large. */
+int64_t kt_size_add(int64_t a, int64_t b);
+int64_t kt_size_mul(int64_t a, int64_t b);
+
 typedef uint8_t kt_dtype; /* KT_F32 … of runtime/abi.h */
 
 const char *kt_dtype_name(kt_dtype dtype);                    /* "f32", "i64", "bool", … */
@@ -23,7 +27,7 @@ bool kt_dtype_is_integer(kt_dtype dtype);
 /* A dimension: a hash-consed integer expression of a graph. Equal handles of one graph are provably equal.
  * Expressions are kept in a normal form: a sum of products of atoms with integer factors, where an atom is a
  * symbol, floordiv, mod, max or min. Symbols are whole numbers of at least 1. 0 is no dimension. Numbers
- * saturate at the ends of int64; dividing by 0 gives 0. */
+ * saturate as sizes do; dividing by 0 gives 0. */
 typedef uint32_t kt_dim;
 typedef struct kt_dim_pool kt_dim_pool;
 
@@ -101,6 +105,7 @@ kt_dim kt_type_elements(kt_dim_pool *pool, const kt_type *type); /* the product 
 kt_dim kt_type_bytes(kt_dim_pool *pool, const kt_type *type);
 bool kt_type_is_static(const kt_dim_pool *pool, const kt_type *type);
 int64_t kt_type_static_elements(const kt_dim_pool *pool, const kt_type *type); /* -1 if symbolic */
+int64_t kt_type_static_bytes(const kt_dim_pool *pool, const kt_type *type);    /* likewise */
 void kt_type_print(const kt_dim_pool *pool, const kt_type *type, kt_text *out_text); /* f32[batch,784] */
 const char *kt_type_string(const kt_dim_pool *pool, const kt_type *type, kt_arena *arena);
 kt_type kt_type_scalar(kt_dtype dtype);

@@ -45,7 +45,7 @@ static int64_t choose_parts(int64_t bytes, int64_t least, int64_t extent) {
 static int64_t known_rows(const kt_graph *graph, const kt_type *type, int end) {
     int64_t rows = 1;
     for (int axis = 0; axis < end && rows < MOST_ROWS; axis++)
-        rows *= kt_dim_divisor(graph->dims, type->dims[axis]);
+        rows = kt_size_mul(rows, kt_dim_divisor(graph->dims, type->dims[axis]));
     return rows;
 }
 
@@ -54,8 +54,8 @@ static int64_t product_parts(const kt_graph *graph, const kt_node_info *node) {
     const kt_type *y = kt_graph_type(graph, node->operands[1]),
                   *result = kt_graph_type(graph, node->first_result);
     if (known_rows(graph, result, result->rank - 1) >= MOST_ROWS) return 1;
-    int64_t bytes = kt_type_static_elements(graph->dims, y) * (int64_t)kt_dtype_bytes(y->dtype);
-    return choose_parts(bytes, PANEL_BYTES, kt_dim_divisor(graph->dims, y->dims[1]));
+    return choose_parts(kt_type_static_bytes(graph->dims, y), PANEL_BYTES,
+                        kt_dim_divisor(graph->dims, y->dims[1]));
 }
 
 /* Of neighbouring axes between others, of one row, that hold more than parts would leave to be summed up. */
@@ -63,19 +63,18 @@ static int64_t reduction_parts(const kt_graph *graph, const kt_node_info *node) 
     const kt_ints *axes = &((const kt_attrs_reduce *)node->attrs)->axes;
     const kt_type *type = kt_graph_type(graph, node->operands[0]);
     int first = (int)axes->at[0], end = first + (int)axes->count;
-    int64_t places = 1, elements = 1, size;
+    int64_t places = 1, bytes = (int64_t)kt_dtype_bytes(type->dtype), size;
     bool between = axes->count > 0 && first > 0 && end < type->rank && type->rank < KT_MAX_RANK;
     if (!between || (type->dtype != KT_F32 && type->dtype != KT_F64)) return 1;
     for (uint32_t i = 0; i < axes->count; i++)
         if (axes->at[i] != first + (int64_t)i) return 1;
     for (int axis = first; axis < type->rank; axis++) {
         if (!kt_dim_is_const(graph->dims, type->dims[axis], &size)) return 1;
-        elements *= size;
-        if (axis < end) places *= size;
+        bytes = kt_size_mul(bytes, size);
+        if (axis < end) places = kt_size_mul(places, size);
     }
     if (known_rows(graph, type, first) > 1 || places <= MOST_PARTS) return 1;
-    return choose_parts(elements * (int64_t)kt_dtype_bytes(type->dtype), IMAGE_BYTES,
-                        kt_dim_divisor(graph->dims, type->dims[first]));
+    return choose_parts(bytes, IMAGE_BYTES, kt_dim_divisor(graph->dims, type->dims[first]));
 }
 
 /* [rows…, depth] by [1, depth, panel] as [parts, rows…, depth / parts] by [parts, depth / parts, panel] */

@@ -192,7 +192,7 @@ static bool is_depthwise(const kt_grouping *g, kt_node node) {
 static int64_t image_bytes(const kt_grouping *g, const kt_type *type) {
     int64_t bytes = (int64_t)kt_dtype_bytes(type->dtype), size;
     for (int axis = 1; axis < type->rank; axis++)
-        bytes *= kt_dim_is_const(g->graph->dims, type->dims[axis], &size) ? size : 1;
+        if (kt_dim_is_const(g->graph->dims, type->dims[axis], &size)) bytes = kt_size_mul(bytes, size);
     return bytes;
 }
 
@@ -202,8 +202,9 @@ static int64_t row_bytes(const kt_grouping *g, kt_node depthwise, bool expanded)
     int64_t width = 0, made = 0;
     kt_dim_is_const(g->graph->dims, type->dims[2], &width);
     if (expanded) kt_dim_is_const(g->graph->dims, x->dims[2], &made);
-    return (width + WINDOW * made) * ((const kt_attrs_conv *)info_of(g, depthwise)->attrs)->groups *
-           (int64_t)kt_dtype_bytes(type->dtype);
+    int64_t place = kt_size_mul(((const kt_attrs_conv *)info_of(g, depthwise)->attrs)->groups,
+                                (int64_t)kt_dtype_bytes(type->dtype));
+    return kt_size_mul(kt_size_add(width, kt_size_mul(WINDOW, made)), place);
 }
 
 /* Without a product in front, windows that move by more than a place read more than is kept from memory. */

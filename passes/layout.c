@@ -118,7 +118,7 @@ static int64_t panel_for(const kt_layouting *l, const kt_type *type, kt_dim colu
     int64_t whole = (known + l->own_panel - 1) / l->own_panel * l->own_panel;
     bool near = l->vector >= LINE_FLOATS ||
                 (kt_dim_is_const(l->graph->dims, kt_type_elements(l->graph->dims, type), &elements) &&
-                 elements * (int64_t)sizeof(float) <= NEAR_BYTES);
+                 elements <= NEAR_BYTES / (int64_t)sizeof(float));
     bool lines = l->own_panel % LINE_FLOATS == 0, even = wide % l->own_panel == 0 && whole % wide == 0;
     return single && near && lines && even && l->word == 1 ? wide : l->own_panel;
 }

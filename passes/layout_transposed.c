@@ -121,12 +121,13 @@ static bool apart_takes_less(const kt_layouting *l, const phases *p, uint32_t sp
     if (l->vector == 0 || !kt_dim_is_const(l->graph->dims, features, &known)) return false;
     for (uint32_t i = 0; i < space; i++) {
         if (p[i].size < p[i].step) return false;
-        steps *= p[i].step;
-        together *= p[i].window;
-        apart *= p[i].size;
+        steps = kt_size_mul(steps, p[i].step);
+        together = kt_size_mul(together, p[i].window);
+        apart = kt_size_mul(apart, p[i].size);
     }
     if (steps > MOST_PHASES) return false;
-    return apart * divide_up(known, l->vector) < together * divide_up(steps * known, l->vector);
+    return kt_size_mul(apart, divide_up(known, l->vector)) <
+           kt_size_mul(together, divide_up(kt_size_mul(steps, known), l->vector));
 }
 
 /* The convolution of one phase, whose number along axis i is phase[i]; x has its padding. */

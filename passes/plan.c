@@ -218,15 +218,18 @@ static bool is_given(const planning *p, const kt_node_info *call, uint32_t buffe
 }
 
 /* The buffer of an operand that dies at this step and that the result can take over, or NO_BUFFER. In a loop
- * that begins with step first, what was written before it lives on to the next turn. */
+ * that begins with step first, what was written before it lives on to the next turn. Bytes beyond all memory
+ * may be equal though elements are not as wide. */
 static uint32_t find_reusable(planning *p, const kt_node_info *call, kt_value result, uint32_t step,
                               uint32_t first) {
     const kt_graph *graph = p->graph;
+    const kt_type *type = kt_graph_type(graph, result);
     for (uint32_t k = 0; k < call->operand_count && p->base[result] == result; k++) {
         kt_value base = p->base[call->operands[k]];
         const kt_plan_buffer *buffer = &p->plan->buffers.at[p->buffer[base]];
         if (buffer->place == KT_PLACE_ARENA && buffer->last == step && buffer->first >= first &&
-            buffer->bytes == kt_type_bytes(graph->dims, kt_graph_type(graph, result)) &&
+            buffer->bytes == kt_type_bytes(graph->dims, type) &&
+            kt_dtype_bytes(kt_graph_type(graph, base)->dtype) == kt_dtype_bytes(type->dtype) &&
             !is_given(p, call, p->buffer[base]) && are_read_in_place(p, call, p->buffer[base]))
             return p->buffer[base];
     }
@@ -355,13 +358,7 @@ kt_status kt_plan_entry(const kt_graph *graph, kt_func entry, kt_arena *arena, k
     return kt_guarded(plan_entry, &p, diag);
 }
 
-/* Sizes that no memory holds stay the largest number, as dimensions and the runtime have them. */
-static int64_t plus(int64_t a, int64_t b) {
-    int64_t sum;
-    return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
-}
-
-static int64_t whole_lines(int64_t bytes) { return plus(bytes, 63) / 64 * 64; }
+static int64_t whole_lines(int64_t bytes) { return kt_size_add(bytes, 63) / 64 * 64; }
 
 /* The lifetimes of the buffers in the arena, in order; returns how many. */
 static uint32_t list_lifetimes(const kt_graph *graph, const kt_plan *plan, const int64_t *symbols,
@@ -384,12 +381,12 @@ kt_plan_memory kt_plan_measure(const kt_graph *graph, const kt_plan *plan, const
     uint32_t count = list_lifetimes(graph, plan, symbols, arena, lives);
     kt_plan_memory memory = {0};
     for (uint32_t i = 0; i < count; i++)
-        memory.unshared_bytes = plus(memory.unshared_bytes, whole_lines(lives[i].bytes));
+        memory.unshared_bytes = kt_size_add(memory.unshared_bytes, whole_lines(lives[i].bytes));
     for (uint32_t step = 0; step < plan->steps.count; step++) {
         int64_t alive = 0;
         for (uint32_t i = 0; i < count; i++)
             if (lives[i].first <= step && step <= lives[i].last)
-                alive = plus(alive, whole_lines(lives[i].bytes));
+                alive = kt_size_add(alive, whole_lines(lives[i].bytes));
         if (alive > memory.lower_bound_bytes) memory.lower_bound_bytes = alive;
     }
     memory.planned_bytes = kt_workspace_assign(lives, count, KT_NEW_ARRAY(arena, uint32_t, count));

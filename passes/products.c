@@ -43,7 +43,8 @@ bool kt_narrow_describe(const kt_narrowing *n, const kt_node_info *node, kt_weig
     if (n->fixed[p->x] || !n->fixed[p->w] || kt_type_static_elements(n->run.graph->dims, w) < 1) return false;
     if (node->op == KT_OP_conv ? !describe_conv(n, p) : !describe_dot(n, p)) return false;
     p->summed = 1;
-    for (uint32_t i = 0; i < p->depth.count; i++) p->summed *= size_of(n, w, p->depth.at[i]);
+    for (uint32_t i = 0; i < p->depth.count; i++)
+        p->summed = kt_size_mul(p->summed, size_of(n, w, p->depth.at[i]));
     int64_t whole = p->filled_w < 0 ? p->summed : size_of(n, w, p->filled_w);
     p->filling = (n->word - whole % n->word) % n->word;
     return p->filling == 0 || p->filled_w >= 0;

@@ -64,9 +64,9 @@ static bool outweighs_padding(const recomputing *r, const kt_node_info *reader, 
     const kt_type *cotangent = kt_graph_type(r->run->graph, reader->operands[1]);
     int64_t work;
     if (!kt_dim_is_const(r->run->graph->dims, cotangent->dims[cotangent->rank - 1], &work)) return false;
-    work *= 2;
+    work = kt_size_mul(work, 2);
     for (uint32_t i = 0; i < attrs->window.count; i++)
-        work = work * attrs->window.at[i] / attrs->strides.at[i];
+        work = kt_size_mul(work, attrs->window.at[i]) / attrs->strides.at[i];
     return work / attrs->groups >= MUCH;
 }
 

@@ -142,8 +142,8 @@ static bool is_heavy(kt_op op) {
 static int64_t value_bytes(const sampling *s, kt_value value) {
     kt_type type = *kt_graph_type(s->run.graph, value);
     if (s->rows[value]) type.dims[0] = s->rows[value];
-    int64_t elements = kt_type_static_elements(s->run.graph->dims, &type);
-    return elements < 0 ? 0 : elements * (int64_t)kt_dtype_bytes(type.dtype);
+    int64_t bytes = kt_type_static_bytes(s->run.graph->dims, &type);
+    return bytes < 0 ? 0 : bytes;
 }
 
 /* How many bytes fewer leave or enter the cache for each sample; images: the bytes of the node's images. */
@@ -151,10 +151,11 @@ static int64_t gain(const sampling *s, const kt_node_info *node, int64_t *out_im
     int64_t images = value_bytes(s, node->first_result), weights = 0;
     for (uint32_t i = 0; i < node->operand_count; i++) {
         int64_t bytes = value_bytes(s, node->operands[i]);
-        *(s->rows[node->operands[i]] ? &images : &weights) += bytes;
+        int64_t *sum = s->rows[node->operands[i]] ? &images : &weights;
+        *sum = kt_size_add(*sum, bytes);
     }
     *out_images = images;
-    return images - READ_AGAIN * weights;
+    return kt_size_add(images, kt_size_mul(-READ_AGAIN, weights));
 }
 
 /* Is this node the entry's own affair, wherever it stands? */
@@ -192,7 +193,7 @@ static void add_gains(const sampling *s, stretch segment, gains *g) {
         const kt_node_info *node = kt_graph_node(s->run.graph, handle);
         if (is_apart(s, handle) || !is_heavy(node->op)) continue;
         int64_t images;
-        g->sum += gain(s, node, &images);
+        g->sum = kt_size_add(g->sum, gain(s, node, &images));
         if (images > g->images) g->images = images;
         g->heavy++;
     }

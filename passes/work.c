@@ -13,10 +13,7 @@
 #include "passes/plan.h"
 
 static kt_dim elements(const kt_graph *graph, kt_value value) {
-    const kt_type *type = kt_graph_type(graph, value);
-    kt_dim count = kt_dim_const(graph->dims, 1);
-    for (int axis = 0; axis < type->rank; axis++) count = kt_dim_mul(graph->dims, count, type->dims[axis]);
-    return count;
+    return kt_type_elements(graph->dims, kt_graph_type(graph, value));
 }
 
 static kt_dim dot_work(const kt_graph *graph, const kt_node_info *node) {
@@ -38,7 +35,8 @@ static kt_dim conv_work(const kt_graph *graph, const kt_node_info *node) {
     for (int axis = 0; axis < x->rank - 2; axis++)
         work = attrs->panel ? kt_dim_mul_const(dims, work, attrs->window.at[axis])
                             : kt_dim_mul(dims, work, kernel->dims[axis]);
-    for (uint32_t i = 0; i < attrs->input_dilation.count; i++) gaps *= attrs->input_dilation.at[i];
+    for (uint32_t i = 0; i < attrs->input_dilation.count; i++)
+        gaps = kt_size_mul(gaps, attrs->input_dilation.at[i]);
     work = kt_dim_mul(dims, work, x->dims[x->rank - 1]);
     return gaps == 1 ? work : kt_dim_floordiv(dims, work, kt_dim_const(dims, gaps));
 }

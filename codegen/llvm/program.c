@@ -166,7 +166,7 @@ static LLVMValueRef variable_table(emitter *emit, uint32_t *out_count) {
             number64(emit, begin ? source->constant_offsets[begin - 1] : KT_ABI_ZEROS),
             number64(emit, source->weights ? source->weights->offsets[i] : 0));
         KT_PUSH(arena, &table, row);
-        uint64_t bytes = (uint64_t)kt_type_static_elements(graph->dims, type) * kt_dtype_bytes(type->dtype);
+        uint64_t bytes = (uint64_t)kt_type_static_bytes(graph->dims, type);
         emit->variables_bytes += (bytes + 63) / 64 * 64;
     }
     *out_count = table.count;

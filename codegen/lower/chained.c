@@ -100,8 +100,8 @@ static void multiply_first(kt_lower *lower, const chained *c, const kt_tiling *t
     kt_loops *loops = lower->loops;
     int64_t depth = 128, width = kt_tile_width(tiling), tiles = kt_divide_up(c->columns, width);
     kt_dim_is_const(lower->dims, c->first.depth, &depth);
-    int64_t bytes = depth * width * (int64_t)kt_dtype_bytes(KT_F32);
-    int64_t blocks = kt_divide_up(tiles * bytes, COLUMN_BYTES),
+    int64_t bytes = kt_size_mul(depth, width * (int64_t)kt_dtype_bytes(KT_F32));
+    int64_t blocks = kt_divide_up(kt_size_mul(tiles, bytes), COLUMN_BYTES),
             wide = kt_divide_up(tiles, blocks > 0 ? blocks : 1);
     kt_reg last = kt_loops_int(loops, tiles);
     if (wide >= tiles) {
@@ -119,7 +119,7 @@ static void choose_rows(kt_lower *lower, chained *c) {
     if (most > MOST_ROWS) most = MOST_ROWS;
     c->high = most;
     if (!kt_dim_is_const(lower->dims, c->first.rows, &known) || known < 1) return;
-    int64_t wanted = known >= HALVED_ROWS ? (known + 1) / 2 : known;
+    int64_t wanted = known >= HALVED_ROWS ? kt_divide_up(known, 2) : known;
     c->high = kt_unit_share(known, wanted < most ? wanted : most);
 }
 

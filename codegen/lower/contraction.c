@@ -304,7 +304,7 @@ static void choose_deferring(kt_lower *lower, product *p, const kt_tiling *tilin
  * that divide it are a sample's. */
 static bool halves_sample(kt_lower *lower, kt_dim rows, int64_t *out_half) {
     int64_t known, divisor = kt_dim_divisor(lower->dims, rows);
-    *out_half = (divisor + 1) / 2;
+    *out_half = kt_divide_up(divisor, 2);
     return !kt_dim_is_const(lower->dims, rows, &known) && divisor >= HALVED_SAMPLE;
 }
 
@@ -314,11 +314,12 @@ static int64_t block_tiles(kt_lower *lower, const kt_tiling *tiling, kt_dim rows
     int64_t deep = 128, all = 0, known = 0, half;
     kt_dim_is_const(lower->dims, rows, &known);
     kt_dim_is_const(lower->dims, depth, &deep);
-    int64_t bytes = (deep > 0 ? deep : 1) * kt_tile_width(tiling) * (int64_t)kt_dtype_bytes(tiling->dtype);
+    int64_t tile = kt_tile_width(tiling) * (int64_t)kt_dtype_bytes(tiling->dtype);
+    int64_t bytes = kt_size_mul(deep > 0 ? deep : 1, tile);
     int64_t count = bytes < BLOCK_BYTES ? BLOCK_BYTES / bytes : 1;
     if (kt_dim_is_const(lower->dims, tiles, &all) && all > 0) {
         bool whole = known >= HALVED_ROWS || halves_sample(lower, rows, &half);
-        whole = whole && all * bytes <= WHOLE_BYTES;
+        whole = whole && kt_size_mul(all, bytes) <= WHOLE_BYTES;
         count = whole ? all : kt_divide_up(all, kt_divide_up(all, count));
         if (!whole && count > 2) count = (count + 3) / 4 * 4;
     } else if (count > 2) {
@@ -336,7 +337,7 @@ static int64_t block_tiles(kt_lower *lower, const kt_tiling *tiling, kt_dim rows
 static int64_t wanted_rows(kt_lower *lower, const kt_tiling *tiling, kt_dim rows) {
     int64_t wanted = (int64_t)tiling->rows * BLOCK_TILES, known, best = wanted, least_idle = tiling->rows;
     if (kt_dim_is_const(lower->dims, rows, &known)) {
-        if (known >= HALVED_ROWS && wanted > (known + 1) / 2) wanted = (known + 1) / 2;
+        if (known >= HALVED_ROWS && wanted > kt_divide_up(known, 2)) wanted = kt_divide_up(known, 2);
         return kt_unit_share(known, wanted);
     }
     int64_t divisor = kt_dim_divisor(lower->dims, rows), half;

@@ -249,16 +249,18 @@ static void emit_lines(kt_lower *lower, const convolution *c, kt_tiling *tiling)
     kt_dim depth = kt_product(lower, c->window, 0, c->spatial);
     depth = kt_dim_mul(dims, depth, c->channels);
     kt_dim lines = kt_product(lower, c->result->dims, 0, c->spatial);
-    int64_t bytes = guess(lower, depth) * kt_tile_width(tiling) * (int64_t)kt_dtype_bytes(tiling->dtype);
+    int64_t deep = guess(lower, depth),
+            bytes = kt_size_mul(deep, kt_tile_width(tiling) * (int64_t)kt_dtype_bytes(tiling->dtype));
     int64_t wide = BLOCK_BYTES / bytes + 1, all = guess(lower, tiles), blocks = kt_divide_up(all, wide);
-    int64_t line = guess(lower, width) * guess(lower, depth) * guess(lower, c->features);
+    int64_t line = kt_size_mul(guess(lower, width), kt_size_mul(deep, guess(lower, c->features)));
     int64_t cuts = cut_line(lower, c, tiling, line);
     /* Else they share its features. */
     if (c->spatial == 1 && cuts == 1 && blocks == 1 && all > 1 && line > 2 * UNIT_PRODUCTS) blocks = 2;
     loops->choice.form = "rows of an image";
     wide = kt_choose(&loops->choice, KT_KNOB_wide, kt_divide_up(all, blocks),
                      (kt_range){.least = 1, .most = all}, "what the cache keeps of the kernel");
-    int64_t products = guess(lower, width) / cuts * guess(lower, depth) * wide * kt_tile_width(tiling);
+    int64_t pixel = kt_size_mul(deep, kt_size_mul(wide, kt_tile_width(tiling)));
+    int64_t products = kt_size_mul(guess(lower, width) / cuts, pixel);
     kt_dim high = kt_dim_const(dims, kt_choose(&loops->choice, KT_KNOB_high, UNIT_PRODUCTS / products + 1,
                                                (kt_range){.least = 1, .most = MOST_LINES},
                                                "products enough for a unit"));

@@ -248,7 +248,7 @@ static int64_t known_or_none(const kt_lower *lower, kt_dim dim) {
 /* Do depths lie close to each other? */
 static bool is_near(const kt_lower *lower, kt_dim stride, int64_t element_bytes) {
     int64_t known = known_or_none(lower, stride);
-    return known > 0 && known * element_bytes <= NEAR_BYTES;
+    return known > 0 && known <= NEAR_BYTES / element_bytes;
 }
 
 /* The greatest divisor of all up to most. */
@@ -266,7 +266,7 @@ static void choose_blocks(kt_lower *lower, deep *d) {
     d->behind = 1;
     for (; d->blocked > 0; d->blocked--) {
         int64_t extent = known_or_none(lower, d->shape->axes[d->blocked].extent);
-        if (extent < 1 || extent * d->behind > d->depth / 2) break;
+        if (extent < 1 || extent > d->depth / 2 / d->behind) break;
         d->behind *= extent;
     }
     d->length = d->depth / d->behind;

@@ -280,7 +280,7 @@ static int64_t block_channels(kt_lower *lower, const kt_depthwise *d) {
         d->extent == 0)
         return channels;
     int64_t bytes = d->lanes * (int64_t)kt_dtype_bytes(d->x->dtype);
-    int64_t wide = NEAR_BYTES / (rows * d->extent * bytes);
+    int64_t wide = NEAR_BYTES / kt_size_mul(rows, kt_size_mul(d->extent, bytes));
     if (wide < KT_LINE_BYTES / bytes) wide = KT_LINE_BYTES / bytes;
     if (wide > vectors) wide = vectors;
     while (vectors % wide != 0) wide--;
@@ -300,7 +300,7 @@ static void choose_block(kt_lower *lower, kt_depthwise *d) {
 static int64_t near_bytes(const kt_depthwise *d, int64_t rows) {
     int64_t bytes = (int64_t)kt_dtype_bytes(d->x->dtype), pixel = d->attrs->groups * bytes;
     int64_t taken = d->wide * bytes, apart = pixel & -pixel;
-    return rows * d->extent * (apart > taken ? apart : taken);
+    return kt_size_mul(rows, kt_size_mul(d->extent, apart > taken ? apart : taken));
 }
 
 /* Are tiles to be of two rows? Their sums, a row's pixels and two vectors of the window fill the registers,
@@ -315,9 +315,9 @@ static void choose_pairs(kt_lower *lower, kt_depthwise *d) {
         2 * high * PAIRED_PLACES * d->window > MOST_PRODUCTS || !is_known(lower, attrs->low.at[0], &above) ||
         !is_known(lower, d->x->dims[1], &extent) || !is_known(lower, d->result->dims[1], &rows))
         return;
-    int64_t pixels = extent * d->extent + rows * d->width;
+    int64_t pixels = kt_size_add(kt_size_mul(extent, d->extent), kt_size_mul(rows, d->width));
     if (near_bytes(d, high) <= NEAR_BYTES &&
-        pixels * attrs->groups * (int64_t)kt_dtype_bytes(d->x->dtype) > SECOND_BYTES)
+        kt_size_mul(pixels, attrs->groups) > SECOND_BYTES / (int64_t)kt_dtype_bytes(d->x->dtype))
         return;
     d->above = above;
     d->below = extent - high + above < rows - 1 ? extent - high + above : rows - 1;
@@ -345,8 +345,8 @@ static kt_dim choose_rows(kt_lower *lower, const kt_depthwise *d, kt_dim row_wor
     int64_t known, image, work;
     if (!kt_dim_is_const(dims, high, &known)) return high;
     if (is_known(lower, kt_product(lower, d->result->dims, 1, d->spatial), &image) &&
-        is_known(lower, row_work, &work) && image * work >= UNIT_PRODUCTS / 4)
-        known = kt_unit_share(image, known < (image + 1) / 2 ? known : (image + 1) / 2);
+        is_known(lower, row_work, &work) && kt_size_mul(image, work) >= UNIT_PRODUCTS / 4)
+        known = kt_unit_share(image, known < kt_divide_up(image, 2) ? known : kt_divide_up(image, 2));
     return kt_dim_const(dims,
                         kt_choose(&lower->loops->choice, KT_KNOB_high, known,
                                   (kt_range){.least = 1, .most = MOST_LINES}, "products enough for a unit"));

@@ -144,7 +144,7 @@ static int64_t guess_product(const kt_lower *lower, int64_t product, const kt_di
     for (int axis = begin; axis < end; axis++) {
         int64_t size = 64;
         kt_dim_is_const(lower->dims, dims[axis], &size);
-        product *= size > 0 ? size : 1;
+        product = kt_size_mul(product, size > 0 ? size : 1);
         if (product > GRAIN) return GRAIN;
     }
     return product;
@@ -155,7 +155,8 @@ static int64_t node_depth(const kt_lower *lower, const kt_node_info *node) {
     int64_t depth = 1;
     if (node->op == KT_OP_reduce_window) {
         const kt_ints *window = &((const kt_attrs_reduce_window *)node->attrs)->window;
-        for (uint32_t i = 0; i < window->count && depth < GRAIN; i++) depth *= window->at[i];
+        for (uint32_t i = 0; i < window->count && depth < GRAIN; i++)
+            depth = kt_size_mul(depth, window->at[i]);
     } else if (node->op == KT_OP_conv) {
         const kt_type *kernel = kt_graph_type(lower->graph, node->operands[1]);
         bool packed = ((const kt_attrs_conv *)node->attrs)->panel != 0;

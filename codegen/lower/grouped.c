@@ -299,8 +299,9 @@ bool kt_lower_grouped(kt_lower *lower, const kt_node_info *heavy, uint32_t x, ui
     kt_dim work = kt_dim_mul(dims, lines, per_line);
     lower->loops->cost = kt_dim_ceildiv(dims, work, kt_dim_const(dims, 2 * (int64_t)g.lanes.lanes));
     lower->loops->choice.form = "in groups";
-    int64_t high = kt_choose(&lower->loops->choice, KT_KNOB_high, UNIT_PRODUCTS / (products + 1) + 1,
-                             (kt_range){.least = 1, .most = MOST_LINES}, "products enough for a unit");
+    int64_t high =
+        kt_choose(&lower->loops->choice, KT_KNOB_high, UNIT_PRODUCTS / kt_size_add(products, 1) + 1,
+                  (kt_range){.least = 1, .most = MOST_LINES}, "products enough for a unit");
     emit_lines(lower, &g, kt_dim_const(dims, high), lines);
     return true;
 }

@@ -146,7 +146,7 @@ static void plan_unit(kt_lower *lower, by_kernel *d) {
     d->vectors = kt_divide_up(d->lanes.vectors, kt_divide_up(d->lanes.vectors, most > 1 ? most : 1));
     while (d->walked < d->spatial) {
         if (!kt_dim_is_const(lower->dims, d->g->dims[d->spatial - d->walked], &extent) ||
-            (places *= extent) > WALKED_PLACES)
+            (places = kt_size_mul(places, extent)) > WALKED_PLACES)
             break;
         d->walked++;
     }
@@ -165,7 +165,8 @@ bool kt_lower_grouped_by_kernel(kt_lower *lower, const kt_node_info *heavy, uint
                    .g_buffer = g};
     d.spatial = d.x->rank - 2;
     int64_t places = 1;
-    for (int i = 0; i < d.spatial && places <= MOST_PLACES; i++) places *= d.attrs->window.at[i];
+    for (int i = 0; i < d.spatial && places <= MOST_PLACES; i++)
+        places = kt_size_mul(places, d.attrs->window.at[i]);
     kt_dim groups = kt_dim_const(dims, d.attrs->groups);
     if (places > MOST_PLACES ||
         !kt_group_lanes_plan(lower, kt_accumulator(d.x->dtype), d.attrs->groups, true, MOST_PARTS,

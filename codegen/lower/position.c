@@ -32,7 +32,7 @@ kt_reg kt_part(kt_lower *lower, kt_reg number, kt_dim size, kt_dim all, kt_reg *
     return begin;
 }
 
-int64_t kt_divide_up(int64_t x, int64_t by) { return (x + by - 1) / by; }
+int64_t kt_divide_up(int64_t x, int64_t by) { return x / by + (x % by > 0); }
 
 /* ---- one axis -------------------------------------------------------------------------------- */
 
@@ -54,7 +54,8 @@ kt_axis_index kt_axis_add(kt_lower *lower, kt_axis_index a, kt_axis_index b, int
     bool vectors = kt_loops_lanes(lower->loops, a.at) > 1 || kt_loops_lanes(lower->loops, b.at) > 1;
     kt_reg x = vectors ? kt_axis_lanes(lower, a, lanes) : a.at;
     kt_reg y = vectors ? kt_axis_lanes(lower, b, lanes) : b.at;
-    return kt_axis_at(kt_loops_index(lower->loops, KT_INDEX_ADD, x, y), vectors ? 0 : a.step + b.step);
+    return kt_axis_at(kt_loops_index(lower->loops, KT_INDEX_ADD, x, y),
+                      vectors ? 0 : kt_size_add(a.step, b.step));
 }
 
 kt_axis_index kt_axis_scale(kt_lower *lower, kt_axis_index a, kt_dim by, int lanes) {
@@ -62,7 +63,7 @@ kt_axis_index kt_axis_scale(kt_lower *lower, kt_axis_index a, kt_dim by, int lan
     bool known = kt_dim_is_const(lower->dims, by, &factor);
     kt_reg at = known || a.step == 0 ? a.at : kt_axis_lanes(lower, a, lanes);
     return kt_axis_at(kt_loops_index(lower->loops, KT_INDEX_MUL, at, kt_loops_dim(lower->loops, by)),
-                      known ? a.step * factor : 0);
+                      known ? kt_size_mul(a.step, factor) : 0);
 }
 
 static kt_axis_index divide(kt_lower *lower, kt_axis_index a, kt_index_op op, kt_dim by, int lanes) {

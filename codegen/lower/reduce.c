@@ -219,7 +219,7 @@ static void prefetch_next_block(kt_lower *lower, const kt_position *at) {
     for (uint32_t i = 0; i < kernel->params.count; i++) {
         int64_t bytes = (int64_t)kt_dtype_bytes(lower->loops->buffer_dtypes[i]);
         const kt_type *type = kt_graph_type(lower->graph, kernel->params.at[i].value);
-        if (columns * bytes > MOST_AHEAD_BYTES || !is_of_rows(lower, type, at, columns)) continue;
+        if (columns > MOST_AHEAD_BYTES / bytes || !is_of_rows(lower, type, at, columns)) continue;
         kt_reg next = kt_plus_int(lower, kt_position_linear(lower, at).at, columns * lower->block);
         for (int64_t j = 0; j < at->lanes; j += KT_LINE_BYTES / bytes)
             kt_loops_prefetch(lower->loops, i, kt_plus_int(lower, next, j));
@@ -281,7 +281,7 @@ static void reduce_runs(kt_lower *lower, accumulation *sum, int axis) {
     int64_t step = sum->row && axis == r->type.rank - 1 ? sum->lanes : 1;
     double steps =
         guess_elements(lower, r->type.dims, kt_position_run_begin(&r->at, axis), axis) / (double)step;
-    for (; sum->blocks && steps > 2 * BLOCK; steps /= BLOCK) step *= BLOCK;
+    for (; sum->blocks && steps > 2 * BLOCK; steps /= BLOCK) step = kt_size_mul(step, BLOCK);
     kt_reg end = kt_loops_dim(lower->loops, run_extent(lower, r, axis));
     reduce_part(lower, sum, axis, kt_loops_int(lower->loops, 0), end, step);
 }

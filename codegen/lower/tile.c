@@ -406,8 +406,8 @@ static bool is_streamed(const kt_lower *lower, const kt_tiling *tiling) {
     int64_t columns, panel;
     return tiling->panel > 0 && kt_dim_is_const(lower->dims, tiling->columns, &columns) &&
            kt_dim_is_const(lower->dims, tiling->panel_stride, &panel) &&
-           kt_divide_up(columns, tiling->panel) * panel * (int64_t)kt_dtype_bytes(tiling->dtype) >
-               NEAREST_CACHE_BYTES;
+           kt_size_mul(kt_divide_up(columns, tiling->panel), panel) >
+               NEAREST_CACHE_BYTES / (int64_t)kt_dtype_bytes(tiling->dtype);
 }
 
 static int groups_for(kt_lower *lower, const kt_tiling *tiling, int rows) {

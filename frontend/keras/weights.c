@@ -148,8 +148,8 @@ kt_status kt_weights_read_with(kt_graph *graph, kt_bytes file, kt_hdf5_child_fn 
         bool in_file = variable->file_path && variable->kind == KT_VARIABLE_WEIGHT;
         if (!in_file && variable->data) continue;
         if (!in_file) {
-            size_t bytes = (size_t)kt_type_static_elements(graph->dims, &variable->type);
-            variable->data = kt_arena_alloc(graph->arena, bytes * kt_dtype_bytes(variable->type.dtype) + 1);
+            size_t bytes = (size_t)kt_type_static_bytes(graph->dims, &variable->type);
+            variable->data = kt_arena_alloc(graph->arena, bytes + 1);
             continue;
         }
         kt_hdf5_item *item = &items[count++];

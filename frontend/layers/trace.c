@@ -63,8 +63,7 @@ uint32_t kt_layer_add_weight(kt_layer *layer, kt_trace *trace, const char *name,
 uint32_t kt_layer_add_state(kt_layer *layer, kt_trace *trace, const char *name, const kt_type *type,
                             const void *begin) {
     kt_weight weight = {.name = name, .type = *type, .state = true};
-    size_t bytes =
-        (size_t)kt_type_static_elements(trace->builder->graph->dims, type) * kt_dtype_bytes(type->dtype);
+    size_t bytes = (size_t)kt_type_static_bytes(trace->builder->graph->dims, type);
     if (begin) weight.begin = kt_arena_copy(trace->context->arena, begin, bytes);
     return add_weight(layer, trace, weight);
 }

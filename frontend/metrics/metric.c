@@ -144,7 +144,7 @@ uint32_t kt_metric_add_variable(kt_metric *metric, kt_trace *trace, const char *
     const char *path = kt_arena_format(trace->context->arena, "%s/%s", metric->name, name);
     for (int i = 1; path_taken(graph, path); i++)
         path = kt_arena_format(trace->context->arena, "%s/%s_%d", metric->name, name, i);
-    size_t bytes = (size_t)kt_type_static_elements(graph->dims, type) * kt_dtype_bytes(type->dtype);
+    size_t bytes = (size_t)kt_type_static_bytes(graph->dims, type);
     if (!begin) begin = kt_arena_alloc(graph->arena, bytes ? bytes : 1);
     kt_variable variable = {.path = path, .type = *type, .kind = KT_VARIABLE_METRIC, .data = begin};
     KT_PUSH(trace->context->arena, &metric->variables, kt_graph_add_variable(graph, &variable));

@@ -121,7 +121,7 @@ static kt_value of_parts(const kt_vjp *v, const kt_attrs_reduce_window *attrs, c
     for (int i = 0; i < type->rank; i++) {
         const kt_slid own = slid(attrs, pool, type->dims[i], i);
         axes[i] = kt_gradient_touched(pool, &own);
-        if (__builtin_mul_overflow(places, attrs->window.at[i], &places)) places = INT64_MAX;
+        places = kt_size_mul(places, attrs->window.at[i]);
     }
     if (places > MOST_PLACES)
         return kt_build_fail(b, KT_UNSUPPORTED,
