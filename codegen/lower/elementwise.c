@@ -19,7 +19,8 @@
 #include <string.h>
 
 enum {
-    GRAIN = 16384, /* additions that make a unit */
+    GRAIN = 16384,    /* additions that make a unit */
+    LEAST_BLOCKS = 8, /* of a unit, where they are joined */
     /* Chains of many operations want several of them side by side, as far as registers hold what they need.
      */
     HEAVY = 16,
@@ -245,6 +246,11 @@ static void store_turn(kt_lower *lower, kt_reg index, kt_reg mask, void *context
     int lanes = mask ? turn->n->lanes : turn->n->vector;
     for (int i = 0; i < turn->n->lanes; i += lanes)
         store_lanes(lower, kt_plus_int(lower, index, i), lanes, mask, turn);
+    if (!turn->n->rowwise || mask) return;
+    kt_position at = turn->at;
+    at.lanes = turn->n->lanes;
+    at.at[at.rank - 1] = kt_axis_at(index, at.lanes > 1);
+    kt_rows_prefetch(lower, &at, true);
 }
 
 /* ---- narrow rows ----------------------------------------------------------------------------- */
@@ -653,7 +659,8 @@ static nest plan_nest(kt_lower *lower, const stored *stores, uint32_t count) {
                    : kt_dim_max(dims, one, kt_dim_ceildiv(dims, inner, kt_dim_const(dims, n.chunk)));
     kt_dim block = kt_dim_max(dims, kt_dim_mul_const(dims, inner, n.swept.block), one);
     kt_dim blocks = kt_dim_floordiv(dims, kt_dim_const(dims, GRAIN / weight + 1), block);
-    n.rows_per_unit = kt_dim_mul_const(dims, kt_dim_max(dims, one, blocks), n.swept.block);
+    kt_dim least = kt_dim_const(dims, n.swept.joined ? LEAST_BLOCKS : 1);
+    n.rows_per_unit = kt_dim_mul_const(dims, kt_dim_max(dims, least, blocks), n.swept.block);
     n.units = kt_dim_mul(dims, kt_dim_ceildiv(dims, n.rows, n.rows_per_unit), n.chunks);
     /* About 4 additions a nanosecond on every lane. */
     kt_dim work = kt_dim_mul_const(dims, kt_dim_mul(dims, n.rows, inner), weight);

@@ -196,6 +196,7 @@ enum { KT_MOST_REDUCED = 4 };
 typedef struct kt_rows {
     int axes;      /* those before the row's own; -1: what belongs to a row as such is not looked for */
     int64_t block; /* how many are swept at a time */
+    bool joined;   /* the next block is swept for the first time while this one's rows are made */
     kt_value kept; /* rather than computed again by each sweep, or 0 */
     kt_value reduced[KT_MOST_REDUCED]; /* of each row of a block, before the rows are made */
     uint32_t count;
@@ -207,6 +208,8 @@ typedef struct kt_rows {
 /* For rows of this shape behind its first `axes`. */
 kt_rows kt_rows_plan(const kt_lower *lower, int rank, const kt_dim *dims, int axes);
 int64_t kt_rows_scratch(const kt_rows *rows); /* elements of dtype */
+/* Prefetches what sweeps will want of rows while this place is swept for the last reduction or, making, in the end. */
+void kt_rows_prefetch(kt_lower *lower, const kt_position *at, bool making);
 /* Where a row begins. */
 typedef kt_position kt_row_place(kt_lower *lower, kt_reg row, void *context);
 /* Makes the row that begins there. */

@@ -114,10 +114,7 @@ static void begin_run(kt_lower *lower, reduction *r, int axis, kt_reg begin, kt_
 
 /* ---- reduce ---------------------------------------------------------------------------------- */
 
-enum {
-    BLOCK = 128,                /* additions */
-    MOST_AHEAD_BYTES = 1 << 14, /* of a row that waits in the nearest cache beside the one at hand */
-};
+enum { BLOCK = 128 /* additions */ };
 
 typedef struct accumulation {
     reduction *r;
@@ -202,30 +199,6 @@ static void end_cell(kt_lower *lower, accumulation *sum, kt_cell outer) {
     accumulate(lower, sum, part);
 }
 
-/* Is it read row by row at this position's shape, of so many columns? */
-static bool is_of_rows(kt_lower *lower, const kt_type *type, const kt_position *at, int64_t columns) {
-    int64_t own;
-    return type->rank > 0 && kt_dim_is_const(lower->dims, type->dims[type->rank - 1], &own) &&
-           own == columns && kt_type_elements(lower->dims, type) == kt_product(lower, at->dims, 0, at->rank);
-}
-
-/* What stands at the same place of the next block's row: that row's first reduction would wait for it, and
- * blocks are too long for the processor to begin with the next before one is done. It comes while the last
- * reduction computes, which reads the nearest cache. */
-static void prefetch_next_block(kt_lower *lower, const kt_position *at) {
-    const kt_function *kernel = lower->kernel;
-    int64_t columns;
-    if (!kt_dim_is_const(lower->dims, at->dims[at->rank - 1], &columns)) return;
-    for (uint32_t i = 0; i < kernel->params.count; i++) {
-        int64_t bytes = (int64_t)kt_dtype_bytes(lower->loops->buffer_dtypes[i]);
-        const kt_type *type = kt_graph_type(lower->graph, kernel->params.at[i].value);
-        if (columns > MOST_AHEAD_BYTES / bytes || !is_of_rows(lower, type, at, columns)) continue;
-        kt_reg next = kt_plus_int(lower, kt_position_linear(lower, at).at, columns * lower->block);
-        for (int64_t j = 0; j < at->lanes; j += KT_LINE_BYTES / bytes)
-            kt_loops_prefetch(lower->loops, i, kt_plus_int(lower, next, j));
-    }
-}
-
 static void row_turn(kt_lower *lower, kt_reg index, kt_reg mask, void *context) {
     const accumulation *sum = context;
     kt_position at = sum->r->at;
@@ -233,7 +206,7 @@ static void row_turn(kt_lower *lower, kt_reg index, kt_reg mask, void *context) 
     at.mask = mask;
     at.at[at.rank - 1] = kt_axis_at(index, at.lanes > 1);
     kt_reg next = operand_as(lower, sum->r, &at, sum->dtype);
-    if (!mask && sum->last) prefetch_next_block(lower, &at);
+    if (!mask && sum->last) kt_rows_prefetch(lower, &at, false);
     kt_lower_keep(lower, sum->r->operand, &at, kt_lower_value(lower, sum->r->operand, &at));
     if (mask) {
         kt_reg neutral = kt_identity(lower, sum->kind, sum->dtype, sum->lanes);

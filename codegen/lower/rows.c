@@ -3,15 +3,19 @@
  *
  * A sweep waits at its end for the sum it makes, lanes and all, before the next one over the same row begins.
  * So short rows are swept in blocks, first all of them for the first reduction, then all for the second, and
- * so on: what is reduced of each row waits in scratch memory, and rows in the nearest cache. What costs much
- * and several sweeps want, as a softmax's exponentials, is kept for the row. */
+ * so on: what is reduced of each row waits in scratch memory, and rows in the nearest cache. The last sweep
+ * over a block stores, and the first over the next one loads: where the sweeps between take the core longer
+ * than memory, these two are one, row by row. What costs much and several sweeps want, as a softmax's
+ * exponentials, is kept for the row. */
 #include "codegen/lower/lower_impl.h"
 
 enum {
-    MOST_KEPT = 16384,  /* elements of a row */
-    BLOCK_BYTES = 4096, /* of a block's rows; up to twice that, rather than one row alone */
-    MOST_ROWS = 16,     /* of a block */
-    LINE = 16,          /* elements */
+    MOST_KEPT = 16384,     /* elements of a row */
+    BLOCK_BYTES = 4096,    /* of a block's rows; up to twice that, rather than one row alone */
+    MOST_ROWS = 16,        /* of a block */
+    LINE = 16,             /* elements */
+    MOST_AHEAD = 1 << 14,  /* bytes of a row that waits in the nearest cache beside the one at hand, */
+    MOST_BESIDE = 1 << 13, /* and beside what is made of that, too */
 };
 
 static const kt_node_info *node_at(const kt_lower *lower, uint32_t i) {
@@ -124,6 +128,8 @@ kt_rows kt_rows_plan(const kt_lower *lower, int rank, const kt_dim *dims, int ax
         rows.block = block;
     else
         rows.count = 0;
+    /* What takes the core longer than memory. */
+    rows.joined = rows.block > 2 && (rows.kept || lower->target->vector_bytes < KT_LINE_BYTES);
     return rows;
 }
 
@@ -132,6 +138,45 @@ static int64_t kept_elements(const kt_rows *rows) {
 }
 
 int64_t kt_rows_scratch(const kt_rows *rows) { return kept_elements(rows) + rows->count * rows->block; }
+
+/* ---- ahead of sweeps ------------------------------------------------------------------------- */
+
+/* Is it of rows at this position's shape, of so many columns? */
+static bool is_of_rows(kt_lower *lower, const kt_type *type, const kt_position *at, int64_t columns) {
+    int64_t own;
+    return type->rank > 0 && kt_dim_is_const(lower->dims, type->dims[type->rank - 1], &own) &&
+           own == columns && kt_type_elements(lower->dims, type) == kt_product(lower, at->dims, 0, at->rank);
+}
+
+/* Of a buffer, what lies `ahead` elements behind this place. */
+static void prefetch(kt_lower *lower, uint32_t buffer, const kt_position *at, int64_t ahead) {
+    int64_t line = KT_LINE_BYTES / (int64_t)kt_dtype_bytes(lower->loops->buffer_dtypes[buffer]);
+    kt_reg begin = kt_plus_int(lower, kt_position_linear(lower, at).at, ahead);
+    for (int64_t i = 0; i < at->lanes; i += line)
+        kt_loops_prefetch(lower->loops, buffer, kt_plus_int(lower, begin, i));
+}
+
+/* The next block's first reduction would wait for its rows, and blocks are too long for the processor to
+ * begin with the next before one is done: so these come while the last reduction computes, which reads the
+ * nearest cache. A long row, unless another is kept there, comes while the one before is made, and the place
+ * where that goes comes while it is reduced. */
+void kt_rows_prefetch(kt_lower *lower, const kt_position *at, bool making) {
+    const kt_function *kernel = lower->kernel;
+    int64_t columns;
+    if (!kt_dim_is_const(lower->dims, at->dims[at->rank - 1], &columns)) return;
+    for (uint32_t i = 0; i < kernel->params.count + kernel->results.count; i++) {
+        bool result = i >= kernel->params.count;
+        uint32_t number = result ? i - kernel->params.count : i;
+        if (result && lower->parts[number].concat) continue;
+        kt_value value = result ? kernel->results.at[number].value : kernel->params.at[number].value;
+        int64_t bytes = columns * (int64_t)kt_dtype_bytes(lower->loops->buffer_dtypes[i]);
+        bool is_long = bytes > MOST_BESIDE && !lower->rows[1].value,
+             wanted = result ? is_long && !making : is_long == making;
+        if (wanted && bytes <= MOST_AHEAD &&
+            is_of_rows(lower, kt_graph_type(lower->graph, value), at, columns))
+            prefetch(lower, i, at, result ? 0 : columns * lower->block);
+    }
+}
 
 /* ---- sweeps ---------------------------------------------------------------------------------- */
 
@@ -149,12 +194,11 @@ static kt_reg reduced_place(kt_lower *lower, const kt_rows *rows, uint32_t numbe
     return kt_plus_int(lower, index, rows->scratch_begin + kept_elements(rows) + number * rows->block);
 }
 
-/* One for what is reduced of rows under this number; and one to make them in the end. */
-static void sweep(kt_lower *lower, block *b, uint32_t number) {
+/* What is reduced of the row under this number; or one behind these, the row itself. index: in its block. */
+static void sweep_row(kt_lower *lower, block *b, kt_reg row, kt_reg index, uint32_t number) {
     const kt_rows *rows = b->rows;
     kt_loops *loops = lower->loops;
-    kt_reg row = kt_lower_begin(lower, b->begin, b->end, 1, number < rows->count ? "reduced row" : "row");
-    kt_reg index = rows->block > 1 ? kt_minus(lower, row, b->begin) : kt_loops_int(loops, 0);
+    uint32_t known = lower->known.count;
     kt_position at = b->place(lower, row, b->context);
     kt_reg kept = kt_plus_int(lower, kt_times_int(lower, index, rows->stride), rows->scratch_begin);
     lower->rows[1] = (kt_row){rows->kept, rows->scratch, kept};
@@ -164,7 +208,7 @@ static void sweep(kt_lower *lower, block *b, uint32_t number) {
         for (uint32_t i = 0; i < number; i++)
             kt_lower_know(lower, rows->reduced[i], &own,
                           kt_loops_load(loops, rows->scratch, reduced_place(lower, rows, i, index), 1, 0));
-        if (b->kept) kt_lower_know_row(lower, rows->kept);
+        if (b->kept && number > 0) kt_lower_know_row(lower, rows->kept);
         if (number < rows->count)
             kt_loops_store(loops, rows->scratch, reduced_place(lower, rows, number, index),
                            kt_lower_value(lower, rows->reduced[number], &own), 0);
@@ -174,16 +218,43 @@ static void sweep(kt_lower *lower, block *b, uint32_t number) {
         if (rows->axes >= 0) hoist_row(lower, rows->axes, &at);
         b->make(lower, &at, b->context);
     }
+    lower->known.count = known;
+}
+
+static void sweep(kt_lower *lower, block *b, uint32_t number) {
+    kt_reg row = kt_lower_begin(lower, b->begin, b->end, 1, number < b->rows->count ? "reduced row" : "row");
+    kt_reg index = b->rows->block > 1 ? kt_minus(lower, row, b->begin) : kt_loops_int(lower->loops, 0);
+    sweep_row(lower, b, row, index, number);
+    kt_lower_end(lower);
+}
+
+static void begin_block(kt_lower *lower, block *b, kt_reg begin, kt_reg last) {
+    b->begin = begin;
+    b->end = kt_loops_index(lower->loops, KT_INDEX_MIN, kt_plus_int(lower, begin, b->rows->block), last);
+}
+
+/* Makes the block's rows; and behind each of them sweeps the next block's for the first time, so that memory
+ * and the core work at once. */
+static void sweep_last_and_next(kt_lower *lower, block *b, kt_reg last) {
+    kt_reg row = kt_lower_begin(lower, b->begin, b->end, 1, "row"), index = kt_minus(lower, row, b->begin);
+    sweep_row(lower, b, row, index, b->rows->count);
+    kt_reg next = kt_plus_int(lower, row, b->rows->block);
+    kt_lower_if(lower, kt_loops_index(lower->loops, KT_INDEX_LT, next, last));
+    sweep_row(lower, b, next, index, 0);
+    kt_lower_end(lower);
     kt_lower_end(lower);
 }
 
 void kt_lower_rows(kt_lower *lower, const kt_rows *rows, kt_reg first, kt_reg last, kt_row_place *place,
                    kt_row_body *make, void *context) {
     block b = {.rows = rows, .begin = first, .end = last, .place = place, .make = make, .context = context};
-    if (rows->block > 1) {
-        b.begin = kt_lower_begin(lower, first, last, rows->block, "block of rows");
-        b.end = kt_loops_index(lower->loops, KT_INDEX_MIN, kt_plus_int(lower, b.begin, rows->block), last);
+    if (rows->joined) {
+        begin_block(lower, &b, first, last);
+        sweep(lower, &b, 0);
     }
-    for (uint32_t i = 0; i <= rows->count; i++) sweep(lower, &b, i);
+    if (rows->block > 1)
+        begin_block(lower, &b, kt_lower_begin(lower, first, last, rows->block, "block of rows"), last);
+    for (uint32_t i = rows->joined; i + rows->joined <= rows->count; i++) sweep(lower, &b, i);
+    if (rows->joined) sweep_last_and_next(lower, &b, last);
     if (rows->block > 1) kt_lower_end(lower);
 }

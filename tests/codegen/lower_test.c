@@ -496,10 +496,12 @@ static void test_rows(void **state) {
     end(&s, layer_norm(&s, PARAM(&s, KT_F32, N, 64), 64));
     begin(&s, "softmax_f16");
     end(&s, softmax(&s, PARAM(&s, KT_F16, N, 40), true));
-    begin(&s, "blocks"); /* of rows, the last of which is not full */
-    end(&s, softmax(&s, PARAM(&s, KT_F32, 3, 13, 24), true));
+    begin(&s, "blocks"); /* of rows, some for a unit, and the last not full */
+    end(&s, softmax(&s, PARAM(&s, KT_F32, 3, 57, 24), true));
     begin(&s, "layer_norm_blocks");
-    end(&s, layer_norm(&s, PARAM(&s, KT_F32, 37, 100), 100));
+    end(&s, layer_norm(&s, PARAM(&s, KT_F32, 137, 100), 100));
+    begin(&s, "layer_norm_long");
+    end(&s, layer_norm(&s, PARAM(&s, KT_F32, 3, 4096), 4096));
     begin(&s, "pairs");
     end(&s, softmax(&s, PARAM(&s, KT_F32, 5, 1000), true));
     begin(&s, "layer_norm_pairs");
@@ -554,6 +556,40 @@ static void test_row_stores(void **state) {
         assert_true(stored > 0);
     }
     finish(&s);
+}
+
+/* Does the kernel prefetch its operand, and where its result is stored? */
+static void check_prefetches(suite *s, uint32_t kernel, bool operand, bool result) {
+    kt_target target;
+    kt_loops loops;
+    bool found[2] = {false, false};
+    assert_int_equal(
+        kt_target_describe("x86_64-unknown-linux-gnu", "x86-64-v3", NULL, s->arena, &target, &s->diag),
+        KT_OK);
+    assert_int_equal(kt_lower_kernel(s->graph, s->kernels.at[kernel], &target, s->arena, &loops, &s->diag),
+                     KT_OK);
+    for (uint32_t i = 0; i < loops.code.count; i++)
+        if (loops.code.at[i].code == KT_CODE_PREFETCH)
+            found[loops.buffer_is_result[loops.code.at[i].buffer]] = true;
+    assert_int_equal(found[0], operand);
+    assert_int_equal(found[1], result);
+}
+
+static void test_row_prefetches(void **state) {
+    (void)state;
+    suite s = begin_suite();
+    static const int64_t columns[] = {256, 4096, 16384};
+    for (int i = 0; i < 3; i++) {
+        begin(&s, "layer_norm");
+        end(&s, layer_norm(&s, PARAM(&s, KT_F32, N, columns[i]), (int)columns[i]));
+    }
+    begin(&s, "softmax"); /* keeps a row */
+    end(&s, softmax(&s, PARAM(&s, KT_F32, N, 4096), true));
+    check_prefetches(&s, 0, true, false);
+    check_prefetches(&s, 1, true, true);
+    check_prefetches(&s, 2, false, false);
+    check_prefetches(&s, 3, true, false);
+    end_suite(&s);
 }
 
 /* ---- windows --------------------------------------------------------------------------------- */
@@ -611,7 +647,8 @@ int main(void) {
         cmocka_unit_test(test_parts),       cmocka_unit_test(test_views),
         cmocka_unit_test(test_reduce),      cmocka_unit_test(test_rows_with_nan),
         cmocka_unit_test(test_long_sums),   cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_row_stores),  cmocka_unit_test(test_window),
+        cmocka_unit_test(test_row_stores),  cmocka_unit_test(test_row_prefetches),
+        cmocka_unit_test(test_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
