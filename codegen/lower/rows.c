@@ -158,10 +158,12 @@ static void prefetch(kt_lower *lower, uint32_t buffer, const kt_position *at, in
 
 /* The next block's first reduction would wait for its rows, and blocks are too long for the processor to
  * begin with the next before one is done: so these come while the last reduction computes, which reads the
- * nearest cache. A long row, unless another is kept there, comes while the one before is made, and the place
- * where that goes comes while it is reduced. */
+ * nearest cache; and where that takes narrow vectors long, as with exponentials, so does the place where rows
+ * go. A long row, unless another is kept there, comes while the one before is made, and the place where that
+ * goes while it is reduced. */
 void kt_rows_prefetch(kt_lower *lower, const kt_position *at, bool making) {
     const kt_function *kernel = lower->kernel;
+    bool kept = lower->rows[1].value, narrow = lower->target->vector_bytes < KT_LINE_BYTES;
     int64_t columns;
     if (!kt_dim_is_const(lower->dims, at->dims[at->rank - 1], &columns)) return;
     for (uint32_t i = 0; i < kernel->params.count + kernel->results.count; i++) {
@@ -169,9 +171,9 @@ void kt_rows_prefetch(kt_lower *lower, const kt_position *at, bool making) {
         uint32_t number = result ? i - kernel->params.count : i;
         if (result && lower->parts[number].concat) continue;
         kt_value value = result ? kernel->results.at[number].value : kernel->params.at[number].value;
-        int64_t bytes = columns * (int64_t)kt_dtype_bytes(lower->loops->buffer_dtypes[i]);
-        bool is_long = bytes > MOST_BESIDE && !lower->rows[1].value,
-             wanted = result ? is_long && !making : is_long == making;
+        int64_t bytes = kt_size_mul(columns, (int64_t)kt_dtype_bytes(lower->loops->buffer_dtypes[i]));
+        bool is_long = bytes > MOST_BESIDE && !kept,
+             wanted = result ? !making && (is_long || (kept && narrow)) : making == is_long;
         if (wanted && bytes <= MOST_AHEAD &&
             is_of_rows(lower, kt_graph_type(lower->graph, value), at, columns))
             prefetch(lower, i, at, result ? 0 : columns * lower->block);
