@@ -36,8 +36,19 @@ code() { # MODEL CPU
 }
 has() { expect_text "$1" code; }
 lacks() { ! grep -m 3 -E -e "$1" code || fail "$2 code for $3"; }
+# For every family of layers LLVM is given the features of the CPU and asked for no instruction by name that the CPU
+# lacks; what it makes of that is looked at where products, sums and conversions of all types occur.
+skylake=+avx,+avx2,+fma,+f16c,+avx512f,+avx512bw,+avx512dq,+avx512vl,+sse4.1,+sse4.2,+popcnt,+bmi,+bmi2,+lzcnt,+movbe,+avx512cd
 for family in "$SOURCE"/tests/fixtures/*.keras "$model"; do
-    code "$family" skylake-avx512
+    "$KERATIN" compile "$family" -o code.ll --name code --target x86_64-linux-gnu --cpu skylake-avx512
+    expect_text '"target-features"=' code.ll
+    sed -n 's/.*"target-features"="\([^"]*\)".*/\1/p' code.ll >features
+    ! grep -m 3 -v -x -F -e "$skylake" features || fail "other features for $family"
+    ! grep -m 3 -E -e 'llvm\.x86\.[a-z0-9.]*(vpdp|vnni|bf16|fp16|vbmi|vpopcnt|vpshld|vpshrd|madd52|gf2p8|aes|sha|tdp|tile|exp2|rcp28)|call .* asm ' code.ll ||
+        fail "later instructions for $family"
+done
+for family in conv activations quantized dtype_mixed_bfloat16 dtype_mixed_float16 integers_in_operations op_special attention; do
+    code "$SOURCE/tests/fixtures/$family.keras" skylake-avx512
     lacks '^(vp2intersect|vpdp|vpopcnt|vpshld|vpshrd|vpmadd52|vperm[it2]*b |vpmultishift|vgf2p8|vaes|v[a-z0-9]*[a-z]ph |vcvt(u?w|u?dq|u?qq|pd)2ph|vcvtne|vp4|v4f|vexp2|vrcp28|tdp|sha|clwb|movdir)' later "$family"
 done
 code "$model" skylake-avx512
