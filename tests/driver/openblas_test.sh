@@ -12,6 +12,12 @@ expect_errors 1
 expect_text ' = product ' digits.loops
 "$KERATIN" compile "$model" -o own.loops --emit=loops
 ! grep -q ' = product ' own.loops || fail "OpenBLAS without being asked for"
+# Half precision is not its, so tests/fixtures leaves these out.
+for family in dtype_float16 dtype_mixed_float16 dtype_bfloat16 dtype_mixed_bfloat16; do
+    "$KERATIN" compile "$SOURCE/tests/fixtures/$family.keras" -o half.plan --emit=plan --contractions=openblas
+    "$KERATIN" compile "$SOURCE/tests/fixtures/$family.keras" -o own.plan --emit=plan
+    cmp half.plan own.plan || fail "OpenBLAS changes $family"
+done
 "$KERATIN" compile "$model" -o arm.s --target aarch64-linux-gnu --contractions=openblas
 expect_text 'kt_blas_sgemm' arm.s
 expect_status 1 "$KERATIN" compile "$model" -o out --target aarch64-linux-gnu --contractions=openblas
