@@ -53,6 +53,8 @@ foreach(source ${fuzz_sources})
     ENVIRONMENT "ASAN_OPTIONS=allocator_may_return_null=1")
 endforeach()
 
+# An input frees little: what is kept of the freed need not outlast it by far.
+set(fuzz_search_options allocator_may_return_null=1:malloc_context_size=1:quarantine_size_mb=8)
 if(KT_SANITIZE MATCHES address AND CMAKE_C_COMPILER_ID MATCHES Clang)
   # The readers once more, optimised, and with what libFuzzer needs to see where it has been.
   add_library(fuzz_instrumented STATIC ${fuzz}/fuzz.c ${fuzz}/json.c)
@@ -109,6 +111,6 @@ if(KT_SANITIZE MATCHES address AND CMAKE_C_COMPILER_ID MATCHES Clang)
     add_test(NAME fuzz/${name}_search COMMAND ${fixed} $<TARGET_FILE:fuzz_${name}_search> ${limit} -seed=1 -reload=0
       -timeout=20 -rss_limit_mb=3000 -print_final_stats=1 -verbosity=1 -artifact_prefix=${fuzz_out}/findings/${name}- ${places})
     set_tests_properties(fuzz/${name}_search PROPERTIES LABELS fuzz COST 15
-      ENVIRONMENT "ASAN_OPTIONS=allocator_may_return_null=1")
+      ENVIRONMENT "ASAN_OPTIONS=${fuzz_search_options}")
   endforeach()
 endif()
