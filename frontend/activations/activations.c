@@ -207,10 +207,10 @@ static kt_value squareplus(kt_builder *b, kt_value x, const double *p) {
     return scale(b, kt_build_add(b, x, root), 0.5);
 }
 
-/* 0 up to x = -1, middle up to x = 1, then right. */
+/* 0 up to x = -1, middle up to x = 1 and of NaN, then right. */
 static kt_value in_three_parts(kt_builder *b, kt_value x, kt_value middle, kt_value right) {
-    kt_value y = kt_build_select(b, below(b, x, 1), middle, right);
-    return kt_build_select(b, above(b, x, -1), y, kt_build_like(b, x, 0));
+    kt_value y = kt_build_select(b, kt_build_ge(b, x, kt_build_like(b, x, 1)), right, middle);
+    return kt_build_select(b, kt_build_le(b, x, kt_build_like(b, x, -1)), kt_build_like(b, x, 0), y);
 }
 
 static kt_value sparse_plus(kt_builder *b, kt_value x, const double *p) {

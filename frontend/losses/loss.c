@@ -184,13 +184,6 @@ static kt_value count_all(kt_builder *b, kt_value x) {
     return kt_build_cast(b, kt_build_size(b, kt_type_elements(b->graph->dims, &type)), type.dtype);
 }
 
-/* Scalars; 0 where y is. The quotient that is not taken must be finite, or derivatives would not be. */
-static kt_value divide_no_nan(kt_builder *b, kt_value x, kt_value y) {
-    kt_value zero = kt_build_like(b, y, 0), none = kt_build_eq(b, y, zero);
-    kt_value quotient = kt_build_div(b, x, kt_build_select(b, none, kt_build_like(b, y, 1), y));
-    return kt_build_select(b, none, zero, quotient);
-}
-
 /* weights of the values' rank, and shapes that can be broadcast; false and a problem where they do not fit.
  */
 static bool fit_weights(const kt_loss *loss, kt_trace *trace, const char *what, kt_value *values,
@@ -212,7 +205,7 @@ static kt_value multiply(kt_builder *b, kt_value x, kt_value y) {
 static kt_value weigh_mask(kt_builder *b, const kt_loss *loss, kt_value mask) {
     kt_value weights = kt_build_cast(b, mask, loss->compute_dtype);
     if (!kt_options_listed("mean sum_over_batch_size", loss->reduction)) return weights;
-    kt_value share = divide_no_nan(b, count_all(b, weights), sum_all(b, weights));
+    kt_value share = kt_divide_no_nan(b, count_all(b, weights), sum_all(b, weights));
     return multiply(b, weights, share);
 }
 
@@ -221,7 +214,7 @@ static kt_value reduce(kt_builder *b, const kt_loss *loss, kt_value values, kt_v
     kt_value sum = sum_all(b, values);
     if (strcmp(loss->reduction, "sum") == 0) return sum;
     bool weighted = strcmp(loss->reduction, "mean_with_sample_weight") == 0 && weights;
-    return divide_no_nan(b, sum, weighted ? sum_all(b, weights) : count_all(b, values));
+    return kt_divide_no_nan(b, sum, weighted ? sum_all(b, weights) : count_all(b, values));
 }
 
 /* The mask of output and the one that the values have of themselves. */

@@ -25,12 +25,6 @@ void kt_same_rank(kt_builder *b, kt_value *x, kt_value *y, bool expand_vectors) 
     if (distance == -1) align(b, y, x, expand_vectors);
 }
 
-kt_value kt_divide_no_nan(kt_builder *b, kt_value x, kt_value y) {
-    kt_value zero = kt_build_like(b, y, 0), none = kt_build_eq(b, y, zero);
-    kt_value ratio = kt_build_div(b, x, kt_build_select(b, none, kt_build_like(b, y, 1), y));
-    return kt_build_select(b, none, zero, ratio);
-}
-
 static kt_value reduce(kt_builder *b, kt_value x, int first, int end, bool mean) {
     kt_ints axes = {0};
     for (int axis = first; axis < end; axis++) axes.at[axes.count++] = axis;

@@ -47,8 +47,6 @@ void kt_metric_assign_add(const kt_metric *metric, kt_trace *trace, uint32_t n, 
 /* Brings two values to one rank as Keras does: a last axis of size 1 goes, or comes to a vector unless that is
  * not to be expanded. */
 void kt_same_rank(kt_builder *builder, kt_value *x, kt_value *y, bool expand_vectors);
-/* x / y, and 0 where y is 0. */
-kt_value kt_divide_no_nan(kt_builder *builder, kt_value x, kt_value y);
 /* The sum of all elements, a scalar. */
 kt_value kt_sum_all(kt_builder *builder, kt_value x);
 /* sample_weight, which counts for all that is behind its axes, in x's shape. */

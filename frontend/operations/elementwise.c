@@ -66,8 +66,13 @@ static kt_value smaller_of(kt_builder *b, kt_value x, kt_value y) {
     return kt_is_bool(b, x) ? kt_build_and(b, x, y) : kt_build_minimum(b, x, y);
 }
 
+/* Of x and y themselves, squares may be infinite or 0. */
 static kt_value length_of(kt_builder *b, kt_value x, kt_value y) {
-    return kt_build_sqrt(b, kt_build_add(b, kt_build_mul(b, x, x), kt_build_mul(b, y, y)));
+    x = kt_build_abs(b, x);
+    y = kt_build_abs(b, y);
+    kt_value longer = kt_build_maximum(b, x, y);
+    kt_value ratio = kt_divide_no_nan(b, kt_build_minimum(b, x, y), longer);
+    return kt_build_mul(b, longer, kt_build_sqrt(b, kt_add_number(b, kt_build_mul(b, ratio, ratio), 1)));
 }
 
 // clang-format off

@@ -122,6 +122,8 @@ kt_value kt_positions(kt_builder *builder, kt_dim size);
 /* x + number; x + a dimension; both of x's dtype. */
 kt_value kt_add_number(kt_builder *builder, kt_value x, double number);
 kt_value kt_add_dim(kt_builder *builder, kt_value x, kt_dim dim);
+/* x / y, and 0 where y is 0, with derivatives that are finite there. */
+kt_value kt_divide_no_nan(kt_builder *builder, kt_value x, kt_value y);
 /* x modulo a positive dimension, at least 0. */
 kt_value kt_mod_dim(kt_builder *builder, kt_value x, kt_dim dim);
 /* x with a new axis of size 1 at a place; without an axis of size 1. */

@@ -23,6 +23,12 @@ kt_value kt_add_dim(kt_builder *b, kt_value x, kt_dim dim) {
     return kt_dim_equals(b->graph->dims, dim, 0) ? x : kt_build_add(b, x, kt_dim_like(b, x, dim));
 }
 
+kt_value kt_divide_no_nan(kt_builder *b, kt_value x, kt_value y) {
+    kt_value zero = kt_build_like(b, y, 0), none = kt_build_eq(b, y, zero);
+    kt_value ratio = kt_build_div(b, x, kt_build_select(b, none, kt_build_like(b, y, 1), y));
+    return kt_build_select(b, none, zero, ratio);
+}
+
 kt_value kt_mod_dim(kt_builder *b, kt_value x, kt_dim dim) {
     kt_value size = kt_dim_like(b, x, dim);
     return kt_build_rem(b, kt_build_add(b, kt_build_rem(b, x, size), size), size);

@@ -151,11 +151,6 @@ static kt_value heaviside(kt_builder *b, kt_value x, kt_value at_zero) {
     return kt_build_select(b, kt_build_ne(b, x, x), x, step);
 }
 
-static kt_value divide_no_nan(kt_builder *b, kt_value x, kt_value y) {
-    kt_value zero = number(b, y, 0);
-    return kt_build_select(b, kt_build_eq(b, y, zero), zero, kt_build_div(b, x, y));
-}
-
 static kt_value scale_by_power(kt_builder *b, kt_value x, kt_value power) {
     return kt_build_mul(b, x, kt_build_pow(b, number(b, x, 2), power));
 }
@@ -206,7 +201,7 @@ BINARY(logaddexp,           "Logaddexp",         FLOATS,  log_add_e,            
 BINARY(logaddexp2,          "Logaddexp2",        FLOATS,  log_add_2,            "log2(2^x1 + 2^x2)")
 BINARY(heaviside,           "Heaviside",         FLOATS,  heaviside,            "0 below 0, 1 above, x2 where x1 is 0")
 BINARY(nextafter,           "Nextafter",         FLOATS,  next_after,           "the neighbour of x1 on the side of x2")
-BINARY(divide_no_nan,       "DivideNoNan",       FLOATS,  divide_no_nan,        "x1 / x2, or 0 where x2 is 0")
+BINARY(divide_no_nan,       "DivideNoNan",       FLOATS,  kt_divide_no_nan,     "x1 / x2, or 0 where x2 is 0")
 BINARY(ldexp,               "Ldexp",             FLOATS,  scale_by_power,       "x1 * 2^x2")
 BINARY(gcd,                 "Gcd",               NUMBERS, greatest_divisor,     "the greatest common divisor")
 BINARY(lcm,                 "Lcm",               NUMBERS, least_multiple,       "the least common multiple")
