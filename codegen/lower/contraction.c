@@ -10,7 +10,7 @@ enum {
     BLOCK_BYTES = 192 * 1024,   /* of B, in a unit */
     WHOLE_BYTES = 256 * 1024,   /* of B, where units are rows */
     HALVED_ROWS = 128,          /* as many or more go into two units at least */
-    HALVED_SAMPLE = 64,         /* the same of a sample's rows */
+    HALVED_SAMPLE = 48,         /* the same of a sample's rows */
     BLOCK_TILES = 16,           /* of rows, in a unit */
     MOST_BLOCK_TILES = 1 << 12, /* where their number is not known */
     INLINE_WEIGHT = 24,         /* a heavier epilogue gets a loop of its own */
@@ -320,8 +320,7 @@ static int64_t block_tiles(kt_lower *lower, const kt_tiling *tiling, kt_dim rows
     if (kt_dim_is_const(lower->dims, tiles, &all) && all > 0) {
         bool whole = known >= HALVED_ROWS || halves_sample(lower, rows, &half);
         whole = whole && kt_size_mul(all, bytes) <= WHOLE_BYTES;
-        count = whole ? all : kt_divide_up(all, kt_divide_up(all, count));
-        if (!whole && count > 2) count = (count + 3) / 4 * 4;
+        count = whole ? all : kt_unit_share(all, count < all ? count : all);
     } else if (count > 2) {
         count = (count + 3) / 4 * 4;
     }

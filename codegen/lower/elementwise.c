@@ -626,6 +626,13 @@ static void run_rows_together(kt_lower *lower, nest *n) {
     n->merged |= 1U << (last - 1);
 }
 
+/* How many of a sample's rows or elements make a unit, in steps, of which `most` would do: threads share them
+ * where they share the samples of other kernels. */
+static int64_t even_share(const kt_lower *lower, kt_dim all, int64_t step, int64_t most) {
+    int64_t steps = kt_divide_up(kt_dim_divisor(lower->dims, all), step);
+    return step * (steps > most ? kt_unit_share(steps, most) : most);
+}
+
 static nest plan_nest(kt_lower *lower, const stored *stores, uint32_t count) {
     const kt_type *type = kt_graph_type(lower->graph, stores[0].value);
     nest n = {.stores = stores, .count = count, .rank = type->rank};
@@ -653,14 +660,17 @@ static nest plan_nest(kt_lower *lower, const stored *stores, uint32_t count) {
     if (!n.rowwise && n.is_short && before > 0) n.row_axes = before; /* a division a vector would be dear */
     kt_dim inner = kt_product(lower, n.dims, n.row_axes, n.rank);
     n.rows = kt_product(lower, n.dims, 0, n.row_axes);
-    n.chunk = (GRAIN / weight + step) / step * step;
+    n.chunk = even_share(lower, inner, step, (GRAIN / weight + step) / step);
     n.chunks = n.rowwise || last != n.row_axes
                    ? one
                    : kt_dim_max(dims, one, kt_dim_ceildiv(dims, inner, kt_dim_const(dims, n.chunk)));
     kt_dim block = kt_dim_max(dims, kt_dim_mul_const(dims, inner, n.swept.block), one);
     kt_dim blocks = kt_dim_floordiv(dims, kt_dim_const(dims, GRAIN / weight + 1), block);
     kt_dim least = kt_dim_const(dims, n.swept.joined ? LEAST_BLOCKS : 1);
-    n.rows_per_unit = kt_dim_mul_const(dims, kt_dim_max(dims, least, blocks), n.swept.block);
+    blocks = kt_dim_max(dims, least, blocks);
+    n.rows_per_unit = kt_dim_is_const(dims, blocks, &extent)
+                          ? kt_dim_const(dims, even_share(lower, n.rows, n.swept.block, extent))
+                          : kt_dim_mul_const(dims, blocks, n.swept.block);
     n.units = kt_dim_mul(dims, kt_dim_ceildiv(dims, n.rows, n.rows_per_unit), n.chunks);
     /* About 4 additions a nanosecond on every lane. */
     kt_dim work = kt_dim_mul_const(dims, kt_dim_mul(dims, n.rows, inner), weight);
