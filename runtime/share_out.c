@@ -9,10 +9,12 @@ enum {
     NANOSECONDS_A_PART = 2500,   /* beside which handing a part to a thread is little */
     NANOSECONDS_A_CALL = 20000,  /* of all parts: less is done before threads have woken up */
     NANOSECONDS_A_BATCH = 10000, /* the same of shares, for which threads are called but once */
-    READ_BYTES = 32,             /* in a nanosecond, from cache */
-    REREAD_BYTES = 192, /* the same in turns of a loop that reads no more than a core's own cache holds */
+    READ_BYTES = 64,             /* in a nanosecond, from memory or a cache that cores share */
+    REREAD_BYTES = 192,          /* the same from a core's own cache, which holds what a few steps read */
     REREAD_MOST = 1 << 19,
     CACHED_BYTES = 1 << 18, /* more would not be in the core's own cache anyway */
+    STREAMED_BYTES = 16384, /* that go from core to core while a part is handed out */
+    LATENT_BYTES = 4096,    /* that would, while the first of them is waited for */
 };
 
 /* On which cores a buffer was written. */
@@ -54,16 +56,31 @@ static bool is_reread(const kt_abi_entry *entry, const int64_t *values, uint32_t
     return bytes <= REREAD_MOST;
 }
 
+/* To read what a step reads: weights have been driven out of the core's cache since the call before, unless a
+ * loop reads them again soon; what steps hand on is still there, unless it is large. */
+static double read_time(const kt_abi_entry *entry, const int64_t *values, uint32_t number) {
+    const kt_abi_step *step = &entry->steps[number];
+    double all = (double)values[step->bytes], weights = 0;
+    if (is_reread(entry, values, number)) return all / REREAD_BYTES;
+    for (uint32_t i = 0; i < step->arg_count; i++) {
+        const kt_abi_buffer *buffer = &entry->buffers[entry->args[step->first_arg + i]];
+        bool kept = buffer->place == KT_PLACE_CONSTANT || buffer->place == KT_PLACE_VARIABLE;
+        if (kept) weights += (double)values[buffer->bytes];
+    }
+    if (weights > all) weights = all; /* of a table, what is taken */
+    double handed = all - weights;
+    return weights / READ_BYTES + handed / (handed > REREAD_MOST ? READ_BYTES : REREAD_BYTES);
+}
+
 /* What a step takes in nanoseconds by one thread, without moving anything, as an estimate. */
 static double step_time(const kt_abi_entry *entry, const int64_t *values, uint32_t step) {
-    double read = (double)values[entry->steps[step].bytes], time = (double)values[entry->steps[step].cost];
-    read /= is_reread(entry, values, step) ? REREAD_BYTES : READ_BYTES;
+    double time = (double)values[entry->steps[step].cost], read = read_time(entry, values, step);
     return time > read ? time : read;
 }
 
 /* To move so many bytes from core to core. */
 static double moving_time(const struct binding *binding, double bytes) {
-    return (bytes > CACHED_BYTES ? CACHED_BYTES : bytes) / KT_HANDED_BYTES * binding->handing;
+    return (bytes > CACHED_BYTES ? CACHED_BYTES : bytes) / STREAMED_BYTES * binding->handing;
 }
 
 /* The same in parts, and to move what is moved for them. */
@@ -74,8 +91,9 @@ static double shared_time(const kt_abi_entry *entry, const struct binding *bindi
     for (uint32_t i = 0; i < step->arg_count; i++) {
         uint32_t index = entry->args[step->first_arg + i];
         if (entry->buffers[index].place == KT_PLACE_CONSTANT) continue;
-        moved += moved_bytes((double)binding->values[entry->buffers[index].bytes],
-                             (enum home)binding->offsets[index], step->leading, parts, threads);
+        double bytes = moved_bytes((double)binding->values[entry->buffers[index].bytes],
+                                   (enum home)binding->offsets[index], step->leading, parts, threads);
+        moved += bytes > 0 && bytes < LATENT_BYTES ? LATENT_BYTES : bytes;
     }
     return step_time(entry, binding->values, number) / parts + moving_time(binding, moved) +
            (parts > 1 ? binding->handing : 0);

@@ -26,7 +26,8 @@ enum {
     MOVED_LINES = KT_HANDED_BYTES / 64,
     ROUNDS = 4, /* of a try */
     TRIES = 16,
-    LONGEST = 500000,      /* nanoseconds that tries may take */
+    LOOKS = 64,            /* at what a worker has begun, before one at the clock */
+    LONGEST = 1000000,     /* nanoseconds that tries may take */
     HANDING_MOST = 50000,  /* where it took longer, a thread had lost its core */
     HANDING_UNKNOWN = 1000 /* there, and where no worker came in time */
 };
@@ -79,6 +80,8 @@ static bool run_part(kt_pool *pool) {
     return false;
 }
 
+/* Also returns when it has slept, whatever there is: the job that woke it may be over by then, and the next
+ * is to find it spinning. */
 static void wait_for_work(kt_pool *pool) {
     for (int i = 0; i < SPINS; i++) {
         if (has_parts(atomic_load(&pool->ticket)) || atomic_load(&pool->stop)) return;
@@ -86,9 +89,8 @@ static void wait_for_work(kt_pool *pool) {
     }
     pthread_mutex_lock(&pool->mutex);
     atomic_fetch_add(&pool->sleeping, 1);
-    while (!has_parts(atomic_load(&pool->ticket)) && !atomic_load(&pool->stop)) {
+    if (!has_parts(atomic_load(&pool->ticket)) && !atomic_load(&pool->stop))
         pthread_cond_wait(&pool->work, &pool->mutex);
-    }
     atomic_fetch_sub(&pool->sleeping, 1);
     pthread_mutex_unlock(&pool->mutex);
 }
@@ -187,14 +189,10 @@ void kt_pool_run(kt_pool *pool, kt_kernel_fn *kernel, void *const *args, const i
 /* ---- what sharing costs ---------------------------------------------------------------------- */
 typedef struct exchange {
     _Alignas(64) char lines[2][MOVED_LINES][64];
-    pthread_t by[2]; /* part: who ran it */
+    _Alignas(64) _Atomic int64_t begun; /* turns whose second part a worker has */
+    double end;                         /* until when the caller waits for one */
+    bool missed;                        /* none came */
 } exchange;
-
-static void write_lines(void *const *args, const int64_t *turn, int64_t part, int64_t parts) {
-    exchange *e = args[0];
-    e->by[part] = pthread_self();
-    for (int i = 0; i < MOVED_LINES; i++) e->lines[(part + *turn) % parts][i][0]++;
-}
 
 static double now(void) {
     struct timespec time;
@@ -202,28 +200,35 @@ static double now(void) {
     return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
 }
 
-/* Nanoseconds of a job in which two threads exchange their lines; 0: one of them ran all of it. */
+/* The first part does not end before the second has begun, which else the caller would take, too. */
+static void write_lines(void *const *args, const int64_t *turn, int64_t part, int64_t parts) {
+    exchange *e = args[0];
+    if (part > 0) atomic_store(&e->begun, *turn + 1);
+    for (int i = 0; i < MOVED_LINES; i++) e->lines[(part + *turn) % parts][i][0]++;
+    for (int i = 1; part == 0 && !e->missed && atomic_load(&e->begun) <= *turn; i++) {
+        relax();
+        e->missed = i % LOOKS == 0 && now() >= e->end;
+    }
+}
+
+/* Nanoseconds of a job in which two threads exchange their lines. */
 static double try_exchange(kt_pool *pool, exchange *e) {
     void *const args[] = {e};
-    bool both = true;
+    atomic_store(&e->begun, 0);
     double begin = now();
-    for (int64_t turn = 0; turn < ROUNDS; turn++) {
-        kt_pool_run(pool, write_lines, args, &turn, 2);
-        both = both && !pthread_equal(e->by[0], e->by[1]);
-    }
-    return both ? (now() - begin) / ROUNDS : 0;
+    for (int64_t turn = 0; turn < ROUNDS; turn++) kt_pool_run(pool, write_lines, args, &turn, 2);
+    return (now() - begin) / ROUNDS;
 }
 
 double kt_pool_handing(kt_pool *pool) {
-    exchange e = {0};
     if (pool->handing > 0) return pool->handing;
     if (pool->started < pool->threads - 1) start_workers(pool); /* which takes longer, the more there are */
-    double least = 0, end = now() + LONGEST;
-    for (int tries = 0; tries < TRIES && now() < end;) {
+    exchange e = {.end = now() + LONGEST};
+    double least = HANDING_MOST;
+    for (int tries = 0; tries < TRIES && !e.missed; tries++) {
         double time = try_exchange(pool, &e);
-        if (time == 0) continue;
-        if (tries++ == 0 || time < least) least = time;
+        if (!e.missed && time < least) least = time;
     }
-    pool->handing = least > 0 && least <= HANDING_MOST ? least : HANDING_UNKNOWN;
+    pool->handing = least < HANDING_MOST ? least : HANDING_UNKNOWN;
     return pool->handing;
 }
