@@ -16,13 +16,15 @@
 enum {
     UNIT_PRODUCTS = 1 << 20, /* multiply-adds in a unit, about; images of a quarter are shared out */
     NEAR_BYTES = 24 * 1024,  /* of rows under the window */
-    SECOND_BYTES = 1 << 19,  /* of an image and its result, in the second cache */
-    MOST_LINES = 1 << 12,    /* of a unit */
-    MOST_PLACES = 12,        /* of a tile: each costs instructions */
-    PAIRED_PLACES = 7,       /* in each row of a tile of two, at most */
-    LEAST_COSTLY = 16,       /* weight of a kernel whose sums undergo a costly operation */
-    LEAST_TILES = 2,         /* of a strip: pixels between strips are read for both */
-    MOST_PRODUCTS = 160,     /* of a row of the window, in a tile: these are expanded */
+    STRIP_BYTES =
+        46 * 1024, /* of those of a strip, as measured with vectors of 64 bytes; of others NEAR_BYTES */
+    SECOND_BYTES = 1 << 19, /* of an image and its result, in the second cache */
+    MOST_LINES = 1 << 12,   /* of a unit */
+    MOST_PLACES = 12,       /* of a tile: each costs instructions */
+    PAIRED_PLACES = 7,      /* in each row of a tile of two, at most */
+    LEAST_COSTLY = 16,      /* weight of a kernel whose sums undergo a costly operation */
+    LEAST_TILES = 2,        /* of a strip: pixels between strips are read for both */
+    MOST_PRODUCTS = 160,    /* of a row of the window, in a tile: these are expanded */
 };
 
 struct kt_depthwise {
@@ -332,8 +334,11 @@ static void choose_strips(kt_lower *lower, kt_depthwise *d) {
     if (d->spatial != 2 || d->attrs->strides.at[0] != 1 || d->extent == 0 ||
         !is_known(lower, d->w->dims[0], &high) || high < 2)
         return;
-    int64_t strips = kt_divide_up(near_bytes(d, high - 1 + 2 * written), NEAR_BYTES);
-    d->together = kt_divide_up(tiles, strips);
+    int64_t rows = near_bytes(d, high - 1 + 2 * written), strips = 1;
+    int64_t most = lower->target->vector_bytes == KT_LINE_BYTES ? STRIP_BYTES : NEAR_BYTES;
+    while (d->together > LEAST_TILES &&
+           kt_size_mul(rows, d->together * d->places + d->window - 1) > kt_size_mul(most, d->extent))
+        d->together = kt_divide_up(tiles, ++strips);
     if (d->together < LEAST_TILES) d->together = LEAST_TILES;
 }
 
