@@ -82,6 +82,14 @@ const kt_type *kt_graph_places(const kt_graph *graph, kt_value value) {
     return kt_graph_type(graph, concat ? concat->operands[0] : value);
 }
 
+kt_dim kt_graph_part_begin(const kt_graph *graph, const kt_node_info *concat, uint32_t part) {
+    int64_t axis = ((const kt_attrs_concat *)concat->attrs)->axis;
+    kt_dim begin = kt_dim_const(graph->dims, 0);
+    for (uint32_t i = 0; i < part; i++)
+        begin = kt_dim_add(graph->dims, begin, kt_graph_type(graph, concat->operands[i])->dims[axis]);
+    return begin;
+}
+
 /* The field of a node's attributes that names the function it runs; NULL: none. */
 static const kt_attr_info *callee_field(kt_op op) {
     const kt_op_info *info = kt_op_describe(op);

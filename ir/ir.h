@@ -135,6 +135,8 @@ enum { KT_MOST_PARTS = 8, KT_LEAST_RUN = 16 };
 const kt_node_info *kt_graph_parted(const kt_graph *graph, kt_value value);
 /* The type whose places a kernel goes over to make value: that of its parts, or its own. */
 const kt_type *kt_graph_places(const kt_graph *graph, kt_value value);
+/* Where operand number `part` begins along the axis of concat. */
+kt_dim kt_graph_part_begin(const kt_graph *graph, const kt_node_info *concat, uint32_t part);
 /* The function that a node runs; 0: none. */
 kt_func kt_node_callee(const kt_node_info *node);
 /* Drops functions that no entry reaches, and renumbers. */

@@ -112,10 +112,10 @@ static void add_part(fusing *f, const outline *o, kt_text *key) {
     const kt_graph *graph = f->run.graph;
     const kt_node_info *whole = kt_graph_node(graph, o->whole);
     int axis = (int)((const kt_attrs_concat *)whole->attrs)->axis;
-    kt_dim begin = kt_dim_const(graph->dims, 0);
-    for (uint32_t k = 0; whole->operands[k] != o->results[0]; k++)
-        begin = kt_dim_add(graph->dims, begin, kt_graph_type(graph, whole->operands[k])->dims[axis]);
-    const kt_dim place[] = {kt_graph_type(graph, whole->first_result)->dims[axis], begin};
+    uint32_t part = 0;
+    while (whole->operands[part] != o->results[0]) part++;
+    const kt_dim place[] = {kt_graph_type(graph, whole->first_result)->dims[axis],
+                            kt_graph_part_begin(graph, whole, part)};
     kt_text_add_bytes(key, &axis, sizeof axis);
     kt_text_add_bytes(key, place, sizeof place);
 }

@@ -42,9 +42,9 @@ static bool is_f32(const kt_grouping *g, kt_node node) {
 /* ---- what is between ------------------------------------------------------------------------- */
 
 /* Does node work on rows of the product's result, `row`, each by itself, and may be on all of a row at once?
- * marks: by node, what is made of these. */
+ * pair: what is made of these is marked so. */
 static bool works_on_rows(const kt_grouping *g, kt_node node, const kt_type *row, bool at_once,
-                          const bool *marks) {
+                          uint32_t pair) {
     const kt_node_info *info = kt_graph_node(g->graph, node);
     const kt_type *type = result_type(g, node);
     kt_type reduced;
@@ -59,7 +59,7 @@ static bool works_on_rows(const kt_grouping *g, kt_node node, const kt_type *row
     const kt_ints *axes = &((const kt_attrs_broadcast *)info->attrs)->axes;
     for (uint32_t i = 0; i < axes->count; i++)
         if (axes->at[i] != i) return false;
-    return marks[defining(g, info->operands[0])] && type->rank == row->rank;
+    return g->pairs[defining(g, info->operands[0])] == pair && type->rank == row->rank;
 }
 
 typedef bool is_product(const kt_grouping *g, kt_node node);
@@ -83,7 +83,7 @@ static uint32_t place_before(const kt_grouping *g, kt_node node, uint32_t i) {
 
 /* Marks what is made of the first product's result, the product itself included. False: some of it is used
  * elsewhere than for the second's first operand, or does not go row by row. */
-static bool mark_between(const kt_grouping *g, kt_node first, uint32_t second, bool at_once, bool *marks) {
+static bool mark_between(const kt_grouping *g, kt_node first, uint32_t second, bool at_once, uint32_t pair) {
     kt_node last = g->function->nodes.at[second];
     const kt_type *row = result_type(g, first);
     uint32_t used = 0, uses = 0;
@@ -92,29 +92,30 @@ static bool mark_between(const kt_grouping *g, kt_node first, uint32_t second, b
         const kt_node_info *info = info_of(g, node);
         uint32_t operands = 0;
         for (uint32_t k = 0; k < info->operand_count && g->live[node]; k++)
-            operands += marks[defining(g, info->operands[k])];
+            operands += g->pairs[defining(g, info->operands[k])] == pair;
         used += operands;
         if (node == last) break;
         if (node != first && operands == 0) continue;
-        if (node != first && !works_on_rows(g, node, row, at_once, marks)) return false;
-        marks[node] = true;
+        if (node != first && !works_on_rows(g, node, row, at_once, pair)) return false;
+        g->pairs[node] = pair;
         uses += g->uses[info->first_result];
     }
     const kt_node_info *info = info_of(g, last);
-    return used == uses && marks[defining(g, info->operands[0])] && !marks[defining(g, info->operands[1])];
+    return used == uses && g->pairs[defining(g, info->operands[0])] == pair &&
+           g->pairs[defining(g, info->operands[1])] != pair;
 }
 
-/* The marks of what is between; NULL: the two are no such pair, or the first is the last of one. */
-static const bool *find_marks(const kt_grouping *g, kt_node first, uint32_t second, bool at_once) {
+/* The number of the two as a pair, by which what is between is marked; 0: they are none, or the first is the
+ * last of one. */
+static uint32_t find_pair(kt_grouping *g, kt_node first, uint32_t second, bool at_once) {
     for (uint32_t i = 0; i < second && first; i++)
-        if (g->between[g->function->nodes.at[i]] == first) return NULL;
-    bool *marks = KT_NEW_ARRAY(g->run->scratch, bool, g->graph->nodes.count);
-    return first && mark_between(g, first, second, at_once, marks) ? marks : NULL;
+        if (g->between[g->function->nodes.at[i]] == first) return 0;
+    return first && mark_between(g, first, second, at_once, ++g->pair_count) ? g->pair_count : 0;
 }
 
-static void take(kt_grouping *g, const bool *marks, uint32_t second, kt_node last) {
+static void take(kt_grouping *g, uint32_t pair, uint32_t second, kt_node last) {
     for (uint32_t i = 0; i < second; i++)
-        if (marks[g->function->nodes.at[i]]) g->between[g->function->nodes.at[i]] = last;
+        if (g->pairs[g->function->nodes.at[i]] == pair) g->between[g->function->nodes.at[i]] = last;
 }
 
 /* ---- products of matrices -------------------------------------------------------------------- */
@@ -142,10 +143,10 @@ static void chain_matrices(kt_grouping *g, uint32_t second) {
     if (!kt_dim_is_const(g->graph->dims, made->dims[made->rank - 1], &columns) || columns > MOST_CHAINED)
         return;
     kt_node first = first_of(g, second, multiplies_matrices);
-    const bool *marks = find_marks(g, first, second, true);
-    if (!marks) return;
+    uint32_t pair = find_pair(g, first, second, true);
+    if (!pair) return;
     const kt_attrs_dot_general *attrs = info_of(g, node)->attrs, *own = info_of(g, first)->attrs;
-    if (own->lhs_batch.count == attrs->lhs_batch.count) take(g, marks, second, node);
+    if (own->lhs_batch.count == attrs->lhs_batch.count) take(g, pair, second, node);
 }
 
 /* ---- products of places ---------------------------------------------------------------------- */
@@ -222,16 +223,17 @@ static bool pays(const kt_grouping *g, kt_node depthwise, kt_node last, bool exp
 static void chain_places(kt_grouping *g, uint32_t second) {
     kt_node node = g->function->nodes.at[second];
     kt_node depthwise = multiplies_places(g, node) ? first_of(g, second, is_depthwise) : 0;
-    const bool *marks = find_marks(g, depthwise, second, false);
-    if (!marks) return;
+    uint32_t pair = find_pair(g, depthwise, second, false);
+    if (!pair) return;
     uint32_t place = place_before(g, depthwise, second);
-    const bool *expanding = find_marks(g, first_of(g, place, multiplies_places), place, false);
-    if (!pays(g, depthwise, node, expanding != NULL)) return;
-    take(g, marks, second, node);
+    uint32_t expanding = find_pair(g, first_of(g, place, multiplies_places), place, false);
+    if (!pays(g, depthwise, node, expanding > 0)) return;
+    take(g, pair, second, node);
     if (expanding) take(g, expanding, place, node);
 }
 
 void kt_fuse_find_between(kt_grouping *g) {
+    g->pairs = KT_NEW_ARRAY(g->run->scratch, uint32_t, g->graph->nodes.count);
     for (uint32_t i = 0; i < g->function->nodes.count && g->run->options->level > 0; i++) {
         if (!g->live[g->function->nodes.at[i]]) continue;
         chain_matrices(g, i);

@@ -41,6 +41,8 @@ typedef struct kt_grouping {
     bool *anchored;       /* by node: an elementwise operation that can be the epilogue of a contraction */
     kt_node *reduced; /* by node: the reduction of rows that it works on the result of, elementwise; or 0 */
     kt_node *between; /* by node: the product of whose first operand it is a part, from another product on (fuse_between.c); or 0 */
+    uint32_t *pairs;  /* by node: the last pair of products, by number, between which it was found (fuse_between.c) */
+    uint32_t pair_count;
     bool *uniform;    /* by node: a scalar computed from sizes and small constants */
     kt_fuse_groups *users;      /* by value: groups that use it, of those that there are so far */
     bool *escapes;              /* by node: it is used outside of groups */

@@ -127,15 +127,13 @@ static const kt_node_info *find_whole(const kt_graph *graph, const kt_function *
                                       uint32_t index, kt_dim *out_begin) {
     for (uint32_t i = 0; i < function->nodes.count; i++) {
         const kt_node_info *node = kt_graph_node(graph, function->nodes.at[i]);
-        kt_dim begin = kt_dim_const(graph->dims, 0);
         for (uint32_t k = 0; k < node->operand_count && node->op == KT_OP_concat; k++) {
-            const kt_type *part = kt_graph_type(graph, node->operands[k]);
             const kt_node_info *maker = kt_graph_definition(graph, node->operands[k]);
-            *out_begin = begin;
-            if (maker && kt_node_callee(maker) == kernel &&
-                kt_graph_value(graph, node->operands[k])->index == index)
-                return node;
-            begin = kt_dim_add(graph->dims, begin, part->dims[((const kt_attrs_concat *)node->attrs)->axis]);
+            if (!maker || kt_node_callee(maker) != kernel ||
+                kt_graph_value(graph, node->operands[k])->index != index)
+                continue;
+            *out_begin = kt_graph_part_begin(graph, node, k);
+            return node;
         }
     }
     return NULL;

@@ -18,7 +18,7 @@ int64_t kt_unit_share(int64_t all, int64_t most) {
 /* The operation of that kind behind node number i; NULL: there is none. */
 static const kt_node_info *next_of(const kt_lower *lower, uint32_t i, kt_op op) {
     while (++i < lower->kernel->nodes.count) {
-        const kt_node_info *node = kt_graph_node(lower->graph, lower->kernel->nodes.at[i]);
+        const kt_node_info *node = kt_lower_node(lower, i);
         if (node->op == op) return node;
     }
     return NULL;
@@ -26,13 +26,15 @@ static const kt_node_info *next_of(const kt_lower *lower, uint32_t i, kt_op op) 
 
 static bool lower_by_root(kt_lower *lower) {
     for (uint32_t i = 0; i < lower->kernel->nodes.count; i++) {
-        const kt_node_info *node = kt_graph_node(lower->graph, lower->kernel->nodes.at[i]);
+        const kt_node_info *node = kt_lower_node(lower, i);
         if (node->op == KT_OP_dot_general || node->op == KT_OP_conv || node->op == KT_OP_conv_by_kernel ||
             node->op == KT_OP_winograd)
             lower->loops->node = lower->kernel->nodes.at[i];
         bool product = node->op == KT_OP_dot_general, convolution = node->op == KT_OP_conv;
         const kt_node_info *last = product || convolution ? next_of(lower, i, KT_OP_dot_general) : NULL;
         if (last) {
+            /* Refused, and slow then, are none that fuse_between.c finds, but some kernels of a graph that is
+             * read. */
             const kt_node_info *depthwise = convolution ? node : next_of(lower, i, KT_OP_conv);
             return depthwise ? kt_lower_separable_root(lower, product ? node : NULL, depthwise, last)
                              : kt_lower_chained_root(lower, node, last);

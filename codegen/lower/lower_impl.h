@@ -69,6 +69,10 @@ typedef struct kt_lower {
     const kt_node_info *settled;
     int settled_part;
 } kt_lower;
+/* Node number i of the kernel. */
+static inline const kt_node_info *kt_lower_node(const kt_lower *lower, uint32_t i) {
+    return kt_graph_node(lower->graph, lower->kernel->nodes.at[i]);
+}
 
 /* ---- position.c ------------------------------------------------------------------------------ */
 kt_axis_index kt_axis_at(kt_reg at, int64_t step);
@@ -182,6 +186,14 @@ void kt_lower_elementwise(kt_lower *lower);
 typedef void kt_vector_body(kt_lower *lower, kt_reg index, kt_reg mask, void *context);
 void kt_lower_vector_loop(kt_lower *lower, kt_reg begin, kt_reg end, int lanes, kt_vector_body *body,
                           void *context, const char *comment);
+
+/* ---- weight.c -------------------------------------------------------------------------------- */
+enum {
+    KT_GRAIN = 16384, /* additions that make a unit */
+    KT_HEAVY = 16,    /* more than these make a chain of many operations */
+};
+/* Of a vector of the kernel's widest elements. */
+int kt_lower_native_lanes(const kt_lower *lower);
 /* Lanes for the kernel's values, times factor, but not many more than extent. */
 int kt_lower_lanes(const kt_lower *lower, int factor, kt_dim extent);
 bool kt_lower_is_costly(kt_op op);
@@ -189,6 +201,8 @@ bool kt_lower_is_costly(kt_op op);
 uint32_t kt_lower_reduced_axes(const kt_node_info *node);
 /* How much the kernel computes for an element, in additions. */
 int kt_lower_weight(const kt_lower *lower);
+/* How many elements it combines for one of its results, up to about KT_GRAIN; 1: it reduces nothing. */
+int64_t kt_lower_depth(const kt_lower *lower);
 
 /* ---- rows.c ---------------------------------------------------------------------------------- */
 enum { KT_MOST_REDUCED = 4 };

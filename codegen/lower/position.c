@@ -255,6 +255,8 @@ kt_reg kt_position_in_whole(kt_lower *lower, const kt_concat_part *part, const k
     whole.at[run] = kt_axis_add(lower, whole.at[run], kt_axis_at(shift, 0), at->lanes);
     memcpy(whole.dims, type->dims, sizeof whole.dims);
     kt_axis_index place = kt_position_linear(lower, &whole);
+    /* Lanes lie side by side: they run along last axes, of which parts keep whole runs (fuse_assemble.c, and
+     * kt_nest_plan, which starts a run where the concat's axis leads). */
     KT_ASSERT(at->lanes == 1 || place.step <= 1);
     return place.at;
 }

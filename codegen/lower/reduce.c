@@ -262,7 +262,7 @@ static void reduce_runs(kt_lower *lower, accumulation *sum, int axis) {
 static const kt_node_info *last_reduction(const kt_lower *lower) {
     const kt_node_info *last = NULL;
     for (uint32_t i = 0; i < lower->kernel->nodes.count; i++) {
-        const kt_node_info *node = kt_graph_node(lower->graph, lower->kernel->nodes.at[i]);
+        const kt_node_info *node = kt_lower_node(lower, i);
         if (node->op == KT_OP_reduce) last = node;
     }
     return last;

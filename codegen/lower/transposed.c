@@ -20,7 +20,7 @@ typedef struct transposed {
 static bool find_transpose(const kt_lower *lower, transposed *t) {
     int last = t->type->rank - 1;
     for (uint32_t i = 0; i < lower->kernel->nodes.count; i++) {
-        const kt_node_info *node = kt_graph_node(lower->graph, lower->kernel->nodes.at[i]);
+        const kt_node_info *node = kt_lower_node(lower, i);
         if (node->op == KT_OP_transpose) {
             const kt_ints *axes = &((const kt_attrs_transpose *)node->attrs)->axes;
             const kt_type *own = kt_graph_type(lower->graph, node->first_result);
