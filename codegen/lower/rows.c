@@ -117,8 +117,9 @@ kt_rows kt_rows_plan(const kt_lower *lower, int rank, const kt_dim *dims, int ax
         return rows;
     rows.kept = find_kept(lower, rank, dims);
     if (rows.kept) rows.dtype = kt_graph_type(lower->graph, rows.kept)->dtype;
-    /* Not of a power of two: rows would share a cache's sets. */
-    rows.stride = kt_divide_up(columns, LINE) * LINE + LINE;
+    /* Of whole turns, as sweeps store them: behind a row waits another. And not of a power of two: rows would
+     * share a cache's sets. */
+    rows.stride = kt_divide_up(columns, KT_ROW_SLACK) * KT_ROW_SLACK + LINE;
     int64_t bytes = columns * (int64_t)kt_dtype_bytes(rows.dtype), block = BLOCK_BYTES / bytes;
     /* Two rows of exponentials in narrow vectors take so long that memory would wait for them. */
     if (block < 2 && (!rows.kept || lower->target->vector_bytes == KT_LINE_BYTES))
@@ -133,9 +134,7 @@ kt_rows kt_rows_plan(const kt_lower *lower, int rank, const kt_dim *dims, int ax
     return rows;
 }
 
-static int64_t kept_elements(const kt_rows *rows) {
-    return rows->kept ? rows->block * rows->stride + KT_ROW_SLACK : 0;
-}
+static int64_t kept_elements(const kt_rows *rows) { return rows->kept ? rows->block * rows->stride : 0; }
 
 int64_t kt_rows_scratch(const kt_rows *rows) { return kept_elements(rows) + rows->count * rows->block; }
 

@@ -378,6 +378,12 @@ static kt_value softmax(suite *s, kt_value x, bool reshapes) {
     return kt_build_div(&s->b, e, over_row(s, e, KT_REDUCE_SUM, reshapes));
 }
 
+/* What is kept of a row, by its first reduction. */
+static kt_value share_of_exp(suite *s, kt_value x) {
+    kt_value e = kt_build_exp(&s->b, x);
+    return kt_build_div(&s->b, e, over_row(s, e, KT_REDUCE_SUM, true));
+}
+
 static kt_value layer_norm(suite *s, kt_value x, int64_t size) {
     kt_type type = *kt_build_type(&s->b, x);
     kt_value scale = kt_build_like(&s->b, x, 1.0 / (double)size);
@@ -498,6 +504,8 @@ static void test_rows(void **state) {
     end(&s, softmax(&s, PARAM(&s, KT_F16, N, 40), true));
     begin(&s, "blocks"); /* of rows, some for a unit, and the last not full */
     end(&s, softmax(&s, PARAM(&s, KT_F32, 3, 57, 24), true));
+    begin(&s, "kept_blocks"); /* and the last turn over a row goes far behind its end */
+    end(&s, share_of_exp(&s, PARAM(&s, KT_F32, 37, 264)));
     begin(&s, "layer_norm_blocks");
     end(&s, layer_norm(&s, PARAM(&s, KT_F32, 137, 100), 100));
     begin(&s, "layer_norm_long");
