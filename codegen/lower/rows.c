@@ -18,10 +18,6 @@ enum {
     MOST_BESIDE = 1 << 13, /* and beside what is made of that, too */
 };
 
-static const kt_node_info *node_at(const kt_lower *lower, uint32_t i) {
-    return kt_graph_node(lower->graph, lower->kernel->nodes.at[i]);
-}
-
 /* ---- what is kept ---------------------------------------------------------------------------- */
 
 /* Is it the operand of a reduction along its last axis, and used elsewhere too? */
@@ -31,7 +27,7 @@ static bool is_swept_twice(const kt_lower *lower, kt_value value) {
     for (uint32_t i = 0; i < lower->kernel->results.count; i++)
         users += lower->kernel->results.at[i].value == value;
     for (uint32_t i = 0; i < lower->kernel->nodes.count; i++) {
-        const kt_node_info *node = node_at(lower, i);
+        const kt_node_info *node = kt_lower_node(lower, i);
         for (uint32_t k = 0; k < node->operand_count; k++) {
             if (node->operands[k] != value) continue;
             users++;
@@ -44,7 +40,7 @@ static bool is_swept_twice(const kt_lower *lower, kt_value value) {
 /* What costs much, has these dims, and is wanted by several sweeps over a row; 0: nothing is. */
 static kt_value find_kept(const kt_lower *lower, int rank, const kt_dim *dims) {
     for (uint32_t i = 0; i < lower->kernel->nodes.count; i++) {
-        const kt_node_info *node = node_at(lower, i);
+        const kt_node_info *node = kt_lower_node(lower, i);
         const kt_type *type = kt_graph_type(lower->graph, node->first_result);
         bool row = kt_lower_is_costly(node->op) && type->rank == rank;
         for (int axis = 0; axis < rank && row; axis++) row = type->dims[axis] == dims[axis];
@@ -84,7 +80,7 @@ static kt_position row_position(kt_lower *lower, int row_axes, const kt_position
 static void hoist_row(kt_lower *lower, int row_axes, const kt_position *at) {
     kt_position row = row_position(lower, row_axes, at);
     for (uint32_t i = 0; i < lower->kernel->nodes.count; i++) {
-        kt_value value = spread_over_row(lower, node_at(lower, i), row_axes, at->rank, at->dims);
+        kt_value value = spread_over_row(lower, kt_lower_node(lower, i), row_axes, at->rank, at->dims);
         if (value) kt_lower_value(lower, value, &row);
     }
 }
@@ -100,7 +96,7 @@ static bool has_reduced(const kt_rows *rows, kt_value value) {
 /* What is computed and spread over rows, in order. False: it is too much, or not of one dtype. */
 static bool find_reduced(const kt_lower *lower, kt_rows *rows, int rank, const kt_dim *dims) {
     for (uint32_t i = 0; i < lower->kernel->nodes.count; i++) {
-        kt_value value = spread_over_row(lower, node_at(lower, i), rows->axes, rank, dims);
+        kt_value value = spread_over_row(lower, kt_lower_node(lower, i), rows->axes, rank, dims);
         if (!value || kt_lower_buffer(lower, value) >= 0 || has_reduced(rows, value)) continue;
         if (rows->count == KT_MOST_REDUCED) return false;
         if (kt_graph_type(lower->graph, value)->dtype != rows->dtype) return false;
