@@ -78,9 +78,10 @@ static kt_rows plan_rows(const kt_lower *lower, const kt_nest *n) {
     return rows;
 }
 
+/* More than MOST_CYCLE: too many. */
 static int64_t find_cycle(int64_t columns, int64_t lanes) {
     int64_t vectors = 1;
-    while (vectors * lanes % columns != 0) vectors++;
+    while (vectors <= MOST_CYCLE && vectors * lanes % columns != 0) vectors++;
     return vectors;
 }
 

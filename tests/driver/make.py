@@ -170,4 +170,5 @@ images = keras.Input((2**31 - 1, 2**31 - 1, 4))
 wide = layers.Conv2D(24, 1, activation="relu")(images)
 narrow = layers.Conv2D(4, 1)(layers.DepthwiseConv2D(3, padding="same")(wide))
 both = layers.Concatenate()([layers.Conv2D(8, 3, strides=2)(images), layers.Conv2D(8, 1, strides=2)(images[:, 1:-1, 1:-1])])
-keras.Model(images, [layers.GlobalAveragePooling2D()(images), narrow, both, layers.Softmax()(wide), keras.ops.argmax(images, axis=1)], name="vast").save(FOLDER / "vast.keras")
+keras.Model(images, [layers.GlobalAveragePooling2D()(images), narrow, both, layers.Softmax()(wide), keras.ops.argmax(images, axis=1),
+                      images * keras.ops.max(images, axis=1, keepdims=True)], name="vast").save(FOLDER / "vast.keras")
