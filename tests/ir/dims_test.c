@@ -244,12 +244,17 @@ static void types(void **state) {
     assert_string_equal(kt_type_string(f.pool, &type, f.arena), "f32[batch,784]");
     assert_string_equal(print(&f, kt_type_bytes(f.pool, &type)), "3136*batch");
     assert_int_equal(kt_type_static_elements(f.pool, &type), -1);
+    assert_int_equal(kt_type_static_bytes(f.pool, &type), -1);
     assert_false(kt_type_is_static(f.pool, &type));
     kt_type other = kt_type_of(f.pool, KT_F32, 2, (int64_t[]){3, 4});
     assert_int_equal(kt_type_static_elements(f.pool, &other), 12);
+    assert_int_equal(kt_type_static_bytes(f.pool, &other), 48);
     assert_false(kt_type_equal(&type, &other));
     other = kt_type_of(f.pool, KT_F32, 3, (int64_t[]){INT64_MAX, INT64_MAX, 2});
     assert_true(kt_type_static_elements(f.pool, &other) == INT64_MAX);
+    assert_true(kt_type_static_bytes(f.pool, &other) == INT64_MAX);
+    other.dims[2] = kt_dim_const(f.pool, 0);
+    assert_int_equal(kt_type_static_bytes(f.pool, &other), 0);
     for (int i = 0; i < KT_DTYPE_COUNT; i++) {
         kt_dtype read = KT_DTYPE_COUNT;
         assert_true(kt_dtype_parse(kt_dtype_name((kt_dtype)i), &read) && read == i);

@@ -118,8 +118,7 @@ static kt_status trace(test *t, kt_graph **out_graph) {
 static void fill_zeros(kt_graph *graph) {
     for (uint32_t i = 0; i < graph->variables.count; i++) {
         kt_variable *variable = &graph->variables.at[i];
-        size_t bytes = (size_t)kt_type_static_elements(graph->dims, &variable->type) *
-                       kt_dtype_bytes(variable->type.dtype);
+        size_t bytes = (size_t)kt_type_static_bytes(graph->dims, &variable->type);
         if (!variable->data) variable->data = kt_arena_alloc(graph->arena, bytes + 1);
     }
 }
